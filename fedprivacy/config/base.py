@@ -1,0 +1,46 @@
+"""The strict, frozen base of every configuration part, and the error that a user reads in one line."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+PartT = TypeVar("PartT", bound="Part")
+
+
+class UsageError(Exception):
+    """Something the user can mend: one line that says what is wrong, where, and what would be right."""
+
+
+class Part(BaseModel):
+    """A frozen part of the configuration: unknown keys and silent conversions are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
+
+
+def near_miss(word: str, known: Iterable[str]) -> str:
+    """`` Did you mean 'x'?`` for a close match, else the list of what exists."""
+    names = sorted(known)
+    close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    return f"Did you mean '{close[0]}'?" if close else "Known: " + ", ".join(names) + "."
+
+
+def build(part: type[PartT], values: dict[str, Any], where: str) -> PartT:
+    """Validate ``values`` into ``part``; the first problem becomes one :class:`UsageError` naming ``where``."""
+    try:
+        return part.model_validate(values)
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        path = ".".join(str(step) for step in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            owner: Any = part
+            for step in problem["loc"][:-1]:
+                owner = owner.model_fields[str(step)].annotation
+            hint = near_miss(str(problem["loc"][-1]), owner.model_fields)
+            raise UsageError(f"{where}: no setting '{path}' exists. {hint}") from None
+        message = problem["msg"].removeprefix("Value error, ")
+        got = "" if problem["type"] == "value_error" else f" (got {problem['input']!r})"
+        raise UsageError(f"{where}: {path + ': ' if path else ''}{message}{got}.") from None

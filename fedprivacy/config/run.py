@@ -1,0 +1,181 @@
+"""What one run is: data, federation, training, attack, defense. No torch in here, so a typo is answered at once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from fedprivacy.config.base import Part
+
+Names = Annotated[tuple[str, ...], Field(strict=False)]
+
+
+class DataConfig(Part):
+    """Which records there are, and who holds them."""
+
+    dataset: str = "mnist5k"
+    """Name of a source: see `fedprivacy list datasets`."""
+    data_dir: str | None = None
+    """Folder or file that holds the data, for sources that are not embedded."""
+    download: bool = False
+    """Let torchvision fetch a named data set into data_dir."""
+    skip_bad: bool = False
+    """Leave out images that cannot be read instead of stopping."""
+    image_size: int | None = Field(default=None, ge=4, le=1024)
+    """Resize images to this many pixels a side (nearest neighbour); None keeps the source's size."""
+    limit: int | None = Field(default=None, ge=1)
+    """Use at most this many training records."""
+    test_fraction: float = Field(default=0.2, gt=0, lt=1)
+    """Part held out for testing where the source has no test set of its own."""
+    duplicates: Literal["drop", "keep"] = "drop"
+    """Exact duplicates: drop all but one, or keep them (only without a membership game, inclusion = 1)."""
+    layout: Literal["pools", "folds"] = "pools"
+    """pools: each client owns a pool of candidates. folds: the training set in (clients + 1) * rounds + 1 stratified
+    folds as in Gupta 2025, one to warm up, then one private fold a client and one public fold a round."""
+    partition: Literal["iid", "dirichlet", "shards"] = "iid"
+    """How the pools differ between clients."""
+    alpha: float = Field(default=0.5, gt=0)
+    """Concentration of the Dirichlet partition; small means skewed."""
+    classes_per_client: int = Field(default=2, ge=1)
+    """Classes a client holds under the shards partition."""
+    candidates: int | None = Field(default=400, ge=2)
+    """Size of a client's candidate pool; None shares out whatever the other roles leave."""
+    inclusion: float = Field(default=0.5, gt=0, le=1)
+    """Probability of each candidate's coin. 1 trains on everything: no membership game."""
+    schedule: Literal["whole", "fresh"] = "whole"
+    """whole: every round trains on all members. fresh: the pool is cut into one new fold a round."""
+    validation: float = Field(default=0.0, ge=0, lt=1)
+    """Part of each private fold that is only looked at, never trained on and never a candidate."""
+    warmup: int = Field(default=0, ge=0)
+    """Records for the common initial model; 0 starts from random weights."""
+    public_set: Literal["dynamic", "static"] = "dynamic"
+    """dynamic: a new public fold each round. static: the same fold in every round."""
+    public_size: int = Field(default=100, ge=0)
+    """Records of one public fold."""
+    auxiliary: int = Field(default=600, ge=0)
+    """Records the adversary owns: same distribution, never trained on by any client."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> DataConfig:
+        if self.duplicates == "keep" and self.inclusion < 1:
+            raise ValueError(
+                "duplicates = 'keep' would let a copy of a member pass as a non-member; "
+                "use duplicates = 'drop', or inclusion = 1 for a run without a membership game"
+            )
+        if self.layout == "folds" and self.partition != "iid":
+            raise ValueError("layout = 'folds' is stratified; a skewed partition needs layout = 'pools'")
+        return self
+
+
+class TrainingConfig(Part):
+    """How one client trains."""
+
+    model: str = "mlp"
+    """Architecture: see `fedprivacy list models`."""
+    output: Literal["softmax", "sigmoid"] = "softmax"
+    """Output of the model; sigmoid is one number for two classes, as in Gupta 2025."""
+    optimizer: Literal["adam", "sgd"] = "adam"
+    """Local optimiser."""
+    lr: float = Field(default=1e-3, gt=0)
+    """Learning rate."""
+    momentum: float = Field(default=0.0, ge=0, lt=1)
+    """Momentum of sgd."""
+    weight_decay: float = Field(default=0.0, ge=0)
+    """L2 penalty in the optimiser."""
+    adam_eps: float = Field(default=1e-8, gt=0)
+    """Epsilon of Adam (Keras: 1e-7)."""
+    batch_size: int = Field(default=32, ge=1)
+    """Records of one step."""
+    local_epochs: int = Field(default=5, ge=1)
+    """Passes over the private data in one round."""
+    warmup_epochs: int = Field(default=10, ge=0)
+    """Passes over the warm-up records before round 1."""
+    optimizer_state: Literal["fresh", "persistent"] = "persistent"
+    """Whether a client's optimiser keeps its moments from round to round."""
+    init: Literal["shared", "independent"] = "shared"
+    """All clients start from the same weights, or each from its own."""
+    threads: int = Field(default=1, ge=1)
+    """Torch threads of one worker. Part of the configuration because sums in another order differ in the last bit."""
+
+
+class AttackConfig(Part):
+    """Who attacks, what it is allowed, and how the answer is scored."""
+
+    attacks: Names = ()
+    """Attacks to run: see `fedprivacy list attacks`."""
+    adversaries: Names = ()
+    """Positions and powers, such as server, active-server, client-0; empty runs the protocol's own default set."""
+    statistics: Names = ()
+    """Statistics to score with; empty runs all that the references allow."""
+    headline: str | None = None
+    """Statistic the verdict rests on; None: ratio where there are references, else loss."""
+    shadows: int = Field(default=0, ge=0)
+    """Shadow federations to train; 0 uses the other clients as the only references."""
+    coop: bool = True
+    """Let the other clients of the same federation serve as references."""
+    combine: Literal["last", "mean", "max", "trajectory"] = "last"
+    """How several observed rounds become one score."""
+    schedule: Literal["last", "spread"] = "last"
+    """When probes are planted: all in the last round, or over all rounds."""
+    planted_share: float = Field(default=1.0, gt=0, le=1)
+    """Largest part of a public fold that an active adversary replaces."""
+    surrogate_epochs: int = Field(default=100, ge=1)
+    """Passes of the surrogate over the collected predictions."""
+    surrogate_lr: float = Field(default=1e-3, gt=0)
+    """Learning rate (Adam) of the surrogate."""
+    level: float = Field(default=0.95, gt=0.5, lt=1)
+    """Level of every interval."""
+    budget: float | None = Field(default=None, gt=0)
+    """Seconds an iterative attack may spend; None: its own default."""
+
+
+class DefenseConfig(Part):
+    """What stands between a client and the wire."""
+
+    name: str = "none"
+    """See `fedprivacy list defenses`."""
+    epsilon: float | None = Field(default=None, gt=0)
+    """Privacy budget of the whole run; the noise is calibrated to it."""
+    delta: float = Field(default=1e-5, gt=0, lt=1)
+    """Delta of every claim."""
+    sigma: float | None = Field(default=None, ge=0)
+    """Noise multiplier (standard deviation over sensitivity), instead of epsilon."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Settings of the defense itself."""
+
+    @model_validator(mode="after")
+    def _one_of(self) -> DefenseConfig:
+        if self.epsilon is not None and self.sigma is not None:
+            raise ValueError("give epsilon (noise is calibrated) or sigma (epsilon follows), not both")
+        return self
+
+
+class RunConfig(Part):
+    """One run: everything that decides its numbers, and nothing that does not."""
+
+    protocol: str = "mutual"
+    """See `fedprivacy list protocols`."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Settings of the protocol itself, such as kl = "literal" for mutual."""
+    clients: int = Field(default=5, ge=1, le=1000)
+    """Number of clients."""
+    rounds: int = Field(default=12, ge=1)
+    """Rounds of the federation."""
+    participation: float = Field(default=1.0, gt=0, le=1)
+    """Share of the clients that takes part in a round."""
+    seed: int = Field(default=0, ge=0)
+    """Root of all named seeds."""
+    seeds: int = Field(default=1, ge=1)
+    """Independent repetitions: roots seed, seed + 1, ..."""
+    data: DataConfig = DataConfig()
+    training: TrainingConfig = TrainingConfig()
+    attack: AttackConfig = AttackConfig()
+    defense: DefenseConfig = DefenseConfig()
+
+    def digest(self) -> str:
+        """Twelve hex digits that name this configuration; equal configurations share runs on disk."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
