@@ -1,0 +1,239 @@
+"""What a contributor writes, as protocols in the typing sense: nothing to inherit, nothing to register.
+
+A federated protocol is state in, state out. A state is plain tensors and a round number, so a checkpoint is just the
+state. All that leaves a party goes through the channel of the round.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+import numpy as np
+from torch import Tensor
+
+from fedprivacy import seeds
+from fedprivacy.config.run import RunConfig
+from fedprivacy.data.records import Dataset, Division, Ids
+from fedprivacy.privacy import PrivacyEvent
+from fedprivacy.threat import Bool, Float, Int, Signals
+from fedprivacy.training.learner import Records, Workbench
+from fedprivacy.wire import Channel, Outgoing, PublicFold, Transcript
+
+Part = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class FederationState:
+    """Everything that survives a round: named parts (``client-3/model``, ``server/model``) of named tensors."""
+
+    round: int
+    parts: Mapping[str, Part]
+
+    def updated(self, round: int | None = None, **parts: Part) -> FederationState:
+        """A new state with some parts replaced; a part name's ``/`` is written ``__`` in a keyword."""
+        changed = {name.replace("__", "/"): part for name, part in parts.items()}
+        return self.having(changed, round)
+
+    def having(self, parts: Mapping[str, Part], round: int | None = None) -> FederationState:
+        """A new state with ``parts`` put in the place of those of the same name."""
+        return FederationState(self.round if round is None else round, {**self.parts, **parts})
+
+
+@dataclass(frozen=True)
+class HistoryRow:
+    """One epoch of one client's training, or one look at a fold before training on it."""
+
+    round: int
+    client: int
+    phase: str
+    epoch: int
+    loss: float
+    accuracy: float
+
+
+@dataclass(frozen=True, eq=False)
+class Environment:
+    """What a protocol may use: the records of each role, the workbench that trains, and names for seeds."""
+
+    config: RunConfig
+    root: int
+    dataset: Dataset
+    division: Division
+    members: tuple[tuple[Ids, ...], ...]
+    """[client][fold] records trained on: the candidates whose coin fell on one."""
+    workbench: Workbench
+    planted: Mapping[int, Ids] = field(default_factory=dict)
+    """Round -> public fold with an active adversary's probes in it."""
+
+    @property
+    def clients(self) -> int:
+        return self.config.clients
+
+    @property
+    def rounds(self) -> int:
+        return self.config.rounds
+
+    def private(self, client: int, round: int) -> Records:
+        """The records client ``client`` trains on in ``round`` (1-based)."""
+        folds = self.members[client]
+        return self.records(folds[min(round, len(folds)) - 1] if len(folds) > 1 else folds[0])
+
+    def validation(self, client: int, round: int) -> Records:
+        """The validation part of that fold; may be empty."""
+        folds = self.division.validation[client]
+        return self.records(folds[min(round, len(folds)) - 1] if len(folds) > 1 else folds[0])
+
+    def public_ids(self, round: int) -> Ids:
+        """Ids of the public fold of ``round``, with any planted probes."""
+        planted = self.planted.get(round)
+        return self.division.public[round - 1] if planted is None else planted
+
+    def records(self, ids: Ids) -> Records:
+        """Training records by id."""
+        return Records(self.dataset.x_train[ids], self.dataset.y_train[ids])
+
+    def participants(self, round: int) -> list[int]:
+        """Clients that take part in ``round``: a seeded draw of ``participation``, at least one."""
+        if self.config.participation == 1:
+            return list(range(self.clients))
+        number = max(1, round_half_up(self.config.participation * self.clients))
+        draw = seeds.numpy_generator(self.root, "participants", round).permutation(self.clients)[:number]
+        return sorted(int(client) for client in draw)
+
+    def with_planted(self, planted: Mapping[int, Ids]) -> Environment:
+        """The same environment with an active adversary's folds."""
+        return replace(self, planted=dict(planted))
+
+
+def round_half_up(number: float) -> int:
+    """Nearest integer, halves upward."""
+    return int(np.floor(number + 0.5))
+
+
+@dataclass(frozen=True, eq=False)
+class RoundOutcome:
+    """What a round leaves behind beside its messages."""
+
+    state: FederationState
+    history: Sequence[HistoryRow] = ()
+    events: Sequence[PrivacyEvent] = ()
+    folds: Sequence[PublicFold] = ()
+
+
+@runtime_checkable
+class FederatedProtocol(Protocol):
+    """One federated algorithm."""
+
+    def init(self, env: Environment) -> RoundOutcome:
+        """The state before round 1 (warm-up included)."""
+
+    def round(self, state: FederationState, round: int, env: Environment, channel: Channel) -> RoundOutcome:
+        """One round, 1-based."""
+
+    def models(self, state: FederationState, env: Environment) -> Mapping[str, tuple[str, Part]]:
+        """Models to test at the end: owner (``client-3``, ``server``) -> (architecture name, weights)."""
+
+
+@runtime_checkable
+class SharesPredictions(FederatedProtocol, Protocol):
+    """A protocol whose clients answer with predictions on public records.
+
+    The two phases before anybody trains on the fold are separate, so that an active server's planted fold can be
+    answered without changing the honest run.
+    """
+
+    def private_phase(self, state: FederationState, round: int, env: Environment) -> RoundOutcome:
+        """Local training before predictions are taken."""
+
+    def share(
+        self, state: FederationState, round: int, env: Environment, channel: Channel
+    ) -> tuple[dict[int, Any], PublicFold]:
+        """Each participant predicts on the round's fold and sends; returns what was received, and the fold."""
+
+
+class Defense(Outgoing, Protocol):
+    """Stands between clients and the wire, and says what each release costs."""
+
+    def events(self, env: Environment) -> Sequence[PrivacyEvent]:
+        """Privacy events of the whole run."""
+
+
+@dataclass(frozen=True, eq=False)
+class Observed:
+    """What one adversary learned in one federation, about all candidates and from every source it can tell apart.
+
+    ``logp`` [sources, rounds, n, classes]: source k is client k where releases come by client, or the single
+    ``global`` model. ``seen``, ``clean`` [rounds, n] as in :class:`~fedprivacy.threat.Signals`;
+    ``population_logp`` [sources, rounds, M, classes] on the adversary's own records. ``floor`` counts clamped
+    values; ``notes`` say what the finding must carry.
+    """
+
+    logp: Float
+    seen: Bool
+    clean: Bool
+    population_logp: Float | None = None
+    floor: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Knowledge:
+    """What the adversary brings: candidate records and labels, its own records, the architecture, public records.
+
+    No coin and no client's model is in here. ``root`` seeds the adversary's own training.
+    """
+
+    config: RunConfig
+    root: int
+    dataset: Dataset
+    candidates: Ids
+    auxiliary: Ids
+    workbench: Workbench
+
+
+class View(Protocol):
+    """The part of one or more transcripts that an adversary receives."""
+
+    @property
+    def position(self) -> str: ...
+
+    @property
+    def transcripts(self) -> Sequence[Transcript]: ...
+
+
+class Observation(Protocol):
+    """View and candidates in, signals out."""
+
+    name: ClassVar[str]
+
+    def observe(self, view: View, knowledge: Knowledge) -> Observed: ...
+
+
+class Statistic(Protocol):
+    """Signals of one round in, one score a candidate out; higher says member."""
+
+    name: ClassVar[str]
+    needs: ClassVar[frozenset[str]]
+
+    def score(self, signals: Signals) -> Float: ...
+
+
+__all__ = [
+    "Bool",
+    "Defense",
+    "Environment",
+    "FederatedProtocol",
+    "FederationState",
+    "HistoryRow",
+    "Int",
+    "Knowledge",
+    "Observation",
+    "Observed",
+    "Part",
+    "RoundOutcome",
+    "SharesPredictions",
+    "Statistic",
+    "View",
+]

@@ -1,0 +1,243 @@
+"""One client's training: a model with its optimiser, fitted to records under a loss.
+
+Records stay as stored (uint8 images); each batch is indexed and normalised on the way in. All randomness of a fit
+(order of the batches, dropout) comes from one named seed.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from fedprivacy import seeds
+from fedprivacy.config.run import TrainingConfig
+from fedprivacy.training.losses import cross_entropy, predicted_class
+
+Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""(logits [B, C], labels [B], positions of the batch in the records [B]) -> scalar."""
+
+Seed = tuple[int, tuple[str | int, ...]]
+"""Root and name."""
+
+
+class Diverged(Exception):
+    """Training reached a loss that is not finite."""
+
+
+@dataclass(frozen=True, eq=False)
+class Records:
+    """Records as stored, ``x`` [N, ...] and labels ``y`` [N]."""
+
+    x: NDArray[Any]
+    y: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def joined(self, other: Records) -> Records:
+        """Both, one after the other."""
+        return Records(np.concatenate([self.x, other.x]), np.concatenate([self.y, other.y]))
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """Mean loss and accuracy over one pass, measured while training."""
+
+    loss: float
+    accuracy: float
+
+
+def label_loss(logits: Tensor, labels: Tensor, _: Tensor) -> Tensor:
+    """Plain cross-entropy as a :data:`Loss`."""
+    return cross_entropy(logits, labels)
+
+
+def optimizer_for(model: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
+    """A fresh optimiser with the settings of ``config``."""
+    if config.optimizer == "adam":
+        return torch.optim.Adam(
+            model.parameters(),
+            lr=config.lr,
+            eps=config.adam_eps,
+            weight_decay=config.weight_decay,
+            fused=True,
+        )
+    return torch.optim.SGD(
+        model.parameters(),
+        lr=config.lr,
+        momentum=config.momentum,
+        weight_decay=config.weight_decay,
+        fused=True,
+    )
+
+
+class Workbench:
+    """Builds and caches one module an architecture; weights are loaded into it for each piece of work."""
+
+    def __init__(self, build: Callable[[str, Seed], nn.Module], config: TrainingConfig, device: str = "cpu") -> None:
+        self._build, self.config, self.device = build, config, torch.device(device)
+        self._modules: dict[str, nn.Module] = {}
+
+    def module(self, model: str) -> nn.Module:
+        """The shared module of architecture ``model``; its present weights mean nothing."""
+        if model not in self._modules:
+            self._modules[model] = self._build(model, (0, ("workbench",))).to(self.device)
+        return self._modules[model]
+
+    def initial(self, model: str, seed: Seed) -> dict[str, Tensor]:
+        """Initial weights of ``model`` from a named seed."""
+        return _copied(self._build(model, seed).state_dict())
+
+    def learner(
+        self, model: str, weights: Mapping[str, Tensor], optimizer: Mapping[str, Tensor] | None = None
+    ) -> Learner:
+        """A learner that starts from ``weights``, with a fresh optimiser or the given moments."""
+        module = self.module(model)
+        module.load_state_dict(weights)
+        module.requires_grad_(True)
+        module.zero_grad(set_to_none=True)
+        return Learner(module, self.config, self.device, optimizer)
+
+    def logits(self, model: str, weights: Mapping[str, Tensor], x: NDArray[Any]) -> Tensor:
+        """Logits [N, C] of ``weights`` on records, in inference mode, on the CPU."""
+        module = self.module(model)
+        module.load_state_dict(weights)
+        return predict(module, x, self.device)
+
+
+class Learner:
+    """A module with loaded weights and an optimiser."""
+
+    def __init__(
+        self,
+        module: nn.Module,
+        config: TrainingConfig,
+        device: torch.device,
+        optimizer: Mapping[str, Tensor] | None = None,
+    ) -> None:
+        self.module, self.config, self.device = module, config, device
+        self._moments = optimizer
+
+    @cached_property
+    def optimizer(self) -> torch.optim.Optimizer:
+        """The optimiser, with the given moments loaded."""
+        optimizer = optimizer_for(self.module, self.config)
+        if self._moments:
+            _load_moments(optimizer, self._moments)
+        return optimizer
+
+    def renew_optimizer(self) -> None:
+        """Forget the moments."""
+        self._moments = None
+        self.__dict__.pop("optimizer", None)
+
+    def fit(
+        self,
+        records: Records,
+        epochs: int,
+        seed: Seed,
+        loss: Loss = label_loss,
+        *,
+        shuffle: bool = True,
+        even: bool = False,
+        batch_size: int | None = None,
+    ) -> list[Epoch]:
+        """Train for ``epochs`` passes and return what each pass measured.
+
+        ``even`` cuts the records into ceil(N / batch) nearly equal batches; otherwise all but the last are full.
+        Without ``shuffle`` the order is fixed. No records: no steps. Raises :class:`Diverged` on a loss that is
+        not finite.
+        """
+        if not len(records):
+            return []
+        x, y = torch.from_numpy(records.x).to(self.device), torch.from_numpy(records.y).to(self.device)
+        parts = batches(len(records), batch_size or self.config.batch_size, even)
+        root, name = seed
+        order = seeds.generator(root, *name, "order")
+        report = []
+        self.module.train()
+        with seeds.torch_scope(root, *name, "dropout"):
+            for _ in range(epochs):
+                rows = torch.randperm(len(records), generator=order) if shuffle else torch.arange(len(records))
+                report.append(self._epoch(x, y, rows.to(self.device), parts, loss))
+        return report
+
+    def _epoch(self, x: Tensor, y: Tensor, rows: Tensor, parts: Sequence[slice], loss: Loss) -> Epoch:
+        total = torch.zeros((), dtype=torch.float64, device=self.device)
+        right = torch.zeros((), dtype=torch.int64, device=self.device)
+        for part in parts:
+            chosen = rows[part]
+            labels = y[chosen]
+            logits = self.module(normalised(x[chosen]))
+            value = loss(logits, labels, chosen)
+            self.optimizer.zero_grad(set_to_none=True)
+            value.backward()
+            self.optimizer.step()
+            total += value.detach() * len(chosen)
+            right += (predicted_class(logits.detach()) == labels).sum()
+        mean = float(total) / len(rows)
+        if not np.isfinite(mean):
+            raise Diverged(f"the loss became {mean}")
+        return Epoch(mean, float(right) / len(rows))
+
+    def logits(self, x: NDArray[Any]) -> Tensor:
+        """Logits [N, C] in inference mode, on the CPU."""
+        return predict(self.module, x, self.device)
+
+    def weights(self) -> dict[str, Tensor]:
+        """A copy of the present weights and buffers."""
+        return _copied(self.module.state_dict())
+
+    def moments(self) -> dict[str, Tensor]:
+        """The optimiser's state as named tensors; empty before the first step."""
+        if "optimizer" not in self.__dict__:
+            return dict(self._moments or {})
+        state = self.optimizer.state_dict()["state"]
+        return {
+            f"{index}.{name}": value.detach().cpu().clone().contiguous()
+            for index, slots in state.items()
+            for name, value in slots.items()
+            if value is not None
+        }
+
+
+def predict(module: nn.Module, x: NDArray[Any], device: torch.device, rows: int = 512) -> Tensor:
+    """Logits [N, C] of ``module`` in inference mode on records as stored; on the CPU."""
+    module.eval()
+    with torch.inference_mode():
+        parts = [module(normalised(torch.from_numpy(x[i : i + rows]).to(device))).cpu() for i in range(0, len(x), rows)]
+    return torch.cat(parts).clone() if parts else torch.empty(0, 1)
+
+
+def normalised(x: Tensor) -> Tensor:
+    """Stored records as model input: uint8 images over 255, features as they are."""
+    return x.to(torch.float32).div_(255.0) if x.dtype == torch.uint8 else x.to(torch.float32)
+
+
+def batches(number: int, size: int, even: bool) -> list[slice]:
+    """Slices of a pass over ``number`` records."""
+    if not even:
+        return [slice(i, min(i + size, number)) for i in range(0, number, size)]
+    bounds = np.linspace(0, number, -(-number // size) + 1).round().astype(int)
+    return [slice(int(a), int(b)) for a, b in itertools.pairwise(bounds)]
+
+
+def _copied(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in state.items()}
+
+
+def _load_moments(optimizer: torch.optim.Optimizer, moments: Mapping[str, Tensor]) -> None:
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, value in moments.items():
+        index, _, slot = name.partition(".")
+        state.setdefault(int(index), {})[slot] = value.clone()
+    current = optimizer.state_dict()
+    optimizer.load_state_dict({"state": state, "param_groups": current["param_groups"]})

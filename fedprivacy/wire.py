@@ -1,0 +1,250 @@
+"""What crosses the wire: typed payloads, their encoding, and the ordered log of all messages.
+
+Every message is encoded to bytes and decoded again before its receiver sees it, so sizes are measured and nothing is
+shared by reference. The encoding is safetensors: an 8-byte length, a JSON header (tensor names, dtypes, shapes, the
+payload's kind and its plain fields), then the raw values. ``payload_bytes`` counts the raw values alone, so that the
+size formulas of the papers can be checked; ``encoded_bytes`` is the whole message.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Literal, Protocol, TypeVar, cast
+
+import numpy as np
+import safetensors.torch
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+SERVER = "server"
+
+
+def client_name(client: int) -> str:
+    """The name of client ``client`` on the wire."""
+    return f"client-{client}"
+
+
+def client_index(party: str) -> int:
+    """The number of a client from its name on the wire."""
+    return int(party.removeprefix("client-"))
+
+
+class Payload(Protocol):
+    """A frozen dataclass whose fields are tensors, mappings of tensors, or plain JSON values."""
+
+    kind: ClassVar[str]
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """Outputs of one model on a public fold, one row a record, in the order of the fold.
+
+    ``form``: ``probabilities`` or ``logits`` [N, C] (or [N, 1] for one sigmoid), ``losses`` [N, 1] (cross-entropy
+    on the labelled fold, nats), ``labels`` [N, 1] (argmax class).
+    """
+
+    kind: ClassVar[str] = "predictions"
+    values: Tensor
+    form: Literal["probabilities", "logits", "losses", "labels"]
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """Parameters and buffers of a model, or of one group of its layers."""
+
+    kind: ClassVar[str] = "weights"
+    tensors: Mapping[str, Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Update:
+    """End weights minus start weights of a client's local training."""
+
+    kind: ClassVar[str] = "update"
+    tensors: Mapping[str, Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Scalars:
+    """Named numbers that leave a party: a validation accuracy, a record count."""
+
+    kind: ClassVar[str] = "scalars"
+    tensors: Mapping[str, Tensor]
+
+
+PayloadT = TypeVar("PayloadT", bound=Payload)
+
+KINDS: dict[str, type[Any]] = {kind.kind: kind for kind in (Predictions, Weights, Update, Scalars)}
+"""Payload types by name; a protocol with a payload of its own adds it through :func:`register`."""
+
+
+def register(kind: type[PayloadT]) -> type[PayloadT]:
+    """Make a payload type decodable (class decorator)."""
+    if KINDS.setdefault(kind.kind, kind) is not kind:
+        raise ValueError(f"two payload types are named {kind.kind!r}")
+    return kind
+
+
+def encode(payload: Payload) -> bytes:
+    """Bytes of ``payload``; the same payload always gives the same bytes."""
+    tensors: dict[str, Tensor] = {}
+    plain: dict[str, Any] = {}
+    for field in fields(payload):
+        content = getattr(payload, field.name)
+        if isinstance(content, Tensor):
+            tensors[field.name] = content.detach().contiguous()
+        elif isinstance(content, Mapping):
+            for name, tensor in content.items():
+                tensors[f"{field.name}/{name}"] = tensor.detach().contiguous()
+        else:
+            plain[field.name] = content
+    header = {"kind": payload.kind}
+    if plain:
+        header["fields"] = json.dumps(plain, sort_keys=True)
+    return safetensors.torch.save({name: t.cpu() for name, t in tensors.items()}, header)
+
+
+def decode(data: bytes) -> Payload:
+    """The payload in ``data``: fresh tensors that share no memory with the sender's."""
+    length = struct.unpack("<Q", data[:8])[0]
+    header = json.loads(data[8 : 8 + length])["__metadata__"]
+    kind = KINDS.get(header["kind"])
+    if kind is None:
+        raise ValueError(f"unknown payload kind {header['kind']!r}")
+    content: dict[str, Any] = json.loads(header.get("fields", "{}"))
+    for name, tensor in safetensors.torch.load(data).items():
+        field, _, inner = name.partition("/")
+        if inner:
+            content.setdefault(field, {})[inner] = tensor
+        else:
+            content[field] = tensor
+    for slot in fields(kind):
+        content.setdefault(slot.name, {})
+    return cast("Payload", kind(**content))
+
+
+def value_bytes(data: bytes) -> int:
+    """Bytes of the raw values in an encoded message, without its header."""
+    return len(data) - 8 - int(struct.unpack("<Q", data[:8])[0])
+
+
+@dataclass(frozen=True)
+class Message:
+    """One line of the transcript; the content lies in the store under ``digest``."""
+
+    round: int
+    sender: str
+    receiver: str
+    kind: str
+    payload_bytes: int
+    encoded_bytes: int
+    digest: str
+    purpose: str = ""
+    """What the message is for, where a kind alone does not say it, such as ``group`` or ``consensus``."""
+
+    def visible_to(self, party: str) -> bool:
+        """Whether ``party`` sends or receives this message."""
+        return party in (self.sender, self.receiver)
+
+
+@dataclass(frozen=True, eq=False)
+class PublicFold:
+    """The public records that one round used: ``records`` [N] ids in the training set, ``bytes`` as delivered.
+
+    A planted probe stands here like any other record. ``labelled`` says whether labels were delivered too.
+    """
+
+    round: int
+    records: NDArray[np.int64]
+    labelled: bool
+    bytes: int
+
+
+class Store(Protocol):
+    """Where encoded messages lie, by digest."""
+
+    def put(self, digest: str, data: bytes) -> None: ...
+
+    def get(self, digest: str) -> bytes: ...
+
+
+class MemoryStore:
+    """Encoded messages in memory."""
+
+    def __init__(self) -> None:
+        self._data: dict[str, bytes] = {}
+
+    def put(self, digest: str, data: bytes) -> None:
+        self._data.setdefault(digest, data)
+
+    def get(self, digest: str) -> bytes:
+        return self._data[digest]
+
+
+@dataclass(frozen=True, eq=False)
+class Transcript:
+    """The ordered log of a federation: messages, public folds, and the store that holds the contents."""
+
+    messages: tuple[Message, ...]
+    folds: tuple[PublicFold, ...]
+    store: Store
+
+    def payload(self, message: Message) -> Payload:
+        """A fresh copy of a message's content."""
+        return decode(self.store.get(message.digest))
+
+    def restricted(self, keep: Callable[[Message], bool]) -> Transcript:
+        """The same log with only the messages for which ``keep`` holds."""
+        return Transcript(tuple(m for m in self.messages if keep(m)), self.folds, self.store)
+
+    def rounds(self) -> Iterator[int]:
+        """Rounds that have messages or folds, in order."""
+        yield from sorted({m.round for m in self.messages} | {f.round for f in self.folds})
+
+
+class Outgoing(Protocol):
+    """A defense that stands between a client and the wire; returns what is really sent."""
+
+    def outgoing(self, payload: Payload, sender: str, round: int) -> Payload: ...
+
+
+class Channel:
+    """The only way from one party to another in a round.
+
+    :meth:`send` applies the defense to what a client sends, encodes, logs, and returns what the receiver decodes.
+    """
+
+    def __init__(self, round: int, store: Store, defense: Outgoing | None = None) -> None:
+        self._round, self._store, self._defense = round, store, defense
+        self.messages: list[Message] = []
+
+    def send(self, sender: str, receivers: str | Sequence[str], payload: PayloadT, purpose: str = "") -> PayloadT:
+        """Send ``payload`` and return the receivers' copy; several receivers are several messages."""
+        outgoing: Payload = payload
+        if self._defense is not None and sender != SERVER:
+            outgoing = self._defense.outgoing(payload, sender, self._round)
+        data = encode(outgoing)
+        digest = hashlib.sha256(data).hexdigest()
+        self._store.put(digest, data)
+        sizes = (value_bytes(data), len(data))
+        names = [receivers] if isinstance(receivers, str) else receivers
+        self.messages += [Message(self._round, sender, name, payload.kind, *sizes, digest, purpose) for name in names]
+        return cast("PayloadT", decode(data))
+
+
+def directions(messages: Sequence[Message]) -> tuple[int, int]:
+    """(up, down) encoded bytes. Up leaves a client; down arrives at one. Peer to peer counts in both."""
+    up = sum(m.encoded_bytes for m in messages if m.sender != SERVER)
+    down = sum(m.encoded_bytes for m in messages if m.receiver != SERVER)
+    return up, down
+
+
+def same_bits(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> bool:
+    """Whether two mappings of tensors have the same names and the same bits."""
+    return a.keys() == b.keys() and all(a[n].dtype == b[n].dtype and torch.equal(a[n].cpu(), b[n].cpu()) for n in a)
