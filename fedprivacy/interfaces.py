@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from torch import Tensor
@@ -19,7 +19,7 @@ from fedprivacy.data.records import Dataset, Division, Ids
 from fedprivacy.privacy import PrivacyEvent
 from fedprivacy.threat import Bool, Float, Int, Signals
 from fedprivacy.training.learner import Records, Workbench
-from fedprivacy.wire import Channel, Outgoing, PublicFold, Transcript
+from fedprivacy.wire import Channel, Outgoing, Predictions, PublicFold, Transcript
 
 Part = Mapping[str, Tensor]
 
@@ -75,6 +75,11 @@ class Environment:
     def rounds(self) -> int:
         return self.config.rounds
 
+    def architecture(self, client: int) -> str:
+        """Name of the architecture of client ``client``."""
+        models = self.config.training.client_models or (self.config.training.model,)
+        return models[client % len(models)]
+
     def private(self, client: int, round: int) -> Records:
         """The records client ``client`` trains on in ``round`` (1-based)."""
         folds = self.members[client]
@@ -122,9 +127,21 @@ class RoundOutcome:
     folds: Sequence[PublicFold] = ()
 
 
+@dataclass(frozen=True, eq=False)
+class Shared:
+    """Predictions on one public fold, as their receivers decoded them, by client."""
+
+    received: Mapping[int, Predictions]
+    fold: PublicFold
+    history: Sequence[HistoryRow] = ()
+
+
 @runtime_checkable
 class FederatedProtocol(Protocol):
     """One federated algorithm."""
+
+    def check(self, env: Environment) -> None:
+        """Raise UsageError where the protocol cannot do what is asked; runs before any training."""
 
     def init(self, env: Environment) -> RoundOutcome:
         """The state before round 1 (warm-up included)."""
@@ -147,10 +164,8 @@ class SharesPredictions(FederatedProtocol, Protocol):
     def private_phase(self, state: FederationState, round: int, env: Environment) -> RoundOutcome:
         """Local training before predictions are taken."""
 
-    def share(
-        self, state: FederationState, round: int, env: Environment, channel: Channel
-    ) -> tuple[dict[int, Any], PublicFold]:
-        """Each participant predicts on the round's fold and sends; returns what was received, and the fold."""
+    def share(self, state: FederationState, round: int, env: Environment, channel: Channel) -> Shared:
+        """Each participant predicts on the round's fold and sends."""
 
 
 class Defense(Outgoing, Protocol):
@@ -233,6 +248,7 @@ __all__ = [
     "Observed",
     "Part",
     "RoundOutcome",
+    "Shared",
     "SharesPredictions",
     "Statistic",
     "View",

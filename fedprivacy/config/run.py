@@ -75,6 +75,8 @@ class TrainingConfig(Part):
 
     model: str = "mlp"
     """Architecture: see `fedprivacy list models`."""
+    client_models: Names = ()
+    """Architectures of the clients in turn, for protocols that allow different ones; empty: all use model."""
     output: Literal["softmax", "sigmoid"] = "softmax"
     """Output of the model; sigmoid is one number for two classes, as in Gupta 2025."""
     optimizer: Literal["adam", "sgd"] = "adam"

@@ -1,0 +1,93 @@
+"""Settings of each protocol. No torch in here, so a typo is answered at once."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from fedprivacy.config.base import Part
+
+
+class MutualOptions(Part):
+    """Distributed mutual learning (Gupta 2025, arXiv 2503.05803)."""
+
+    kl: Literal["auto", "literal", "bernoulli", "categorical"] = "auto"
+    """Divergence to the peers: literal is what the published code computes (one column), bernoulli the divergence
+    that was meant for one sigmoid, categorical the sum over classes; auto is the proper one for the output."""
+    kl_direction: Literal["own_peer", "peer_own"] = "own_peer"
+    """own_peer: KL(own || peer), as in the paper. peer_own: the usual distillation."""
+    kl_weight: float = Field(default=1.0, ge=0)
+    """Weight of the mean divergence to the peers."""
+    temperature: float = Field(default=1.0, gt=0)
+    """Softens both sides; the divergence is multiplied by its square."""
+    payload: Literal["probabilities", "logits", "losses", "labels"] = "probabilities"
+    """What a client sends for each public record."""
+    public_labels: bool = True
+    """Train on the labels of the public fold too."""
+    average_weights: bool = False
+    """Average all weights after the public phase; then weights are shared after all."""
+    update_order: Literal["simultaneous", "sequential"] = "simultaneous"
+    """sequential: a client sees the new predictions of those before it."""
+    peer_mode: Literal["all-peers", "mean"] = "all-peers"
+    """mean: the relay sends each client one vector with the same gradient, instead of one a peer."""
+    public_optimizer: Literal["fresh", "persistent"] = "fresh"
+    """Whether the public phase starts with a new optimiser."""
+    public_epochs: int = Field(default=5, ge=1)
+    """Passes over the public fold in one round."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> MutualOptions:
+        if self.payload == "labels" and self.kl_direction == "own_peer" and self.kl_weight > 0:
+            raise ValueError(
+                "KL(own || peer) to a hard label is infinite; payload = 'labels' needs kl_direction = 'peer_own'"
+            )
+        if self.payload == "losses" and not self.public_labels:
+            raise ValueError("losses are taken on a labelled fold; payload = 'losses' needs public_labels = true")
+        if self.payload in ("losses", "labels") and self.peer_mode == "mean":
+            raise ValueError("peer_mode = 'mean' needs payload = 'probabilities' or 'logits'")
+        if self.update_order == "sequential" and self.peer_mode == "mean":
+            raise ValueError("update_order = 'sequential' needs peer_mode = 'all-peers'")
+        if self.payload in ("losses", "labels") and self.kl == "literal":
+            raise ValueError("kl = 'literal' needs payload = 'probabilities' or 'logits'")
+        return self
+
+
+class FedAvgOptions(Part):
+    """Federated averaging (McMahan et al. 2017)."""
+
+    weighting: Literal["records", "uniform"] = "records"
+    """records: weighted by n_k, which each client then reveals. uniform: as Gupta's baseline."""
+    public_labels: bool = False
+    """Each client also trains on the labelled public fold before averaging: the fair baseline to mutual learning."""
+    public_epochs: int = Field(default=5, ge=1)
+    """Passes over the public fold in one round."""
+
+
+class LayerwiseOptions(Part):
+    """Asynchronous weight updating by layer groups (Gupta, Fadlullah, Fouda 2022)."""
+
+    normalise: Literal["sum", "clients"] = "sum"
+    """sum: divide by the sum of the accuracies. clients: by their number, as published, which shrinks the group."""
+    deep_every: int = Field(default=3, ge=1)
+    """The deep group is sent in every such round, the shallow group in all others."""
+    server_epochs: int = Field(default=5, ge=0)
+    """Passes of the server's model over the labelled public fold."""
+
+
+class LocalOptions(Part):
+    """No exchange: each client alone."""
+
+    public_labels: bool = False
+    """Also train on the labelled public folds: how much is plain supervision?"""
+    public_epochs: int = Field(default=5, ge=1)
+    """Passes over the public fold in one round."""
+
+
+class CentralOptions(Part):
+    """One model on the pooled records: an upper bound without privacy."""
+
+    public_labels: bool = False
+    """Also train on the labelled public folds."""
+    match: Literal["epochs", "steps"] = "epochs"
+    """Equal passes over the data, or equal gradient steps to one client's."""

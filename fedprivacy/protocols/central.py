@@ -1,0 +1,50 @@
+"""One model on everybody's records, round by round: the bound that federation is measured against, without privacy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import reduce
+
+from fedprivacy import phases
+from fedprivacy.config.base import UsageError
+from fedprivacy.config.protocols import CentralOptions
+from fedprivacy.interfaces import Environment, FederationState, Part, RoundOutcome
+from fedprivacy.training.learner import Records
+from fedprivacy.wire import Channel
+
+
+@dataclass(frozen=True)
+class Central:
+    """The protocol with its options. The model is kept as client 0's; nothing is sent."""
+
+    options: CentralOptions
+
+    def check(self, env: Environment) -> None:
+        if self.options.public_labels and not len(env.division.public[0]):
+            raise UsageError("protocol central: public_labels needs data.public_size above 0.")
+
+    def init(self, env: Environment) -> RoundOutcome:
+        return phases.start(env, [0])
+
+    def round(self, state: FederationState, round: int, env: Environment, channel: Channel) -> RoundOutcome:
+        own = env.private(0, round)
+        pooled = reduce(Records.joined, (env.private(client, round) for client in range(1, env.clients)), own)
+        if self.options.public_labels:
+            pooled = pooled.joined(env.records(env.public_ids(round)))
+        epochs = env.config.training.local_epochs
+        if self.options.match == "steps":
+            epochs = max(1, round_to(epochs * len(own) / len(pooled)))
+        learner = phases.load(env, state, 0)
+        passes = phases.fitted(learner, pooled, epochs, env, ("central", "round", round), "central training", 0, round)
+        state = state.having(phases.store(env, 0, learner), round)
+        folds = [phases.public_fold(env, round, True)] if self.options.public_labels else []
+        return RoundOutcome(state, phases.rows(passes, round, 0, "private"), [], folds)
+
+    def models(self, state: FederationState, env: Environment) -> Mapping[str, tuple[str, Part]]:
+        return {"central": (env.architecture(0), state.parts[phases.model_part(0)])}
+
+
+def round_to(number: float) -> int:
+    """Nearest whole number of passes."""
+    return int(number + 0.5)

@@ -1,0 +1,115 @@
+"""Asynchronous weight updating by layer groups (Gupta, Fadlullah, Fouda, IoTaIS 2022).
+
+A schedule of layers, not of events: the deep (dense) group travels every ``deep_every`` rounds, the shallow group in
+all others. The server averages the group weighted by the clients' validation accuracies, writes it into its own
+model, trains that on a labelled public fold, and broadcasts the group. The other group stays with each client.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from fedprivacy import phases
+from fedprivacy.config.base import UsageError
+from fedprivacy.config.protocols import LayerwiseOptions
+from fedprivacy.interfaces import Environment, FederationState, HistoryRow, Part, RoundOutcome
+from fedprivacy.training.aggregation import weighted_mean
+from fedprivacy.training.losses import predicted_class
+from fedprivacy.wire import SERVER, Channel, Scalars, Weights, client_name
+
+SERVER_MODEL = "server/model"
+
+
+@dataclass(frozen=True)
+class LayerwiseAsync:
+    """The protocol with its options."""
+
+    options: LayerwiseOptions
+
+    def check(self, env: Environment) -> None:
+        if len(set(map(env.architecture, range(env.clients)))) > 1:
+            raise UsageError("protocol layerwise-async: averaging needs one architecture for all clients.")
+        if self.options.server_epochs and not len(env.division.public[0]):
+            raise UsageError(
+                "protocol layerwise-async: the server trains on labelled public folds; data.public_size must be "
+                "above 0, or server_epochs 0."
+            )
+
+    def init(self, env: Environment) -> RoundOutcome:
+        outcome = phases.start(env)
+        return RoundOutcome(
+            outcome.state.having({SERVER_MODEL: outcome.state.parts[phases.model_part(0)]}), outcome.history
+        )
+
+    def round(self, state: FederationState, round: int, env: Environment, channel: Channel) -> RoundOutcome:
+        trained = phases.private_phase(state, round, env)
+        state, history = trained.state, list(trained.history)
+        group = self._group(env, round)
+        sent, accuracies = [], []
+        for client in env.participants(round):
+            weights = state.parts[phases.model_part(client)]
+            value = {"accuracy": torch.tensor(_accuracy(state, env, client, round), dtype=torch.float32)}
+            upload = Weights({name: weights[name] for name in group})
+            sent.append(channel.send(client_name(client), SERVER, upload, "group").tensors)
+            accuracies.append(
+                float(channel.send(client_name(client), SERVER, Scalars(value), "accuracy").tensors["accuracy"])
+            )
+        merged = merge(sent, accuracies, self.options.normalise)
+        server = {**state.parts[SERVER_MODEL], **merged}
+        server, rows = self._server_phase(server, round, env)
+        history += rows
+        download = Weights({name: server[name] for name in group})
+        everyone = [client_name(client) for client in range(env.clients)]
+        received = channel.send(SERVER, everyone, download, "group").tensors
+        parts: dict[str, Part] = {SERVER_MODEL: server}
+        for client in range(env.clients):
+            parts[phases.model_part(client)] = {**state.parts[phases.model_part(client)], **received}
+        releases = ("weights", "accuracy")
+        events = [phases.unprotected(c, round, what) for what in releases for c in env.participants(round)]
+        folds = [phases.public_fold(env, round, True)] if self.options.server_epochs else []
+        return RoundOutcome(state.having(parts, round), history, events, folds)
+
+    def models(self, state: FederationState, env: Environment) -> Mapping[str, tuple[str, Part]]:
+        return phases.own_models(state, env)
+
+    def _group(self, env: Environment, round: int) -> list[str]:
+        module = env.workbench.module(env.architecture(0))
+        prefixes = tuple(module.deep)  # type: ignore[arg-type]
+        deep = round % self.options.deep_every == 0
+        return [name for name in module.state_dict() if name.startswith(prefixes) == deep]
+
+    def _server_phase(
+        self, weights: Mapping[str, Tensor], round: int, env: Environment
+    ) -> tuple[dict[str, Tensor], list[HistoryRow]]:
+        if not self.options.server_epochs:
+            return dict(weights), []
+        learner = env.workbench.learner(env.architecture(0), weights)
+        fold = env.records(env.public_ids(round))
+        name = ("server", "round", round, "public")
+        epochs = phases.fitted(
+            learner, fold, self.options.server_epochs, env, name, "server phase", phases.SERVER_ID, round
+        )
+        return learner.weights(), phases.rows(epochs, round, phases.SERVER_ID, "server")
+
+
+def merge(states: Sequence[Mapping[str, Tensor]], accuracies: Sequence[float], normalise: str) -> dict[str, Tensor]:
+    """``sum_k v_k w_k`` over ``sum_k v_k``, or over K as published, which shrinks the group by the mean accuracy.
+
+    All accuracies zero: the plain mean under ``sum``, zero weights under ``clients``.
+    """
+    if normalise == "sum":
+        return weighted_mean(states, accuracies if sum(accuracies) > 0 else None)
+    scaled = [{n: t * v for n, t in state.items()} for state, v in zip(states, accuracies, strict=True)]
+    return weighted_mean(scaled)
+
+
+def _accuracy(state: FederationState, env: Environment, client: int, round: int) -> float:
+    """Accuracy on the validation part of the round's fold; on the private fold itself where there is none."""
+    part = env.validation(client, round)
+    records = part if len(part) else env.private(client, round)
+    logits = env.workbench.logits(env.architecture(client), state.parts[phases.model_part(client)], records.x)
+    return float((predicted_class(logits) == phases.as_labels(records)).double().mean())
