@@ -5,8 +5,9 @@ A release without noise is an event too: its epsilon is infinite.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 Unit = Literal["record", "client"]
 Relation = Literal["add-remove", "replace-one"]
@@ -28,3 +29,17 @@ class PrivacyEvent:
     mechanism: NoNoise
     unit: Unit = "record"
     relation: Relation = "add-remove"
+
+
+MECHANISMS: dict[str, type[NoNoise]] = {kind.__name__: kind for kind in (NoNoise,)}
+
+
+def event_to_json(event: PrivacyEvent) -> dict[str, Any]:
+    """The event as plain JSON values, its mechanism by name."""
+    return {**asdict(event), "mechanism": {"name": type(event.mechanism).__name__, **asdict(event.mechanism)}}
+
+
+def event_from_json(content: Mapping[str, Any]) -> PrivacyEvent:
+    """The event that :func:`event_to_json` wrote."""
+    mechanism = dict(content["mechanism"])
+    return PrivacyEvent(**{**content, "mechanism": MECHANISMS[mechanism.pop("name")](**mechanism)})

@@ -1,0 +1,239 @@
+"""Runs the rounds of one federation, with a checkpoint after each, and answers an active server's planted folds.
+
+A checkpoint is one file, renamed into place: state, history, events, messages and folds together. A process killed at
+any moment leaves the last whole round, and the run that goes on from there equals an uninterrupted one bit for bit.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from fedprivacy import folder
+from fedprivacy.data.records import Ids
+from fedprivacy.interfaces import (
+    Defense,
+    Environment,
+    FederatedProtocol,
+    FederationState,
+    HistoryRow,
+    Part,
+    RoundOutcome,
+    SharesPredictions,
+)
+from fedprivacy.privacy import PrivacyEvent, event_from_json, event_to_json
+from fedprivacy.training.losses import cross_entropy, predicted_class
+from fedprivacy.wire import Channel, Message, PublicFold, Transcript
+
+Progress = Callable[[int], None]
+"""Called with the number of each finished round; 0 after the start."""
+
+KEPT = 2
+"""Checkpoints kept: the last, and the one before it, from which a last round can be played again."""
+
+
+@dataclass(frozen=True, eq=False)
+class Federation:
+    """A finished federation."""
+
+    state: FederationState
+    before_last: FederationState
+    transcript: Transcript
+    history: tuple[HistoryRow, ...]
+    events: tuple[PrivacyEvent, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class _Log:
+    """All that a run has left behind so far."""
+
+    state: FederationState
+    history: tuple[HistoryRow, ...] = ()
+    events: tuple[PrivacyEvent, ...] = ()
+    messages: tuple[Message, ...] = ()
+    folds: tuple[PublicFold, ...] = ()
+
+    def and_then(self, outcome: RoundOutcome, messages: Sequence[Message]) -> _Log:
+        return _Log(
+            outcome.state,
+            (*self.history, *outcome.history),
+            (*self.events, *outcome.events),
+            (*self.messages, *messages),
+            (*self.folds, *outcome.folds),
+        )
+
+
+def run(
+    protocol: FederatedProtocol,
+    env: Environment,
+    where: Path,
+    defense: Defense | None = None,
+    progress: Progress = lambda _: None,
+) -> Federation:
+    """Run all rounds of ``protocol`` in ``where`` (``checkpoint/``, ``transcript/``), going on from a checkpoint.
+
+    Raises UsageError before any training where the protocol cannot do what is asked, and Diverged when training
+    reaches a loss that is not finite.
+    """
+    protocol.check(env)
+    checkpoints, store = where / "checkpoint", folder.FolderStore(where / "transcript")
+    log = latest(checkpoints)
+    if log is None:
+        outcome = protocol.init(env)
+        log = _Log(outcome.state, tuple(outcome.history), tuple(outcome.events))
+        _save(checkpoints, log)
+    progress(log.state.round)
+    for number in range(log.state.round + 1, env.rounds + 1):
+        channel = Channel(number, store, defense)
+        outcome = protocol.round(log.state, number, env, channel)
+        log = log.and_then(outcome, channel.messages)
+        _save(checkpoints, log)
+        progress(number)
+    _write_index(where / "transcript", log)
+    before = _load(checkpoints / _name(env.rounds - 1)).state
+    transcript = Transcript(log.messages, log.folds, store)
+    return Federation(log.state, before, transcript, log.history, log.events)
+
+
+def planted_folds(probes: Ids, regular: Ids, share: float) -> Iterator[Ids]:
+    """Alternative folds of the size of ``regular`` in which at most ``share`` of the records are probes.
+
+    Every probe stands in exactly one of them; the first records of the regular fold make way.
+    """
+    room = max(1, int(share * len(regular)))
+    for first in range(0, len(probes), room):
+        chunk = probes[first : first + room]
+        yield np.concatenate([chunk, regular[len(chunk) :]])
+
+
+def probe_last_round(
+    protocol: SharesPredictions,
+    env: Environment,
+    before_last: FederationState,
+    probes: Ids,
+    share: float,
+    where: Path,
+    defense: Defense | None = None,
+) -> list[Transcript]:
+    """What an active server would have received, had it planted ``probes`` in the last round's fold.
+
+    Each alternative last fold is one transcript. Predictions are taken before anybody trains on the fold, so the
+    honest run up to there is the same, and each probe's first exposure is clean.
+    """
+    number = env.rounds
+    private = protocol.private_phase(before_last, number, env).state
+    store = folder.FolderStore(where)
+    transcripts = []
+    for planted in planted_folds(probes, env.division.public[number - 1], share):
+        channel = Channel(number, store, defense)
+        shared = protocol.share(private, number, env.with_planted({number: planted}), channel)
+        transcripts.append(Transcript(tuple(channel.messages), (shared.fold,), store))
+    return transcripts
+
+
+def tested(
+    models: Mapping[str, tuple[str, Part]], env: Environment, x: np.ndarray[Any, Any], y: np.ndarray[Any, Any]
+) -> dict[str, dict[str, float]]:
+    """Accuracy and mean cross-entropy of each model on held-out records; for two classes P(class 1) as scores too."""
+    labels = torch.from_numpy(y)
+    results = {}
+    for owner, (architecture, weights) in models.items():
+        logits = env.workbench.logits(architecture, weights, x)
+        results[owner] = {
+            "accuracy": float((predicted_class(logits) == labels).double().mean()),
+            "loss": float(cross_entropy(logits.double(), labels)),
+        }
+    return results
+
+
+def latest(checkpoints: Path) -> _Log | None:
+    """The newest checkpoint, or None."""
+    files = sorted(checkpoints.glob("round-*.safetensors"))
+    return _load(files[-1]) if files else None
+
+
+def rounds_done(where: Path) -> int | None:
+    """The last whole round in a run folder; None before the start."""
+    files = sorted((where / "checkpoint").glob("round-*.safetensors"))
+    found = re.search(r"round-(\d+)", files[-1].name) if files else None
+    return int(found[1]) if found else None
+
+
+def _name(round: int) -> str:
+    return f"round-{round:05d}.safetensors"
+
+
+def _save(checkpoints: Path, log: _Log) -> None:
+    tensors = {f"{part}|{name}": t for part, content in log.state.parts.items() for name, t in content.items()}
+    header = {
+        "round": log.state.round,
+        "parts": sorted(log.state.parts),
+        "history": [list(asdict(row).values()) for row in log.history],
+        "events": [event_to_json(event) for event in log.events],
+        "messages": [list(asdict(message).values()) for message in log.messages],
+        "folds": [_fold_to_json(fold) for fold in log.folds],
+    }
+    shared = _unshared(tensors)
+    data = safetensors.torch.save(shared, {"header": json.dumps(header)})
+    folder.write_bytes(checkpoints / _name(log.state.round), data)
+    for old in sorted(checkpoints.glob("round-*.safetensors"))[:-KEPT]:
+        old.unlink()
+
+
+def _unshared(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    seen: set[int] = set()
+    result = {}
+    for name, tensor in tensors.items():
+        pointer = tensor.data_ptr()
+        result[name] = tensor.clone() if pointer in seen else tensor.contiguous()
+        seen.add(pointer)
+    return result
+
+
+def _load(path: Path) -> _Log:
+    data = path.read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["header"])
+    parts: dict[str, dict[str, Tensor]] = {name: {} for name in header["parts"]}
+    for key, tensor in safetensors.torch.load(data).items():
+        part, _, name = key.partition("|")
+        parts[part][name] = tensor
+    return _Log(
+        FederationState(header["round"], parts),
+        tuple(HistoryRow(*row) for row in header["history"]),
+        tuple(event_from_json(event) for event in header["events"]),
+        tuple(Message(*message) for message in header["messages"]),
+        tuple(_fold_from_json(fold) for fold in header["folds"]),
+    )
+
+
+def _fold_to_json(fold: PublicFold) -> dict[str, Any]:
+    return {"round": fold.round, "records": fold.records.tolist(), "labelled": fold.labelled, "bytes": fold.bytes}
+
+
+def _fold_from_json(fold: Mapping[str, Any]) -> PublicFold:
+    return PublicFold(fold["round"], np.asarray(fold["records"], dtype=np.int64), fold["labelled"], fold["bytes"])
+
+
+def _write_index(where: Path, log: _Log) -> None:
+    index = {
+        "messages": [asdict(message) for message in log.messages],
+        "folds": [_fold_to_json(fold) for fold in log.folds],
+    }
+    folder.write_json(where / "index.json", index)
+
+
+def stored_transcript(where: Path) -> Transcript:
+    """The transcript of a finished run folder."""
+    index = json.loads((where / "index.json").read_text())
+    messages = tuple(Message(**message) for message in index["messages"])
+    return Transcript(messages, tuple(map(_fold_from_json, index["folds"])), folder.FolderStore(where))
