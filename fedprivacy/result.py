@@ -1,0 +1,188 @@
+"""What a run found, as plain values that go to JSON and back. A report is a pure function of this.
+
+No number stands alone: a finding has its value, its chance level with a band, its interval, and how many records it
+rests on. A failed attack is a finding with an error, never a missing row.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal, TypeVar
+
+SCHEMA = "fedprivacy/1"
+
+Flag = Literal["", "few", "below", "error"]
+ValueT = TypeVar("ValueT")
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean over clients or repetitions with its interval; ``per_client`` holds the single values."""
+
+    mean: float
+    low: float
+    high: float
+    per_client: Mapping[str, float] = field(default_factory=dict)
+    n: int = 1
+    """Repetitions (seeds) or, with one seed, clients that the interval rests on."""
+    over: str = "clients"
+    """What the interval is over: clients or seeds."""
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """Another protocol on the same data and seeds, to compare with."""
+
+    name: str
+    why: str
+    utility: Mapping[str, Interval]
+    up_bytes: int
+    down_bytes: int
+
+
+@dataclass(frozen=True)
+class Communication:
+    """Encoded bytes of all messages of one federation, over all clients and rounds (mean over seeds).
+
+    ``public_bytes``: delivery of public records to all clients that receive them. ``fedavg_bytes``: what federated
+    averaging of the same model would send in both directions. ``payload_bytes``: raw values without headers, both
+    directions. ``per_round``: (up, down) by round.
+    """
+
+    up_bytes: int
+    down_bytes: int
+    public_bytes: int
+    payload_bytes: int
+    fedavg_bytes: int
+    per_round: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class PrivacyClaim:
+    """What the accountant may say. ``epsilon`` None is infinite: some release had no noise."""
+
+    unit: str
+    relation: str
+    epsilon: float | None
+    delta: float
+    accountant: str
+    releases: int
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One measured number. ``value`` None is below resolution (``flag`` below) or failed (``flag`` error)."""
+
+    attack: str
+    observation: str
+    statistic: str
+    adversary: str
+    target: str
+    metric: str
+    value: float | None
+    chance: float | None
+    low: float | None
+    high: float | None
+    level: float
+    n: int
+    chance_low: float | None = None
+    chance_high: float | None = None
+    members: int | None = None
+    non_members: int | None = None
+    false_positives: int | None = None
+    flag: Flag = ""
+    headline: bool = False
+    """Whether this statistic was declared, before the run, as the one that the verdict rests on."""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A claim held against findings."""
+
+    claim: str
+    source: str
+    verdict: Literal["supported", "refuted", "inconclusive", "not refuted", "vacuous"]
+    why: str
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Versions, seed and cost. Timings are the only part of a result that differs between equal runs."""
+
+    versions: Mapping[str, str]
+    seed: int
+    seeds: int
+    host_cores: int
+    workers: int
+    wall_seconds: float
+    cpu_seconds: float
+    data_digest: str
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """Everything a report shows."""
+
+    config: Mapping[str, Any]
+    utility: Mapping[str, Interval]
+    baselines: tuple[Baseline, ...]
+    communication: Communication
+    privacy: PrivacyClaim
+    findings: tuple[Finding, ...]
+    verdicts: tuple[Verdict, ...]
+    provenance: Provenance
+    schema: str = SCHEMA
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        content = asdict(self)
+        return {"schema": content.pop("schema"), **_plain(content)}
+
+
+def from_json(content: Mapping[str, Any]) -> RunResult:
+    """The result that :meth:`RunResult.to_json` wrote. Raises ValueError on another schema or a missing key."""
+    if content.get("schema") != SCHEMA:
+        raise ValueError(f"schema is {content.get('schema')!r}, this version reads {SCHEMA!r}")
+    try:
+        return RunResult(
+            config=content["config"],
+            utility=_intervals(content["utility"]),
+            baselines=tuple(Baseline(**{**b, "utility": _intervals(b["utility"])}) for b in content["baselines"]),
+            communication=Communication(
+                **{
+                    **content["communication"],
+                    "per_round": tuple((int(a), int(b)) for a, b in content["communication"]["per_round"]),
+                }
+            ),
+            privacy=PrivacyClaim(**content["privacy"]),
+            findings=tuple(_build(Finding, f) for f in content["findings"]),
+            verdicts=tuple(_build(Verdict, v) for v in content["verdicts"]),
+            provenance=Provenance(**{**content["provenance"], "notes": tuple(content["provenance"]["notes"])}),
+        )
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"not a result of fedprivacy: {error}") from None
+
+
+def _intervals(content: Mapping[str, Any]) -> dict[str, Interval]:
+    return {name: Interval(**value) for name, value in content.items()}
+
+
+def _build(kind: type[ValueT], content: Mapping[str, Any]) -> ValueT:
+    known = {f.name for f in fields(kind)}  # type: ignore[arg-type]
+    return kind(**{name: value for name, value in content.items() if name in known})
+
+
+def _plain(value: Any) -> Any:
+    """Mappings and sequences of JSON values; a number that is not finite is an error, since JSON has none."""
+    if isinstance(value, Mapping):
+        return {str(name): _plain(content) for name, content in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(content) for content in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("a result holds a number that is not finite")
+    return value
