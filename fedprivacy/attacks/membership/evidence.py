@@ -1,0 +1,137 @@
+"""One observed round of signals as the margins that statistics compare."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from fedprivacy.attacks.membership.logits import phi
+from fedprivacy.threat import Bool, Float, Int, References, Signals
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """Margins of n records in one round: of the target [n], and of S references [S, n].
+
+    ``outside`` and ``inside`` [S, n] say which references were not, and were, trained on the record. Both are False
+    where a reference was not observed on it; its margin is 0 there and must not be used.
+    """
+
+    phi: Float
+    labels: Int
+    reference_phi: Float
+    outside: Bool
+    inside: Bool
+
+
+def single_round(signals: Signals) -> Float:
+    """``logp`` [n, C] of signals that hold one round. Raises ValueError for more rounds, or an unseen candidate."""
+    if signals.logp.shape[0] != 1:
+        raise ValueError(f"a statistic scores one round at a time, not {signals.logp.shape[0]}; use at_round")
+    logp = np.asarray(signals.logp[0])
+    if np.isnan(logp).any():
+        raise ValueError("a candidate was not observed in this round; leave it out with at_round")
+    return logp
+
+
+def margins(signals: Signals, temperature: float = 1.0) -> Float:
+    """The target's phi [n] in the one round of ``signals``, at a softmax temperature."""
+    return phi(single_round(signals) / temperature, signals.labels)
+
+
+def evidence(signals: Signals, temperature: float = 1.0) -> Evidence:
+    """Margins of target and references on the candidates, at a softmax temperature. ValueError without references."""
+    references = _references(signals)
+    target = margins(signals, temperature)
+    values = phi(references.logp[:, 0] / temperature, signals.labels)
+    observed = ~np.isnan(values)
+    return Evidence(
+        target,
+        signals.labels,
+        np.where(observed, values, 0.0),
+        observed & ~references.included,
+        observed & references.included,
+    )
+
+
+def population_margins(signals: Signals) -> tuple[Float, Int]:
+    """phi [M] and labels [M] of the auxiliary non-members in the one round. ValueError without a population."""
+    if signals.population_logp is None or signals.population_labels is None:
+        raise ValueError("this statistic needs a population of auxiliary non-members")
+    if signals.population_logp.shape[1] == 0:
+        raise ValueError("the population was not observed in this round")
+    return phi(signals.population_logp[0], signals.population_labels), signals.population_labels
+
+
+def population_evidence(signals: Signals) -> Evidence:
+    """The same evidence about the auxiliary non-members, on which no reference was trained."""
+    target, labels = population_margins(signals)
+    references = _references(signals)
+    if references.population_logp is None:
+        raise ValueError("this statistic needs the references' predictions on the population")
+    values = phi(references.population_logp[:, 0], labels)
+    observed = ~np.isnan(values)
+    return Evidence(target, labels, np.where(observed, values, 0.0), observed, np.zeros_like(observed))
+
+
+def never_trained(signals: Signals) -> Signals:
+    """Signals with only those references that trained on no candidate. ValueError if there are none."""
+    references = _references(signals)
+    keep = ~references.included.any(axis=1)
+    if not keep.any():
+        raise ValueError("this statistic needs references that were trained on no candidate, such as other clients")
+    if keep.all():
+        return signals
+    population = None if references.population_logp is None else references.population_logp[keep]
+    return replace(signals, references=References(references.logp[keep], references.included[keep], population))
+
+
+def at_round(signals: Signals, round: int, usable: Bool) -> Signals:
+    """One round (0-based) restricted to the candidates in ``usable`` [n], and to the population observed then."""
+    pick = slice(round, round + 1)
+    population, labels = signals.population_logp, signals.population_labels
+    known = slice(None)
+    if population is not None and labels is not None:
+        gaps = np.isnan(population[round]).any(axis=-1)
+        known = ~gaps if gaps.any() else known
+        population, labels = population[pick][:, known], labels[known]
+    # A slice keeps a view; a boolean index copies.
+    rows = slice(None) if usable.all() else usable
+    references = signals.references
+    if references is not None:
+        theirs = references.population_logp
+        references = References(
+            references.logp[:, pick][:, :, rows],
+            references.included[:, rows],
+            None if theirs is None else theirs[:, pick][:, :, known],
+        )
+    return replace(
+        signals,
+        logp=signals.logp[pick][:, rows],
+        seen=signals.seen[pick][:, rows],
+        clean=signals.clean[pick][:, rows],
+        labels=signals.labels[rows],
+        references=references,
+        population_logp=population,
+        population_labels=labels,
+    )
+
+
+def out_counts(references: References, round: int | None = None) -> Int:
+    """How many references were not trained on each candidate, [n]; with ``round``, of those observed in it.
+
+    Candidates with 0 are scored by a class mean and must be counted in the finding. With independent coins this count
+    says nothing of membership; with coins balanced over target and references (each candidate in exactly half of all
+    models) it would give membership away.
+    """
+    out = ~references.included
+    if round is not None:
+        out = out & ~np.isnan(references.logp[:, round]).any(axis=-1)
+    return np.asarray(out.sum(axis=0), dtype=np.int64)
+
+
+def _references(signals: Signals) -> References:
+    if signals.references is None or len(signals.references.included) == 0:
+        raise ValueError("this statistic needs references")
+    return signals.references

@@ -1,0 +1,70 @@
+"""Means and within-candidate variances over the references that did, or did not, train on each candidate.
+
+Fixed variance is the pooled spread of each candidate's references about that candidate's own mean (the "fixed
+variance" of Carlini et al. 2022): never the spread over candidates, which mixes in how hard each record is.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from fedprivacy.threat import Bool, Float, Int
+
+Variance = Literal["auto", "fixed", "per-candidate"]
+
+FEW = 64
+"""Below this many references a candidate's own variance is too noisy, and ``auto`` pools it."""
+
+
+def masked_mean(values: Float, mask: Bool) -> tuple[Float, Int]:
+    """Mean over the references in ``mask``, [S, n] -> [n], and how many there were; 0 where there were none."""
+    count = mask.sum(axis=0)
+    total = np.where(mask, values, 0.0).sum(axis=0)
+    return np.asarray(total / np.maximum(count, 1)), np.asarray(count, dtype=np.int64)
+
+
+def fill_empty(mean: Float, count: Int, labels: Int) -> Float:
+    """``mean`` [n] with the class mean where ``count`` is 0, or the overall mean if the whole class has none.
+
+    Raises ValueError if no candidate has a reference of this kind.
+    """
+    empty = count == 0
+    if not empty.any():
+        return mean
+    known = ~empty
+    if not known.any():
+        raise ValueError("no candidate has a reference of this kind")
+    filled = np.where(empty, mean[known].mean(), mean)
+    for label in np.unique(labels[empty]):
+        peers = known & (labels == label)
+        if peers.any():
+            filled[empty & (labels == label)] = mean[peers].mean()
+    return np.asarray(filled)
+
+
+def squared_residuals(values: Float, mask: Bool, mean: Float) -> Float:
+    """Sum of squares about the candidate's own mean, [S, n] -> [n]."""
+    return np.asarray(np.where(mask, (values - mean) ** 2, 0.0).sum(axis=0))
+
+
+def pooled_variance(squares: Float, count: Int) -> float | None:
+    """``sum_i SS_i / sum_i (n_i - 1)``; None where no candidate has two references, or all agree exactly."""
+    freedom = int(np.maximum(count - 1, 0).sum())
+    if freedom == 0:
+        return None
+    return float(squares.sum() / freedom) or None
+
+
+def spread(squares: Float, count: Int, references: int, variance: Variance, fallback: float | None = None) -> Float:
+    """Standard deviations [n], one for all candidates under ``fixed``, which ``auto`` means below 64 references.
+
+    ``per-candidate`` divides by n - 1 and falls back to the pooled value below two references or at zero spread.
+    Without any pooled value it is ``fallback`` (a variance), else 1: then only differences of the mean are ranked.
+    """
+    pooled = pooled_variance(squares, count) or fallback or 1.0
+    if variance == "fixed" or (variance == "auto" and references < FEW):
+        return np.full(len(count), np.sqrt(pooled))
+    own = squares / np.maximum(count - 1, 1)
+    return np.sqrt(np.where((count >= 2) & (own > 0), own, pooled))

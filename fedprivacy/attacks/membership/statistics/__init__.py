@@ -1,0 +1,97 @@
+"""All membership statistics by name, and which of them the signals at hand allow."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fedprivacy.attacks.membership.decode import HARD_LABEL, UNIFORM_REST
+from fedprivacy.attacks.membership.statistics.base import BaseOffline, BaseOnline
+from fedprivacy.attacks.membership.statistics.bavaria import Bavaria
+from fedprivacy.attacks.membership.statistics.calibrated import Calibrated
+from fedprivacy.attacks.membership.statistics.correct import Correct
+from fedprivacy.attacks.membership.statistics.labelfree import Confidence, Entropy
+from fedprivacy.attacks.membership.statistics.lira_offline import CoopLira, DistilLira, FedMia, LiraOffline
+from fedprivacy.attacks.membership.statistics.lira_online import LiraOnline
+from fedprivacy.attacks.membership.statistics.loss import Loss
+from fedprivacy.attacks.membership.statistics.mentr import ModifiedEntropy
+from fedprivacy.attacks.membership.statistics.population import Population
+from fedprivacy.attacks.membership.statistics.ratio import Ratio
+from fedprivacy.attacks.membership.statistics.rmia import Rmia
+from fedprivacy.attacks.membership.statistics.trajectory import Trajectory
+from fedprivacy.threat import Signals
+
+if TYPE_CHECKING:
+    from fedprivacy.interfaces import Statistic
+
+STATISTICS: dict[str, type[Statistic]] = {
+    "loss": Loss,
+    "confidence": Confidence,
+    "entropy": Entropy,
+    "mentr": ModifiedEntropy,
+    "correct": Correct,
+    "population": Population,
+    "calibrated": Calibrated,
+    "ratio": Ratio,
+    "base-online": BaseOnline,
+    "base-offline": BaseOffline,
+    "rmia": Rmia,
+    "lira-online": LiraOnline,
+    "lira-offline": LiraOffline,
+    "coop-lira": CoopLira,
+    "distil-lira": DistilLira,
+    "fedmia": FedMia,
+    "bavaria": Bavaria,
+    "trajectory": Trajectory,
+}
+"""Name -> class; every class builds with its paper's defaults."""
+
+WHOLE_DISTRIBUTION = frozenset({"confidence", "entropy", "mentr", "correct"})
+"""Statistics that read the probabilities of wrong classes, so a uniform fill would make them up."""
+
+
+def offers(signals: Signals, surrogates: bool = False) -> frozenset[str]:
+    """What the signals hold, in the words of a statistic's ``needs``.
+
+    ``references`` (one that was not trained on some candidate), ``in-references`` (one that was, beside one that was
+    not), ``never-trained`` (one trained on no candidate, as other clients are), ``surrogates`` (all references are
+    surrogates of the target: only the caller knows, so it says), ``population`` (auxiliary non-members, also seen by
+    the references where there are any).
+    """
+    found = set()
+    references = signals.references
+    if references is not None and (~references.included).any():
+        found |= {"references", "surrogates"} if surrogates else {"references"}
+        if references.included.any():
+            found.add("in-references")
+        if not surrogates and (~references.included.any(axis=1)).any():
+            found.add("never-trained")
+    if signals.population_logp is not None and (references is None or references.population_logp is not None):
+        found.add("population")
+    return frozenset(found)
+
+
+def applicable(signals: Signals, surrogates: bool = False) -> list[Statistic]:
+    """The statistics that ``signals`` allow, with default settings, in the order of the table.
+
+    From hard labels only ``correct``; from losses none that reads the other classes. References that are surrogates
+    of the target serve ``distil-lira`` alone.
+    """
+    if HARD_LABEL in signals.floor:
+        return [Correct()]
+    held = offers(signals, surrogates)
+    names = [name for name, statistic in STATISTICS.items() if statistic.needs <= held]
+    if surrogates:
+        names = [name for name in names if not (STATISTICS[name].needs and name != "distil-lira")]
+    if UNIFORM_REST in signals.floor:
+        names = [name for name in names if name not in WHOLE_DISTRIBUTION]
+    return [STATISTICS[name]() for name in names]
+
+
+def headline(signals: Signals) -> str:
+    """The statistic a verdict rests on unless the configuration names one: ``ratio`` with references, else ``loss``.
+
+    It is fixed before any score is computed. Hard labels leave only ``correct``.
+    """
+    if HARD_LABEL in signals.floor:
+        return "correct"
+    return "ratio" if "references" in offers(signals) else "loss"

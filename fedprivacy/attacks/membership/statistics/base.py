@@ -1,0 +1,62 @@
+"""BASE: the target's log-probability against the log of the references' mean probability (Lassila et al. 2025).
+
+Online it averages over references that did and did not train on the record, so coins must be independent; offline it
+takes OUT references alone and discounts them. Probabilities are softmaxes at a temperature.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from fedprivacy.attacks.membership.evidence import Evidence, evidence
+from fedprivacy.attacks.membership.logits import logsumexp, one_minus_p, true_logp
+from fedprivacy.attacks.membership.moments import fill_empty, masked_mean
+from fedprivacy.threat import Bool, Float, Signals
+
+
+def log_mean_p(found: Evidence, mask: Bool) -> Float:
+    """``logsumexp_s logp_s - log n`` over the references in ``mask``, [S, n] -> [n]; class mean where there is none."""
+    missed, count = masked_mean(one_minus_p(found.reference_phi), mask)
+    masked = np.where(mask, true_logp(found.reference_phi), -np.inf)
+    spread = logsumexp(masked.T) - np.log(np.maximum(count, 1))
+    # Near p = 1 the mean of 1 - p holds the digits, elsewhere the log-sum-exp does.
+    near_one = np.log1p(-np.minimum(missed, 0.5))
+    level = np.where(count == 0, 0.0, np.where(missed < 0.5, near_one, spread))
+    return fill_empty(level, count, found.labels)
+
+
+def base_score(signals: Signals, temperature: float, weight: float, online: bool) -> Float:
+    """``logp_T - weight * log mean p_T,s`` [n]."""
+    found = evidence(signals, temperature)
+    mask = found.outside | found.inside if online else found.outside
+    return np.asarray(true_logp(found.phi) - weight * log_mean_p(found, mask))
+
+
+@dataclass(frozen=True)
+class BaseOnline:
+    """All references, IN and OUT."""
+
+    name: ClassVar[str] = "base-online"
+    needs: ClassVar[frozenset[str]] = frozenset({"references", "in-references"})
+    temperature: float = 2.0
+
+    def score(self, signals: Signals) -> Float:
+        """``logp_T - [logsumexp_s logp_T,s - log S]`` [n] in nats."""
+        return base_score(signals, self.temperature, 1.0, online=True)
+
+
+@dataclass(frozen=True)
+class BaseOffline:
+    """OUT references alone, discounted by ``weight``."""
+
+    name: ClassVar[str] = "base-offline"
+    needs: ClassVar[frozenset[str]] = frozenset({"references"})
+    temperature: float = 2.0
+    weight: float = 0.33
+
+    def score(self, signals: Signals) -> Float:
+        """``logp_T - weight * [logsumexp_OUT logp_T,s - log n_OUT]`` [n] in nats."""
+        return base_score(signals, self.temperature, self.weight, online=False)

@@ -1,0 +1,25 @@
+"""Calibrated loss: how much surer the target is than models that never saw the record (Watson et al. 2022)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from fedprivacy.attacks.membership.evidence import evidence
+from fedprivacy.attacks.membership.logits import true_logp
+from fedprivacy.attacks.membership.moments import fill_empty, masked_mean
+from fedprivacy.threat import Float, Signals
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """Difficulty calibration of the log-probability."""
+
+    name: ClassVar[str] = "calibrated"
+    needs: ClassVar[frozenset[str]] = frozenset({"references"})
+
+    def score(self, signals: Signals) -> Float:
+        """``logp - mean_OUT logp_s`` [n] in nats; the class mean stands in where no reference is OUT."""
+        found = evidence(signals)
+        mean, count = masked_mean(true_logp(found.reference_phi), found.outside)
+        return true_logp(found.phi) - fill_empty(mean, count, found.labels)

@@ -1,0 +1,21 @@
+"""Loss: the surer the target is of the true label, the likelier a member (Yeom et al. 2018). No references."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from fedprivacy.attacks.membership.evidence import margins
+from fedprivacy.threat import Float, Signals
+
+
+@dataclass(frozen=True)
+class Loss:
+    """``phi``: ranks exactly as minus the cross-entropy does, ``loss = softplus(-phi)``, but never saturates."""
+
+    name: ClassVar[str] = "loss"
+    needs: ClassVar[frozenset[str]] = frozenset()
+
+    def score(self, signals: Signals) -> Float:
+        """phi [n] in nats."""
+        return margins(signals)

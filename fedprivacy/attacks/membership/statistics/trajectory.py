@@ -1,0 +1,73 @@
+"""Trajectory: the margins of all usable rounds as one vector, projected on the mean way that training moves it.
+
+Fisher's linear discriminant with a pooled within-candidate covariance: rounds that carry the same noise twice count
+once. Takes all rounds at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from fedprivacy.attacks.membership.logits import phi
+from fedprivacy.attacks.membership.moments import fill_empty
+from fedprivacy.threat import Bool, Float, Int, Signals
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """``shrinkage``: how far the covariance is pulled to its diagonal."""
+
+    name: ClassVar[str] = "trajectory"
+    needs: ClassVar[frozenset[str]] = frozenset({"references", "in-references"})
+    over_rounds: ClassVar[str] = "all"
+    shrinkage: float = 0.1
+
+    def score(self, signals: Signals) -> Float:
+        """``(v - mu_out)' S^-1 (mean_i mu_in - mean_i mu_out)`` [n]; NaN where no round is seen and clean.
+
+        Candidates are grouped by which rounds they have; each group uses the marginal of its rounds. Raises
+        ValueError without references that were, and that were not, trained on some candidate.
+        """
+        if signals.references is None:
+            raise ValueError("trajectory needs references")
+        usable = signals.seen & signals.clean
+        margins = phi(signals.logp, signals.labels)
+        references = phi(signals.references.logp, signals.labels)
+        score = np.full(usable.shape[1], np.nan)
+        patterns, group = np.unique(usable.T, axis=0, return_inverse=True)
+        for number, pattern in enumerate(patterns):
+            if not pattern.any():
+                continue
+            covering = usable[pattern].all(axis=0)
+            members = group[covering] == number
+            values = margins[pattern][:, covering].T
+            if np.isnan(values[members]).any():
+                raise ValueError("a candidate marked as seen has no prediction")
+            theirs = np.moveaxis(references[:, pattern][:, :, covering], 1, 2)
+            score[group == number] = self._project(
+                values, theirs, signals.references.included[:, covering], signals.labels[covering]
+            )[members]
+        return score
+
+    def _project(self, values: Float, references: Float, included: Bool, labels: Int) -> Float:
+        """values [n, R], references [S, n, R], included [S, n] -> [n]."""
+        observed = ~np.isnan(references).any(axis=-1)
+        rounds = values.shape[1]
+        scatter, freedom, means = np.zeros((rounds, rounds)), 0, []
+        for mask in (observed & included, observed & ~included):
+            count = mask.sum(axis=0)
+            held = np.where(mask[:, :, None], references, 0.0)
+            mean = held.sum(axis=0) / np.maximum(count, 1)[:, None]
+            residual = np.where(mask[:, :, None], held - mean, 0.0).reshape(-1, rounds)
+            scatter += residual.T @ residual
+            freedom += int(np.maximum(count - 1, 0).sum())
+            means.append(np.stack([fill_empty(column, count, labels) for column in mean.T], axis=1))
+        covariance = scatter / freedom if freedom else np.eye(rounds)
+        diagonal = np.where(np.diag(covariance) > 0, np.diag(covariance), 1.0)
+        shrunk = (1 - self.shrinkage) * covariance + self.shrinkage * np.diag(diagonal)
+        inside, outside = means
+        direction = np.linalg.solve(shrunk, inside.mean(axis=0) - outside.mean(axis=0))
+        return np.asarray((values - outside) @ direction)

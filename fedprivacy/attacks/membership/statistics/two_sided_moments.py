@@ -1,0 +1,42 @@
+"""Means, spreads and counts of a margin under both hypotheses: trained on the record, and not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fedprivacy.attacks.membership.evidence import Evidence
+from fedprivacy.attacks.membership.moments import (
+    Variance,
+    fill_empty,
+    masked_mean,
+    pooled_variance,
+    spread,
+    squared_residuals,
+)
+from fedprivacy.threat import Float, Int
+
+
+@dataclass(frozen=True, eq=False)
+class Hypothesis:
+    """Of one side: mean [n] (class mean where ``count`` is 0), deviation [n], sum of squares [n], count [n]."""
+
+    mean: Float
+    deviation: Float
+    squares: Float
+    count: Int
+
+
+def hypotheses(found: Evidence, variance: Variance) -> tuple[Hypothesis, Hypothesis]:
+    """IN and OUT. A side too small to have a variance borrows the other's. ValueError if a side has no reference."""
+    sides = []
+    for mask in (found.inside, found.outside):
+        mean, count = masked_mean(found.reference_phi, mask)
+        squares = squared_residuals(found.reference_phi, mask, mean)
+        sides.append((fill_empty(mean, count, found.labels), squares, count))
+    pooled = [pooled_variance(squares, count) for _, squares, count in sides]
+    references = len(found.outside)
+    inside, outside = (
+        Hypothesis(mean, spread(squares, count, references, variance, pooled[1 - side]), squares, count)
+        for side, (mean, squares, count) in enumerate(sides)
+    )
+    return inside, outside
