@@ -17,9 +17,9 @@ from fedprivacy import seeds
 from fedprivacy.config.run import RunConfig
 from fedprivacy.data.records import Dataset, Division, Ids
 from fedprivacy.privacy import PrivacyEvent
-from fedprivacy.threat import Bool, Float, Int, Signals
+from fedprivacy.threat import Bool, Float, Int, Signals, View
 from fedprivacy.training.learner import Records, Workbench
-from fedprivacy.wire import Channel, Outgoing, Predictions, PublicFold, Transcript
+from fedprivacy.wire import Channel, Outgoing, Predictions, PublicFold
 
 Part = Mapping[str, Tensor]
 
@@ -206,16 +206,6 @@ class Knowledge:
     candidates: Ids
     auxiliary: Ids
     workbench: Workbench
-
-
-class View(Protocol):
-    """The part of one or more transcripts that an adversary receives."""
-
-    @property
-    def position(self) -> str: ...
-
-    @property
-    def transcripts(self) -> Sequence[Transcript]: ...
 
 
 class Observation(Protocol):

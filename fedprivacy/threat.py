@@ -6,17 +6,20 @@ attack is a visible act and not an accident.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fedprivacy.wire import SERVER, Transcript
+
 Float = NDArray[np.float64]
 Int = NDArray[np.int64]
 Bool = NDArray[np.bool_]
 
+EAVESDROPPER = "eavesdropper"
 Power = Literal["passive", "active"]
 
 
@@ -31,8 +34,41 @@ class Adversary:
     position: str
     power: Power = "passive"
 
+    @classmethod
+    def parse(cls, text: str) -> Adversary:
+        """``server``, ``active-server``, ``client-2``, ``eavesdropper``. Raises ValueError on anything else."""
+        position = text.removeprefix("active-")
+        client = position.removeprefix("client-")
+        if position not in (SERVER, EAVESDROPPER) and not (client != position and client.isdigit()):
+            raise ValueError(f"no adversary '{text}'; known: server, active-server, client-0, eavesdropper")
+        return cls(position, "active" if text.startswith("active-") else "passive")
+
+    @property
+    def name(self) -> str:
+        """The text that :meth:`parse` reads."""
+        return f"active-{self.position}" if self.power == "active" else self.position
+
     def __str__(self) -> str:
         return f"{self.position} ({'active' if self.power == 'active' else 'honest-but-curious'})"
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """What one adversary received: the messages it sent or got, and the public folds. Nothing else.
+
+    Several transcripts are alternative last rounds of the same run (an active server's planted folds).
+    """
+
+    position: str
+    transcripts: tuple[Transcript, ...]
+
+
+def view_of(transcripts: Sequence[Transcript], adversary: Adversary) -> View:
+    """The part of ``transcripts`` that ``adversary`` receives; an eavesdropper reads an unencrypted channel."""
+    if adversary.position == EAVESDROPPER:
+        return View(adversary.position, tuple(transcripts))
+    own = tuple(t.restricted(lambda message: message.visible_to(adversary.position)) for t in transcripts)
+    return View(adversary.position, own)
 
 
 @dataclass(frozen=True, eq=False)

@@ -86,6 +86,10 @@ class Workbench:
         self._build, self.config, self.device = build, config, torch.device(device)
         self._modules: dict[str, nn.Module] = {}
 
+    def with_training(self, config: TrainingConfig) -> Workbench:
+        """A workbench of the same architectures that trains otherwise."""
+        return Workbench(self._build, config, str(self.device))
+
     def module(self, model: str) -> nn.Module:
         """The shared module of architecture ``model``; its present weights mean nothing."""
         if model not in self._modules:

@@ -1,0 +1,106 @@
+"""From what was observed in the target federation and in shadow federations to signals and scores of one client.
+
+The target's own federation is never its own reference. Other clients of the same federation are references that
+were trained on no candidate of the target (Co-op). No coin of the target is in here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from fedprivacy.attacks.membership.combine import score_candidates
+from fedprivacy.attacks.membership.statistics import STATISTICS, applicable, headline
+from fedprivacy.config.run import AttackConfig
+from fedprivacy.interfaces import Observed
+from fedprivacy.threat import Bool, Float, Int, References, Signals
+
+
+@dataclass(frozen=True, eq=False)
+class Shadow:
+    """A shadow federation: what the same observation gave there, and the coins that the adversary drew for it."""
+
+    observed: Observed
+    coins: Bool
+
+
+def signals_of(
+    observed: Observed,
+    shadows: Sequence[Shadow],
+    source: int,
+    chosen: Int,
+    labels: Int,
+    population_labels: Int,
+    coop: bool,
+) -> Signals:
+    """Signals about the candidates ``chosen`` (positions) from ``source``; ``labels`` are those of all candidates."""
+    own = observed.logp[source][:, chosen]
+    seen = ~np.isnan(own).any(axis=-1)
+    population = None if observed.population_logp is None else observed.population_logp[source]
+    others = [s for s in range(len(observed.logp)) if s != source] if coop else []
+    logp = [observed.logp[s][:, chosen] for s in others]
+    included = [np.zeros(len(chosen), dtype=bool) for _ in others]
+    theirs = [None if observed.population_logp is None else observed.population_logp[s] for s in others]
+    for shadow in shadows:
+        logp.append(shadow.observed.logp[source][:, chosen])
+        included.append(shadow.coins[chosen])
+        theirs.append(None if shadow.observed.population_logp is None else shadow.observed.population_logp[source])
+    references = None
+    if logp:
+        known = [p for p in theirs if p is not None]
+        references = References(
+            np.stack(logp), np.stack(included), np.stack(known) if len(known) == len(logp) else None
+        )
+    return Signals(
+        own,
+        seen,
+        observed.clean[:, chosen],
+        labels[chosen],
+        references,
+        population,
+        population_labels if population is not None else None,
+        observed.floor,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """Scores of every statistic on one target: [n] float64, or the cause of a failure."""
+
+    scores: Mapping[str, Float | str]
+    headline: str
+    references: int
+
+
+def score_target(signals: Signals, config: AttackConfig) -> Scored:
+    """Every statistic that the configuration asks for and the signals allow."""
+    offered = {statistic.name: statistic for statistic in applicable(signals)}
+    names = config.statistics or tuple(offered)
+    scores: dict[str, Float | str] = {}
+    for name in names:
+        if name not in offered:
+            scores[name] = f"needs {', '.join(sorted(STATISTICS[name].needs))}, which this observation does not give"
+            continue
+        statistic = offered[name]
+        try:
+            if config.combine == "trajectory":
+                scores[name] = score_candidates(statistic, signals)
+            else:
+                scores[name] = score_candidates(statistic, signals, config.combine)
+        except (ValueError, FloatingPointError, np.linalg.LinAlgError) as error:
+            scores[name] = str(error)
+    count = 0 if signals.references is None else len(signals.references.logp)
+    return Scored(scores, config.headline or headline(signals), count)
+
+
+def newest(observed: Observed) -> Observed:
+    """The last round alone, where scores combine by the last clean round and the file should stay small."""
+    return replace(
+        observed,
+        logp=observed.logp[:, -1:],
+        seen=observed.seen[-1:],
+        clean=observed.clean[-1:],
+        population_logp=None if observed.population_logp is None else observed.population_logp[:, -1:],
+    )
