@@ -1,4 +1,4 @@
-"""LiRA offline: how far the margin lies above what models without the record give (Carlini et al. 2022, the offline attack).
+"""LiRA offline: how far the margin lies above what models without the record give (Carlini et al. 2022).
 
 The test is one-sided: a margin far *below* the OUT mean is the strongest sign of a non-member. The two-sided density,
 kept as an option, scores it as the strongest member instead.
