@@ -1,0 +1,48 @@
+"""Pooling candidates of several clients or federations by rank, because raw scores share no scale.
+
+A client whose scores all lie higher than another's says nothing about membership, yet raw pooling turns it into true
+or false positives. Ranks within each group keep what each target reveals and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fedprivacy.metrics.scores import Float, as_coins, as_scores, mid_ranks
+
+
+def ranks_within(scores: ArrayLike, groups: ArrayLike) -> Float:
+    """Mid-rank divided by group size, in (0, 1], of ``scores`` [n] within each label of ``groups`` [n].
+
+    Any strictly increasing map of one group's scores changes nothing. NaN raises ValueError.
+    """
+    checked = as_scores(scores)
+    labels = np.asarray(groups)
+    if labels.shape != checked.shape:
+        raise ValueError(f"groups have shape {labels.shape}, the scores {checked.shape}.")
+    ranks = np.empty_like(checked)
+    _, place = np.unique(labels, return_inverse=True)
+    for group in range(int(place.max()) + 1):
+        chosen = place == group
+        ranks[chosen] = mid_ranks(checked[chosen]) / chosen.sum()
+    return ranks
+
+
+def pool_by_rank(scores: Sequence[ArrayLike], coins: Sequence[ArrayLike]) -> tuple[Float, Float]:
+    """Members and non-members of all targets together, each target's scores replaced by ranks within it.
+
+    ``scores`` and ``coins`` hold one vector per (federation, client), of any lengths; True says member. An interval
+    for the pooled number comes from repetitions (:func:`fedprivacy.metrics.intervals.mean_interval`), not from the
+    pooled counts, because federations share candidates.
+    """
+    if len(scores) != len(coins) or not scores:
+        raise ValueError(f"one coin vector per score vector is needed, got {len(coins)} and {len(scores)}.")
+    ranks = [mid_ranks(one) / np.size(one) for one in scores]
+    included = np.concatenate([as_coins(coin, rank.shape) for coin, rank in zip(coins, ranks, strict=True)])
+    pooled = np.concatenate(ranks)
+    if included.all() or not included.any():
+        raise ValueError(f"all {included.size} coins fell on one side: there is nothing to compare.")
+    return pooled[included], pooled[~included]
