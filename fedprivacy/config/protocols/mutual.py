@@ -1,4 +1,4 @@
-"""Settings of each protocol. No torch in here, so a typo is answered at once."""
+"""Settings of mutual learning on shared predictions."""
 
 from __future__ import annotations
 
@@ -51,43 +51,3 @@ class MutualOptions(Part):
         if self.payload in ("losses", "labels") and self.kl == "literal":
             raise ValueError("kl = 'literal' needs payload = 'probabilities' or 'logits'")
         return self
-
-
-class FedAvgOptions(Part):
-    """Federated averaging (McMahan et al. 2017)."""
-
-    weighting: Literal["records", "uniform"] = "records"
-    """records: weighted by n_k, which each client then reveals. uniform: as Gupta's baseline."""
-    public_labels: bool = False
-    """Each client also trains on the labelled public fold before averaging: the fair baseline to mutual learning."""
-    public_epochs: int = Field(default=5, ge=1)
-    """Passes over the public fold in one round."""
-
-
-class LayerwiseOptions(Part):
-    """Asynchronous weight updating by layer groups (Gupta, Fadlullah, Fouda 2022)."""
-
-    normalise: Literal["sum", "clients"] = "sum"
-    """sum: divide by the sum of the accuracies. clients: by their number, as published, which shrinks the group."""
-    deep_every: int = Field(default=3, ge=1)
-    """The deep group is sent in every such round, the shallow group in all others."""
-    server_epochs: int = Field(default=5, ge=0)
-    """Passes of the server's model over the labelled public fold."""
-
-
-class LocalOptions(Part):
-    """No exchange: each client alone."""
-
-    public_labels: bool = False
-    """Also train on the labelled public folds: how much is plain supervision?"""
-    public_epochs: int = Field(default=5, ge=1)
-    """Passes over the public fold in one round."""
-
-
-class CentralOptions(Part):
-    """One model on the pooled records: an upper bound without privacy."""
-
-    public_labels: bool = False
-    """Also train on the labelled public folds."""
-    match: Literal["epochs", "steps"] = "epochs"
-    """Equal passes over the data, or equal gradient steps to one client's."""

@@ -1,0 +1,99 @@
+"""One card a protocol: what `fedprivacy list protocols` shows, where the class lives, and its settings. No torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from fedprivacy.config import protocols as options
+from fedprivacy.config.base import Part
+
+Family = Literal["predictions", "weights", "updates", "prototypes", "none"]
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a user asks before choosing a protocol; everything holds for the defaults."""
+
+    title: str
+    crosses_the_wire: str
+    """What leaves a client, and what comes back."""
+    public_data: bool
+    """Needs public records."""
+    labelled: bool
+    """Needs labels on public records."""
+    heterogeneous_models: bool
+    """Clients may have different architectures."""
+    weighting: str
+    """How clients of unequal size count."""
+    family: Family
+    """What an attack has to read first."""
+    source: str
+    target: str
+    """``module:Class`` of the implementation."""
+    options: type[Part]
+
+
+CARDS: dict[str, Card] = {
+    "mutual": Card(
+        "Distributed mutual learning",
+        "up: predictions on a public fold; down: the peers' predictions",
+        public_data=True,
+        labelled=True,
+        heterogeneous_models=True,
+        weighting="uniform over peers",
+        family="predictions",
+        source="Gupta 2025, arXiv 2503.05803",
+        target="fedprivacy.protocols.mutual:Mutual",
+        options=options.MutualOptions,
+    ),
+    "fedavg": Card(
+        "Federated averaging",
+        "up: weights, n_k; down: their mean",
+        public_data=False,
+        labelled=False,
+        heterogeneous_models=False,
+        weighting="n_k (option: uniform)",
+        family="weights",
+        source="McMahan et al. 2017, arXiv 1602.05629",
+        target="fedprivacy.protocols.fedavg:FedAvg",
+        options=options.FedAvgOptions,
+    ),
+    "layerwise-async": Card(
+        "Layer groups in turn",
+        "up: one group of layers, validation accuracy; down: the group, averaged and trained by the server",
+        public_data=True,
+        labelled=True,
+        heterogeneous_models=False,
+        weighting="validation accuracy",
+        family="weights",
+        source="Gupta, Fadlullah, Fouda 2022, doi 10.1109/IoTaIS56727.2022.9975908",
+        target="fedprivacy.protocols.layerwise_async:LayerwiseAsync",
+        options=options.LayerwiseOptions,
+    ),
+    "local": Card(
+        "No exchange",
+        "nothing",
+        public_data=False,
+        labelled=False,
+        heterogeneous_models=True,
+        weighting="none",
+        family="none",
+        source="lower bound",
+        target="fedprivacy.protocols.local:Local",
+        options=options.LocalOptions,
+    ),
+    "central": Card(
+        "One model on everybody's records",
+        "all records, to one place",
+        public_data=False,
+        labelled=False,
+        heterogeneous_models=False,
+        weighting="every record once",
+        family="none",
+        source="upper bound",
+        target="fedprivacy.protocols.central:Central",
+        options=options.CentralOptions,
+    ),
+}
+"""Every protocol by its name on the command line."""

@@ -1,0 +1,35 @@
+"""Settings of each protocol. No torch in here, so a typo is answered at once."""
+
+from fedprivacy.config.protocols.averaging import (
+    FedAsyncOptions,
+    FedAvgOptions,
+    FedBuffOptions,
+    FedProxOptions,
+    LayerwiseOptions,
+)
+from fedprivacy.config.protocols.bounds import CentralOptions, LocalOptions
+from fedprivacy.config.protocols.mutual import MutualOptions
+from fedprivacy.config.protocols.pairs import FedCkdOptions, FedKdOptions, FmlOptions, ProFeOptions
+from fedprivacy.config.protocols.prototypes import FedProtoOptions
+from fedprivacy.config.protocols.public import CfdOptions, DsFlOptions, FedDfOptions, FedKdHybridOptions, FedMdOptions
+
+__all__ = [
+    "CentralOptions",
+    "CfdOptions",
+    "DsFlOptions",
+    "FedAsyncOptions",
+    "FedAvgOptions",
+    "FedBuffOptions",
+    "FedCkdOptions",
+    "FedDfOptions",
+    "FedKdHybridOptions",
+    "FedKdOptions",
+    "FedMdOptions",
+    "FedProtoOptions",
+    "FedProxOptions",
+    "FmlOptions",
+    "LayerwiseOptions",
+    "LocalOptions",
+    "MutualOptions",
+    "ProFeOptions",
+]

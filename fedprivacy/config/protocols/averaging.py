@@ -1,0 +1,91 @@
+"""Settings of the protocols that send weights or updates, in step and out of step."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from fedprivacy.config.base import Part
+
+
+class FedAvgOptions(Part):
+    """Federated averaging (McMahan et al. 2017)."""
+
+    weighting: Literal["records", "uniform"] = "records"
+    """records: weighted by n_k, which each client then reveals. uniform: as Gupta's baseline."""
+    public_labels: bool = False
+    """Each client also trains on the labelled public fold before averaging: the fair baseline to mutual learning."""
+    public_epochs: int = Field(default=5, ge=1)
+    """Passes over the public fold in one round."""
+
+
+class FedProxOptions(Part):
+    """Federated averaging with a proximal term (Li et al. 2020)."""
+
+    mu: float = Field(default=1.0, ge=0)
+    """Weight of ``mu/2 * ||w - w_t||^2`` in every client's loss; 1 is the paper's choice on MNIST and FEMNIST."""
+    stragglers: float = Field(default=0.0, ge=0, le=1)
+    """Share of the participants that manage only part of the local epochs; their work counts all the same."""
+    weighting: Literal["records", "uniform"] = "records"
+    """records: weighted by n_k, which each client then reveals."""
+
+
+class LayerwiseOptions(Part):
+    """Asynchronous weight updating by layer groups (Gupta, Fadlullah, Fouda 2022)."""
+
+    normalise: Literal["sum", "clients"] = "sum"
+    """sum: divide by the sum of the accuracies. clients: by their number, as published, which shrinks the group."""
+    deep_every: int = Field(default=3, ge=1)
+    """The deep group is sent in every such round, the shallow group in all others."""
+    server_epochs: int = Field(default=5, ge=0)
+    """Passes of the server's model over the labelled public fold."""
+
+
+class ClockOptions(Part):
+    """The simulated clock of an asynchronous federation."""
+
+    speeds: Literal["lognormal", "half-normal", "equal"] = "lognormal"
+    """How long a client trains: lognormal, a speed of its own that it keeps; half-normal, drawn anew for every job;
+    equal, one unit of time for all."""
+    spread: float = Field(default=0.5, ge=0)
+    """Standard deviation of the logarithm of a client's speed."""
+
+
+class FedAsyncOptions(ClockOptions):
+    """Asynchronous federated optimisation (Xie et al., arXiv 1903.03934)."""
+
+    alpha: float = Field(default=0.6, gt=0, le=1)
+    """Weight of an arriving model that is not stale."""
+    staleness: Literal["polynomial", "hinge", "constant"] = "polynomial"
+    """How that weight falls with the number d of versions a model is late: (d+1)^-a; 1 up to b and 1/(a(d-b)+1)
+    beyond; or not at all."""
+    exponent: float = Field(default=0.5, ge=0)
+    """a of the polynomial."""
+    hinge_slope: float = Field(default=10.0, gt=0)
+    """a of the hinge."""
+    hinge_from: int = Field(default=4, ge=0)
+    """b of the hinge."""
+    max_staleness: int | None = Field(default=None, ge=0)
+    """Models later than this are ignored; None takes all."""
+    rho: float = Field(default=0.005, ge=0)
+    """Weight of ``rho/2 * ||x - x_s||^2`` in the client's loss."""
+
+
+class FedBuffOptions(ClockOptions):
+    """Buffered asynchronous aggregation (Nguyen et al., arXiv 2106.06639)."""
+
+    buffer: int = Field(default=10, ge=1)
+    """Arrivals that make one step of the server."""
+    server_lr: float = Field(default=0.7, gt=0)
+    """Step of the server along the buffered update."""
+    server_momentum: float = Field(default=0.9, ge=0, lt=1)
+    """Momentum of the server."""
+    exponent: float = Field(default=0.5, ge=0)
+    """An update that is d versions late counts (1+d)^-exponent."""
+    reduce: Literal["mean", "sum"] = "mean"
+    """mean over the buffer, or sum as some code does: a step buffer times as large."""
+    flush: bool = False
+    """Take a step at the end of each round with whatever is in the buffer."""
+    renormalise: bool = False
+    """Divide the staleness weight by its value at one version late, as some code does."""

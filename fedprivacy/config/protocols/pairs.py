@@ -1,0 +1,83 @@
+"""Settings of the protocols that distil between models of one client."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from fedprivacy.config.base import Part
+
+
+class FmlOptions(Part):
+    """Federated mutual learning (Shen et al. 2020, arXiv 2006.16765)."""
+
+    meme: str | None = None
+    """Architecture of the shared model; None: training.model."""
+    alpha: float = Field(default=0.5, ge=0, le=1)
+    """Weight of the labels in the private model's loss; the rest is the divergence from the meme."""
+    beta: float = Field(default=0.5, ge=0, le=1)
+    """Weight of the labels in the meme's loss; the rest is the divergence from the private model."""
+    schedule: Literal["constant", "dynamic"] = "constant"
+    """dynamic: after each third of the rounds alpha grows by 0.2 and beta by 0.4, up to 1."""
+    lr_drop: float = Field(default=1.0, gt=0, le=1)
+    """Factor on the learning rate after each third of the rounds; the published code uses 0.1."""
+    weighting: Literal["uniform", "records"] = "uniform"
+    """uniform mean of the memes, or weighted by n_k, which each client then reveals."""
+    compat: Literal["none", "pfllib"] = "none"
+    """pfllib: divergence over C, no detached targets. Only to explain numbers published with that library."""
+
+
+class FedKdOptions(Part):
+    """Communication-efficient federated distillation (Wu et al. 2022, arXiv 2108.13323)."""
+
+    mentee: str | None = None
+    """Architecture of the shared model; None: training.model."""
+    energy_start: float = Field(default=0.95, gt=0, le=1)
+    """Share of the squared singular values that is sent in the first rounds."""
+    energy_end: float = Field(default=0.98, gt=0, le=1)
+    """Share that is sent in the last round."""
+    hidden_weight: float = Field(default=1.0, ge=0)
+    """Weight of the loss between hidden states; 0 leaves it out."""
+    grad_through_weight: bool = False
+    """Let gradients flow through the weight 1 / (CE(mentor) + CE(mentee)); off: it is a constant of the step."""
+    weight_floor: float = Field(default=1e-2, gt=0)
+    """Smallest CE(mentor) + CE(mentee) that is divided by, so that a perfect fit cannot blow the loss up."""
+    error_feedback: bool = False
+    """Add what one compression lost to the next update."""
+
+
+class FedCkdOptions(Part):
+    """Distillation from two teachers of one's own past (arXiv 2411.03569)."""
+
+    history_weight: float = Field(default=0.5, ge=0)
+    """Weight of the client's own model of its last round."""
+    global_weight: float = Field(default=0.5, ge=0)
+    """Weight of the global model that the round starts from."""
+    temperature: float = Field(default=2.0, gt=0)
+    """Softens both sides; the divergence is multiplied by its square."""
+    weighting: Literal["records", "uniform"] = "records"
+    """records: weighted by n_k, which each client then reveals."""
+
+
+class ProFeOptions(Part):
+    """Prototypes and a distilled student from peer to peer (arXiv 2412.11207)."""
+
+    student: str | None = None
+    """Architecture of the shared model; None: training.model."""
+    topology: Literal["ring", "full"] = "ring"
+    """Who hears whom: the two neighbours on a ring, or everybody."""
+    temperature: float = Field(default=2.0, gt=0)
+    """Softens teacher and student; the divergence is multiplied by its square."""
+    alpha: float = Field(default=1.0, ge=0)
+    """Weight of KL(teacher || student) in round 1."""
+    beta: float = Field(default=1.0, ge=0)
+    """Weight of the squared distance between the features of student and teacher in round 1."""
+    halving: bool = True
+    """Halve alpha and beta each round, to 0 below 0.1."""
+    prototype_share: float = Field(default=0.2, ge=0, lt=1)
+    """Part of each model's own loss that is the squared distance to the prototype; the rest is cross-entropy."""
+    prototypes_of: Literal["student", "teacher"] = "student"
+    """Whose features are averaged into prototypes."""
+    transport_bits: Literal[16, 32] = 16
+    """Width of the student's weights on the wire; prototypes stay at 32 bit."""
