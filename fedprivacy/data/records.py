@@ -14,7 +14,8 @@ Ids = NDArray[np.int64]
 class Dataset:
     """Records as stored: images uint8 [N, channels, height, width], features float32 [N, d]; labels int64 [N].
 
-    ``digest`` is the SHA-256 of the content, so that caches know data apart.
+    ``digest`` is the SHA-256 of the content, so that caches know data apart. ``notes`` say in plain sentences what
+    was left out or changed on the way from the source (bad images, duplicates, standardised columns).
     """
 
     name: str
@@ -24,6 +25,7 @@ class Dataset:
     y_test: NDArray[np.int64]
     classes: tuple[str, ...]
     digest: str
+    notes: tuple[str, ...] = ()
 
     @property
     def shape(self) -> tuple[int, ...]:
