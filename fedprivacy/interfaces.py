@@ -107,6 +107,13 @@ class Environment:
         draw = seeds.numpy_generator(self.root, "participants", round).permutation(self.clients)[:number]
         return sorted(int(client) for client in draw)
 
+    def senders(self, round: int) -> list[int]:
+        """Participants whose messages leave: the others drop out after training. May be empty."""
+        clients, rate = self.participants(round), self.config.dropout_rate
+        if rate == 0:
+            return clients
+        return [c for c in clients if seeds.numpy_generator(self.root, "dropout", round, c).random() >= rate]
+
     def with_planted(self, planted: Mapping[int, Ids]) -> Environment:
         """The same environment with an active adversary's folds."""
         return replace(self, planted=dict(planted))

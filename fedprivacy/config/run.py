@@ -168,6 +168,8 @@ class RunConfig(Part):
     """Rounds of the federation."""
     participation: float = Field(default=1.0, gt=0, le=1)
     """Share of the clients that takes part in a round."""
+    dropout_rate: float = Field(default=0.0, ge=0, lt=1)
+    """Probability that a participant drops out mid-round: it trains, but its message never leaves."""
     seed: int = Field(default=0, ge=0)
     """Root of all named seeds."""
     seeds: int = Field(default=1, ge=1)
