@@ -101,10 +101,14 @@ class Workbench:
         return _copied(self._build(model, seed).state_dict())
 
     def learner(
-        self, model: str, weights: Mapping[str, Tensor], optimizer: Mapping[str, Tensor] | None = None
+        self,
+        model: str,
+        weights: Mapping[str, Tensor],
+        optimizer: Mapping[str, Tensor] | None = None,
+        slot: str = "",
     ) -> Learner:
         """A learner that starts from ``weights``, with a fresh optimiser or the given moments."""
-        module = self.module(model)
+        module = self.module(model, slot)
         module.load_state_dict(weights)
         module.requires_grad_(True)
         module.zero_grad(set_to_none=True)
