@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from torch import Tensor
 
 from fedprivacy import seeds
+from fedprivacy.config.base import UsageError
 from fedprivacy.config.run import RunConfig
 from fedprivacy.data.records import Dataset, Division, Ids
 from fedprivacy.privacy import PrivacyEvent
 from fedprivacy.threat import Bool, Float, Int, Signals, View
-from fedprivacy.training.learner import Records, Workbench
+from fedprivacy.training.learner import PrivateFit, Records, Workbench
 from fedprivacy.wire import Channel, Outgoing, Predictions, PublicFold
 
 Part = Mapping[str, Tensor]
@@ -66,6 +67,8 @@ class Environment:
     workbench: Workbench
     planted: Mapping[int, Ids] = field(default_factory=dict)
     """Round -> public fold with an active adversary's probes in it."""
+    private_fit: PrivateFit | None = None
+    """How clients fit their private records, where a defense says so; None: :meth:`Learner.fit`."""
 
     @property
     def clients(self) -> int:
@@ -81,9 +84,18 @@ class Environment:
         return models[client % len(models)]
 
     def private(self, client: int, round: int) -> Records:
-        """The records client ``client`` trains on in ``round`` (1-based)."""
-        folds = self.members[client]
-        return self.records(folds[min(round, len(folds)) - 1] if len(folds) > 1 else folds[0])
+        """The records client ``client`` trains on in ``round`` (1-based); guarded where ``private_fit`` is set."""
+        records = self.records(self.members[client][self.fold(client, round)])
+        return records if self.private_fit is None else records.as_guarded()
+
+    def fold(self, client: int, round: int) -> int:
+        """Which of its folds client ``client`` trains on in ``round``."""
+        return min(round, len(self.members[client])) - 1
+
+    def nominal(self, client: int, round: int) -> int:
+        """Expected number of those records: a public number, whatever the coins."""
+        candidates = self.division.candidates[client][self.fold(client, round)]
+        return max(1, round_half_up(len(candidates) * self.config.data.inclusion))
 
     def validation(self, client: int, round: int) -> Records:
         """The validation part of that fold; may be empty."""
@@ -175,11 +187,70 @@ class SharesPredictions(FederatedProtocol, Protocol):
         """Each participant predicts on the round's fold and sends."""
 
 
+@dataclass(frozen=True)
+class Release:
+    """One kind of message that a participant sends in a round: what a defense must know before any training."""
+
+    name: str
+    """As in the privacy events: ``predictions``, ``weights``, ``accuracy``, ``n_k``."""
+    kind: str
+    """Kind of the payload."""
+    form: str = ""
+    """Form of predictions that are sent."""
+    times: int = 1
+    """Messages with different content a round."""
+    forms: frozenset[str] = frozenset()
+    """All forms of predictions that the receivers can work with."""
+    merged: Literal["", "mean", "weighted", "other"] = ""
+    """What the server makes of the participants' messages, through the channel's ``combined``: their plain mean, a
+    weighted mean, or something else; empty: it passes them on."""
+    known_start: bool = False
+    """The weights that the sender held when the round began are known to the receiver, so that what is sent is
+    worth exactly its change since then."""
+
+
+@runtime_checkable
+class DeclaresReleases(Protocol):
+    """A protocol that says before any training what its clients will send."""
+
+    def releases(self, env: Environment) -> Sequence[Release]:
+        """What each participant sends in one round, all of it."""
+
+
 class Defense(Outgoing, Protocol):
     """Stands between clients and the wire, and says what each release costs."""
 
-    def events(self, env: Environment) -> Sequence[PrivacyEvent]:
-        """Privacy events of the whole run."""
+    def check(self, env: Environment, releases: Sequence[Release]) -> None:
+        """Raise UsageError where the defense cannot act on what will be sent; runs before any training."""
+
+    def events(self, env: Environment, releases: Sequence[Release]) -> Sequence[PrivacyEvent]:
+        """Privacy events of the whole run, for every release that the defense covers; none where it proves nothing.
+
+        They take the place of the protocol's own events of the same client, round and release.
+        """
+
+
+@runtime_checkable
+class ChangesTraining(Protocol):
+    """A defense that changes how, or on what, clients train."""
+
+    def prepared(self, env: Environment) -> Environment:
+        """The environment that the protocol runs in."""
+
+
+def releases_of(protocol: FederatedProtocol, env: Environment) -> Sequence[Release]:
+    """What the participants of a round send. UsageError where the protocol does not say so."""
+    if isinstance(protocol, DeclaresReleases):
+        return protocol.releases(env)
+    raise UsageError(
+        f"protocol {env.config.protocol} does not say before training what its clients send, so no defense can be "
+        "checked against it; use defense.name = 'none'."
+    )
+
+
+def prepared(env: Environment, defense: Defense | None) -> Environment:
+    """The environment under a defense."""
+    return defense.prepared(env) if isinstance(defense, ChangesTraining) else env
 
 
 @dataclass(frozen=True, eq=False)
@@ -234,6 +305,8 @@ class Statistic(Protocol):
 
 __all__ = [
     "Bool",
+    "ChangesTraining",
+    "DeclaresReleases",
     "Defense",
     "Environment",
     "FederatedProtocol",
@@ -244,9 +317,12 @@ __all__ = [
     "Observation",
     "Observed",
     "Part",
+    "Release",
     "RoundOutcome",
     "Shared",
     "SharesPredictions",
     "Statistic",
     "View",
+    "prepared",
+    "releases_of",
 ]

@@ -81,20 +81,26 @@ def private_phase(
     history: list[HistoryRow] = []
     for client in env.participants(round) if clients is None else clients:
         learner = load(env, state, client)
-        epochs = fitted(
-            learner,
-            env.private(client, round),
-            env.config.training.local_epochs,
-            env,
-            ("client", client, "round", round, "private"),
-            "private phase",
-            client,
-            round,
-            loss,
-        )
+        epochs = fit_private(learner, env, client, round, loss)
         history += rows(epochs, round, client, "private")
         parts |= store(env, client, learner)
     return RoundOutcome(state.having(parts), history)
+
+
+def fit_private(learner: Learner, env: Environment, client: int, round: int, loss: Loss = label_loss) -> list[Epoch]:
+    """Fit a client's private records of a round: plainly, or as a defense on training says.
+
+    Under a private fit the loss of a record may depend on nothing but that record, public data and models that are
+    differentially private themselves; a teacher trained plainly on the same records breaks the sensitivity.
+    """
+    records, epochs = env.private(client, round), env.config.training.local_epochs
+    name = ("client", client, "round", round, "private")
+    if env.private_fit is None:
+        return fitted(learner, records, epochs, env, name, "private phase", client, round, loss)
+    try:
+        return env.private_fit(learner, records, epochs, (env.root, name), loss, env.nominal(client, round))
+    except Diverged as error:
+        raise Diverged(f"training diverged: {client_name(client)}, round {round}, private phase: {error}") from None
 
 
 def public_label_phase(
@@ -172,11 +178,11 @@ def look(logits: Tensor, labels: Tensor, round: int, client: int) -> HistoryRow:
     return HistoryRow(round, client, "look", 1, float(cross_entropy(logits, labels)), accuracy)
 
 
-def public_fold(env: Environment, round: int, labelled: bool) -> PublicFold:
-    """The delivery of a round's public fold, with its size as stored."""
+def public_fold(env: Environment, round: int, labelled: bool, to_clients: bool = True) -> PublicFold:
+    """The delivery of a round's public fold to the participants, with its size as stored."""
     ids = env.public_ids(round)
     size = env.dataset.x_train[ids].nbytes + (len(ids) if labelled else 0)
-    return PublicFold(round, ids, labelled, int(size))
+    return PublicFold(round, ids, labelled, int(size), len(env.participants(round)) if to_clients else 0)
 
 
 def own_models(state: FederationState, env: Environment) -> Mapping[str, tuple[str, Part]]:

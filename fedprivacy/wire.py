@@ -13,7 +13,7 @@ import json
 import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Literal, Protocol, TypeVar, cast
+from typing import Any, ClassVar, Literal, Protocol, TypeVar, cast, runtime_checkable
 
 import numpy as np
 import safetensors.torch
@@ -78,6 +78,14 @@ class Scalars:
     tensors: Mapping[str, Tensor]
 
 
+@runtime_checkable
+class Compact(Protocol):
+    """A payload that takes less room on the wire than what its receiver works with."""
+
+    def opened(self) -> Payload:
+        """What the receiver works with."""
+
+
 PayloadT = TypeVar("PayloadT", bound=Payload)
 
 KINDS: dict[str, type[Any]] = {kind.kind: kind for kind in (Predictions, Weights, Update, Scalars)}
@@ -111,7 +119,7 @@ def encode(payload: Payload) -> bytes:
 
 
 def decode(data: bytes) -> Payload:
-    """The payload in ``data``: fresh tensors that share no memory with the sender's."""
+    """The payload in ``data``, opened where it is :class:`Compact`: fresh tensors, no memory shared with the sender."""
     length = struct.unpack("<Q", data[:8])[0]
     header = json.loads(data[8 : 8 + length])["__metadata__"]
     kind = KINDS.get(header["kind"])
@@ -126,7 +134,8 @@ def decode(data: bytes) -> Payload:
             content[field] = tensor
     for slot in fields(kind):
         content.setdefault(slot.name, {})
-    return cast("Payload", kind(**content))
+    payload = kind(**content)
+    return payload.opened() if isinstance(payload, Compact) else cast("Payload", payload)
 
 
 def value_bytes(data: bytes) -> int:
@@ -157,13 +166,15 @@ class Message:
 class PublicFold:
     """The public records that one round used: ``records`` [N] ids in the training set, ``bytes`` as delivered.
 
-    A planted probe stands here like any other record. ``labelled`` says whether labels were delivered too.
+    A planted probe stands here like any other record. ``labelled`` says whether labels were delivered too, and
+    ``receivers`` to how many clients (a fold that the server keeps to itself has none).
     """
 
     round: int
     records: NDArray[np.int64]
     labelled: bool
     bytes: int
+    receivers: int
 
 
 class Store(Protocol):
@@ -214,28 +225,88 @@ class Outgoing(Protocol):
     def outgoing(self, payload: Payload, sender: str, round: int) -> Payload: ...
 
 
+@runtime_checkable
+class OnUpdates(Outgoing, Protocol):
+    """A defense that acts on the change of the weights since the round began, also where weights are sent."""
+
+    def outgoing_update(self, update: Update, sender: str, round: int) -> Update: ...
+
+
+@runtime_checkable
+class OnRelays(Outgoing, Protocol):
+    """A defense that also acts on what the server sends, such as an encoding used in both directions."""
+
+    def relayed(self, payload: Payload, round: int) -> Payload: ...
+
+
+@runtime_checkable
+class Aggregator(Outgoing, Protocol):
+    """A defense that takes the server's place where it merges what the clients of a round sent."""
+
+    def combined(self, received: Mapping[str, Payload], channel: Channel) -> Payload: ...
+
+
 class Channel:
     """The only way from one party to another in a round.
 
     :meth:`send` applies the defense to what a client sends, encodes, logs, and returns what the receiver decodes.
+    ``start`` gives the weights that a party held when the round began; they must be known to the receiver.
     """
 
-    def __init__(self, round: int, store: Store, defense: Outgoing | None = None) -> None:
-        self._round, self._store, self._defense = round, store, defense
+    def __init__(
+        self,
+        round: int,
+        store: Store,
+        defense: Outgoing | None = None,
+        start: Callable[[str], Mapping[str, Tensor]] | None = None,
+    ) -> None:
+        self.round, self._store, self._defense, self._start = round, store, defense, start
         self.messages: list[Message] = []
 
     def send(self, sender: str, receivers: str | Sequence[str], payload: PayloadT, purpose: str = "") -> PayloadT:
         """Send ``payload`` and return the receivers' copy; several receivers are several messages."""
-        outgoing: Payload = payload
-        if self._defense is not None and sender != SERVER:
-            outgoing = self._defense.outgoing(payload, sender, self._round)
-        data = encode(outgoing)
+        data = encode(self._defended(payload, sender))
         digest = hashlib.sha256(data).hexdigest()
         self._store.put(digest, data)
         sizes = (value_bytes(data), len(data))
         names = [receivers] if isinstance(receivers, str) else receivers
-        self.messages += [Message(self._round, sender, name, payload.kind, *sizes, digest, purpose) for name in names]
-        return cast("PayloadT", decode(data))
+        copy = decode(data)
+        self.messages += [Message(self.round, sender, name, copy.kind, *sizes, digest, purpose) for name in names]
+        return cast("PayloadT", copy)
+
+    @property
+    def aggregates(self) -> bool:
+        """Whether the defense merges in the server's place."""
+        return isinstance(self._defense, Aggregator)
+
+    def combined(self, received: Mapping[str, PayloadT], mean: Callable[[], PayloadT]) -> PayloadT:
+        """What the server makes of what the participants (by name) sent: ``mean()``, unless the defense merges."""
+        if isinstance(self._defense, Aggregator):
+            return cast("PayloadT", self._defense.combined(received, self))
+        return mean()
+
+    def _defended(self, payload: Payload, sender: str) -> Payload:
+        if self._defense is None:
+            return payload
+        if sender == SERVER:
+            return self._defense.relayed(payload, self.round) if isinstance(self._defense, OnRelays) else payload
+        if isinstance(payload, Weights) and isinstance(self._defense, OnUpdates):
+            if self._start is None:
+                raise ValueError("the defense acts on updates: the channel needs the weights at the start of the round")
+            start = self._start(sender)
+            update = change(start, payload.tensors)
+            return Weights(moved(start, payload.tensors, self._defense.outgoing_update(update, sender, self.round)))
+        return self._defense.outgoing(payload, sender, self.round)
+
+
+def change(start: Mapping[str, Tensor], end: Mapping[str, Tensor]) -> Update:
+    """``end - start`` of the floating-point tensors of ``end``."""
+    return Update({name: t - start[name] for name, t in end.items() if t.is_floating_point()})
+
+
+def moved(start: Mapping[str, Tensor], end: Mapping[str, Tensor], update: Update) -> dict[str, Tensor]:
+    """The tensors of ``end``, each ``start + update``; counters stay as at the start, since they tell of the data."""
+    return {name: start[name] + update.tensors[name] if name in update.tensors else start[name] for name in end}
 
 
 def directions(messages: Sequence[Message]) -> tuple[int, int]:

@@ -38,13 +38,20 @@ class Records:
 
     x: NDArray[Any]
     y: NDArray[np.int64]
+    guarded: bool = False
+    """Only a private fit may train on them; :meth:`Learner.fit` refuses."""
 
     def __len__(self) -> int:
         return len(self.y)
 
     def joined(self, other: Records) -> Records:
-        """Both, one after the other."""
-        return Records(np.concatenate([self.x, other.x]), np.concatenate([self.y, other.y]))
+        """Both, one after the other; guarded if either is."""
+        guarded = self.guarded or other.guarded
+        return Records(np.concatenate([self.x, other.x]), np.concatenate([self.y, other.y]), guarded)
+
+    def as_guarded(self) -> Records:
+        """The same records, for a private fit alone."""
+        return Records(self.x, self.y, True)
 
 
 @dataclass(frozen=True)
@@ -90,11 +97,12 @@ class Workbench:
         """A workbench of the same architectures that trains otherwise."""
         return Workbench(self._build, config, str(self.device))
 
-    def module(self, model: str) -> nn.Module:
-        """The shared module of architecture ``model``; its present weights mean nothing."""
-        if model not in self._modules:
-            self._modules[model] = self._build(model, (0, ("workbench",))).to(self.device)
-        return self._modules[model]
+    def module(self, model: str, slot: str = "") -> nn.Module:
+        """The module of architecture ``model`` in a slot; its present weights mean nothing."""
+        key = f"{slot}:{model}"
+        if key not in self._modules:
+            self._modules[key] = self._build(model, (0, ("workbench",))).to(self.device)
+        return self._modules[key]
 
     def initial(self, model: str, seed: Seed) -> dict[str, Tensor]:
         """Initial weights of ``model`` from a named seed."""
@@ -162,8 +170,10 @@ class Learner:
 
         ``even`` cuts the records into ceil(N / batch) nearly equal batches; otherwise all but the last are full.
         Without ``shuffle`` the order is fixed. No records: no steps. Raises :class:`Diverged` on a loss that is
-        not finite.
+        not finite, and ValueError for guarded records.
         """
+        if records.guarded:
+            raise ValueError("these records are under differentially private training: fit them by env.private_fit")
         if not len(records):
             return []
         x, y = torch.from_numpy(records.x).to(self.device), torch.from_numpy(records.y).to(self.device)
@@ -215,6 +225,10 @@ class Learner:
             for name, value in slots.items()
             if value is not None
         }
+
+
+PrivateFit = Callable[[Learner, Records, int, Seed, Loss, int], list[Epoch]]
+"""(learner, private records, epochs, seed, loss, nominal number of records) -> what each pass measured."""
 
 
 def predict(module: nn.Module, x: NDArray[Any], device: torch.device, rows: int = 512) -> Tensor:
