@@ -115,6 +115,17 @@ def planted_folds(probes: Ids, regular: Ids, share: float) -> Iterator[Ids]:
         yield np.concatenate([chunk, regular[len(chunk) :]])
 
 
+def spread_probes(probes: Ids, regular: Sequence[Ids], share: float) -> dict[int, Ids]:
+    """Round -> planted fold, with the probes dealt over all rounds as far as there is room; each stands once."""
+    planted: dict[int, Ids] = {}
+    rest, per_round = probes, -(-len(probes) // len(regular))
+    for number, fold in enumerate(regular, start=1):
+        room = min(per_round, max(1, int(share * len(fold))))
+        planted[number] = np.concatenate([rest[:room], fold[len(rest[:room]) :]])
+        rest = rest[room:]
+    return planted
+
+
 def probe_last_round(
     protocol: SharesPredictions,
     env: Environment,
@@ -186,7 +197,7 @@ def _save(checkpoints: Path, log: _Log) -> None:
     data = safetensors.torch.save(shared, {"header": json.dumps(header)})
     folder.write_bytes(checkpoints / _name(log.state.round), data)
     for old in sorted(checkpoints.glob("round-*.safetensors"))[:-KEPT]:
-        old.unlink()
+        old.unlink(missing_ok=True)
 
 
 def _unshared(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -217,11 +228,11 @@ def _load(path: Path) -> _Log:
 
 
 def _fold_to_json(fold: PublicFold) -> dict[str, Any]:
-    return {"round": fold.round, "records": fold.records.tolist(), "labelled": fold.labelled, "bytes": fold.bytes}
+    return {**vars(fold), "records": fold.records.tolist()}
 
 
 def _fold_from_json(fold: Mapping[str, Any]) -> PublicFold:
-    return PublicFold(fold["round"], np.asarray(fold["records"], dtype=np.int64), fold["labelled"], fold["bytes"])
+    return PublicFold(**{**fold, "records": np.asarray(fold["records"], dtype=np.int64)})
 
 
 def _write_index(where: Path, log: _Log) -> None:

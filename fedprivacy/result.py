@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeVar
 SCHEMA = "fedprivacy/1"
 
 Flag = Literal["", "few", "below", "error"]
+Kind = Literal["supported", "refuted", "inconclusive", "not refuted", "vacuous"]
 ValueT = TypeVar("ValueT")
 
 
@@ -105,7 +106,7 @@ class Verdict:
 
     claim: str
     source: str
-    verdict: Literal["supported", "refuted", "inconclusive", "not refuted", "vacuous"]
+    verdict: Kind
     why: str
 
 

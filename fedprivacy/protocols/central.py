@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 
 from fedprivacy import phases
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.protocols import CentralOptions
-from fedprivacy.interfaces import Environment, FederationState, Part, RoundOutcome
+from fedprivacy.interfaces import Environment, FederationState, Part, Release, RoundOutcome
 from fedprivacy.training.learner import Records
 from fedprivacy.wire import Channel
 
@@ -38,8 +38,11 @@ class Central:
         learner = phases.load(env, state, 0)
         passes = phases.fitted(learner, pooled, epochs, env, ("central", "round", round), "central training", 0, round)
         state = state.having(phases.store(env, 0, learner), round)
-        folds = [phases.public_fold(env, round, True)] if self.options.public_labels else []
+        folds = [phases.public_fold(env, round, True, to_clients=False)] if self.options.public_labels else []
         return RoundOutcome(state, phases.rows(passes, round, 0, "private"), [], folds)
+
+    def releases(self, env: Environment) -> Sequence[Release]:
+        return []
 
     def models(self, state: FederationState, env: Environment) -> Mapping[str, tuple[str, Part]]:
         return {"central": (env.architecture(0), state.parts[phases.model_part(0)])}

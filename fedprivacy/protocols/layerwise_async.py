@@ -16,7 +16,7 @@ from torch import Tensor
 from fedprivacy import phases
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.protocols import LayerwiseOptions
-from fedprivacy.interfaces import Environment, FederationState, HistoryRow, Part, RoundOutcome
+from fedprivacy.interfaces import Environment, FederationState, HistoryRow, Part, Release, RoundOutcome
 from fedprivacy.training.aggregation import weighted_mean
 from fedprivacy.training.losses import predicted_class
 from fedprivacy.wire import SERVER, Channel, Scalars, Weights, client_name
@@ -70,8 +70,11 @@ class LayerwiseAsync:
             parts[phases.model_part(client)] = {**state.parts[phases.model_part(client)], **received}
         releases = ("weights", "accuracy")
         events = [phases.unprotected(c, round, what) for what in releases for c in env.participants(round)]
-        folds = [phases.public_fold(env, round, True)] if self.options.server_epochs else []
+        folds = [phases.public_fold(env, round, True, to_clients=False)] if self.options.server_epochs else []
         return RoundOutcome(state.having(parts, round), history, events, folds)
+
+    def releases(self, env: Environment) -> Sequence[Release]:
+        return [Release("weights", "weights", merged="weighted"), Release("accuracy", "scalars")]
 
     def models(self, state: FederationState, env: Environment) -> Mapping[str, tuple[str, Part]]:
         return phases.own_models(state, env)

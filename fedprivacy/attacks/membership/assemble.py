@@ -7,7 +7,7 @@ were trained on no candidate of the target (Co-op). No coin of the target is in 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -94,13 +94,3 @@ def score_target(signals: Signals, config: AttackConfig) -> Scored:
     count = 0 if signals.references is None else len(signals.references.logp)
     return Scored(scores, config.headline or headline(signals), count)
 
-
-def newest(observed: Observed) -> Observed:
-    """The last round alone, where scores combine by the last clean round and the file should stay small."""
-    return replace(
-        observed,
-        logp=observed.logp[:, -1:],
-        seen=observed.seen[-1:],
-        clean=observed.clean[-1:],
-        population_logp=None if observed.population_logp is None else observed.population_logp[:, -1:],
-    )

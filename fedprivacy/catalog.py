@@ -1,0 +1,184 @@
+"""The one place that knows every implementation: literal names, and where each lies.
+
+Importing this costs no torch. Implementations are imported when they are asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from fedprivacy.config.base import UsageError, build, near_miss
+from fedprivacy.config.protocol_cards import CARDS, Card
+from fedprivacy.data.names import SOURCES
+from fedprivacy.models.names import MODELS
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from fedprivacy.config.run import RunConfig
+    from fedprivacy.interfaces import FederatedProtocol, Observation
+    from fedprivacy.threat import Adversary
+
+ATTACKS: dict[str, str] = {
+    "membership": "was this record in a client's training data? From what crossed the wire, by any statistic",
+}
+
+STATISTICS: dict[str, str] = {
+    "loss": "margin of the true class; no references",
+    "confidence": "largest probability; label-free",
+    "entropy": "negative entropy; label-free",
+    "mentr": "modified entropy (Song and Mittal 2021)",
+    "correct": "right or wrong; all that hard labels allow",
+    "population": "rank among the adversary's own non-members of the class",
+    "calibrated": "log-probability minus its mean over references (Watson et al. 2022)",
+    "ratio": "probability over its mean under references; the default where there are any",
+    "base-online": "log-probability against in and out references (BASE)",
+    "base-offline": "log-probability against out references (BASE)",
+    "rmia": "robust membership inference (Zarifzadeh et al. 2024)",
+    "lira-online": "likelihood ratio with in and out references (Carlini et al. 2022)",
+    "lira-offline": "one-sided likelihood ratio, out references (Carlini et al. 2022)",
+    "coop-lira": "the same, with the other clients of the federation as references; no extra training",
+    "distil-lira": "the same, with surrogates of the target as references",
+    "fedmia": "mean over rounds of the Co-op score",
+    "bavaria": "Student-t likelihood ratio with a pooled prior",
+    "trajectory": "linear discriminant on the margins of all rounds",
+}
+
+RECIPES: dict[str, str] = {
+    "gupta2025": "face masks, 5 clients, 12 rounds: FedAvg, layer-wise and mutual learning, with ablations",
+}
+
+OBSERVATIONS: dict[str, str] = {
+    "probes": "fedprivacy.attacks.membership.observations.probes:Probes",
+    "surrogate": "fedprivacy.attacks.membership.observations.surrogate:Surrogate",
+    "uploaded-weights": "fedprivacy.attacks.membership.observations.weights:UploadedWeights",
+    "global-model": "fedprivacy.attacks.membership.observations.weights:GlobalModel",
+}
+
+DEFAULT_ADVERSARIES: dict[str, tuple[str, ...]] = {
+    "predictions": ("active-server", "server"),
+    "weights": ("server", "client-0"),
+    "none": (),
+}
+"""By family of the protocol: the positions that a run without --adversary reports."""
+
+
+def card(name: str) -> Card:
+    """What a protocol is; UsageError with a suggestion where there is none of that name."""
+    if name not in CARDS:
+        raise UsageError(f"No protocol '{name}' exists. {near_miss(name, CARDS)}")
+    return CARDS[name]
+
+
+def options(config: RunConfig) -> Any:
+    """The protocol's own settings, validated."""
+    return build(card(config.protocol).options, dict(config.options), f"protocol {config.protocol}")
+
+
+def protocol(config: RunConfig) -> FederatedProtocol:
+    """The protocol of a configuration, with its settings."""
+    made: FederatedProtocol = _imported(card(config.protocol).target)(options(config))
+    return made
+
+
+def check(config: RunConfig) -> None:
+    """Everything about names and their combinations that can be found wrong without torch or data."""
+    options(config)
+    used = card(config.protocol)
+    for attack in config.attack.attacks:
+        if attack not in ATTACKS:
+            raise UsageError(f"No attack '{attack}' exists. {near_miss(attack, ATTACKS)}")
+    for model in (config.training.model, *config.training.client_models):
+        if model not in MODELS:
+            raise UsageError(f"No model '{model}' exists. {near_miss(model, MODELS)}")
+    if len(set(config.training.client_models)) > 1 and not used.heterogeneous_models:
+        able = ", ".join(name for name, c in CARDS.items() if c.heterogeneous_models)
+        raise UsageError(
+            f"--client-models: protocol {config.protocol} needs one architecture for all clients; "
+            f"different ones work with {able}."
+        )
+    if "membership" not in config.attack.attacks:
+        return
+    if config.data.inclusion >= 1:
+        raise UsageError("--attack membership needs non-members: --inclusion must be below 1, such as 0.5.")
+    if used.family == "none":
+        raise UsageError(
+            f"--attack membership: protocol {config.protocol} sends nothing, so there is nothing to attack; "
+            "use mutual or fedavg, or leave --attack out."
+        )
+    for statistic in (*config.attack.statistics, *filter(None, [config.attack.headline])):
+        if statistic not in STATISTICS:
+            raise UsageError(f"No statistic '{statistic}' exists. {near_miss(statistic, STATISTICS)}")
+    observations(config)
+
+
+def described(kind: str) -> dict[str, str]:
+    """Name -> one line, for ``fedprivacy list``."""
+    if kind == "attacks":
+        return ATTACKS
+    if kind == "statistics":
+        return STATISTICS
+    if kind == "models":
+        return MODELS
+    if kind == "datasets":
+        return {name: source.about for name, source in SOURCES.items()}
+    if kind == "recipes":
+        return RECIPES
+    return {"none": "messages cross the wire as they are; epsilon is infinite"}
+
+
+def observations(config: RunConfig) -> list[tuple[Adversary, str]]:
+    """Adversaries of a run with the observation that each can make. UsageError where one can make none."""
+    from fedprivacy.threat import Adversary
+
+    if "membership" not in config.attack.attacks:
+        return []
+    family = card(config.protocol).family
+    names = config.attack.adversaries or DEFAULT_ADVERSARIES.get(family, ())
+    chosen = []
+    for name in names:
+        try:
+            adversary = Adversary.parse(name)
+        except ValueError as error:
+            raise UsageError(f"--adversary: {error}.") from None
+        chosen.append((adversary, observation_name(family, adversary, config)))
+    return chosen
+
+
+def observation_name(family: str, adversary: Adversary, config: RunConfig) -> str:
+    """Which observation an adversary can make on a protocol of ``family``."""
+    client = adversary.position.startswith("client-")
+    if client and int(adversary.position.removeprefix("client-")) >= config.clients:
+        raise UsageError(
+            f"--adversary {adversary.name}: there are {config.clients} clients, 0 to {config.clients - 1}."
+        )
+    if family == "predictions":
+        if adversary.power == "active" and not client:
+            return "probes"
+        if adversary.power == "passive":
+            return "surrogate"
+    if family == "weights" and adversary.power == "passive":
+        return "global-model" if client else "uploaded-weights"
+    raise UsageError(
+        f"--adversary {adversary.name}: no membership observation of protocol {config.protocol} is known for it; "
+        f"use {' or '.join(DEFAULT_ADVERSARIES.get(family) or ('another protocol: this one sends nothing',))}."
+    )
+
+
+def observation(name: str) -> Observation:
+    """The observation of that name."""
+    made: Observation = _imported(OBSERVATIONS[name])()
+    return made
+
+
+def model_bytes(module: nn.Module) -> int:
+    """Encoded bytes of one message with all weights of ``module``."""
+    from fedprivacy.wire import Weights, encode
+
+    return len(encode(Weights(module.state_dict())))
+
+
+def _imported(target: str) -> Any:
+    module, _, name = target.partition(":")
+    return getattr(importlib.import_module(module), name)

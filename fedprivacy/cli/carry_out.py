@@ -1,0 +1,128 @@
+"""What the verbs that train have in common: the run folder, the progress display, and clear ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fedprivacy import catalog
+from fedprivacy.config.base import UsageError, near_miss
+from fedprivacy.config.run import RunConfig
+from fedprivacy.data.names import check as check_data
+
+if TYPE_CHECKING:
+    from fedprivacy.result import RunResult
+
+
+def ready(config: RunConfig, workers: int | None, device: str) -> None:
+    """All that can be found wrong without torch or data."""
+    check_data(config.data)
+    catalog.check(config)
+    if workers is not None and workers < 1:
+        raise UsageError(f"--workers: must be at least 1 (got {workers}).")
+    if device.split(":")[0] not in ("cpu", "cuda", "mps"):
+        raise UsageError(f"--device: no device '{device}' exists. {near_miss(device, ['cpu', 'cuda', 'mps'])}")
+
+
+def placed(config: RunConfig, out: Path) -> Path:
+    """The run folder of a configuration: named by what it is and the digest of all its settings."""
+    what = "-".join(config.attack.attacks) or "training"
+    return out / f"{config.protocol}-{what}-{config.data.dataset}-{config.digest()[:8]}"
+
+
+def carry_out(
+    config: RunConfig,
+    where: Path,
+    workers: int | None,
+    device: str,
+    resume: bool,
+    fresh: bool,
+    baselines: bool,
+    quiet: bool,
+    again: str,
+) -> RunResult:
+    """Run ``config`` in ``where``, or read the result that is already there."""
+    stored, begun = where / "result.json", where / "config.toml"
+    if fresh and where.exists():
+        shutil.rmtree(where)
+    if stored.exists():
+        click.echo(f"Found in {where}; nothing to train. --fresh runs it again.", err=True)
+        return read_result(where)
+    if begun.exists() and not resume:
+        raise UsageError(f"{where} holds an unfinished run: add --resume to go on, or --fresh to start over.")
+    from fedprivacy.execution.pool import WorkerLost
+    from fedprivacy.experiments.run import Plan, execute
+    from fedprivacy.training.learner import Diverged
+
+    with Display(quiet) as display:
+        plan = Plan(where, workers or os.cpu_count() or 1, resume, device, baselines, display.tick, display.start)
+        try:
+            return execute(config, plan)
+        except KeyboardInterrupt:
+            raise UsageError(f"interrupted; finished rounds are kept. Go on with: {again}") from None
+        except (Diverged, WorkerLost) as error:
+            raise UsageError(f"{error}.") from None
+
+
+def read_result(where: Path) -> RunResult:
+    """The stored result of a run folder."""
+    from fedprivacy.result import from_json
+
+    path = where / "result.json"
+    if not path.exists():
+        unfinished = (where / "config.toml").exists()
+        why = "an unfinished run; go on with --resume" if unfinished else "no run folder"
+        raise UsageError(f"{where} is {why} (there is no result.json in it).")
+    try:
+        return from_json(json.loads(path.read_text()))
+    except (ValueError, OSError) as error:
+        raise UsageError(f"{path}: {error}.") from None
+
+
+class Display:
+    """Progress on standard error: federations done, rounds, time left."""
+
+    def __init__(self, quiet: bool) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("rounds"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True, quiet=quiet),
+            transient=True,
+        )
+        self._done: dict[str, int] = {}
+        self._units: dict[str, int] = {}
+        self._task: Any = None
+
+    def __enter__(self) -> Display:
+        self._bar.start()
+        self._task = self._bar.add_task("preparing data", total=None)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def start(self, jobs: Sequence[Any]) -> None:
+        """Tell how much there is to do."""
+        self._units = {job.name: job.units for job in jobs}
+        self._bar.update(self._task, total=sum(self._units.values()), description=self._text())
+
+    def tick(self, job: str, done: int) -> None:
+        """A job has finished ``done`` rounds."""
+        self._done[job] = done
+        self._bar.update(self._task, completed=sum(self._done.values()), description=self._text())
+
+    def _text(self) -> str:
+        finished = sum(1 for name, units in self._units.items() if self._done.get(name, 0) >= units)
+        return f"federation {min(finished + 1, len(self._units))} of {len(self._units)}"

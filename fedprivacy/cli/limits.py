@@ -1,0 +1,40 @@
+"""``--fail-above``: thresholds that turn a finding into exit code 1."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import click
+
+from fedprivacy.config.base import UsageError
+
+if TYPE_CHECKING:
+    from fedprivacy.result import RunResult
+
+
+def parse_limit(text: str) -> tuple[str, float]:
+    """``tpr@1%fpr=0.05`` as (metric in lower case, value)."""
+    metric, equals, value = text.lower().replace(" ", "").partition("=")
+    if not equals or not re.fullmatch(r"auc|tpr@(10|1|0\.1)%fpr", metric):
+        raise UsageError(f"--fail-above: '{text}' is not METRIC=VALUE with auc, tpr@10%fpr, tpr@1%fpr or tpr@0.1%fpr.")
+    try:
+        return metric, float(value)
+    except ValueError:
+        raise UsageError(f"--fail-above: '{value}' in '{text}' is not a number.") from None
+
+
+def broken(result: RunResult, limits: list[tuple[str, float]]) -> int:
+    """1 if a headline finding over all clients is above a limit (each is named on standard error), else 0."""
+    code = 0
+    for metric, limit in limits:
+        for finding in result.findings:
+            pooled = finding.headline and not finding.target.startswith("client-")
+            if pooled and finding.metric.lower() == metric and finding.value is not None and finding.value > limit:
+                click.echo(
+                    f"fedprivacy: above the limit: {finding.metric} {finding.value:.4f} > {limit} "
+                    f"({finding.adversary}, {finding.observation}, {finding.statistic})",
+                    err=True,
+                )
+                code = 1
+    return code

@@ -1,0 +1,34 @@
+"""``fedprivacy report``: a stored run drawn again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+
+@click.command("report")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--format", "form", type=click.Choice(["table", "html", "markdown", "json"]), default="table")
+@click.option("--output", type=click.Path(path_type=Path), default=None, help="Write to this file.")
+def command(run: Path, form: str, output: Path | None) -> None:
+    """Draw the report of a stored run again, without training."""
+    from fedprivacy.cli.carry_out import read_result
+
+    result = read_result(run)
+    if form == "table" and output is None:
+        from fedprivacy.cli.show import show
+
+        show(result, None)
+        return
+    from fedprivacy.cli.documents import document
+
+    text = json.dumps(result.to_json(), indent=2) + "\n" if form == "json" else document(result, run, form)
+    if output is None:
+        click.echo(text, nl=False)
+    else:
+        from fedprivacy.folder import write_text
+
+        write_text(output, text)
+        click.echo(f"Written to {output}.", err=True)

@@ -1,0 +1,72 @@
+"""``fedprivacy run``: the main job."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fedprivacy.cli.limits import broken, parse_limit
+from fedprivacy.cli.settings import configuration, configured
+
+FORMATS = click.Choice(["table", "json"])
+
+
+@click.command("run")
+@configured()
+@click.option("--out", default="runs", show_default=True, metavar="DIR", help="Folder that holds run folders.")
+@click.option("--workers", type=int, default=None, metavar="N", help="Worker processes [default: number of cores].")
+@click.option("--device", default="cpu", show_default=True, metavar="NAME", help="Torch device, such as cuda.")
+@click.option("--resume", is_flag=True, help="Go on with an unfinished run.")
+@click.option("--fresh", is_flag=True, help="Throw an earlier run of the same configuration away.")
+@click.option("--baselines/--no-baselines", default=True, show_default=True, help="Train the local baselines too.")
+@click.option("--format", "form", type=FORMATS, default="table", show_default=True)
+@click.option(
+    "--fail-above",
+    multiple=True,
+    metavar="METRIC=VALUE",
+    help="Exit 1 when a headline finding is above, such as 'tpr@1%fpr=0.05' or 'auc=0.6'; repeatable.",
+)
+def command(
+    out: str,
+    workers: int | None,
+    device: str,
+    resume: bool,
+    fresh: bool,
+    baselines: bool,
+    form: str,
+    fail_above: tuple[str, ...],
+    **given: Any,
+) -> int:
+    """Run a protocol, attack what crossed the wire, and report.
+
+    \b
+    fedprivacy run --protocol mutual --attack membership
+    fedprivacy run --protocol fedavg --attack membership --shadows 16 --seeds 3
+    fedprivacy run --protocol mutual --set kl=literal --dataset facemask --data-dir DIR
+    """
+    limits = [parse_limit(text) for text in fail_above]
+    config = configuration(given)
+    from fedprivacy.cli.carry_out import carry_out, placed, ready
+
+    ready(config, workers, device)
+    where = placed(config, Path(out))
+    result = carry_out(config, where, workers, device, resume, fresh, baselines, form == "json", again(where, out))
+    if form == "json":
+        json.dump(result.to_json(), sys.stdout, indent=2)
+        sys.stdout.write("\n")
+    else:
+        from fedprivacy.cli.show import show
+
+        show(result, where)
+    return broken(result, limits)
+
+
+def again(where: Path, out: str) -> str:
+    """The command that goes on with the run in ``where``."""
+    words = [word for word in sys.argv[1:] if word not in ("--resume", "--fresh")]
+    return "fedprivacy " + " ".join(map(shlex.quote, [*words, "--resume"]))

@@ -1,0 +1,190 @@
+"""Every field of the configuration as a flag, made from the field itself: name, help and default stand once."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from pydantic.fields import FieldInfo
+
+from fedprivacy.config.base import Part, UsageError, build
+from fedprivacy.config.run import RunConfig
+from fedprivacy.config.toml import read_toml
+
+CommandT = TypeVar("CommandT", bound=Callable[..., Any])
+
+RENAMED = {
+    "data.schedule": "--private-schedule",
+    "attack.attacks": "--attack",
+    "attack.adversaries": "--adversary",
+    "attack.statistics": "--statistic",
+    "attack.schedule": "--probe-schedule",
+    "defense.name": "--defense",
+    "training.client_models": "--client-models",
+}
+"""Flags that are not the field's own name."""
+
+LEFT_OUT = {"options", "defense.options"}
+"""Given by --set and --defense-set."""
+
+
+def fields_of(part: type[Part] = RunConfig, prefix: str = "") -> dict[str, FieldInfo]:
+    """Every leaf field of the configuration by its dotted path."""
+    found: dict[str, FieldInfo] = {}
+    for name, field in part.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Part):
+            found |= fields_of(field.annotation, f"{prefix}{name}.")
+        elif prefix + name not in LEFT_OUT:
+            found[prefix + name] = field
+    return found
+
+
+def flag_of(path: str) -> str:
+    """The flag of a dotted path."""
+    return RENAMED.get(path, "--" + path.rpartition(".")[2].replace("_", "-"))
+
+
+def configured(skip: frozenset[str] = frozenset()) -> Callable[[CommandT], CommandT]:
+    """Decorator: add --config, --set and a flag for every field but those in ``skip``; see :func:`configuration`."""
+
+    def add(command: CommandT) -> CommandT:
+        for path, field in reversed(fields_of().items()):
+            if path not in skip:
+                command = _option(path, field)(command)
+        command = click.option(
+            "--defense-set", multiple=True, metavar="NAME=VALUE", help="A setting of the defense itself; repeatable."
+        )(command)
+        command = click.option(
+            "--set",
+            "protocol_set",
+            multiple=True,
+            metavar="NAME=VALUE",
+            help="A setting of the protocol itself, such as kl=literal; repeatable. See `list protocols`.",
+        )(command)
+        return click.option("--config", type=str, metavar="FILE.toml", help="Settings from a file; flags win.")(command)
+
+    return add
+
+
+def _option(path: str, field: FieldInfo) -> Callable[[CommandT], CommandT]:
+    flag, destination = flag_of(path), path.replace(".", "__")
+    text = " ".join((field.description or "").split())
+    shown = _shown(field.get_default())
+    text = f"{text} [default: {shown}]" if shown else text
+    if field.annotation is bool:
+        return click.option(f"{flag}/--no-{flag[2:]}", destination, default=None, help=text)
+    return click.option(flag, destination, default=None, metavar=_metavar(field.annotation), help=text)
+
+
+def _shown(default: Any) -> str:
+    if default is None or default == ():
+        return ""
+    return ("yes" if default else "no") if isinstance(default, bool) else f"{default}"
+
+
+def _metavar(annotation: Any) -> str:
+    kinds = _kinds(annotation)
+    choices = [str(c) for kind in kinds if typing.get_origin(kind) is typing.Literal for c in typing.get_args(kind)]
+    if choices:
+        return "|".join(choices)
+    if float in kinds:
+        return "NUMBER"
+    return "N" if int in kinds else "A,B,..." if any(typing.get_origin(k) is tuple for k in kinds) else "TEXT"
+
+
+def _kinds(annotation: Any) -> list[Any]:
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        return [kind for part in typing.get_args(annotation) for kind in _kinds(part)]
+    return [annotation]
+
+
+def parsed(text: str, annotation: Any, where: str) -> Any:
+    """The value of ``text`` for a field's annotation; :class:`UsageError` where it is not one."""
+    kinds = _kinds(annotation)
+    if type(None) in kinds and text.lower() == "none":
+        return None
+    if any(typing.get_origin(kind) is tuple for kind in kinds):
+        return tuple(part.strip() for part in text.split(",") if part.strip())
+    for kind, name in ((int, "a whole number"), (float, "a number")):
+        if kind in kinds:
+            try:
+                return kind(text)
+            except ValueError:
+                if kind is int and float in kinds:
+                    continue
+                raise UsageError(f"{where}: '{text}' is not {name}.") from None
+    return text
+
+
+def assignments(texts: tuple[str, ...], where: str) -> dict[str, Any]:
+    """``name=value`` settings; values read as true, false, numbers, or text."""
+    found: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise UsageError(f"{where}: '{text}' is not NAME=VALUE, such as kl=literal.")
+        found[name.strip().replace("-", "_")] = _guessed(value.strip())
+    return found
+
+
+def _guessed(text: str) -> Any:
+    if text.lower() in ("true", "false", "yes", "no", "on", "off"):
+        return text.lower() in ("true", "yes", "on")
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def configuration(given: Mapping[str, Any], base: Mapping[str, Any] | None = None) -> RunConfig:
+    """The configuration from ``base``, then --config, then flags (as click passed them, by destination)."""
+    content: dict[str, Any] = {name: _copied(value) for name, value in (base or {}).items()}
+    where = "settings"
+    if given.get("config"):
+        where = str(given["config"])
+        _merge(content, read_toml(Path(given["config"])))
+        build(RunConfig, content, where)
+    for path, field in fields_of().items():
+        value = given.get(path.replace(".", "__"))
+        if value is None:
+            continue
+        parts = path.split(".")
+        target = content
+        for part in parts[:-1]:
+            target = target.setdefault(part, {})
+        target[parts[-1]] = parsed(value, field.annotation, flag_of(path)) if isinstance(value, str) else value
+    content.setdefault("options", {}).update(assignments(given.get("protocol_set") or (), "--set"))
+    defense = assignments(given.get("defense_set") or (), "--defense-set")
+    if defense:
+        content.setdefault("defense", {}).setdefault("options", {}).update(defense)
+    try:
+        return build(RunConfig, content, where)
+    except UsageError as error:
+        raise UsageError(_with_flag(str(error))) from None
+
+
+def _with_flag(message: str) -> str:
+    """The flag in the place of a dotted path, where a message names one."""
+    for path in sorted(fields_of(), key=len, reverse=True):
+        head = f"settings: {path}:"
+        if message.startswith(head):
+            return f"{flag_of(path)}:{message[len(head) :]}"
+    return message
+
+
+def _copied(value: Any) -> Any:
+    return {k: _copied(v) for k, v in value.items()} if isinstance(value, Mapping) else value
+
+
+def _merge(content: dict[str, Any], other: Mapping[str, Any]) -> None:
+    for name, value in other.items():
+        if isinstance(value, Mapping) and isinstance(content.get(name), dict):
+            _merge(content[name], value)
+        else:
+            content[name] = _copied(value)

@@ -1,0 +1,55 @@
+"""Configurations as TOML text: read through ``tomllib``, written here, since the standard library only reads."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fedprivacy.config.base import Part, UsageError
+
+
+def to_toml(part: Part) -> str:
+    """``part`` as TOML; settings that are None are left out, since TOML has no null."""
+    lines: list[str] = []
+    _table(part.model_dump(mode="json"), (), lines)
+    return "\n".join(lines) + "\n"
+
+
+def _table(content: Mapping[str, Any], path: tuple[str, ...], lines: list[str]) -> None:
+    if path:
+        lines += ["", "[" + ".".join(map(_key, path)) + "]"]
+    for name, value in content.items():
+        if value is not None and not isinstance(value, Mapping):
+            lines.append(f"{_key(name)} = {_value(value)}")
+    for name, value in content.items():
+        if isinstance(value, Mapping) and value:
+            _table(value, (*path, name), lines)
+
+
+def _key(name: str) -> str:
+    return name if name.replace("_", "").replace("-", "").isalnum() and name.isascii() else json.dumps(name)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_value, value)) + "]"
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)
+    return repr(value)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The tables of a TOML file; :class:`UsageError` where it is missing or malformed."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(f"--config: nothing is at {path}.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"--config: cannot read {path}: {error}.") from None
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"--config: {path} is not TOML: {error}.") from None

@@ -1,0 +1,107 @@
+"""Where independent jobs run: this process, or a pool of worker processes. The results do not depend on which.
+
+A job is a function by name with plain arguments, so that it can go to another process. Workers start from a fork
+server that has imported torch once; a worker ends by itself when the process that asked for it is gone.
+"""
+
+from __future__ import annotations
+
+import importlib
+import multiprocessing
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from typing import Any
+
+Tick = Callable[[str, int], None]
+"""(job name, units done so far)."""
+
+WATCH_SECONDS = 1.0
+_ticks: Any = None
+
+
+class WorkerLost(Exception):
+    """A worker process died (for lack of memory, or killed); finished work is on disk."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A function ``module:name`` called with ``arguments`` and a ``tick`` callback; ``units`` is its expected work."""
+
+    name: str
+    function: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    units: int = 1
+
+
+def run_jobs(jobs: Sequence[Job], workers: int, threads: int, tick: Tick) -> Iterator[tuple[Job, Any]]:
+    """Run all jobs and yield (job, result) as they finish; one worker, or one job, runs in this process.
+
+    Raises the first error of a job after stopping the others, and :class:`WorkerLost` when a worker died.
+    """
+    if workers <= 1 or len(jobs) <= 1:
+        _set_threads(threads)
+        for job in jobs:
+            yield job, _call(job, lambda done, job=job: tick(job.name, done))  # type: ignore[misc]
+        return
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(sorted({job.function.partition(":")[0] for job in jobs}))
+    queue = context.SimpleQueue()
+    with ProcessPoolExecutor(
+        min(workers, len(jobs)), context, initializer=_start_worker, initargs=(queue, threads)
+    ) as pool:
+        waiting = {pool.submit(_in_worker, job): job for job in jobs}
+        try:
+            while waiting:
+                finished, _ = wait(waiting, timeout=0.1, return_when=FIRST_COMPLETED)
+                _drain(queue, tick)
+                for future in finished:
+                    yield waiting.pop(future), future.result()
+        except BrokenProcessPool:
+            raise WorkerLost(
+                "a worker process died, perhaps for lack of memory; finished work is kept: add --resume, and fewer "
+                "--workers"
+            ) from None
+        except BaseException:
+            for process in list(pool._processes.values()):
+                process.terminate()
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _drain(queue: Any, tick: Tick) -> None:
+    while not queue.empty():
+        tick(*queue.get())
+
+
+def _start_worker(queue: Any, threads: int) -> None:
+    global _ticks
+    _ticks = queue
+    _set_threads(threads)
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(WATCH_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _in_worker(job: Job) -> Any:
+    return _call(job, lambda done: _ticks.put((job.name, done)))
+
+
+def _call(job: Job, tick: Callable[[int], None]) -> Any:
+    module, _, name = job.function.partition(":")
+    return getattr(importlib.import_module(module), name)(tick=tick, **job.arguments)
+
+
+def _set_threads(threads: int) -> None:
+    import torch
+
+    torch.set_num_threads(threads)

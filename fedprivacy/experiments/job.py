@@ -1,0 +1,211 @@
+"""One federation as a job: run it, test its models, and let each adversary look at what it received.
+
+The same job serves the target and every shadow federation. A shadow draws other coins and other secret seeds; the
+public folds and the candidate pools stay. What is written is what an adversary may know, and the utility.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from fedprivacy import catalog, examiner, federation, folder, seeds
+from fedprivacy.config.base import UsageError
+from fedprivacy.config.run import DataConfig, RunConfig
+from fedprivacy.data.coins import coins, redraw
+from fedprivacy.data.division import divide
+from fedprivacy.data.records import Dataset, Division, Ids
+from fedprivacy.data.sources import load
+from fedprivacy.interfaces import Environment, Knowledge, Observed, SharesPredictions
+from fedprivacy.models.build import build
+from fedprivacy.privacy import event_to_json
+from fedprivacy.threat import Adversary, Bool, view_of
+from fedprivacy.training.learner import Seed, Workbench
+from fedprivacy.wire import Transcript, directions
+
+SUMMARY = "summary.json"
+
+
+@dataclass(frozen=True, eq=False)
+class Game:
+    """Records, roles and coins of one repetition, or of one of its shadows."""
+
+    dataset: Dataset
+    division: Division
+    coins: tuple[Bool, ...]
+
+    @property
+    def candidates(self) -> Ids:
+        """All candidates, client after client."""
+        return np.concatenate([self.division.pool(k) for k in range(len(self.division.candidates))])
+
+    @property
+    def owners(self) -> Ids:
+        """Owner of each candidate."""
+        return np.repeat(np.arange(len(self.coins)), [len(c) for c in self.coins])
+
+    @property
+    def flat_coins(self) -> Bool:
+        """Coins in the order of :attr:`candidates`."""
+        return np.concatenate(self.coins)
+
+    def members(self) -> tuple[tuple[Ids, ...], ...]:
+        """[client][fold] records trained on."""
+        result = []
+        for client, flips in enumerate(self.coins):
+            folds, start = [], 0
+            for fold in self.division.candidates[client]:
+                folds.append(fold[flips[start : start + len(fold)]])
+                start += len(fold)
+            result.append(tuple(folds))
+        return tuple(result)
+
+
+@lru_cache(maxsize=2)
+def dataset_of(text: str) -> Dataset:
+    """The data set of a configuration, kept for the next job of this process."""
+    return load(DataConfig.model_validate_json(text))
+
+
+def game(config: RunConfig, root: int, shadow: int | None) -> Game:
+    """Who holds what, and the coins: the truth, or the draw of shadow federation ``shadow``."""
+    dataset = dataset_of(config.data.model_dump_json())
+    division = divide(dataset, config.data, config.clients, config.rounds, root)
+    inclusion = config.data.inclusion
+    drawn = coins(division, inclusion, root) if shadow is None else redraw(division, inclusion, root, shadow)
+    return Game(dataset, division, drawn)
+
+
+def environment(config: RunConfig, root: int, shadow: int | None, device: str = "cpu") -> tuple[Environment, Game]:
+    """The environment of one federation."""
+    played = game(config, root, shadow)
+    secret = root if shadow is None else seeds.value(root, "shadow", shadow)
+    members = played.members()
+    for client, folds in enumerate(members):
+        if not any(map(len, folds)):
+            raise UsageError(f"client {client} has no record to train on: raise data.candidates or data.inclusion.")
+    bench = workbench(config, played.dataset, device)
+    return Environment(config, secret, played.dataset, played.division, members, bench), played
+
+
+def workbench(config: RunConfig, dataset: Dataset, device: str) -> Workbench:
+    """Builds models that fit the data set."""
+    shape, classes, output = dataset.shape, len(dataset.classes), config.training.output
+
+    def made(name: str, seed: Seed) -> nn.Module:
+        root, key = seed
+        return build(name, shape, classes, output, root, *key)
+
+    return Workbench(made, config.training, device)
+
+
+def federate(
+    tick: Callable[[int], None],
+    config: str,
+    root: int,
+    shadow: int | None,
+    where: str,
+    device: str = "cpu",
+) -> dict[str, Any]:
+    """Run (or take up) one federation in folder ``where`` and return its summary; ``config`` is JSON."""
+    place = Path(where)
+    if (place / SUMMARY).exists():
+        return dict(json.loads((place / SUMMARY).read_text()))
+    settings = RunConfig.model_validate_json(config)
+    env, played = environment(settings, root, shadow, device)
+    protocol = catalog.protocol(settings)
+    done = federation.run(protocol, env, place, progress=tick)
+    trained = [[int(r) for fold in folds for r in fold] for folds in env.members]
+    pools = [played.division.pool(k).tolist() for k in range(env.clients)]
+    examiner.assert_trained_on_coins(trained, pools, played.flat_coins)
+    for adversary, observation in catalog.observations(settings):
+        observed = _observed(settings, env, played, done, adversary, observation, root, place)
+        save_observed(place / "observed" / f"{adversary.name}.safetensors", observed)
+    summary = _summary(protocol, env, done, test=shadow is None)
+    folder.write_json(place / SUMMARY, summary)
+    if shadow is not None:
+        for spent in ("transcript", "checkpoint", "probes", "active"):
+            shutil.rmtree(place / spent, ignore_errors=True)
+    return summary
+
+
+def _observed(
+    config: RunConfig,
+    env: Environment,
+    played: Game,
+    done: federation.Federation,
+    adversary: Adversary,
+    observation: str,
+    root: int,
+    place: Path,
+) -> Observed:
+    knowledge = Knowledge(
+        config,
+        seeds.value(root, "adversary"),
+        played.dataset,
+        played.candidates,
+        played.division.auxiliary,
+        env.workbench,
+    )
+    transcripts: list[Transcript] = [done.transcript]
+    if adversary.power == "active" and observation == "probes":
+        transcripts = _planted(config, env, done, knowledge, root, place)
+    return catalog.observation(observation).observe(view_of(transcripts, adversary), knowledge)
+
+
+def _planted(
+    config: RunConfig, env: Environment, done: federation.Federation, knowledge: Knowledge, root: int, place: Path
+) -> list[Transcript]:
+    protocol = catalog.protocol(config)
+    assert isinstance(protocol, SharesPredictions)
+    probes = np.concatenate([knowledge.candidates, knowledge.auxiliary])
+    order = seeds.numpy_generator(root, "adversary", "probes").permutation(len(probes))
+    share = config.attack.planted_share
+    if config.attack.schedule == "last":
+        return federation.probe_last_round(protocol, env, done.before_last, probes[order], share, place / "probes")
+    planted = federation.spread_probes(probes[order], env.division.public, share)
+    return [federation.run(protocol, env.with_planted(planted), place / "active").transcript]
+
+
+def _summary(protocol: Any, env: Environment, done: federation.Federation, test: bool) -> dict[str, Any]:
+    by_round = [directions([m for m in done.transcript.messages if m.round == t]) for t in range(1, env.rounds + 1)]
+    models = protocol.models(done.state, env)
+    return {
+        "utility": federation.tested(models, env, env.dataset.x_test, env.dataset.y_test) if test else {},
+        "per_round": by_round,
+        "payload_bytes": sum(m.payload_bytes for m in done.transcript.messages),
+        "public_bytes": sum(fold.bytes * fold.receivers for fold in done.transcript.folds),
+        "model_bytes": catalog.model_bytes(env.workbench.module(env.architecture(0))),
+        "events": [event_to_json(event) for event in done.events],
+        "data_digest": env.dataset.digest,
+        "notes": list(env.dataset.notes),
+    }
+
+
+def save_observed(path: Path, observed: Observed) -> None:
+    """What an adversary observed, as safetensors."""
+    arrays = {"logp": observed.logp, "seen": observed.seen, "clean": observed.clean}
+    if observed.population_logp is not None:
+        arrays["population_logp"] = observed.population_logp
+    folder.write_arrays(path, arrays, {"floor": dict(observed.floor), "notes": list(observed.notes)})
+
+
+def load_observed(path: Path) -> Observed:
+    """The observation that :func:`save_observed` wrote."""
+    arrays, header = folder.read_arrays(path)
+    return Observed(
+        arrays["logp"],
+        arrays["seen"],
+        arrays["clean"],
+        arrays.get("population_logp"),
+        header["floor"],
+        tuple(header["notes"]),
+    )

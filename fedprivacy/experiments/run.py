@@ -1,0 +1,374 @@
+"""One configuration from start to result: jobs, observations, scores, findings, verdicts, run folder."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import time
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fedprivacy import catalog, examiner, folder
+from fedprivacy.attacks.membership.assemble import Scored, Shadow, score_target, signals_of
+from fedprivacy.config.base import UsageError
+from fedprivacy.config.run import RunConfig
+from fedprivacy.config.toml import to_toml
+from fedprivacy.execution.pool import Job, run_jobs
+from fedprivacy.experiments import verdicts
+from fedprivacy.experiments.job import Game, environment, game, load_observed
+from fedprivacy.metrics.auc_difference import auc_difference
+from fedprivacy.metrics.intervals import Interval as Estimate
+from fedprivacy.metrics.intervals import mean_interval, paired_interval
+from fedprivacy.metrics.pooling import ranks_within
+from fedprivacy.privacy import event_from_json
+from fedprivacy.result import (
+    Baseline,
+    Communication,
+    Finding,
+    Interval,
+    PrivacyClaim,
+    Provenance,
+    RunResult,
+    Verdict,
+)
+from fedprivacy.threat import Adversary, Truth
+
+RESULT = "result.json"
+CONFIG = "config.toml"
+VERSIONED = ("fedprivacy", "torch", "torchvision", "numpy", "scipy", "opacus", "dp-accounting", "safetensors")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a run is carried out; none of it changes a number."""
+
+    where: Path
+    workers: int = 1
+    resume: bool = False
+    device: str = "cpu"
+    baselines: bool = True
+    tick: Callable[[str, int], None] = lambda name, done: None
+    started: Callable[[Sequence[Job]], None] = lambda jobs: None
+
+
+@dataclass(frozen=True, eq=False)
+class Repetition:
+    """One seed: what the game was, what the target federation left, and its shadows' folders."""
+
+    root: int
+    game: Game
+    summary: Mapping[str, Any]
+    place: Path
+    shadows: tuple[Path, ...]
+    baselines: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+def execute(config: RunConfig, plan: Plan) -> RunResult:
+    """Run everything that ``config`` asks for and write the run folder. Going on where an earlier one stopped."""
+    catalog.check(config)
+    start, start_cpu = time.perf_counter(), _cpu_seconds()
+    _open(config, plan)
+    protocol = catalog.protocol(config)
+    roots = [config.seed + i for i in range(config.seeds)]
+    for root in roots:
+        env, _ = environment(config, root, None)
+        protocol.check(env)
+    compared = _baselines(config) if plan.baselines else {}
+    jobs = _jobs(config, plan, roots, compared)
+    plan.started(jobs)
+    summaries: dict[str, Mapping[str, Any]] = {}
+    for job, summary in run_jobs(jobs, plan.workers, config.training.threads, plan.tick):
+        summaries[job.name] = summary
+    repetitions = [_repetition(config, plan, root, summaries, compared) for root in roots]
+    result = assembled(config, plan, repetitions, time.perf_counter() - start, _cpu_seconds() - start_cpu)
+    folder.write_json(plan.where / RESULT, result.to_json())
+    return result
+
+
+def _open(config: RunConfig, plan: Plan) -> None:
+    stored = plan.where / CONFIG
+    if stored.exists():
+        if not plan.resume:
+            shutil.rmtree(plan.where)
+        elif RunConfig.model_validate(tomllib.loads(stored.read_text())) != config:
+            raise UsageError(f"--resume: {stored} is of another configuration; use another --out.")
+    try:
+        folder.write_text(stored, to_toml(config))
+    except OSError as error:
+        raise UsageError(f"--out: cannot write to {plan.where}: {error.strerror}.") from None
+
+
+def _baselines(config: RunConfig) -> dict[str, tuple[RunConfig, str]]:
+    """What to compare utility with: no exchange, and no exchange with the same public labels."""
+    if catalog.card(config.protocol).family == "none":
+        return {}
+    bare = config.model_copy(update={"attack": type(config.attack)(), "defense": type(config.defense)()})
+    own = catalog.options(config)
+    found = {"local": (bare.model_copy(update={"protocol": "local", "options": {}}), "no exchange, same private data")}
+    if getattr(own, "public_labels", False):
+        options = {"public_labels": True, "public_epochs": own.public_epochs}
+        labelled = bare.model_copy(update={"protocol": "local", "options": options})
+        found["local + public labels"] = (labelled, "no exchange, same private and public labels")
+    return found
+
+
+def _jobs(
+    config: RunConfig, plan: Plan, roots: Sequence[int], compared: Mapping[str, tuple[RunConfig, str]]
+) -> list[Job]:
+    jobs = []
+    for root in roots:
+        jobs.append(_job(config, plan, f"seed {root}", root, None, _place(config, plan, root)))
+        for shadow in range(config.attack.shadows):
+            place = bank(config, plan, root) / f"federation-{shadow:04d}"
+            jobs.append(_job(config, plan, f"seed {root}, shadow {shadow}", root, shadow, place))
+        for name, (other, _) in compared.items():
+            place = plan.where / "baselines" / f"{name.replace(' ', '')}-{root}"
+            jobs.append(_job(other, plan, f"seed {root}, {name}", root, None, place))
+    return jobs
+
+
+def _job(config: RunConfig, plan: Plan, name: str, root: int, shadow: int | None, place: Path) -> Job:
+    arguments = {
+        "config": config.model_dump_json(),
+        "root": root,
+        "shadow": shadow,
+        "where": str(place),
+        "device": plan.device,
+    }
+    return Job(name, "fedprivacy.experiments.job:federate", arguments, config.rounds)
+
+
+def _place(config: RunConfig, plan: Plan, root: int) -> Path:
+    return plan.where if root == config.seed else plan.where / "seeds" / str(root)
+
+
+def bank(config: RunConfig, plan: Plan, root: int) -> Path:
+    """Folder of the shadow bank: named by what decides a shadow's content, so that it is found again and extended."""
+    attack = config.attack.model_copy(
+        update={"shadows": 0, "statistics": (), "headline": None, "coop": True, "level": 0.95, "budget": None}
+    )
+    key = config.model_copy(update={"attack": attack, "seed": root, "seeds": 1}).digest()
+    return plan.where.parent / "bank" / key
+
+
+def _repetition(
+    config: RunConfig,
+    plan: Plan,
+    root: int,
+    summaries: Mapping[str, Mapping[str, Any]],
+    compared: Mapping[str, tuple[RunConfig, str]],
+) -> Repetition:
+    shadows = tuple(bank(config, plan, root) / f"federation-{s:04d}" for s in range(config.attack.shadows))
+    return Repetition(
+        root,
+        game(config, root, None),
+        summaries[f"seed {root}"],
+        _place(config, plan, root),
+        shadows,
+        {name: summaries[f"seed {root}, {name}"] for name in compared},
+    )
+
+
+def assembled(config: RunConfig, plan: Plan, repetitions: Sequence[Repetition], wall: float, cpu: float) -> RunResult:
+    """Findings and verdicts from what the jobs left on disk."""
+    card = catalog.card(config.protocol)
+    findings: list[Finding] = []
+    pooled: list[tuple[Finding, list[np.ndarray[Any, Any]], list[np.ndarray[Any, Any]]]] = []
+    for adversary, name in catalog.observations(config):
+        found, heads = _membership(config, repetitions, adversary, name)
+        findings += found
+        pooled += heads
+    level = config.attack.level
+    utility = {"test_accuracy": _interval([r.summary["utility"] for r in repetitions], level)}
+    compared = _baselines(config) if repetitions[0].baselines else {}
+    baselines, paired = [], {}
+    for name, (_, why) in compared.items():
+        others = [r.baselines[name] for r in repetitions]
+        interval = _interval([o["utility"] for o in others], level)
+        up, down = _directions(others)
+        baselines.append(Baseline(name, why, {"test_accuracy": interval}, up, down))
+        gap = _paired(repetitions, others, level)
+        if gap is not None:
+            paired[name] = gap
+    sizes = _communication(config, repetitions)
+    judged: list[Verdict] = verdicts.leakage(findings, card.crosses_the_wire, card.source)
+    judged += _compared(pooled, level)
+    judged += verdicts.utility(config.protocol, utility["test_accuracy"], baselines, paired)
+    judged += verdicts.bandwidth(config.protocol, sizes)
+    return RunResult(
+        config=config.model_dump(mode="json"),
+        utility=utility,
+        baselines=tuple(baselines),
+        communication=sizes,
+        privacy=_claim(config, repetitions[0].summary),
+        findings=tuple(findings),
+        verdicts=tuple(judged),
+        provenance=Provenance(
+            versions={"python": platform.python_version(), **{name: metadata.version(name) for name in VERSIONED}},
+            seed=config.seed,
+            seeds=config.seeds,
+            host_cores=os.cpu_count() or 1,
+            workers=plan.workers,
+            wall_seconds=round(wall, 2),
+            cpu_seconds=round(cpu, 2),
+            data_digest=repetitions[0].summary["data_digest"],
+            notes=tuple(repetitions[0].summary["notes"]),
+        ),
+    )
+
+
+Heads = list[tuple[Finding, list[np.ndarray[Any, Any]], list[np.ndarray[Any, Any]]]]
+
+
+def _membership(
+    config: RunConfig, repetitions: Sequence[Repetition], adversary: Adversary, name: str
+) -> tuple[list[Finding], Heads]:
+    """Findings of every statistic on one observation; and the headline's pooled scores for comparisons."""
+    scored = [_scored(config, repetition, adversary) for repetition in repetitions]
+    statistics = list(scored[0][0][1].scores)
+    findings: list[Finding] = []
+    heads: Heads = []
+    title = catalog.observation(name).name
+    for statistic in statistics:
+        label = examiner.Label(
+            title, str(adversary), statistic, config.attack.level, statistic == scored[0][0][1].headline
+        )
+        cause = next(
+            (s.scores[statistic] for targets in scored for _, s, _ in targets if isinstance(s.scores[statistic], str)),
+            None,
+        )
+        if cause is not None:
+            findings.append(examiner.failed(label, str(cause)))
+            continue
+        groups = [
+            [examiner.Target(who, np.asarray(s.scores[statistic]), truth) for who, s, truth in targets]
+            for targets in scored
+        ]
+        found = examiner.membership(groups, label)
+        findings += found
+        if label.headline and found[0].flag != "error":
+            heads.append((found[0], *_ranks(groups)))
+    for repetition, targets in zip(repetitions, scored, strict=True):
+        _save_scores(repetition.place / "scores" / f"{adversary.name}.safetensors", targets)
+    return findings, heads
+
+
+def _ranks(
+    groups: Sequence[Sequence[examiner.Target]],
+) -> tuple[list[np.ndarray[Any, Any]], list[np.ndarray[Any, Any]]]:
+    """Per repetition: ranks within the client of all observed candidates, and their coins."""
+    ranks, coins = [], []
+    for targets in groups:
+        pairs = [target.scored() for target in targets]
+        owner = np.repeat(np.arange(len(pairs)), [len(s) for s, _ in pairs])
+        ranks.append(ranks_within(np.concatenate([s for s, _ in pairs]), owner))
+        coins.append(np.concatenate([c for _, c in pairs]))
+    return ranks, coins
+
+
+def _scored(config: RunConfig, repetition: Repetition, adversary: Adversary) -> list[tuple[str, Scored, Truth]]:
+    """Scores on each target client of one repetition, with the truth that only the examiner uses."""
+    observed = load_observed(repetition.place / "observed" / f"{adversary.name}.safetensors")
+    shadows = []
+    for number, place in enumerate(repetition.shadows):
+        drawn = game(config, repetition.root, number).flat_coins
+        shadows.append(Shadow(load_observed(place / "observed" / f"{adversary.name}.safetensors"), drawn))
+    played = repetition.game
+    labels = played.dataset.y_train[played.candidates]
+    auxiliary = played.dataset.y_train[played.division.auxiliary]
+    owners, truth = played.owners, played.flat_coins
+    if len(observed.logp) == 1 and config.clients > 1:
+        me = adversary.position.removeprefix("client-")
+        chosen = np.flatnonzero(owners != int(me)) if me.isdigit() else np.arange(len(owners))
+        targets = [("any other client" if me.isdigit() else "any client", 0, chosen)]
+    else:
+        targets = [(f"client-{k}", k, np.flatnonzero(owners == k)) for k in range(config.clients)]
+    result = []
+    for who, source, chosen in targets:
+        signals = signals_of(observed, shadows, source, chosen, labels, auxiliary, config.attack.coop)
+        result.append((who, score_target(signals, config.attack), Truth(truth[chosen])))
+    return result
+
+
+def _save_scores(path: Path, targets: Sequence[tuple[str, Scored, Truth]]) -> None:
+    arrays: dict[str, np.ndarray[Any, Any]] = {}
+    for who, scored, truth in targets:
+        arrays[f"{who}/coins"] = truth.coins
+        for name, scores in scored.scores.items():
+            if not isinstance(scores, str):
+                arrays[f"{who}/{name}"] = scores
+    folder.write_arrays(path, arrays, {"headline": targets[0][1].headline})
+
+
+def _compared(pooled: Heads, level: float) -> list[Verdict]:
+    """The active adversary against the passive one, on the same candidates and coins."""
+    if len(pooled) != 2 or len(pooled[0][1]) != len(pooled[1][1]):
+        return []
+    (first, ranks, coins), (second, others, theirs) = pooled
+    if any(a.shape != b.shape or (a != b).any() for a, b in zip(coins, theirs, strict=True)):
+        return []
+    gaps = [auc_difference(a, b, c, level) for a, b, c in zip(ranks, others, coins, strict=True)]
+    difference = gaps[0] if len(gaps) == 1 else mean_interval([g.value for g in gaps], level, (-1.0, 1.0))
+    return [verdicts.comparison(first, second, difference)]
+
+
+def _interval(utilities: Sequence[Mapping[str, Mapping[str, float]]], level: float) -> Interval:
+    """Accuracy over clients (one seed) or over seeds; a single number has no interval but itself."""
+    means = [float(np.mean([u["accuracy"] for u in utility.values()])) for utility in utilities]
+    per_client = {name: float(np.mean([u[name]["accuracy"] for u in utilities])) for name in utilities[0]}
+    values, over = (means, "seeds") if len(means) > 1 else (list(per_client.values()), "clients")
+    if len(values) == 1:
+        return Interval(values[0], values[0], values[0], per_client, 1, "one model: no interval")
+    estimate = mean_interval(values, level, (0.0, 1.0))
+    return Interval(estimate.value, estimate.low, estimate.high, per_client, len(values), over)
+
+
+def _paired(repetitions: Sequence[Repetition], others: Sequence[Mapping[str, Any]], level: float) -> Estimate | None:
+    own = [[u["accuracy"] for u in r.summary["utility"].values()] for r in repetitions]
+    theirs = [[u["accuracy"] for u in o["utility"].values()] for o in others]
+    if len(own) > 1:
+        return paired_interval([np.mean(a) for a in own], [np.mean(b) for b in theirs], level)
+    if len(theirs[0]) < 2:
+        return None
+    first = own[0] if len(own[0]) == len(theirs[0]) else own[0] * len(theirs[0])
+    return paired_interval(first, theirs[0], level) if len(first) == len(theirs[0]) else None
+
+
+def _directions(summaries: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
+    up = np.mean([sum(u for u, _ in s["per_round"]) for s in summaries])
+    down = np.mean([sum(d for _, d in s["per_round"]) for s in summaries])
+    return round(float(up)), round(float(down))
+
+
+def _communication(config: RunConfig, repetitions: Sequence[Repetition]) -> Communication:
+    summaries = [r.summary for r in repetitions]
+    up, down = _directions(summaries)
+    rounds = np.mean([s["per_round"] for s in summaries], axis=0).round().astype(int)
+    return Communication(
+        up_bytes=up,
+        down_bytes=down,
+        public_bytes=round(float(np.mean([s["public_bytes"] for s in summaries]))),
+        payload_bytes=round(float(np.mean([s["payload_bytes"] for s in summaries]))),
+        fedavg_bytes=2 * config.clients * config.rounds * int(summaries[0]["model_bytes"]),
+        per_round=tuple((int(a), int(b)) for a, b in rounds),
+    )
+
+
+def _claim(config: RunConfig, summary: Mapping[str, Any]) -> PrivacyClaim:
+    events = [event_from_json(event) for event in summary["events"]]
+    if not events:
+        return PrivacyClaim("record", "add-remove", 0.0, config.defense.delta, "none", 0, "nothing was released")
+    why = "releases without noise: " + ", ".join(sorted({event.release for event in events}))
+    return PrivacyClaim("record", "add-remove", None, config.defense.delta, "none", len(events), why)
+
+
+def _cpu_seconds() -> float:
+    own, children = os.times(), os.times()
+    return own.user + own.system + children.children_user + children.children_system

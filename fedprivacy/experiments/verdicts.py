@@ -1,0 +1,81 @@
+"""Claims held against findings, in plain words. A verdict never says more than its interval does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from fedprivacy.metrics.intervals import Interval as Estimate
+from fedprivacy.result import Baseline, Communication, Finding, Interval, Kind, Verdict
+
+MINIMUM = 100
+"""Members and non-members below which a verdict on leakage is only inconclusive."""
+
+
+def leakage(findings: Sequence[Finding], what_is_sent: str, source: str) -> list[Verdict]:
+    """One verdict an adversary, from the headline AUC over all clients."""
+    verdicts = []
+    for finding in findings:
+        if not (finding.headline and finding.metric == "AUC" and finding.target == "all clients"):
+            continue
+        claim = f"Against the {finding.adversary}, sending {what_is_sent} does not reveal who was trained on"
+        verdicts.append(Verdict(claim, source, *_judged(finding)))
+    return verdicts
+
+
+def _judged(finding: Finding) -> tuple[Kind, str]:
+    how = f"{finding.statistic} on {finding.observation}"
+    if finding.value is None or finding.low is None or finding.high is None:
+        return "inconclusive", f"the attack gave no number: {finding.note}"
+    number = f"AUC {finding.value:.3f} [{finding.low:.3f}, {finding.high:.3f}], chance 0.5"
+    if finding.low > 0.5 and finding.value > (finding.chance_high or 0.5):
+        return "refuted", f"members are told from non-members by {how}: {number}."
+    if min(finding.members or 0, finding.non_members or 0) < MINIMUM:
+        return "inconclusive", f"too few candidates to say ({how}: {number})."
+    return "inconclusive", f"no leakage measured by {how}: {number}. That is no proof of privacy."
+
+
+def comparison(first: Finding, second: Finding, difference: Estimate) -> Verdict:
+    """Whether the first adversary learns measurably more than the second from the same run."""
+    claim = (
+        f"An honest-but-curious run is as safe as an active one: {second.adversary} learns what {first.adversary} does"
+    )
+    number = f"AUC difference {difference.value:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}]"
+    how = f"{first.observation} against {second.observation}, {first.statistic}"
+    if difference.low > 0:
+        return Verdict(claim, "this run", "refuted", f"{how}: {number}; the power to choose the public fold matters.")
+    if difference.high < 0:
+        return Verdict(claim, "this run", "refuted", f"{how}: {number}; the passive view leaks more here.")
+    return Verdict(claim, "this run", "inconclusive", f"{how}: {number}.")
+
+
+def utility(
+    protocol: str, own: Interval, baselines: Sequence[Baseline], paired: Mapping[str, Estimate]
+) -> list[Verdict]:
+    """Whether the protocol beats each baseline, client by client or seed by seed."""
+    verdicts = []
+    for baseline in baselines:
+        other = baseline.utility.get("test_accuracy")
+        gap = paired.get(baseline.name)
+        if other is None or gap is None:
+            continue
+        claim = f"{protocol} trains better models than {baseline.name} ({baseline.why})"
+        number = (
+            f"accuracy {100 * own.mean:.1f}% against {100 * other.mean:.1f}%, paired difference {100 * gap.value:+.1f}"
+        )
+        number += f" [{100 * gap.low:+.1f}, {100 * gap.high:+.1f}] points over {own.n} {own.over}."
+        kind: Kind = "supported" if gap.low > 0 else "refuted" if gap.high < 0 else "inconclusive"
+        verdicts.append(Verdict(claim, "this run", kind, number))
+    return verdicts
+
+
+def bandwidth(protocol: str, sizes: Communication) -> list[Verdict]:
+    """Bytes against federated averaging of the same model, with the delivery of public records and without."""
+    sent = sizes.up_bytes + sizes.down_bytes
+    if not sent:
+        return []
+    plain, whole = sizes.fedavg_bytes / sent, sizes.fedavg_bytes / (sent + sizes.public_bytes)
+    why = f"{plain:,.1f} times fewer bytes in messages; {whole:,.1f} times with the delivery of public records counted."
+    kind: Kind = "supported" if whole > 1 else "refuted"
+    return [
+        Verdict(f"{protocol} needs less bandwidth than federated averaging of the same model", "this run", kind, why)
+    ]
