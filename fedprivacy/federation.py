@@ -29,8 +29,10 @@ from fedprivacy.interfaces import (
     Part,
     RoundOutcome,
     SharesPredictions,
+    prepared,
+    releases_of,
 )
-from fedprivacy.privacy import PrivacyEvent, event_from_json, event_to_json
+from fedprivacy.privacy import PrivacyEvent, event_from_json, event_to_json, settled
 from fedprivacy.training.losses import cross_entropy, predicted_class
 from fedprivacy.wire import Channel, Message, PublicFold, Transcript
 
@@ -81,10 +83,15 @@ def run(
 ) -> Federation:
     """Run all rounds of ``protocol`` in ``where`` (``checkpoint/``, ``transcript/``), going on from a checkpoint.
 
-    Raises UsageError before any training where the protocol cannot do what is asked, and Diverged when training
-    reaches a loss that is not finite.
+    Raises UsageError before any training where the protocol or the defense cannot do what is asked, and Diverged
+    when training reaches a loss that is not finite. The events are the defense's where it covers a release.
     """
     protocol.check(env)
+    planned: Sequence[PrivacyEvent] = ()
+    if defense is not None:
+        releases = releases_of(protocol, env)
+        defense.check(env, releases)
+        planned, env = defense.events(env, releases), prepared(env, defense)
     checkpoints, store = where / "checkpoint", folder.FolderStore(where / "transcript")
     log = latest(checkpoints)
     if log is None:
@@ -93,7 +100,7 @@ def run(
         _save(checkpoints, log)
     progress(log.state.round)
     for number in range(log.state.round + 1, env.rounds + 1):
-        channel = Channel(number, store, defense)
+        channel = Channel(number, store, defense, _held(log.state))
         outcome = protocol.round(log.state, number, env, channel)
         log = log.and_then(outcome, channel.messages)
         _save(checkpoints, log)
@@ -101,7 +108,12 @@ def run(
     _write_index(where / "transcript", log)
     before = _load(checkpoints / _name(env.rounds - 1)).state
     transcript = Transcript(log.messages, log.folds, store)
-    return Federation(log.state, before, transcript, log.history, log.events)
+    return Federation(log.state, before, transcript, log.history, settled(log.events, planned))
+
+
+def _held(state: FederationState) -> Callable[[str], Part]:
+    """The weights of a party at the start of a round."""
+    return lambda party: state.parts[f"{party}/model"]
 
 
 def planted_folds(probes: Ids, regular: Ids, share: float) -> Iterator[Ids]:
@@ -140,7 +152,7 @@ def probe_last_round(
     Each alternative last fold is one transcript. Predictions are taken before anybody trains on the fold, so the
     honest run up to there is the same, and each probe's first exposure is clean.
     """
-    number = env.rounds
+    number, env = env.rounds, prepared(env, defense)
     private = protocol.private_phase(before_last, number, env).state
     store = folder.FolderStore(where)
     transcripts = []

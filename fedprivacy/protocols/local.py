@@ -5,13 +5,13 @@ The second form is the control that mutual learning needs: what is distillation,
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fedprivacy import phases
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.protocols import LocalOptions
-from fedprivacy.interfaces import Environment, FederationState, Part, RoundOutcome
+from fedprivacy.interfaces import Environment, FederationState, Part, Release, RoundOutcome
 from fedprivacy.wire import Channel
 
 
@@ -36,6 +36,9 @@ class Local:
             state, folds = public.state, [phases.public_fold(env, round, True)]
             history += public.history
         return RoundOutcome(state.having({}, round), history, [], folds)
+
+    def releases(self, env: Environment) -> Sequence[Release]:
+        return []
 
     def models(self, state: FederationState, env: Environment) -> Mapping[str, tuple[str, Part]]:
         return phases.own_models(state, env)

@@ -7,7 +7,7 @@ model. A relay passes each client's predictions to the others.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,7 +16,7 @@ from torch import Tensor
 from fedprivacy import phases
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.protocols import MutualOptions
-from fedprivacy.interfaces import Environment, FederationState, HistoryRow, Part, RoundOutcome, Shared
+from fedprivacy.interfaces import Environment, FederationState, HistoryRow, Part, Release, RoundOutcome, Shared
 from fedprivacy.training.aggregation import weighted_mean
 from fedprivacy.training.learner import Loss
 from fedprivacy.training.losses import (
@@ -77,6 +77,21 @@ class Mutual:
         history = [*private.history, *shared.history, *public]
         return RoundOutcome(state.having({}, round), history, events, [shared.fold])
 
+    def releases(self, env: Environment) -> Sequence[Release]:
+        options = self.options
+        soft = {"probabilities", "logits"}
+        usable = frozenset(soft if options.peer_mode == "mean" or options.kl == "literal" else {*soft, "labels"})
+        plain = options.kl_direction == "peer_own" or options.payload == "logits"
+        shared = Release(
+            "predictions",
+            "predictions",
+            options.payload,
+            times=2 if options.update_order == "sequential" else 1,
+            forms=usable | {options.payload},
+            merged=("mean" if plain else "other") if options.peer_mode == "mean" else "",
+        )
+        return [shared, Release("weights", "weights")] if options.average_weights else [shared]
+
     def models(self, state: FederationState, env: Environment) -> Mapping[str, tuple[str, Part]]:
         return phases.own_models(state, env)
 
@@ -110,9 +125,20 @@ class Mutual:
         return state, history
 
     def _relay(self, channel: Channel, sent: Mapping[int, Predictions]) -> dict[int, dict[int, Predictions]]:
-        """What each client receives, by peer: one vector a peer, or (as peer -1) their mean."""
+        """What each client receives, by peer: one vector a peer, or (as peer -1) their mean.
+
+        A defense that merges in the server's place gives one mean over all clients, the receiver's own included:
+        means that leave one out would tell each client's predictions by their differences.
+        """
         received: dict[int, dict[int, Predictions]] = {client: {} for client in sent}
         if len(sent) < 2:
+            return received
+        if self.options.peer_mode == "mean" and channel.aggregates:
+            by_name = {client_name(client): payload for client, payload in sent.items()}
+            everybody = channel.combined(by_name, lambda: mean_of_peers(list(sent.values()), self.options))
+            copy = channel.send(SERVER, [client_name(client) for client in sent], everybody, "mean")
+            for client in sent:
+                received[client][-1] = copy
             return received
         if self.options.peer_mode == "mean":
             for client in sent:
