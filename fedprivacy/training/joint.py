@@ -1,0 +1,58 @@
+"""Several models trained together on the same batches: both forward passes first, then all steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fedprivacy import seeds
+from fedprivacy.training.learner import Diverged, Epoch, Learner, Records, Seed, batches, normalised
+from fedprivacy.training.losses import predicted_class
+
+Step = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+"""(input [B, ...], labels [B], positions of the batch in the records [B]) -> (scalar to descend, logits [B, C] whose
+accuracy is measured). Where a target is detached, one backward pass of a sum is that of its terms."""
+
+
+def fit_together(learners: Sequence[Learner], records: Records, epochs: int, seed: Seed, step: Step) -> list[Epoch]:
+    """Train all ``learners`` by ``step`` for ``epochs`` passes in a new order each, and return what each measured.
+
+    Raises :class:`Diverged` on a loss that is not finite. No records: no steps.
+    """
+    if not len(records):
+        return []
+    device = learners[0].device
+    x, y = torch.from_numpy(records.x).to(device), torch.from_numpy(records.y).to(device)
+    root, name = seed
+    order = seeds.generator(root, *name, "order")
+    parts = batches(len(records), learners[0].config.batch_size, even=False)
+    for learner in learners:
+        learner.module.train()
+    report = []
+    with seeds.torch_scope(root, *name, "dropout"):
+        for _ in range(epochs):
+            rows = torch.randperm(len(records), generator=order).to(device)
+            report.append(_epoch(learners, x, y, [rows[part] for part in parts], step))
+    return report
+
+
+def _epoch(learners: Sequence[Learner], x: Tensor, y: Tensor, parts: Sequence[Tensor], step: Step) -> Epoch:
+    total = torch.zeros((), dtype=torch.float64, device=x.device)
+    right = torch.zeros((), dtype=torch.int64, device=x.device)
+    for rows in parts:
+        labels = y[rows]
+        value, logits = step(normalised(x[rows]), labels, rows)
+        for learner in learners:
+            learner.optimizer.zero_grad(set_to_none=True)
+        value.backward()
+        for learner in learners:
+            learner.optimizer.step()
+        total += value.detach() * len(rows)
+        right += (predicted_class(logits.detach()) == labels).sum()
+    mean = float(total) / len(x)
+    if not np.isfinite(mean):
+        raise Diverged(f"the loss became {mean}")
+    return Epoch(mean, float(right) / len(x))
