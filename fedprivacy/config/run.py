@@ -53,7 +53,7 @@ class DataConfig(Part):
     """Records for the common initial model; 0 starts from random weights."""
     public_set: Literal["dynamic", "static"] = "dynamic"
     """dynamic: a new public fold each round. static: the same fold in every round."""
-    public_size: int = Field(default=100, ge=0)
+    public_size: int = Field(default=64, ge=0)
     """Records of one public fold."""
     auxiliary: int = Field(default=600, ge=0)
     """Records the adversary owns: same distribution, never trained on by any client."""

@@ -1,0 +1,49 @@
+"""Small real federations for the tests: scikit-learn's 8x8 digits, a few clients, two rounds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import HealthCheck, settings
+
+from fedprivacy.config.base import build
+from fedprivacy.config.run import RunConfig
+
+settings.register_profile("repository", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("repository")
+torch.set_num_threads(1)
+
+SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def small(**changes: Any) -> RunConfig:
+    """A configuration on the small digits; nested parts are given as mappings."""
+    base: dict[str, Any] = {
+        "protocol": "mutual",
+        "clients": 3,
+        "rounds": 2,
+        "data": {"dataset": "digits", "candidates": 60, "public_size": 20, "auxiliary": 40},
+        "training": {"local_epochs": 1},
+        "attack": {"surrogate_epochs": 3},
+    }
+    for name, value in changes.items():
+        base[name] = {**base.get(name, {}), **value} if isinstance(value, dict) else value
+    return build(RunConfig, base, "test")
+
+
+@pytest.fixture
+def small_config() -> Callable[..., RunConfig]:
+    """Builds a small configuration."""
+    return small
+
+
+@pytest.fixture
+def shared_data() -> Path:
+    """The folder with real data that the repository does not hold."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip("needs the real data sets, which are not part of the repository (../shared/data)")
+    return SHARED_DATA
