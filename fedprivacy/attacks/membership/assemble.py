@@ -93,4 +93,3 @@ def score_target(signals: Signals, config: AttackConfig) -> Scored:
             scores[name] = str(error)
     count = 0 if signals.references is None else len(signals.references.logp)
     return Scored(scores, config.headline or headline(signals), count)
-
