@@ -26,8 +26,8 @@ def auc_interval(members: ArrayLike, non_members: ArrayLike, level: float = 0.95
     nothing: [0, 1]. These are the only cases where the variance is zero or undefined.
     """
     tail = check_level(level) / 2
-    in_scores = as_scores(members, "scores of members")
-    out_scores = as_scores(non_members, "scores of non-members")
+    in_scores = np.sort(as_scores(members, "scores of members"))
+    out_scores = np.sort(as_scores(non_members, "scores of non-members"))
     of_members = placements(in_scores, out_scores)
     of_others = placements(out_scores, in_scores)
     area = float(of_members.mean())

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from fedprivacy.metrics.intervals import Interval, binomial_lower, binomial_upper, check_level
 from fedprivacy.metrics.roc import roc_curve
-from fedprivacy.metrics.scores import as_scores
+from fedprivacy.metrics.scores import as_scores, midway
 
 
 def balanced_accuracy(
@@ -31,7 +31,8 @@ def balanced_accuracy(
         raise ValueError("a split needs two members and two non-members.")
     in_half, out_half = in_scores.size // 2, out_scores.size // 2
     curve = roc_curve(in_scores[:in_half], out_scores[:out_half])
-    threshold = curve.threshold[int(np.argmax(curve.tpr - curve.fpr))]
+    thresholds = midway(curve.threshold[::-1])[::-1]
+    threshold = thresholds[int(np.argmax(curve.tpr - curve.fpr))]
     hits = np.array([(in_scores[in_half:] > threshold).sum(), (out_scores[out_half:] <= threshold).sum()])
     sizes = np.array([in_scores.size - in_half, out_scores.size - out_half])
     low, high = binomial_lower(hits, sizes, tail).mean(), binomial_upper(hits, sizes, tail).mean()

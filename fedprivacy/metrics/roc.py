@@ -75,7 +75,7 @@ def auc(members: ArrayLike, non_members: ArrayLike) -> float:
 
     ``members`` [n1], ``non_members`` [n0], higher says member. NaN raises ValueError, infinities are legal.
     """
-    in_scores = as_scores(members, "scores of members")
+    in_scores = np.sort(as_scores(members, "scores of members"))
     out_scores = np.sort(as_scores(non_members, "scores of non-members"))
     below = int(np.searchsorted(out_scores, in_scores, side="left").sum())
     up_to = int(np.searchsorted(out_scores, in_scores, side="right").sum())

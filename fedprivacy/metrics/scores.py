@@ -55,12 +55,24 @@ def mid_ranks(values: ArrayLike) -> Float:
 
 
 def placements(values: Float, others: Float) -> Float:
-    """For each of ``values`` [n], the share of ``others`` below it plus half the share equal to it, in [0, 1].
+    """For each of ``values`` [n], the share of sorted ``others`` below it plus half the share equal to it, in [0, 1].
 
     The mean over members against non-members is the area under the ROC curve (DeLong et al. 1988, eq. 3-4).
     """
-    ordered = np.sort(others)
-    below = np.searchsorted(ordered, values, side="left")
-    up_to = np.searchsorted(ordered, values, side="right")
+    below = np.searchsorted(others, values, side="left")
+    up_to = np.searchsorted(others, values, side="right")
     shares: Float = (below + up_to) / (2.0 * others.size)
     return shares
+
+
+def midway(distinct: Float) -> Float:
+    """For sorted distinct scores [k], the thresholds [k] halfway to the next score above, the last one unmoved.
+
+    The rule "score > threshold" calls the same scores members, and carries over better to scores not seen yet.
+    Where there is no number in between, or an infinite end, the score itself stays.
+    """
+    above = np.append(distinct[1:], np.inf)
+    ends = np.isfinite(distinct) & np.isfinite(above)
+    halfway = np.where(ends, distinct, 0.0) / 2 + np.where(ends, above, 0.0) / 2
+    thresholds: Float = np.where(ends & (halfway > distinct) & (halfway < above), halfway, distinct)
+    return thresholds

@@ -1,9 +1,9 @@
 """Lower bound of epsilon from the AUC: no threshold is chosen, so no choice is paid for.
 
-A trade-off curve bounds the area under every ROC curve: 1 - (1 - delta)^2 / (1 + e^eps) for (eps, delta)-DP, and
-Phi(mu / sqrt 2) for a Gaussian mechanism (from the trade-off functions of Dong, Roth, Su 2022). The lower confidence bound of the AUC holds for finite
-samples: a two-sample U-statistic is an average of means of k = min(n1, n0) independent pairs, so Chernoff's bound with
-k terms applies to it (Hoeffding 1963, section 5).
+A trade-off curve bounds the area under every ROC curve: by 1 - (1 - delta)^2 / (1 + e^eps) for (eps, delta)-DP, and
+by Phi(mu / sqrt 2) for mu-GDP (both follow from the trade-off functions in Dong, Roth, Su 2022). The lower confidence
+bound of the AUC holds for finite samples: a two-sample U-statistic is an average of means of k = min(n1, n0)
+independent pairs, so Chernoff's bound with k terms applies to it (Hoeffding 1963, section 5).
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from fedprivacy.metrics.epsilon.bound import ASSUMPTIONS, Curve, EpsilonBound, check_audit
 from fedprivacy.metrics.epsilon.one_run import one_run_bound
 from fedprivacy.metrics.epsilon.one_run_gaussian import one_run_gaussian_bound
-from fedprivacy.metrics.scores import Bool, Float, Int, as_coins, as_scores
+from fedprivacy.metrics.scores import Bool, Float, as_coins, as_scores
 
 GRID = (10, 20, 50, 100, 200, 500)
 NAMES: dict[Curve, str] = {"dp": "one run", "gaussian": "one run, Gaussian DP"}
@@ -91,7 +91,9 @@ def one_run_split(
     chosen = grid[_best(half, grid, tried, delta, error, curve)[2]]
     rest, judged = checked.size - half, order[half:]
     right = correct_guesses(checked[judged], included[judged], [chosen], rng)
-    low, ceiling, _ = _best(rest, [chosen], right, delta, error, curve)
+    low = _best(rest, [chosen], right, delta, error, curve)[0]
+    # A perfect attack would have chosen its best entry, whatever this one chose.
+    ceiling = _best(rest, grid, grid, delta, error, curve)[1]
     return EpsilonBound(
         low=low,
         ceiling=ceiling,

@@ -15,7 +15,7 @@ from scipy.special import ndtri
 from fedprivacy.metrics.epsilon.bound import ASSUMPTIONS, Curve, EpsilonBound, check_audit
 from fedprivacy.metrics.epsilon.gaussian import gdp_epsilon
 from fedprivacy.metrics.intervals import binomial_upper
-from fedprivacy.metrics.scores import Float, Int, as_scores
+from fedprivacy.metrics.scores import Float, Int, as_scores, midway
 
 INDEPENDENT = "independent candidates; "
 NAMES: dict[Curve, str] = {"dp": "Clopper-Pearson", "gaussian": "Gaussian DP"}
@@ -75,10 +75,12 @@ def epsilon_all_thresholds(
     fnr = _stepped_bound(misses, in_scores.size, alpha / rungs)
     power = _power(fpr, fnr, delta, curve)
     best = int(np.argmax(power))
-    perfect = [_stepped_bound(np.zeros(1, np.int64), n, alpha / rungs) for n in (out_scores.size, in_scores.size)]
+    none = np.zeros(1, dtype=np.int64)
+    best_fpr = _stepped_bound(none, out_scores.size, alpha / rungs)
+    best_fnr = _stepped_bound(none, in_scores.size, alpha / rungs)
     return EpsilonBound(
         low=_epsilon(power[best], delta, curve),
-        ceiling=_epsilon(_power(*perfect, delta, curve)[0], delta, curve),
+        ceiling=_epsilon(_power(best_fpr, best_fnr, delta, curve)[0], delta, curve),
         method=f"{NAMES[curve]}, all thresholds",
         level=level,
         delta=delta,
@@ -115,7 +117,7 @@ def epsilon_split(
     thresholds = np.unique(np.concatenate([in_half, out_half]))
     fpr = binomial_upper(out_half.size - np.searchsorted(out_half, thresholds, side="right"), out_half.size, tail)
     fnr = binomial_upper(np.searchsorted(in_half, thresholds, side="right"), in_half.size, tail)
-    threshold = thresholds[int(np.argmax(_power(fpr, fnr, delta, curve)))]
+    threshold = midway(thresholds)[int(np.argmax(_power(fpr, fnr, delta, curve)))]
     in_rest, out_rest = in_scores[in_half.size :], out_scores[out_half.size :]
     found = epsilon_at_threshold(
         int((in_rest > threshold).sum()),

@@ -1,0 +1,60 @@
+"""Pooling by rank: no client's scale can move the pooled result."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import binom, rankdata
+
+from fedprivacy.metrics import auc, auc_chance, pool_by_rank, ranks_within, tpr_at_fpr
+
+
+@given(st.lists(st.tuples(st.integers(-4, 4), st.integers(0, 3)), min_size=1, max_size=50))
+def test_ranks_within_equals_scipy_group_by_group(rows: list[tuple[int, int]]) -> None:
+    scores, groups = (np.array(column) for column in zip(*rows, strict=True))
+    found = ranks_within(scores, groups)
+    for group in set(groups.tolist()):
+        chosen = groups == group
+        np.testing.assert_allclose(found[chosen], rankdata(scores[chosen]) / chosen.sum())
+    assert found.min() > 0
+    assert found.max() <= 1
+
+
+def test_shifting_one_client_changes_nothing() -> None:
+    rng = np.random.default_rng(0)
+    coins = [rng.random(n) < 0.5 for n in (60, 90, 40)]
+    scores = [rng.normal(size=coin.size) + coin for coin in coins]
+    shifted = [scores[0], scores[1] + 100, np.exp(scores[2])]
+    first, second = pool_by_rank(scores, coins), pool_by_rank(shifted, coins)
+    np.testing.assert_array_equal(first[0], second[0])
+    np.testing.assert_array_equal(first[1], second[1])
+    raw = np.concatenate(shifted)
+    mask = np.concatenate(coins)
+    assert auc(*first) > auc(raw[mask], raw[~mask]) + 0.05
+    assert tpr_at_fpr(*first, 0.1).n1 == mask.sum()
+
+
+def test_pooled_noise_is_at_chance() -> None:
+    rng = np.random.default_rng(1)
+    runs, inside = 300, 0
+    for _ in range(runs):
+        coins = [rng.random(n) < 0.5 for n in (40, 70, 25)]
+        members, others = pool_by_rank([rng.normal(i, 1 + i, coin.size) for i, coin in enumerate(coins)], coins)
+        band = auc_chance(members.size, others.size)
+        inside += band.low <= auc(members, others) <= band.high
+    assert inside >= binom.ppf(0.001, runs, 0.95)
+
+
+def test_bad_input_is_refused() -> None:
+    with pytest.raises(ValueError, match="groups"):
+        ranks_within([1.0, 2.0], [0])
+    with pytest.raises(ValueError, match="one coin vector"):
+        pool_by_rank([[1.0]], [])
+    with pytest.raises(ValueError, match="one side"):
+        pool_by_rank([[1.0, 2.0]], [np.array([True, True])])
+    with pytest.raises(ValueError, match="shape"):
+        pool_by_rank([[1.0, 2.0]], [np.array([True])])
+    with pytest.raises(ValueError, match="NaN"):
+        pool_by_rank([[1.0, np.nan]], [np.array([True, False])])
