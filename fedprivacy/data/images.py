@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 def nearest(images: NDArray[np.generic], size: int) -> NDArray[np.generic]:
     """Resize images [N, channels, height, width] to [N, channels, size, size], type kept.
 
-    Takes the source pixel under the centre of each target pixel, as Pillow and Keras do. The aspect ratio is not
-    kept. Raises ValueError where the input is not four-dimensional or ``size`` is below 1.
+    Takes the source pixel under the centre of each target pixel, the later one where the centre lies on a border;
+    Pillow (and Keras, which calls it) does the same but for rounding at such borders. The aspect ratio is not kept.
+    Raises ValueError where the input is not four-dimensional or ``size`` is below 1.
     """
     if images.ndim != 4 or size < 1:
         raise ValueError(f"expected [N, channels, height, width] and size >= 1, got {images.shape} and {size}")

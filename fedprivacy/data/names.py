@@ -41,7 +41,10 @@ def data_path(config: DataConfig) -> Path:
     if not config.data_dir:
         what = "a .npz file" if config.dataset == "npz" else "a folder"
         raise UsageError(f"Data set '{config.dataset}' is read from {what}: give --data-dir PATH.")
-    return Path(config.data_dir).expanduser()
+    try:
+        return Path(config.data_dir).expanduser()
+    except RuntimeError:
+        raise UsageError(f"--data-dir: the home folder in {config.data_dir} is not known.") from None
 
 
 def check(config: DataConfig) -> None:
@@ -63,6 +66,13 @@ def check(config: DataConfig) -> None:
             )
         return
     path = data_path(config)
+    try:
+        _check_path(config, source, path)
+    except OSError as error:
+        raise UsageError(f"--data-dir: {path} cannot be looked at ({error.strerror or error}).") from None
+
+
+def _check_path(config: DataConfig, source: Source, path: Path) -> None:
     if source.kind == "torchvision":
         _check_torchvision(config, source, path)
     elif not path.exists():

