@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor
 
-from fedprivacy.wire import register
+from fedprivacy.wire import Update, register
 
 
 @register
@@ -19,8 +19,9 @@ from fedprivacy.wire import register
 class LowRank:
     """A model update in factors (Wu et al. 2022, arXiv 2108.13323): per matrix ``left diag(sigma) right``.
 
-    ``left`` [P, K], ``sigma`` [K], ``right`` [K, Q] by tensor name, ``shapes`` the shape each product is folded back
-    into. ``dense`` holds tensors as they are: vectors, counters, and matrices whose factors would not be smaller.
+    ``left`` [P, K], ``sigma`` [K], ``right`` [K, Q] by tensor name, ``shapes`` the (name, shape) that each product
+    is folded back into. ``dense`` holds tensors as they are: vectors, and matrices whose factors would not be
+    smaller.
     """
 
     kind: ClassVar[str] = "low-rank"
@@ -28,7 +29,15 @@ class LowRank:
     sigma: Mapping[str, Tensor]
     right: Mapping[str, Tensor]
     dense: Mapping[str, Tensor]
-    shapes: Sequence[tuple[str, Sequence[int]]]
+    shapes: Sequence[Sequence[Any]]
+
+    def opened(self) -> Update:
+        """The update that the factors stand for: what a receiver works with."""
+        tensors = dict(self.dense)
+        for name, shape in self.shapes:
+            product = (self.left[name] * self.sigma[name]) @ self.right[name]
+            tensors[name] = product.reshape(list(shape))
+        return Update(tensors)
 
 
 @register

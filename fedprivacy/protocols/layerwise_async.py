@@ -50,7 +50,7 @@ class LayerwiseAsync:
         state, history = trained.state, list(trained.history)
         group = self._group(env, round)
         sent, accuracies = [], []
-        for client in env.participants(round):
+        for client in env.senders(round):
             weights = state.parts[phases.model_part(client)]
             value = {"accuracy": torch.tensor(_accuracy(state, env, client, round), dtype=torch.float32)}
             upload = Weights({name: weights[name] for name in group})
@@ -58,7 +58,7 @@ class LayerwiseAsync:
             accuracies.append(
                 float(channel.send(client_name(client), SERVER, Scalars(value), "accuracy").tensors["accuracy"])
             )
-        merged = merge(sent, accuracies, self.options.normalise)
+        merged = merge(sent, accuracies, self.options.normalise) if sent else {}
         server = {**state.parts[SERVER_MODEL], **merged}
         server, rows = self._server_phase(server, round, env)
         history += rows
@@ -69,7 +69,7 @@ class LayerwiseAsync:
         for client in range(env.clients):
             parts[phases.model_part(client)] = {**state.parts[phases.model_part(client)], **received}
         releases = ("weights", "accuracy")
-        events = [phases.unprotected(c, round, what) for what in releases for c in env.participants(round)]
+        events = [phases.unprotected(c, round, what) for what in releases for c in env.senders(round)]
         folds = [phases.public_fold(env, round, True, to_clients=False)] if self.options.server_epochs else []
         return RoundOutcome(state.having(parts, round), history, events, folds)
 

@@ -58,7 +58,7 @@ class Mutual:
         fold = env.records(env.public_ids(round))
         labels = phases.as_labels(fold)
         sent, history = {}, []
-        for client in env.participants(round):
+        for client in env.senders(round):
             logits = env.workbench.logits(env.architecture(client), state.parts[phases.model_part(client)], fold.x)
             payload = Predictions(released(logits, labels, self.options.payload), self.options.payload)
             sent[client] = channel.send(client_name(client), SERVER, payload)

@@ -20,8 +20,10 @@ accuracy is measured). Where a target is detached, one backward pass of a sum is
 def fit_together(learners: Sequence[Learner], records: Records, epochs: int, seed: Seed, step: Step) -> list[Epoch]:
     """Train all ``learners`` by ``step`` for ``epochs`` passes in a new order each, and return what each measured.
 
-    Raises :class:`Diverged` on a loss that is not finite. No records: no steps.
+    Raises :class:`Diverged` on a loss that is not finite, and ValueError for guarded records. No records: no steps.
     """
+    if records.guarded:
+        raise ValueError("these records are under differentially private training: models cannot be trained together")
     if not len(records):
         return []
     device = learners[0].device

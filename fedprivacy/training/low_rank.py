@@ -74,7 +74,7 @@ def compress(update: Mapping[str, Tensor], energy: float) -> LowRank:
     sigma: dict[str, Tensor] = {}
     right: dict[str, Tensor] = {}
     dense: dict[str, Tensor] = {}
-    shapes: list[tuple[str, list[int]]] = []
+    shapes: list[list[str | list[int]]] = []
     for name, tensor in update.items():
         factors = None
         if tensor.ndim > 1 and tensor.is_floating_point():
@@ -83,14 +83,5 @@ def compress(update: Mapping[str, Tensor], energy: float) -> LowRank:
             dense[name] = tensor
         else:
             left[name], sigma[name], right[name] = factors
-            shapes.append((name, list(tensor.shape)))
+            shapes.append([name, list(tensor.shape)])
     return LowRank(left, sigma, right, dense, shapes)
-
-
-def restored(packed: LowRank) -> dict[str, Tensor]:
-    """The update that ``packed`` stands for."""
-    update = dict(packed.dense)
-    for name, shape in packed.shapes:
-        product = (packed.left[name] * packed.sigma[name]) @ packed.right[name]
-        update[name] = product.reshape(list(shape))
-    return update

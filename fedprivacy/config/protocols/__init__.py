@@ -16,6 +16,7 @@ from fedprivacy.config.protocols.public import CfdOptions, DsFlOptions, FedDfOpt
 __all__ = [
     "CentralOptions",
     "CfdOptions",
+    "ClockOptions",
     "DsFlOptions",
     "FedAsyncOptions",
     "FedAvgOptions",
