@@ -32,9 +32,12 @@ from fedprivacy.interfaces import (
     prepared,
     releases_of,
 )
+from fedprivacy.metrics.roc import auc
 from fedprivacy.privacy import PrivacyEvent, event_from_json, event_to_json, settled
-from fedprivacy.training.losses import cross_entropy, predicted_class
-from fedprivacy.wire import Channel, Message, PublicFold, Transcript
+from fedprivacy.threat import Bool, Float
+from fedprivacy.training.learner import Records
+from fedprivacy.training.losses import cross_entropy, log_probabilities, predicted_class
+from fedprivacy.wire import Channel, Message, PublicFold, Transcript, client_index
 
 Progress = Callable[[int], None]
 """Called with the number of each finished round; 0 after the start."""
@@ -163,11 +166,14 @@ def probe_last_round(
     return transcripts
 
 
-def tested(
-    models: Mapping[str, tuple[str, Part]], env: Environment, x: np.ndarray[Any, Any], y: np.ndarray[Any, Any]
-) -> dict[str, dict[str, float]]:
-    """Accuracy and mean cross-entropy of each model on held-out records; for two classes P(class 1) as scores too."""
-    labels = torch.from_numpy(y)
+def tested(models: Mapping[str, tuple[str, Part]], env: Environment) -> dict[str, dict[str, float]]:
+    """Accuracy and mean cross-entropy (nats) of each model on the test set.
+
+    For two classes also the AUC, and ``tuned_accuracy``: at the threshold that is best on the owner's validation
+    records (on everybody's, for a model that is not a client's), where there are any. It tells a better model from
+    one that merely sits at a better threshold.
+    """
+    x, labels = env.dataset.x_test, torch.from_numpy(env.dataset.y_test)
     results = {}
     for owner, (architecture, weights) in models.items():
         logits = env.workbench.logits(architecture, weights, x)
@@ -175,7 +181,34 @@ def tested(
             "accuracy": float((predicted_class(logits) == labels).double().mean()),
             "loss": float(cross_entropy(logits.double(), labels)),
         }
+        if len(env.dataset.classes) == 2:
+            score = _margin(logits)
+            results[owner]["auc"] = auc(score[env.dataset.y_test == 1], score[env.dataset.y_test == 0])
+            held_out = _validation_of(owner, env)
+            if len(held_out):
+                known = _margin(env.workbench.logits(architecture, weights, held_out.x))
+                threshold = best_threshold(known, held_out.y == 1)
+                results[owner]["tuned_accuracy"] = float(((score > threshold) == (env.dataset.y_test == 1)).mean())
     return results
+
+
+def _margin(logits: Tensor) -> Float:
+    pairs = log_probabilities(logits.double())
+    return np.asarray((pairs[:, 1] - pairs[:, 0]).numpy())
+
+
+def _validation_of(owner: str, env: Environment) -> Records:
+    clients = [client_index(owner)] if owner.startswith("client-") else range(env.clients)
+    return env.records(np.concatenate([np.concatenate(env.division.validation[client]) for client in clients]))
+
+
+def best_threshold(scores: Float, positive: Bool) -> float:
+    """The cut between two neighbouring scores [n] with the most right answers; the one nearest 0 among equals."""
+    order = np.sort(np.unique(scores))
+    cuts = np.concatenate([[order[0] - 1.0], (order[:-1] + order[1:]) / 2, [order[-1] + 1.0, 0.0]])
+    right = ((scores[None, :] > cuts[:, None]) == positive[None, :]).sum(axis=1)
+    best = cuts[right == right.max()]
+    return float(best[np.abs(best).argmin()])
 
 
 def latest(checkpoints: Path) -> _Log | None:

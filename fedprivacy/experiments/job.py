@@ -7,7 +7,9 @@ public folds and the candidate pools stay. What is written is what an adversary 
 from __future__ import annotations
 
 import json
+import resource
 import shutil
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -119,6 +121,7 @@ def federate(
     place = Path(where)
     if (place / SUMMARY).exists():
         return dict(json.loads((place / SUMMARY).read_text()))
+    start = time.process_time()
     settings = RunConfig.model_validate_json(config)
     env, played = environment(settings, root, shadow, device)
     protocol = catalog.protocol(settings)
@@ -130,6 +133,10 @@ def federate(
         observed = _observed(settings, env, played, done, adversary, observation, root, place)
         save_observed(place / "observed" / f"{adversary.name}.safetensors", observed)
     summary = _summary(protocol, env, done, test=shadow is None)
+    summary["cost"] = {
+        "cpu_seconds": round(time.process_time() - start, 2),
+        "memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+    }
     folder.write_json(place / SUMMARY, summary)
     if shadow is not None:
         for spent in ("transcript", "checkpoint", "probes", "active"):
@@ -179,7 +186,7 @@ def _summary(protocol: Any, env: Environment, done: federation.Federation, test:
     by_round = [directions([m for m in done.transcript.messages if m.round == t]) for t in range(1, env.rounds + 1)]
     models = protocol.models(done.state, env)
     return {
-        "utility": federation.tested(models, env, env.dataset.x_test, env.dataset.y_test) if test else {},
+        "utility": federation.tested(models, env) if test else {},
         "per_round": by_round,
         "payload_bytes": sum(m.payload_bytes for m in done.transcript.messages),
         "public_bytes": sum(fold.bytes * fold.receivers for fold in done.transcript.folds),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import shutil
@@ -186,14 +187,13 @@ def assembled(config: RunConfig, plan: Plan, repetitions: Sequence[Repetition], 
         findings += found
         pooled += heads
     level = config.attack.level
-    utility = {"test_accuracy": _interval([r.summary["utility"] for r in repetitions], level)}
+    utility = _utility([r.summary["utility"] for r in repetitions], level)
     compared = _baselines(config) if repetitions[0].baselines else {}
     baselines, paired = [], {}
     for name, (_, why) in compared.items():
         others = [r.baselines[name] for r in repetitions]
-        interval = _interval([o["utility"] for o in others], level)
         up, down = _directions(others)
-        baselines.append(Baseline(name, why, {"test_accuracy": interval}, up, down))
+        baselines.append(Baseline(name, why, _utility([o["utility"] for o in others], level), up, down))
         gap = _paired(repetitions, others, level)
         if gap is not None:
             paired[name] = gap
@@ -319,14 +319,23 @@ def _compared(pooled: Heads, level: float) -> list[Verdict]:
     return [verdicts.comparison(first, second, difference)]
 
 
-def _interval(utilities: Sequence[Mapping[str, Mapping[str, float]]], level: float) -> Interval:
-    """Accuracy over clients (one seed) or over seeds; a single number has no interval but itself."""
-    means = [float(np.mean([u["accuracy"] for u in utility.values()])) for utility in utilities]
-    per_client = {name: float(np.mean([u[name]["accuracy"] for u in utilities])) for name in utilities[0]}
+Utilities = Sequence[Mapping[str, Mapping[str, float]]]
+
+
+def _utility(utilities: Utilities, level: float) -> dict[str, Interval]:
+    """Every metric of the tested models, by name; ``test_accuracy`` first."""
+    names = next(iter(utilities[0].values()))
+    return {f"test_{name}": _interval(utilities, name, level) for name in names}
+
+
+def _interval(utilities: Utilities, metric: str, level: float) -> Interval:
+    """Mean over clients (one seed) or over seeds; a single number has no interval but itself."""
+    means = [float(np.mean([u[metric] for u in utility.values()])) for utility in utilities]
+    per_client = {name: float(np.mean([u[name][metric] for u in utilities])) for name in utilities[0]}
     values, over = (means, "seeds") if len(means) > 1 else (list(per_client.values()), "clients")
     if len(values) == 1:
         return Interval(values[0], values[0], values[0], per_client, 1, "one model: no interval")
-    estimate = mean_interval(values, level, (0.0, 1.0))
+    estimate = mean_interval(values, level, (0.0, math.inf) if metric == "loss" else (0.0, 1.0))
     return Interval(estimate.value, estimate.low, estimate.high, per_client, len(values), over)
 
 
