@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, TypeVar
 
+from fedprivacy.privacy.claim import Claim
+
 SCHEMA = "fedprivacy/1"
 
 Flag = Literal["", "few", "below", "error"]
@@ -71,6 +73,22 @@ class PrivacyClaim:
     accountant: str
     releases: int
     why: str = ""
+    adversary: str = "whole transcript"
+    """Who sees what; the noise protects against nobody else."""
+    worst: str = ""
+    """Client, and fold of its records, for which epsilon is largest."""
+    cross_check: float | None = None
+    """Epsilon by a second accountant."""
+    vacuous: bool = False
+    """Delta is one over the records of a client, or more."""
+    seeded: bool = False
+    """The noise came from a named seed: for measurement only."""
+
+    @classmethod
+    def of(cls, claim: Claim) -> PrivacyClaim:
+        """The accountant's claim; infinity becomes None, since JSON has none."""
+        content = vars(claim)
+        return cls(**{**content, "epsilon": claim.epsilon if claim.finite else None})
 
 
 @dataclass(frozen=True)
