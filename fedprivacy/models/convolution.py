@@ -1,0 +1,54 @@
+"""Convolutions that run fast on a CPU and keep their meaning under per-sample gradients.
+
+Parameters stay in the default layout: the fused optimisers walk raw memory, so moments that were stored contiguous
+and loaded beside a channels-last weight would be paired with the wrong entries. Only activations are channels-last.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+SLICE_BYTES = 2**22
+"""Largest output of one convolution before pooling: it stays in cache, and is freed to the heap, not the kernel."""
+
+
+def channels_last(x: Tensor) -> Tensor:
+    """The same images [B, C, H, W], stored [B, H, W, C]: 1.3 to 1.7 times faster training on a CPU.
+
+    Written with permutations, because ``to(memory_format=...)`` does not exist under ``torch.func.vmap``, and with
+    a clone, because for one channel ``contiguous`` sees nothing to do and the convolution takes the slow path.
+    """
+    if x.device.type != "cpu":
+        return x
+    return x.permute(0, 2, 3, 1).clone(memory_format=torch.contiguous_format).permute(0, 3, 1, 2)
+
+
+class Convolution(nn.Conv2d):
+    """A convolution of a type of its own.
+
+    opacus computes per-sample gradients of ``nn.Conv2d`` itself by a formula that assumes contiguous activations,
+    and is silently wrong for channels-last ones. For any other type it differentiates the forward pass.
+    """
+
+
+class PooledConvolution(Convolution):
+    """A convolution followed by 2x2 max-pooling; apply the ReLU afterwards, which commutes and costs a quarter.
+
+    On a CPU the batch passes in slices of at most :data:`SLICE_BYTES` of output. Each image is computed alone, so
+    only the order in which its gradients are summed depends on the slices.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, in, H, W] -> [B, out, H' // 2, W' // 2], where H' x W' is the size that the convolution leaves."""
+        if x.device.type != "cpu":
+            return self._pooled(x)
+        image = self.out_channels * x.shape[2] * x.shape[3] * x.element_size()
+        rows = max(1, SLICE_BYTES // image)
+        if len(x) <= rows:
+            return self._pooled(x)
+        return torch.cat([self._pooled(part) for part in x.split(rows)])
+
+    def _pooled(self, x: Tensor) -> Tensor:
+        return F.max_pool2d(super().forward(x), 2)
