@@ -110,7 +110,7 @@ def _folds(dataset: Dataset, config: DataConfig, clients: int, rounds: int, root
         border = max(0, len(order) - config.auxiliary)
         rest, auxiliary = np.sort(order[:border]), order[border:]
     folds = [rest[f] for f in stratified_folds(labels[rest], count, seeds.numpy_generator(root, "division", "folds"))]
-    smallest, needed = min(map(len, folds)), fold_for(1, config.validation)
+    smallest, needed = min(map(len, folds), default=0), fold_for(1, config.validation)
     if smallest < needed:
         raise UsageError(
             f"layout 'folds' cuts {len(rest):,} records of {dataset.name} into ({clients} clients + 1) x {rounds} "

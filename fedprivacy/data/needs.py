@@ -54,7 +54,7 @@ class Needs:
             validation=config.validation,
             private=private,
             smallest_private=folds * fold_for(-(-fewest // folds), config.validation),
-            public_folds=(rounds if config.public_set == "dynamic" else 1) if config.public_size else 0,
+            public_folds=rounds if config.public_set == "dynamic" else 1,
             public_size=config.public_size,
             auxiliary=config.auxiliary,
             warmup=config.warmup,
@@ -81,7 +81,7 @@ class Needs:
     def _items(self) -> list[str]:
         each = self.smallest_private if self.private is None else self.private
         items = [f"private {self.clients:,} x {each:,}{' at least' if self.private is None else ''}"]
-        if self.public_folds:
+        if self.public_size:
             items.append(f"public {self.public_folds:,} x {self.public_size:,}")
         if self.auxiliary:
             items.append(f"auxiliary {self.auxiliary:,}")
@@ -100,7 +100,7 @@ class Needs:
         each = self.smallest_private if self.private is None else self.private
         if left >= each:
             return f"lower clients to {left // each:,}"
-        if self.public_folds and (fewer := self.public_size - -(-over // self.public_folds)) > 0:
+        if self.public_size and (fewer := self.public_size - -(-over // self.public_folds)) > 0:
             return f"lower public_size to {fewer:,}"
         if self.auxiliary >= over:
             return f"lower auxiliary to {self.auxiliary - over:,}"

