@@ -40,6 +40,12 @@ def test_split_threshold_finds_a_leak_and_covers() -> None:
     assert hits >= binom.ppf(0.001, runs, 0.95)
 
 
+def test_perfect_separation_has_the_stated_lower_end() -> None:
+    found = balanced_accuracy(np.arange(100) + 1e6, np.arange(100.0), np.random.default_rng(3))
+    assert (found.value, found.high) == (1.0, 1.0)
+    assert found.low == pytest.approx(0.0125 ** (1 / 50))
+
+
 def test_bad_input_is_refused() -> None:
     with pytest.raises(ValueError, match="two members"):
         balanced_accuracy([1.0], [0.0, 1.0], np.random.default_rng(0))

@@ -158,6 +158,36 @@ def _scores_with_auc(area: float) -> tuple[np.ndarray, np.ndarray]:
     return members, np.arange(float(n))
 
 
+def test_the_smaller_group_counts_in_the_auc_bound() -> None:
+    """All candidates of the large group compare with the same few of the small one, so they add no certainty."""
+    found = epsilon_from_auc(np.arange(20) + 5000.0, np.arange(2000.0), delta=1e-5)
+    assert found.low == found.ceiling == pytest.approx(gdp_epsilon(math.sqrt(2) * norm.ppf(0.05 ** (1 / 20)), 1e-5))
+    rng = np.random.default_rng(2)
+    runs = 400
+    fired = sum(
+        epsilon_from_auc(rng.normal(size=8), rng.normal(size=800), delta=1e-5, level=0.5).low > 0 for _ in range(runs)
+    )
+    assert fired <= binom.ppf(0.999, runs, 0.5)
+
+
+def test_split_does_not_judge_the_half_that_chose() -> None:
+    """At a low level on noise, choosing and judging on one half fires far above the stated rate."""
+    rng = np.random.default_rng(3)
+    runs, honest, cheating = 120, 0, 0
+    for _ in range(runs):
+        members, others = rng.normal(size=60), rng.normal(size=60)
+        honest += epsilon_split(members, others, delta=0.0, rng=rng, level=0.5).low > 0
+        best = max(
+            epsilon_at_threshold(
+                int((members[:30] > t).sum()), 30, int((others[:30] > t).sum()), 30, delta=0.0, level=0.5
+            ).low
+            for t in np.concatenate([members[:30], others[:30]])
+        )
+        cheating += best > 0
+    assert honest <= binom.ppf(0.999, runs, 0.25)
+    assert cheating > 2 * honest
+
+
 def test_bad_input_is_refused() -> None:
     rng = np.random.default_rng(0)
     with pytest.raises(ValueError, match="impossible counts"):
