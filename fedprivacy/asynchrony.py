@@ -66,6 +66,10 @@ class Clock:
         """The clock when the message of ``client`` comes in."""
         return replace(self, now=self.arrival[client], arrival=_with(self.arrival, client, IDLE))
 
+    def stepped(self) -> Clock:
+        """The clock after the global model has changed once more."""
+        return replace(self, version=self.version + 1)
+
     def to_part(self) -> Part:
         """As plain tensors."""
         return {

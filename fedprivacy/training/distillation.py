@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -119,9 +118,3 @@ def digest_loss(consensus: Tensor, distance: str, temperature: float = 1.0) -> L
         return measure(logits, constant.to(rows.device)[rows])
 
     return loss
-
-
-def proximal(parameters: Sequence[Tensor], anchor: Sequence[Tensor], mu: float) -> Tensor:
-    """``mu/2 ||w - anchor||^2``, gradient ``mu (w - anchor)`` (Li et al. 2020, arXiv 1812.06127)."""
-    squares = [(w - a).square().sum() for w, a in zip(parameters, anchor, strict=True)]
-    return mu / 2 * torch.stack(squares).sum()

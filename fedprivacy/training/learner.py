@@ -155,6 +155,11 @@ class Learner:
         self._moments = None
         self.__dict__.pop("optimizer", None)
 
+    def scale_lr(self, factor: float) -> None:
+        """Multiply the learning rate of the present optimiser."""
+        for group in self.optimizer.param_groups:
+            group["lr"] *= factor
+
     def fit(
         self,
         records: Records,

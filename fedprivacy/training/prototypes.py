@@ -5,7 +5,7 @@ Tan et al. 2022 (FedProto, arXiv 2105.00243).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -41,12 +41,34 @@ def merged(parts: Sequence[Prototypes]) -> Prototypes:
     return Prototypes((sums / totals[:, None]).float(), held.to(torch.int16), torch.zeros(0, dtype=torch.int32))
 
 
-def table(prototypes: Prototypes | None, classes: int, width: int) -> tuple[Tensor, Tensor]:
+def renewed(old: Prototypes, new: Prototypes) -> Prototypes:
+    """``new``, and what ``old`` has of classes that nobody sent this time."""
+    kept = ~torch.isin(old.classes, new.classes)
+    classes, means = torch.cat([old.classes[kept], new.classes]), torch.cat([old.means[kept], new.means])
+    order = classes.argsort()
+    return Prototypes(means[order], classes[order], new.counts)
+
+
+def none_of(width: int) -> Prototypes:
+    """No prototype, of ``width`` features."""
+    return Prototypes(torch.zeros(0, width), torch.zeros(0, dtype=torch.int16), torch.zeros(0, dtype=torch.int32))
+
+
+def to_part(prototypes: Prototypes) -> dict[str, Tensor]:
+    """Prototypes as a part of a state; counts are left out."""
+    return {"means": prototypes.means, "classes": prototypes.classes}
+
+
+def of_part(part: Mapping[str, Tensor]) -> Prototypes:
+    """Prototypes that :func:`to_part` wrote."""
+    return Prototypes(part["means"], part["classes"], torch.zeros(0, dtype=torch.int32))
+
+
+def table(prototypes: Prototypes, classes: int) -> tuple[Tensor, Tensor]:
     """Prototypes [C, d] by class number, zero where there is none, and which classes have one [C] (1 or 0)."""
-    means, present = torch.zeros(classes, width), torch.zeros(classes)
-    if prototypes is not None and len(prototypes.classes):
-        rows = prototypes.classes.long()
-        means[rows], present[rows] = prototypes.means, 1.0
+    means, present = torch.zeros(classes, prototypes.means.shape[1]), torch.zeros(classes)
+    rows = prototypes.classes.long()
+    means[rows], present[rows] = prototypes.means, 1.0
     return means, present
 
 

@@ -1,6 +1,7 @@
 """Settings of each protocol. No torch in here, so a typo is answered at once."""
 
 from fedprivacy.config.protocols.averaging import (
+    ClockOptions,
     FedAsyncOptions,
     FedAvgOptions,
     FedBuffOptions,

@@ -1,0 +1,89 @@
+"""Buffered asynchronous aggregation (Nguyen et al., arXiv 2106.06639).
+
+A client sends its update, the server adds it to a buffer with weight ``s(d) = (1 + d)^-a``, and after ``buffer``
+arrivals takes one step of momentum SGD along the mean; then the buffer is empty and the version is one more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from fedprivacy import asynchrony, averaging
+from fedprivacy.config.protocols import FedBuffOptions
+from fedprivacy.interfaces import Environment, FederationState, Part, Release, RoundOutcome
+from fedprivacy.training.learner import Learner, Loss, label_loss
+from fedprivacy.training.staleness import polynomial
+from fedprivacy.wire import SERVER, Channel, change, client_name
+
+BUFFER, MOMENTUM, FILLED = "server/buffer", "server/momentum", "server/filled"
+
+
+@dataclass(frozen=True)
+class FedBuff:
+    """The protocol with its options."""
+
+    options: FedBuffOptions
+
+    def check(self, env: Environment) -> None:
+        asynchrony.check(env, "fedbuff")
+
+    def init(self, env: Environment) -> RoundOutcome:
+        averaging.plain_training(env, "fedbuff")
+        outcome = asynchrony.started(env, self.options)
+        model = outcome.state.parts[averaging.GLOBAL]
+        empty = {name: torch.zeros_like(tensor) for name, tensor in model.items() if tensor.is_floating_point()}
+        parts: dict[str, Part] = {BUFFER: empty, MOMENTUM: empty, FILLED: {"arrivals": torch.tensor(0)}}
+        return RoundOutcome(outcome.state.having(parts), outcome.history)
+
+    def round(self, state: FederationState, round: int, env: Environment, channel: Channel) -> RoundOutcome:
+        def deliver(parts: Mapping[str, Part], arrival: asynchrony.Arrival) -> tuple[Mapping[str, Part], int]:
+            purpose = f"push at {arrival.time:.6g}, {arrival.late} late"
+            update = change(arrival.start, arrival.end)
+            sent = channel.send(client_name(arrival.client), SERVER, update, purpose).tensors
+            weight = self.weight(arrival.late)
+            filled = int(parts[FILLED]["arrivals"]) + 1
+            buffer = {name: total + weight * sent[name] for name, total in parts[BUFFER].items()}
+            changed = {**parts, BUFFER: buffer, FILLED: {"arrivals": torch.tensor(filled)}}
+            return (changed, 0) if filled < self.options.buffer else (self.stepped(changed), 1)
+
+        def loss_for(client: int, learner: Learner) -> Loss:
+            return label_loss
+
+        outcome = asynchrony.asynchronous_round(state, round, env, channel, self.options, loss_for, deliver, "update")
+        if self.options.flush and int(outcome.state.parts[FILLED]["arrivals"]):
+            flushed = outcome.state.having(self.stepped(outcome.state.parts))
+            clock = asynchrony.Clock.of_part(flushed.parts[asynchrony.CLOCK]).stepped()
+            outcome = RoundOutcome(flushed.having({asynchrony.CLOCK: clock.to_part()}), outcome.history, outcome.events)
+        return outcome
+
+    def releases(self, env: Environment) -> Sequence[Release]:
+        return [Release("update", "update", times=asynchrony.concurrency(env), merged="other")]
+
+    def models(self, state: FederationState, env: Environment) -> Mapping[str, tuple[str, Part]]:
+        return {"global": (env.architecture(0), state.parts[averaging.GLOBAL])}
+
+    def weight(self, late: int) -> float:
+        """``s(d)``, over ``s(1)`` where renormalised."""
+        scale = polynomial(1, self.options.exponent) if self.options.renormalise else 1.0
+        return polynomial(late, self.options.exponent) / scale
+
+    def stepped(self, parts: Mapping[str, Part]) -> dict[str, Part]:
+        """The server's parts after one step along its buffer, which is empty then."""
+        number = int(parts[FILLED]["arrivals"]) if self.options.reduce == "mean" else 1
+        beta, lr = self.options.server_momentum, self.options.server_lr
+        momentum = {name: beta * m + parts[BUFFER][name] / number for name, m in parts[MOMENTUM].items()}
+        model: dict[str, Tensor] = {
+            name: tensor + lr * momentum[name] if name in momentum else tensor
+            for name, tensor in parts[averaging.GLOBAL].items()
+        }
+        empty = {name: torch.zeros_like(tensor) for name, tensor in momentum.items()}
+        return {
+            averaging.GLOBAL: model,
+            MOMENTUM: momentum,
+            BUFFER: empty,
+            FILLED: {"arrivals": torch.tensor(0)},
+        }

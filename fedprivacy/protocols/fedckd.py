@@ -1,0 +1,66 @@
+"""Distillation from two teachers of one's own past (arXiv 2411.03569), on the transport of federated averaging.
+
+A client starts from the global model and trains with
+``CE + a_h T^2 KL(own last model || s) + a_g T^2 KL(global || s)``: its own model of its last round keeps what is
+personal, the global model of this round's start what is common. Weights, temperature and order are choices where the
+paper could not be read. The client's trained model is its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from fedprivacy import averaging, phases
+from fedprivacy.config.protocols import FedCkdOptions
+from fedprivacy.interfaces import Environment, FederationState, HistoryRow, Part, Release, RoundOutcome
+from fedprivacy.training.distillation import taught_loss
+from fedprivacy.wire import Channel, client_name
+
+
+def own_part(client: int) -> str:
+    """Name of the part with a client's model as it was after its last training; empty before."""
+    return f"{client_name(client)}/own"
+
+
+@dataclass(frozen=True)
+class FedCkd:
+    """The protocol with its options."""
+
+    options: FedCkdOptions
+
+    def check(self, env: Environment) -> None:
+        averaging.one_architecture(env, "fedckd")
+
+    def init(self, env: Environment) -> RoundOutcome:
+        outcome = averaging.common_start(env)
+        nothing: dict[str, Part] = {own_part(client): {} for client in range(env.clients)}
+        return RoundOutcome(outcome.state.having(nothing), outcome.history)
+
+    def round(self, state: FederationState, round: int, env: Environment, channel: Channel) -> RoundOutcome:
+        parts: dict[str, Part] = {}
+        history: list[HistoryRow] = []
+        for client in env.participants(round):
+            x, name = env.private(client, round).x, env.architecture(client)
+            own, common = state.parts[own_part(client)], state.parts[phases.model_part(client)]
+            teachers = [(self.options.global_weight, env.workbench.logits(name, common, x))]
+            if own:
+                teachers.append((self.options.history_weight, env.workbench.logits(name, own, x)))
+            loss = taught_loss(teachers, self.options.temperature)
+            learner = phases.load(env, state, client)
+            history += phases.rows(phases.fit_private(learner, env, client, round, loss), round, client, "private")
+            parts |= phases.store(env, client, learner)
+            parts[own_part(client)] = parts[phases.model_part(client)]
+        trained = RoundOutcome(state.having(parts), history)
+        by_records = self.options.weighting == "records"
+        return averaging.averaging_round(state, round, env, channel, trained, by_records, self.releases(env))
+
+    def releases(self, env: Environment) -> Sequence[Release]:
+        return averaging.averaging_releases(self.options.weighting == "records")
+
+    def models(self, state: FederationState, env: Environment) -> Mapping[str, tuple[str, Part]]:
+        """Each client's own model; the global one for a client that never took part."""
+        return {
+            client_name(c): (env.architecture(c), state.parts[own_part(c)] or state.parts[averaging.GLOBAL])
+            for c in range(env.clients)
+        }

@@ -1,0 +1,57 @@
+"""Federated averaging with a proximal term (Li et al. 2020, arXiv 1812.06127).
+
+Each client minimises ``F_k(w) + mu/2 ||w - w_t||^2``. Stragglers run fewer passes, and what they have counts all the
+same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from fedprivacy import averaging, phases, seeds
+from fedprivacy.config.protocols import FedProxOptions
+from fedprivacy.interfaces import Environment, FederationState, HistoryRow, Part, Release, RoundOutcome
+from fedprivacy.training.proximal import proximal_loss
+from fedprivacy.wire import Channel
+
+
+@dataclass(frozen=True)
+class FedProx:
+    """The protocol with its options."""
+
+    options: FedProxOptions
+
+    def check(self, env: Environment) -> None:
+        averaging.one_architecture(env, "fedprox")
+
+    def init(self, env: Environment) -> RoundOutcome:
+        averaging.plain_training(env, "fedprox")
+        return averaging.common_start(env)
+
+    def round(self, state: FederationState, round: int, env: Environment, channel: Channel) -> RoundOutcome:
+        parts: dict[str, Part] = {}
+        history: list[HistoryRow] = []
+        for client in env.participants(round):
+            learner = phases.load(env, state, client)
+            loss, epochs = proximal_loss(learner, self.options.mu), self._epochs(env, client, round)
+            name = ("client", client, "round", round, "private")
+            records = env.private(client, round)
+            passes = phases.fitted(learner, records, epochs, env, name, "private phase", client, round, loss)
+            history += phases.rows(passes, round, client, "private")
+            parts |= phases.store(env, client, learner)
+        trained = RoundOutcome(state.having(parts), history)
+        by_records = self.options.weighting == "records"
+        return averaging.averaging_round(state, round, env, channel, trained, by_records, self.releases(env))
+
+    def releases(self, env: Environment) -> Sequence[Release]:
+        return averaging.averaging_releases(self.options.weighting == "records")
+
+    def models(self, state: FederationState, env: Environment) -> Mapping[str, tuple[str, Part]]:
+        return {"global": (env.architecture(0), state.parts[averaging.GLOBAL])}
+
+    def _epochs(self, env: Environment, client: int, round: int) -> int:
+        """All local epochs, or for a straggler uniformly one to all."""
+        most = env.config.training.local_epochs
+        draw = seeds.numpy_generator(env.root, "straggler", round, client)
+        return int(draw.integers(1, most + 1)) if draw.random() < self.options.stragglers else most

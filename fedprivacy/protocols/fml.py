@@ -1,0 +1,88 @@
+"""Federated mutual learning (Shen et al. 2020, arXiv 2006.16765).
+
+Each client has a private model of any architecture and a copy of a common one, the meme. A round: the meme is
+downloaded; both train on the same private batches, each on the labels and towards the other's predictions; the meme is
+uploaded and averaged. The private model never leaves, and is the one that is tested.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from fedprivacy import averaging, phases
+from fedprivacy.config.protocols import FmlOptions
+from fedprivacy.interfaces import Environment, FederationState, HistoryRow, Part, Release, RoundOutcome
+from fedprivacy.training.distillation import fml_losses
+from fedprivacy.training.learner import Epoch, Learner
+from fedprivacy.wire import Channel, Weights
+
+
+@dataclass(frozen=True)
+class Fml:
+    """The protocol with its options. ``server/model`` is the meme."""
+
+    options: FmlOptions
+
+    def check(self, env: Environment) -> None:
+        env.workbench.module(self.meme(env), "meme")
+
+    def init(self, env: Environment) -> RoundOutcome:
+        averaging.plain_training(env, "fml")
+        outcome = phases.start(env)
+        meme, _ = averaging.initial(env, self.meme(env))
+        return RoundOutcome(outcome.state.having({averaging.GLOBAL: meme}), outcome.history)
+
+    def round(self, state: FederationState, round: int, env: Environment, channel: Channel) -> RoundOutcome:
+        parts: dict[str, Part] = {}
+        history: list[HistoryRow] = []
+        memes: dict[int, Part] = {}
+        for client in env.participants(round):
+            private = phases.load(env, state, client)
+            meme = env.workbench.learner(self.meme(env), state.parts[averaging.GLOBAL], slot="meme")
+            epochs = self._trained(private, meme, env, client, round)
+            history += phases.rows(epochs, round, client, "private")
+            parts |= phases.store(env, client, private)
+            memes[client] = meme.weights()
+        senders = env.senders(round)
+        uploads = {client: memes[client] for client in senders}
+        by_records = self.options.weighting == "records"
+        mean = averaging.averaged(channel, env, round, uploads, by_records, "meme")
+        received = averaging.broadcast(channel, env, mean or Weights(state.parts[averaging.GLOBAL]))
+        events = [phases.unprotected(c, round, release.name) for c in senders for release in self.releases(env)]
+        return RoundOutcome(state.having({**parts, averaging.GLOBAL: received}, round), history, events)
+
+    def releases(self, env: Environment) -> Sequence[Release]:
+        return averaging.averaging_releases(self.options.weighting == "records", known_start=False)
+
+    def models(self, state: FederationState, env: Environment) -> Mapping[str, tuple[str, Part]]:
+        return phases.own_models(state, env)
+
+    def meme(self, env: Environment) -> str:
+        """Architecture of the meme."""
+        return self.options.meme or env.config.training.model
+
+    def label_weights(self, round: int, rounds: int) -> tuple[float, float]:
+        """alpha and beta of a round; under the dynamic schedule they grow after each third of the rounds."""
+        drops = thirds_done(round, rounds) if self.options.schedule == "dynamic" else 0
+        return min(1.0, self.options.alpha + 0.2 * drops), min(1.0, self.options.beta + 0.4 * drops)
+
+    def _trained(self, private: Learner, meme: Learner, env: Environment, client: int, round: int) -> list[Epoch]:
+        alpha, beta = self.label_weights(round, env.rounds)
+        for learner in (private, meme):
+            learner.scale_lr(self.options.lr_drop ** thirds_done(round, env.rounds))
+
+        def step(x: Tensor, labels: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+            own: Tensor = private.module(x)
+            common: Tensor = meme.module(x)
+            of_own, of_meme = fml_losses(own, common, labels, alpha, beta, self.options.compat == "pfllib")
+            return of_own + of_meme, own
+
+        return averaging.fitted_together([private, meme], env, client, round, step)
+
+
+def thirds_done(round: int, rounds: int) -> int:
+    """Whole thirds of the rounds that lie before ``round``: 0, 1 or 2."""
+    return min(2, 3 * (round - 1) // rounds)
