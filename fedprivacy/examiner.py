@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from fedprivacy import seeds
 from fedprivacy.metrics.auc_interval import auc_interval
 from fedprivacy.metrics.chance import auc_chance, tpr_chance
 from fedprivacy.metrics.intervals import Interval, mean_interval
@@ -22,6 +23,7 @@ from fedprivacy.result import Finding, Flag
 from fedprivacy.threat import Bool, Float, Truth
 
 FPRS = (0.1, 0.01, 0.001)
+NULL = "null (shuffled coins)"
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,8 @@ def membership(repetitions: Sequence[Sequence[Target]], label: Label) -> list[Fi
     """
     try:
         found = _measured(repetitions, "all clients", label)
+        if label.headline:
+            found += _null(repetitions, label)
         names = [target.name for target in repetitions[0]]
         if len(names) > 1:
             for place, name in enumerate(names):
@@ -65,6 +69,21 @@ def membership(repetitions: Sequence[Sequence[Target]], label: Label) -> list[Fi
     except ValueError as error:
         return [failed(label, str(error))]
     return found
+
+
+def _null(repetitions: Sequence[Sequence[Target]], label: Label) -> list[Finding]:
+    """The same scores against shuffled coins: a row that must cover chance, or the pipeline itself leaks."""
+    shuffled = []
+    for number, targets in enumerate(repetitions):
+        mixed = []
+        for place, target in enumerate(targets):
+            order = seeds.numpy_generator(0, "null row", number, place).permutation(len(target.truth.coins))
+            mixed.append(Target(target.name, target.scores, Truth(target.truth.coins[order])))
+        shuffled.append(mixed)
+    null = replace(
+        label, statistic=NULL, headline=False, note=f"{label.statistic} on shuffled coins: must cover chance"
+    )
+    return _measured(shuffled, "all clients", null)
 
 
 def failed(label: Label, cause: str) -> Finding:

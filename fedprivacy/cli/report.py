@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from fedprivacy.result import RunResult
 
 
 @click.command("report")
@@ -22,9 +26,7 @@ def command(run: Path, form: str, output: Path | None) -> None:
 
         show(result, None)
         return
-    from fedprivacy.cli.documents import document
-
-    text = json.dumps(result.to_json(), indent=2) + "\n" if form == "json" else document(result, run, form)
+    text = _text(result, run, form)
     if output is None:
         click.echo(text, nl=False)
     else:
@@ -32,3 +34,26 @@ def command(run: Path, form: str, output: Path | None) -> None:
 
         write_text(output, text)
         click.echo(f"Written to {output}.", err=True)
+
+
+def _text(result: RunResult, run: Path, form: str) -> str:
+    if form == "json":
+        return json.dumps(result.to_json(), indent=2) + "\n"
+    if form == "html":
+        from fedprivacy.experiments.documents import figures
+        from fedprivacy.reporting.html import to_html
+
+        return to_html(result, figures(result, run))
+    from io import StringIO
+
+    from fedprivacy.reporting.markdown import to_markdown
+
+    if form == "markdown":
+        return to_markdown(result)
+    from rich.console import Console
+
+    from fedprivacy.reporting.terminal import render
+
+    page = StringIO()
+    render(result, Console(file=page, width=100))
+    return page.getvalue()

@@ -150,7 +150,9 @@ def judged(chosen: Recipe, rows: Sequence[Row]) -> Verdict:
         single = "; ".join(
             f"{a.key} - {b.key}: {100 * (a.accuracy[0] - b.accuracy[0]):+.1f} points" for a in own for b in rivals
         )
-        return Verdict(chosen.claim, chosen.source, "inconclusive", f"one seed has no interval ({single}); use --seeds 5")
+        return Verdict(
+            chosen.claim, chosen.source, "inconclusive", f"one seed has no interval ({single}); use --seeds 5"
+        )
     words, wins, losses = [], 0, 0
     for a in own:
         gaps = [(b, paired_interval(a.accuracy, b.accuracy)) for b in rivals]

@@ -23,6 +23,7 @@ from fedprivacy.config.run import RunConfig
 from fedprivacy.config.toml import to_toml
 from fedprivacy.execution.pool import Job, run_jobs
 from fedprivacy.experiments import verdicts
+from fedprivacy.experiments.documents import write_documents
 from fedprivacy.experiments.job import Game, environment, game, load_observed
 from fedprivacy.metrics.auc_difference import auc_difference
 from fedprivacy.metrics.intervals import Interval as Estimate
@@ -74,7 +75,7 @@ class Repetition:
 def execute(config: RunConfig, plan: Plan) -> RunResult:
     """Run everything that ``config`` asks for and write the run folder. Going on where an earlier one stopped."""
     catalog.check(config)
-    start, start_cpu = time.perf_counter(), _cpu_seconds()
+    start = time.perf_counter()
     _open(config, plan)
     protocol = catalog.protocol(config)
     roots = [config.seed + i for i in range(config.seeds)]
@@ -88,7 +89,9 @@ def execute(config: RunConfig, plan: Plan) -> RunResult:
     for job, summary in run_jobs(jobs, plan.workers, config.training.threads, plan.tick):
         summaries[job.name] = summary
     repetitions = [_repetition(config, plan, root, summaries, compared) for root in roots]
-    result = assembled(config, plan, repetitions, time.perf_counter() - start, _cpu_seconds() - start_cpu)
+    cpu = sum(float(summary["cost"]["cpu_seconds"]) for summary in summaries.values())
+    result = assembled(config, plan, repetitions, time.perf_counter() - start, cpu)
+    write_documents(result, plan.where)
     folder.write_json(plan.where / RESULT, result.to_json())
     return result
 
@@ -198,7 +201,7 @@ def assembled(config: RunConfig, plan: Plan, repetitions: Sequence[Repetition], 
         if gap is not None:
             paired[name] = gap
     sizes = _communication(config, repetitions)
-    judged: list[Verdict] = verdicts.leakage(findings, card.crosses_the_wire, card.source)
+    judged: list[Verdict] = verdicts.leakage(findings, card.family, "the claim that is tested")
     judged += _compared(pooled, level)
     judged += verdicts.utility(config.protocol, utility["test_accuracy"], baselines, paired)
     judged += verdicts.bandwidth(config.protocol, sizes)
@@ -376,8 +379,3 @@ def _claim(config: RunConfig, summary: Mapping[str, Any]) -> PrivacyClaim:
         return PrivacyClaim("record", "add-remove", 0.0, config.defense.delta, "none", 0, "nothing was released")
     why = "releases without noise: " + ", ".join(sorted({event.release for event in events}))
     return PrivacyClaim("record", "add-remove", None, config.defense.delta, "none", len(events), why)
-
-
-def _cpu_seconds() -> float:
-    own, children = os.times(), os.times()
-    return own.user + own.system + children.children_user + children.children_system

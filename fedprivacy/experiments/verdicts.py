@@ -17,7 +17,7 @@ def leakage(findings: Sequence[Finding], what_is_sent: str, source: str) -> list
     for finding in findings:
         if not (finding.headline and finding.metric == "AUC" and finding.target == "all clients"):
             continue
-        claim = f"Against the {finding.adversary}, sending {what_is_sent} does not reveal who was trained on"
+        claim = f"Sharing {what_is_sent} does not tell the {finding.adversary} which records were trained on"
         verdicts.append(Verdict(claim, source, *_judged(finding)))
     return verdicts
 

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from scipy.special import ndtri
 
 from fedprivacy.metrics.intervals import Interval, check_level
-from fedprivacy.metrics.scores import as_coins, as_scores, placements
+from fedprivacy.metrics.scores import Bool, Float, as_coins, as_scores, placements
 
 
 def auc_difference(first: ArrayLike, second: ArrayLike, coins: ArrayLike, level: float = 0.95) -> Interval:
@@ -28,10 +28,14 @@ def auc_difference(first: ArrayLike, second: ArrayLike, coins: ArrayLike, level:
     included = as_coins(coins, left.shape)
     if min(included.sum(), (~included).sum()) < 2:
         raise ValueError("each group needs two candidates.")
-    of_members = placements(left[included], left[~included]) - placements(right[included], right[~included])
-    of_others = placements(left[~included], left[included]) - placements(right[~included], right[included])
+    of_members = _placed(left, included) - _placed(right, included)
+    of_others = _placed(left, ~included) - _placed(right, ~included)
     difference = float(of_members.mean())
     error = math.sqrt(of_members.var(ddof=1) / included.sum() + of_others.var(ddof=1) / (~included).sum())
     half = float(ndtri(1 - tail)) * error
     low, high = np.clip([difference - half, difference + half], -1.0, 1.0)
     return Interval(difference, float(low), float(high), level, "paired DeLong")
+
+
+def _placed(scores: Float, chosen: Bool) -> Float:
+    return placements(scores[chosen], np.sort(scores[~chosen]))

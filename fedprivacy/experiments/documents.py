@@ -1,0 +1,57 @@
+"""Figures and report.html of a run folder, from its stored result and scores; nothing is attacked again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedprivacy import folder
+from fedprivacy.metrics.pooling import pool_by_rank
+from fedprivacy.reporting.figures import RocSeries, leakage_figure, roc_figure
+from fedprivacy.reporting.html import to_html
+from fedprivacy.result import RunResult
+from fedprivacy.threat import Adversary
+
+
+def figures(result: RunResult, where: Path) -> dict[str, bytes]:
+    """PNG figures by name: the ROC of each adversary's headline (first seed), and the AUC of every statistic."""
+    if not result.findings:
+        return {}
+    level = result.findings[0].level
+    found = {}
+    curves = [_curve(path) for path in sorted((where / "scores").glob("*.safetensors"))]
+    known = [curve for curve in curves if curve is not None]
+    if known:
+        found["roc"] = roc_figure(known, level)
+    found["leakage"] = leakage_figure(result)
+    return found
+
+
+def _curve(path: Path) -> RocSeries | None:
+    arrays, header = folder.read_arrays(path)
+    headline = header["headline"]
+    scores: list[NDArray[Any]] = []
+    coins: list[NDArray[Any]] = []
+    for name in arrays:
+        target, _, what = name.rpartition("/")
+        if what == headline:
+            known = ~np.isnan(arrays[name])
+            scores.append(arrays[name][known])
+            coins.append(arrays[f"{target}/coins"][known])
+    if not scores:
+        return None
+    members, others = pool_by_rank(scores, coins)
+    return RocSeries(f"{Adversary.parse(path.stem)}, {headline}", members, others)
+
+
+def write_documents(result: RunResult, where: Path) -> Path:
+    """Write ``figures/*.png`` and ``report.html`` and return the page's path."""
+    drawn = figures(result, where)
+    for name, png in drawn.items():
+        folder.write_bytes(where / "figures" / f"{name}.png", png)
+    page = where / "report.html"
+    folder.write_text(page, to_html(result, drawn))
+    return page
