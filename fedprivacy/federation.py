@@ -99,7 +99,7 @@ def run(
     log = latest(checkpoints)
     if log is None:
         outcome = protocol.init(env)
-        log = _Log(outcome.state, tuple(outcome.history), tuple(outcome.events))
+        log = _Log(outcome.state).and_then(outcome, [])
         _save(checkpoints, log)
     progress(log.state.round)
     for number in range(log.state.round + 1, env.rounds + 1):
