@@ -11,7 +11,8 @@ from fedprivacy.config.base import UsageError
 from fedprivacy.interfaces import Environment, FederationState, HistoryRow, Part, Release, RoundOutcome
 from fedprivacy.training.aggregation import weighted_mean
 from fedprivacy.training.joint import Step, fit_together
-from fedprivacy.training.learner import Diverged, Epoch, Learner, Loss
+from fedprivacy.training.learner import Diverged, Epoch, Learner, Loss, Records
+from fedprivacy.training.losses import predicted_class
 from fedprivacy.wire import SERVER, Channel, Scalars, Weights, client_name
 
 GLOBAL = "server/model"
@@ -61,14 +62,22 @@ def local_work(state: FederationState, round: int, env: Environment, loss_for: L
     return RoundOutcome(state.having(parts), history)
 
 
-def fitted_together(learners: Sequence[Learner], env: Environment, client: int, round: int, step: Step) -> list[Epoch]:
+def fitted_together(
+    learners: Sequence[Learner], env: Environment, client: int, round: int, step: Step, stage: str = "private"
+) -> list[Epoch]:
     """Fit the models of one client together to its private fold, with a divergence told by client and round."""
-    name = ("client", client, "round", round, "private")
+    name = ("client", client, "round", round, stage)
     records, epochs = env.private(client, round), env.config.training.local_epochs
     try:
         return fit_together(learners, records, epochs, (env.root, name), step)
     except Diverged as error:
-        raise Diverged(f"training diverged: {client_name(client)}, round {round}, private phase: {error}") from None
+        raise Diverged(f"training diverged: {client_name(client)}, round {round}, {stage} phase: {error}") from None
+
+
+def accuracy_on(env: Environment, architecture: str, weights: Part, records: Records) -> float:
+    """Share of ``records`` that a model gets right."""
+    logits = env.workbench.logits(architecture, weights, records.x)
+    return float((predicted_class(logits) == phases.as_labels(records)).double().mean())
 
 
 def averaged(

@@ -15,8 +15,6 @@ class FedMdOptions(Part):
 
     transfer_epochs: int = Field(default=10, ge=0)
     """Passes over the labelled public records before everything else."""
-    first_epochs: int = Field(default=10, ge=0)
-    """Passes over the private records right after that."""
     digest: Literal["mae", "mse", "kl"] = "mae"
     """Distance to the consensus: mean absolute error on logits, squared error, or divergence after a softmax."""
     temperature: float = Field(default=1.0, gt=0)
@@ -25,6 +23,8 @@ class FedMdOptions(Part):
     """Passes over the public records of a round."""
     digest_batch: int = Field(default=256, ge=1)
     """Records of one step of the digest."""
+    last_revisit: bool = True
+    """Train on the private records once more after the last digest."""
     consensus_weights: Literal["uniform", "validation"] = "uniform"
     """validation: weighted by each client's validation accuracy, which it then reveals."""
 
