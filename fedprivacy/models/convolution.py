@@ -1,7 +1,7 @@
 """Convolutions that run fast on a CPU and keep their meaning under per-sample gradients.
 
-Parameters stay in the default layout: the fused optimisers walk raw memory, so moments that were stored contiguous
-and loaded beside a channels-last weight would be paired with the wrong entries. Only activations are channels-last.
+Only activations are channels-last. Parameters and their gradients stay in the default layout, because the fused
+optimisers walk raw memory: a weight, a gradient and a moment in two layouts would be paired entry by wrong entry.
 """
 
 from __future__ import annotations
@@ -26,11 +26,23 @@ def channels_last(x: Tensor) -> Tensor:
 
 
 class Convolution(nn.Conv2d):
-    """A convolution of a type of its own.
+    """A convolution whose gradients are in the default layout, and of a type of its own.
 
     opacus computes per-sample gradients of ``nn.Conv2d`` itself by a formula that assumes contiguous activations,
     and is silently wrong for channels-last ones. For any other type it differentiates the forward pass.
     """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, in, H, W] -> [B, out, H', W']."""
+        return self._convolved(x, self._kernel())
+
+    def _kernel(self) -> Tensor:
+        """The weight; the detour over one dimension makes the backward pass reorder its gradient."""
+        return self.weight.reshape(-1).view(self.weight.shape)
+
+    def _convolved(self, x: Tensor, kernel: Tensor) -> Tensor:
+        out: Tensor = self._conv_forward(x, kernel, self.bias)
+        return out
 
 
 class PooledConvolution(Convolution):
@@ -42,13 +54,12 @@ class PooledConvolution(Convolution):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, in, H, W] -> [B, out, H' // 2, W' // 2], where H' x W' is the size that the convolution leaves."""
-        if x.device.type != "cpu":
-            return self._pooled(x)
+        kernel = self._kernel()
         image = self.out_channels * x.shape[2] * x.shape[3] * x.element_size()
-        rows = max(1, SLICE_BYTES // image)
+        rows = max(1, SLICE_BYTES // image) if x.device.type == "cpu" else len(x)
         if len(x) <= rows:
-            return self._pooled(x)
-        return torch.cat([self._pooled(part) for part in x.split(rows)])
+            return self._pooled(x, kernel)
+        return torch.cat([self._pooled(part, kernel) for part in x.split(rows)])
 
-    def _pooled(self, x: Tensor) -> Tensor:
-        return F.max_pool2d(super().forward(x), 2)
+    def _pooled(self, x: Tensor, kernel: Tensor) -> Tensor:
+        return F.max_pool2d(self._convolved(x, kernel), 2)
