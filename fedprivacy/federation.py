@@ -37,7 +37,7 @@ from fedprivacy.privacy import PrivacyEvent, event_from_json, event_to_json, set
 from fedprivacy.threat import Bool, Float
 from fedprivacy.training.learner import Records
 from fedprivacy.training.losses import cross_entropy, log_probabilities, predicted_class
-from fedprivacy.wire import Channel, Message, PublicFold, Transcript, client_index
+from fedprivacy.wire import Channel, Message, PublicFold, Transcript, client_index, unshared
 
 Progress = Callable[[int], None]
 """Called with the number of each finished round; 0 after the start."""
@@ -232,37 +232,24 @@ def _save(checkpoints: Path, log: _Log) -> None:
     tensors = {f"{part}|{name}": t for part, content in log.state.parts.items() for name, t in content.items()}
     header = {
         "round": log.state.round,
-        "parts": sorted(log.state.parts),
+        "parts": {part: list(content) for part, content in log.state.parts.items()},
         "history": [list(asdict(row).values()) for row in log.history],
         "events": [event_to_json(event) for event in log.events],
         "messages": [list(asdict(message).values()) for message in log.messages],
         "folds": [_fold_to_json(fold) for fold in log.folds],
     }
-    shared = _unshared(tensors)
-    data = safetensors.torch.save(shared, {"header": json.dumps(header)})
+    data = safetensors.torch.save(unshared(tensors), {"header": json.dumps(header)})
     folder.write_bytes(checkpoints / _name(log.state.round), data)
     for old in sorted(checkpoints.glob("round-*.safetensors"))[:-KEPT]:
         old.unlink(missing_ok=True)
-
-
-def _unshared(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    seen: set[int] = set()
-    result = {}
-    for name, tensor in tensors.items():
-        pointer = tensor.data_ptr()
-        result[name] = tensor.clone() if pointer in seen else tensor.contiguous()
-        seen.add(pointer)
-    return result
 
 
 def _load(path: Path) -> _Log:
     data = path.read_bytes()
     length = int.from_bytes(data[:8], "little")
     header = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["header"])
-    parts: dict[str, dict[str, Tensor]] = {name: {} for name in header["parts"]}
-    for key, tensor in safetensors.torch.load(data).items():
-        part, _, name = key.partition("|")
-        parts[part][name] = tensor
+    stored = safetensors.torch.load(data)
+    parts = {part: {name: stored[f"{part}|{name}"] for name in names} for part, names in header["parts"].items()}
     return _Log(
         FederationState(header["round"], parts),
         tuple(HistoryRow(*row) for row in header["history"]),

@@ -100,33 +100,48 @@ def register(kind: type[PayloadT]) -> type[PayloadT]:
 
 
 def encode(payload: Payload) -> bytes:
-    """Bytes of ``payload``; the same payload always gives the same bytes."""
+    """Bytes of ``payload``; the same payload always gives the same bytes, whatever the order of its mappings.
+
+    The header has one free entry, since safetensors writes several in an order that differs between processes.
+    """
     tensors: dict[str, Tensor] = {}
     plain: dict[str, Any] = {}
     for field in fields(payload):
         content = getattr(payload, field.name)
         if isinstance(content, Tensor):
-            tensors[field.name] = content.detach().contiguous()
+            tensors[field.name] = content
         elif isinstance(content, Mapping):
-            for name, tensor in content.items():
-                tensors[f"{field.name}/{name}"] = tensor.detach().contiguous()
+            tensors |= {f"{field.name}/{name}": tensor for name, tensor in content.items()}
         else:
             plain[field.name] = content
-    header = {"kind": payload.kind}
-    if plain:
-        header["fields"] = json.dumps(plain, sort_keys=True)
-    return safetensors.torch.save({name: t.cpu() for name, t in tensors.items()}, header)
+    header = {"kind": payload.kind} | ({"fields": plain} if plain else {})
+    return safetensors.torch.save(unshared(tensors), {"payload": json.dumps(header, sort_keys=True)})
+
+
+def unshared(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors on the CPU, contiguous, and no two of them in one memory (tied weights, parts of one tensor)."""
+    seen: set[int] = set()
+    result = {}
+    for name, tensor in tensors.items():
+        plain = tensor.detach().cpu().contiguous()
+        memory = plain.untyped_storage().data_ptr()
+        result[name] = plain.clone() if memory in seen else plain
+        seen.add(memory)
+    return result
 
 
 def decode(data: bytes) -> Payload:
-    """The payload in ``data``, opened where it is :class:`Compact`: fresh tensors, no memory shared with the sender."""
+    """The payload in ``data``, opened where it is :class:`Compact`: fresh tensors, no memory shared with the sender.
+
+    Mappings come in the order of their names.
+    """
     length = struct.unpack("<Q", data[:8])[0]
-    header = json.loads(data[8 : 8 + length])["__metadata__"]
+    header = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["payload"])
     kind = KINDS.get(header["kind"])
     if kind is None:
         raise ValueError(f"unknown payload kind {header['kind']!r}")
-    content: dict[str, Any] = json.loads(header.get("fields", "{}"))
-    for name, tensor in safetensors.torch.load(data).items():
+    content: dict[str, Any] = dict(header.get("fields", {}))
+    for name, tensor in sorted(safetensors.torch.load(data).items()):
         field, _, inner = name.partition("/")
         if inner:
             content.setdefault(field, {})[inner] = tensor
