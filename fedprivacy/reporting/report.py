@@ -1,0 +1,33 @@
+"""The whole report of one run as a document: every rendering starts here, and nothing is computed again."""
+
+from __future__ import annotations
+
+from fedprivacy.reporting.document import Document
+from fedprivacy.reporting.sections.claim import claim_section
+from fedprivacy.reporting.sections.leakage import leakage_sections
+from fedprivacy.reporting.sections.provenance import provenance_section
+from fedprivacy.reporting.sections.setup import setup_section
+from fedprivacy.reporting.sections.traffic import traffic_section
+from fedprivacy.reporting.sections.utility import utility_section
+from fedprivacy.reporting.sections.verdicts import verdict_section
+from fedprivacy.reporting.settings import run_name, setting
+from fedprivacy.reporting.text import clean
+from fedprivacy.result import RunResult
+
+
+def report(result: RunResult, verdicts_first: bool = False) -> Document:
+    """What was run, utility, bytes, leakage, the privacy claim, verdicts, provenance.
+
+    ``verdicts_first`` puts the verdicts behind what was run: a page is read from its top, a terminal from its end.
+    """
+    dataset = setting(result.config, "data.dataset")
+    title = f"fedprivacy: {run_name(result)}" + (f" on {clean(dataset)}" if dataset else "")
+    measured = (
+        utility_section(result),
+        traffic_section(result),
+        *leakage_sections(result),
+        claim_section(result),
+    )
+    verdicts = verdict_section(result)
+    body = (verdicts, *measured) if verdicts_first else (*measured, verdicts)
+    return Document(title, (setup_section(result), *body, provenance_section(result)))

@@ -1,0 +1,148 @@
+"""Leakage by AUC and TPR at low FPR: a table an adversary and observation, pooled first, then by client.
+
+The measures are those of Carlini et al., "Membership Inference Attacks From First Principles" (2022).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from fedprivacy.reporting.document import Block, Layouts, Line
+from fedprivacy.reporting.findings import (
+    Group,
+    client_key,
+    headline_statistics,
+    is_client,
+    metric_name,
+    of_statistic,
+)
+from fedprivacy.reporting.sections.rate_table import (
+    HEADLINE,
+    NO_CAUSE,
+    Entry,
+    RateTable,
+    below_resolution,
+    metrics_of,
+)
+from fedprivacy.reporting.text import clean, counted, levels, listed
+from fedprivacy.result import Finding
+
+MANY_CLIENTS = 12
+
+
+def group_blocks(group: Group) -> list[Block]:
+    """Tables of the AUC and TPR findings of one adversary and observation.
+
+    Where pooled targets exist, clients are shown for the headline statistic alone; failures of any statistic are
+    always told.
+    """
+    declared = headline_statistics(group.findings)
+    statistics = sorted(dict.fromkeys(f.statistic for f in group.findings), key=lambda name: name not in declared)
+    targets = list(dict.fromkeys(f.target for f in group.findings))
+    shared = [target for target in targets if not is_client(target)]
+    clients = sorted((target for target in targets if is_client(target)), key=client_key)
+    place = f"{clean(group.adversary)}, observing {clean(group.observation)}"
+    blocks: list[Block] = []
+    if shared:
+        blocks.append(_pooled([_entry(group, name, target) for name in statistics for target in shared], place))
+    if clients:
+        chosen = [name for name in statistics if name in declared or not shared] or statistics[:1]
+        blocks.append(_by_client(group, chosen, clients, place))
+    if len(statistics) > 1:
+        words = f"{len(statistics)} statistics are compared here, and the best of them is a selection."
+        end = f" Only the headline ({HEADLINE}) was declared before the run." if declared else ""
+        blocks.append(Line(words + end, "quiet"))
+    return blocks
+
+
+def _entry(group: Group, statistic: str, target: str) -> Entry:
+    declared = statistic in headline_statistics(group.findings)
+    return Entry(statistic, target, declared, of_statistic(group.findings, statistic, target))
+
+
+def _pooled(entries: Sequence[Entry], place: str) -> Layouts:
+    entries = [entry for entry in entries if entry.rates]
+    targets = list(dict.fromkeys(entry.target for entry in entries))
+    words = [place, *([clean(targets[0])] if len(targets) == 1 else []), *_records(entries), _levels(entries)]
+    differ = not _records(entries)
+    shown = RateTable(entries, metrics_of(entries), "; ".join(words), (), True, len(targets) > 1 or differ, differ)
+    return shown.layouts()
+
+
+def _by_client(group: Group, statistics: Sequence[str], clients: Sequence[str], place: str) -> Layouts:
+    entries: list[Entry] = []
+    notes: list[str] = []
+    for name in statistics:
+        found = [entry for entry in (_entry(group, name, client) for client in clients) if entry.rates]
+        kept, said = _extremes(found)
+        entries += kept
+        notes += [line for line in said if line not in notes]
+    others = dict.fromkeys(f.statistic for f in group.findings if f.statistic not in statistics)
+    notes += [line for name in others for line in _failures(_entry(group, name, client) for client in clients)]
+    entries, metrics, dropped = _without_empty(entries)
+    which = f"by client, {'headline statistic' if entries[0].headline else 'statistic'} {clean(statistics[0])}"
+    one = len(statistics) == 1
+    words = [place, which if one else "by client", *_records(entries), _levels(entries)]
+    differ = not _records(entries)
+    return RateTable(entries, metrics, "; ".join(words), (*dropped, *notes), not one, True, differ).layouts()
+
+
+def _extremes(entries: Sequence[Entry]) -> tuple[list[Entry], list[str]]:
+    """All entries of a few clients; of many those with the lowest, median and highest first metric, and failures."""
+    if len(entries) <= MANY_CLIENTS:
+        note = "The highest of several clients is a selection; its interval is not corrected for that."
+        return list(entries), [note] if len(entries) > 1 else []
+    metric = metrics_of(entries)[0]
+    ranked = sorted(
+        (entry for entry in entries if _value(entry, metric) is not None),
+        key=lambda e: _value(e, metric) or 0.0,
+    )
+    notes = _failures(entries)
+    if not ranked:
+        return list(entries[:1]), [f"The first of {counted(len(entries), 'client')}.", *notes]
+    words = f"Lowest, median and highest {metric_name(metric)} of {counted(len(entries), 'client')}"
+    notes.insert(0, f"{words}: a selection, for which no interval is corrected. All are in result.json.")
+    places = {0: "lowest", (len(ranked) - 1) // 2: "median", len(ranked) - 1: "highest"}
+    return [replace(ranked[place], remark=word) for place, word in places.items()], notes
+
+
+def _value(entry: Entry, metric: str) -> float | None:
+    return entry.rates[metric].value if metric in entry.rates else None
+
+
+def _failures(entries: Iterable[Entry]) -> list[str]:
+    """One line a statistic and cause, with the clients where it failed."""
+    causes: dict[tuple[str, str], list[str]] = {}
+    for entry in entries:
+        for note in {finding.note for finding in entry.rates.values() if finding.flag == "error"}:
+            causes.setdefault((clean(entry.statistic), clean(note) or NO_CAUSE), []).append(clean(entry.target))
+    return [f"{name} failed at {listed(where)}: {why}" for (name, why), where in sorted(causes.items())]
+
+
+def _without_empty(entries: Sequence[Entry]) -> tuple[list[Entry], list[str], list[str]]:
+    """Entries without the metrics that are below resolution at every client, and a note on each of those."""
+    metrics, notes = metrics_of(entries), []
+    for metric in list(metrics):
+        found = [entry.rates[metric] for entry in entries if metric in entry.rates]
+        if len(metrics) > 1 and all(f.flag == "below" for f in found):
+            metrics.remove(metric)
+            notes.append(f"No {metric_name(metric)} at any client: {below_resolution(found[0])}")
+    kept = [replace(e, rates={m: f for m, f in e.rates.items() if m in metrics}) for e in entries]
+    return kept, metrics, notes
+
+
+def _records(entries: Sequence[Entry]) -> list[str]:
+    """Members and non-members, if they are the same everywhere and known."""
+    found: list[Finding] = [finding for entry in entries for finding in entry.rates.values()]
+    sizes = {(f.members, f.non_members) for f in found}
+    if len(sizes) > 1:
+        return []
+    members, non_members = next(iter(sizes))
+    if members is None or non_members is None:
+        return [counted(found[0].n, "record")]
+    return [f"{counted(members, 'member')}, {counted(non_members, 'non-member')}"]
+
+
+def _levels(entries: Sequence[Entry]) -> str:
+    return f"{levels(finding.level for entry in entries for finding in entry.rates.values())} intervals"

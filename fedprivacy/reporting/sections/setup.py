@@ -1,0 +1,100 @@
+"""What was run, in a few facts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from fedprivacy.reporting.document import Facts, Section
+from fedprivacy.reporting.settings import defense_name, options, protocol_name, seeds, setting
+from fedprivacy.reporting.text import clean, count, counted, listed, percent
+from fedprivacy.result import RunResult
+
+
+def setup_section(result: RunResult) -> Section:
+    """Protocol, data, model, clients, rounds, training, defense, attack and seeds; facts not stored are left out."""
+    pairs = [
+        ("protocol", _protocol(result)),
+        ("data", ", ".join(_data(result.config))),
+        ("public folds", _public(result.config)),
+        ("model", _model(result.config)),
+        ("federation", ", ".join(_federation(result.config))),
+        ("training", ", ".join(_training(result.config))),
+        ("defense", defense_name(result) or ("none" if setting(result.config, "defense") else "")),
+        ("attack", ", ".join(_attack(result.config))),
+        ("seeds", seeds(result)),
+    ]
+    return Section("What was run", (Facts(tuple(pair for pair in pairs if pair[1])),))
+
+
+def _protocol(result: RunResult) -> str:
+    chosen = options(setting(result.config, "options"))
+    return protocol_name(result) + (f" ({chosen})" if chosen else "")
+
+
+def _data(config: Any) -> Iterator[str]:
+    dataset = setting(config, "data.dataset")
+    if dataset is None:
+        return
+    yield clean(dataset)
+    limit, candidates = setting(config, "data.limit"), setting(config, "data.candidates")
+    if limit is not None:
+        yield f"at most {counted(limit, 'training record')}"
+    partition, alpha = setting(config, "data.partition"), setting(config, "data.alpha")
+    if setting(config, "data.layout") == "folds":
+        yield "stratified folds, one private fold a client and one public fold a round"
+    elif partition is not None:
+        yield f"{clean(partition)} partition" + (f" (alpha {alpha:g})" if partition == "dirichlet" and alpha else "")
+    inclusion = setting(config, "data.inclusion")
+    if candidates is not None:
+        yield f"{counted(candidates, 'candidate')} a client"
+    if inclusion is not None:
+        yield f"each trained on with probability {inclusion:g}" if inclusion < 1 else "all of them trained on"
+
+
+def _public(config: Any) -> str:
+    kind, records = setting(config, "data.public_set"), setting(config, "data.public_size")
+    if kind is None or records is None:
+        return ""
+    folds = {"dynamic": "a new fold each round", "static": "the same fold in every round"}.get(kind, clean(kind))
+    return f"{counted(records, 'record')}, {folds}"
+
+
+def _model(config: Any) -> str:
+    several = setting(config, "training.client_models")
+    if several:
+        return f"{listed(clean(name) for name in several)} (clients in turn)"
+    return clean(setting(config, "training.model") or "")
+
+
+def _federation(config: Any) -> Iterator[str]:
+    clients, rounds = setting(config, "clients"), setting(config, "rounds")
+    if clients is not None:
+        yield counted(clients, "client")
+    if rounds is not None:
+        yield counted(rounds, "round")
+    share = setting(config, "participation")
+    if share is not None and share < 1:
+        yield f"{percent(share)} of the clients in a round"
+
+
+def _training(config: Any) -> Iterator[str]:
+    epochs, batch = setting(config, "training.local_epochs"), setting(config, "training.batch_size")
+    optimizer, rate = setting(config, "training.optimizer"), setting(config, "training.lr")
+    if optimizer is not None:
+        yield clean(optimizer) + (f", learning rate {rate:g}" if rate is not None else "")
+    if batch is not None:
+        yield f"batches of {count(batch)}"
+    if epochs is not None:
+        yield f"{counted(epochs, 'local epoch')} a round"
+
+
+def _attack(config: Any) -> Iterator[str]:
+    names, shadows = setting(config, "attack.attacks"), setting(config, "attack.shadows")
+    if names is None:
+        return
+    yield listed(clean(name) for name in names)
+    if names and shadows:
+        yield counted(shadows, "shadow federation")
+    elif names and setting(config, "attack.coop"):
+        yield "the other clients as references"

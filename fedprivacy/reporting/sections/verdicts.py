@@ -1,0 +1,105 @@
+"""Plain sentences: what each adversary learned, and how claims stand against the findings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from fedprivacy.reporting.document import Block, Line, Section, Tone
+from fedprivacy.reporting.findings import (
+    Group,
+    fpr_of,
+    groups,
+    headline_statistics,
+    is_rate,
+    main_target,
+    of_statistic,
+)
+from fedprivacy.reporting.outcome import NO_LEAKAGE, Outcome, against_chance, measured, overall, recognised
+from fedprivacy.reporting.sections.rate_table import NO_CAUSE
+from fedprivacy.reporting.text import clean, counted, fixed, sentence
+from fedprivacy.result import Finding, RunResult, Verdict
+
+TONES: Mapping[str, Tone] = {"refuted": "bad", "supported": "good", "vacuous": "bad"}
+OUTCOME_TONES: Mapping[Outcome, Tone] = {"leak": "bad", "failed": "bad", "none": "plain"}
+
+
+def verdict_section(result: RunResult) -> Section:
+    """One line an adversary and observation, then one line a stored verdict."""
+    lines: list[Block] = []
+    for group in groups(f for f in result.findings if is_rate(f.metric)):
+        lines += adversary_lines(group)
+    lines += [verdict_line(verdict) for verdict in result.verdicts]
+    return Section("Verdicts", tuple(lines) or (Line("No finding and no claim to judge.", "quiet"),))
+
+
+def verdict_line(verdict: Verdict) -> Line:
+    """``REFUTED: claim (source). Why.``"""
+    source = f" ({clean(verdict.source)})" if verdict.source else ""
+    words = f"{verdict.verdict.upper()}: {clean(verdict.claim)}{source}."
+    return Line(f"{words} {sentence(clean(verdict.why))}".rstrip(), TONES.get(verdict.verdict, "warn"))
+
+
+def adversary_lines(group: Group) -> list[Line]:
+    """What the headline statistic of ``group`` (AUC and TPR findings) says; only a declared headline gets a verdict."""
+    place = f"{clean(group.adversary)}, observing {clean(group.observation)}"
+    declared = headline_statistics(group.findings)
+    if not declared:
+        return [Line(f"{place}: no headline statistic was declared, so there is no verdict.", "quiet")]
+    lines = []
+    for statistic in declared:
+        same = [f for f in group.findings if f.statistic == statistic]
+        target = main_target(same)
+        if target is None:
+            outcome, words = _by_client(same, statistic)
+        else:
+            rates = of_statistic(same, statistic, target)
+            outcome = overall(rates)
+            words = f"{_headline(group, outcome, rates)} {_detail(statistic, rates, outcome)}"
+        lines.append(Line(f"{place}: {words}", OUTCOME_TONES.get(outcome, "warn")))
+    return lines
+
+
+def _headline(group: Group, outcome: Outcome, rates: Mapping[str, Finding]) -> str:
+    first = next(iter(rates.values()))
+    if outcome == "leak":
+        some = "" if against_chance(first) == "leak" else " of some records"
+        return f"{clean(group.attack)}{some} leaks."
+    if outcome == "none":
+        return f"{NO_LEAKAGE}."
+    if outcome == "unclear":
+        return "inconclusive: the interval is above chance, but so high a value also occurs without leakage."
+    if outcome == "reversed":
+        return "inconclusive: members score below non-members, so the score points the wrong way."
+    if outcome == "failed":
+        return "the attack failed, so nothing is known."
+    return "inconclusive: too few records for a verdict."
+
+
+def _detail(statistic: str, rates: Mapping[str, Finding], outcome: Outcome) -> str:
+    first = next(iter(rates.values()))
+    if outcome == "failed":
+        cause = next(clean(f.note) for f in rates.values() if f.flag == "error")
+        return f"{clean(statistic)}: {sentence(cause or NO_CAUSE)}"
+    if first.value is None:
+        return f"{clean(statistic)} has no number at this sample size."
+    words = [f"By {clean(statistic)}, {measured(first)}."]
+    clear = [f for f in rates.values() if fpr_of(f.metric) is not None and against_chance(f) == "leak"]
+    words += [recognised(clear[-1], fpr_of(clear[-1].metric) or 0.0)] if clear else []
+    return " ".join(words)
+
+
+def _by_client(findings: Sequence[Finding], statistic: str) -> tuple[Outcome, str]:
+    """The headline where only single clients were scored: how many of them are clear of chance."""
+    by_client = {t: of_statistic(findings, statistic, t) for t in dict.fromkeys(f.target for f in findings)}
+    outcomes = {target: overall(rates) for target, rates in by_client.items()}
+    total, leaks = len(outcomes), sum(outcome == "leak" for outcome in outcomes.values())
+    firsts = [next(iter(rates.values())).value for rates in by_client.values()]
+    values = [value for value in firsts if value is not None]
+    spread = f"By {clean(statistic)}, AUC {fixed(min(values), 2)} to {fixed(max(values), 2)}. " if values else ""
+    alone = f"{spread}Each client was judged alone."
+    if leaks:
+        return "leak", f"leaks at {leaks} of {counted(total, 'client')}. {alone}"
+    kinds = set(outcomes.values())
+    if kinds == {"none"}:
+        return "none", f"{NO_LEAKAGE} at any of {counted(total, 'client')}. {alone}"
+    return "unclear", f"inconclusive: no client is clear of chance, and not all could be judged. {alone}"

@@ -1,0 +1,79 @@
+"""Several runs in one table."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import pytest
+from rich.cells import cell_len
+from rich.console import Console
+
+from fedprivacy.reporting.compare import comparison_to_markdown, render_comparison, run_labels
+from fedprivacy.result import RunResult
+
+Results = Mapping[str, Callable[[], RunResult]]
+
+
+def printed(results: list[RunResult], width: int, labels: list[str] | None = None) -> str:
+    file = io.StringIO()
+    render_comparison(results, Console(file=file, width=width), labels)
+    return file.getvalue()
+
+
+def fedavg(base: RunResult) -> RunResult:
+    wire = replace(base.communication, up_bytes=24_421_920, down_bytes=24_421_920, public_bytes=0)
+    return replace(base, config={**base.config, "protocol": "fedavg"}, communication=wire)
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 140, 220])
+def test_one_table_has_utility_bytes_leakage_and_epsilon(results: Results, width: int) -> None:
+    text = printed([results["ordinary"](), fedavg(results["ordinary"]())], width)
+    assert max(map(cell_len, text.splitlines())) <= width
+    words = re.sub(r"\s+", " ", text)
+    for part in ("mutual", "fedavg", "1.58 MB", "48.8 MB", "31 x fewer", "infinite"):
+        assert part in words
+    if width >= 80:
+        for part in ("0.8590 [0.851, 0.867]", "0.776 [0.76, 0.80]", "0.504 [0.48, 0.53]", "0.121 [0.09, 0.17]"):
+            assert part in words
+        assert "chance 0.500 [0.47, 0.53]" in words
+    assert "planted probes" in words
+
+
+def test_the_comparison_is_pure(results: Results) -> None:
+    runs = [results[name]() for name in results]
+    assert comparison_to_markdown(runs) == comparison_to_markdown([results[name]() for name in results])
+    assert printed(runs, 100) == printed(runs, 100)
+
+
+def test_runs_of_one_name_are_numbered_and_labels_can_be_given(results: Results) -> None:
+    base = results["ordinary"]()
+    noisy = replace(base, config={**base.config, "defense": {"name": "gaussian", "epsilon": 4.0, "sigma": None}})
+    assert run_labels([base, base, noisy]) == ["mutual (1)", "mutual (2)", "mutual + gaussian (epsilon 4)"]
+    text = comparison_to_markdown([base, noisy], ["first|a", "second"])
+    assert "**first\\|a**" in text
+    assert "**second**" in text
+
+
+def test_a_missing_adversary_and_a_failure_are_said(results: Results) -> None:
+    text = comparison_to_markdown([results["ordinary"](), results["only_errors"](), results["no_findings"]()])
+    assert "this adversary was not run against it" in text
+    assert "failed (" in text
+    assert "ValueError: no references" in text
+
+
+def test_runs_that_are_not_alike_are_named(results: Results) -> None:
+    base = results["ordinary"]()
+    assert "differ" not in comparison_to_markdown([base, fedavg(base)])
+    text = comparison_to_markdown([base, results["hundred_clients"]()])
+    assert "The runs differ in clients (5 and 100)" in text
+    assert "0.55 to 0.75" in text
+
+
+def test_wrong_input_is_refused(results: Results) -> None:
+    with pytest.raises(ValueError, match="at least one result"):
+        comparison_to_markdown([])
+    with pytest.raises(ValueError, match="1 results need as many labels, got 2"):
+        comparison_to_markdown([results["ordinary"]()], ["a", "b"])
