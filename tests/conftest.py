@@ -6,12 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
 from fedprivacy.config.base import build
-from fedprivacy.config.run import RunConfig
+from fedprivacy.config.run import DataConfig, RunConfig
+from fedprivacy.data.sources import load
 
 settings.register_profile("repository", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("repository")
@@ -39,6 +41,15 @@ def small(**changes: Any) -> RunConfig:
 def small_config() -> Callable[..., RunConfig]:
     """Builds a small configuration."""
     return small
+
+
+@pytest.fixture(scope="session")
+def binary_digits(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A .npz file with two classes of real digits: below five, and the others."""
+    data = load(DataConfig(dataset="digits"))
+    path = tmp_path_factory.mktemp("data") / "binary.npz"
+    np.savez(path, x=np.concatenate([data.x_train, data.x_test]), y=np.concatenate([data.y_train, data.y_test]) // 5)
+    return str(path)
 
 
 @pytest.fixture
