@@ -30,9 +30,11 @@ def mean(predictions: Sequence[Tensor], weights: Sequence[float] | None = None) 
 
 
 def entropy_reduced(probabilities: Tensor, temperature: float) -> Tensor:
-    """ERA: ``softmax(m / T)`` of the *probabilities* m; lower entropy below T = 1 for all but near-uniform rows.
+    """ERA: ``softmax(m / T)`` of the *probabilities* m. The order of the classes stays; a lower T, a lower entropy.
 
-    The order of the classes stays. At T = 0.1: (.6, .4) becomes (.881, .119).
+    Below the entropy of m itself wherever neighbours in a sorted row have a logarithmic mean of at least T, as in
+    averages that leave a doubt; a row that is certain already gets less certain, since no exponent exceeds 1 / T. At
+    T = 0.1: (.6, .4) becomes (.881, .119).
     """
     pairs = both_classes(probabilities)
     return in_form_of(torch.softmax(pairs / temperature, dim=1), probabilities)

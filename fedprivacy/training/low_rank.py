@@ -31,7 +31,7 @@ def rank_for(squares: Tensor, energy: float) -> int:
     """
     values = squares.double()
     left_out = torch.cat([values.flip(0).cumsum(0).flip(0)[1:], values.new_zeros(1)])
-    enough = left_out <= (1 - energy) * values.sum()
+    enough = left_out <= (1 - energy) * (1 + 1e-12) * values.sum()
     return max(1, int(enough.to(torch.int8).argmax()) + 1)
 
 
