@@ -1,0 +1,213 @@
+"""Clipped sums: against one backward pass a record, against Opacus, and under inputs that try to exceed the bound."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.nn import functional
+
+from fedprivacy import seeds
+from fedprivacy.models.build import build
+from fedprivacy.training.opacus_clipping import clipped_sum_by_hooks, hooked, why_impossible
+from fedprivacy.training.per_sample import NotCovered, clipped_sum
+
+
+def normed() -> nn.Module:
+    """Strides, dilation, a convolution without bias, group and channel normalisation, and a frozen layer."""
+    with seeds.torch_scope(0, "normed"):
+        model = nn.Sequential(
+            nn.Conv2d(2, 4, 3, stride=2, padding=1, bias=False),
+            nn.GroupNorm(2, 4),
+            nn.ReLU(),
+            nn.Conv2d(4, 6, (2, 3), dilation=(1, 2)),
+            nn.GroupNorm(1, 6, affine=False),
+            nn.Flatten(),
+            nn.LazyLinear(5),
+            nn.Linear(5, 5),
+            nn.Linear(5, 3),
+        )
+        model(torch.zeros(1, 2, 12, 12))
+    model[7].requires_grad_(False)
+    return model
+
+
+def sequence() -> nn.Module:
+    """A linear map over several positions of a record."""
+    with seeds.torch_scope(0, "sequence"):
+        return nn.Sequential(nn.Unflatten(1, (6, 4)), nn.Linear(4, 9), nn.Tanh(), nn.Flatten(), nn.Linear(54, 3))
+
+
+def wide() -> nn.Module:
+    """Few positions, many channels: norms from Gram matrices."""
+    with seeds.torch_scope(0, "wide"):
+        return nn.Sequential(nn.Conv2d(8, 16, 3), nn.Flatten(), nn.Linear(64, 3))
+
+
+def named(name: str, shape: tuple[int, ...]) -> Callable[[], nn.Module]:
+    return lambda: build(name, shape, 3, "softmax", 0, "model")
+
+
+MODELS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
+    "mlp": (named("mlp", (7,)), (7,)),
+    "cnn": (named("cnn", (1, 12, 12)), (1, 12, 12)),
+    "lenet-sigmoid": (named("lenet-sigmoid", (2, 8, 8)), (2, 8, 8)),
+    "normed": (normed, (2, 12, 12)),
+    "sequence": (sequence, (24,)),
+    "wide": (wide, (8, 4, 4)),
+}
+
+
+def batch(shape: tuple[int, ...], rows: int = 6) -> tuple[Tensor, Tensor]:
+    draw = seeds.generator(1, "batch")
+    return torch.randn(rows, *shape, generator=draw), torch.randint(3, (rows,), generator=draw)
+
+
+def trainable(model: nn.Module) -> list[nn.Parameter]:
+    return [p for p in model.parameters() if p.requires_grad]
+
+
+def one_by_one(model: nn.Module, x: Tensor, y: Tensor, bound: float) -> tuple[list[Tensor], Tensor]:
+    """The slow oracle: a backward pass a record."""
+    parameters = trainable(model)
+    total, norms = [torch.zeros_like(p) for p in parameters], []
+    for i in range(len(x)):
+        own = torch.autograd.grad(functional.cross_entropy(model(x[i : i + 1]), y[i : i + 1]), parameters)
+        norms.append(torch.cat([g.flatten() for g in own]).norm())
+        for t, g in zip(total, own, strict=True):
+            t += g * min(1.0, bound / float(norms[-1]))
+    return total, torch.stack(norms)
+
+
+def largest_gap(a: Sequence[Tensor], b: Sequence[Tensor]) -> float:
+    return max(float((x - y).abs().max() / y.abs().max().clamp_min(1e-12)) for x, y in zip(a, b, strict=True))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_equals_one_backward_pass_a_record(name: str) -> None:
+    make, shape = MODELS[name]
+    model = make().double().train()
+    x, y = (t.double() if t.is_floating_point() else t for t in batch(shape))
+    _, norms = one_by_one(model, x, y, 1.0)
+    bound = float(norms.median())
+    expected, _ = one_by_one(model, x, y, bound)
+    found = clipped_sum(trainable(model), lambda: functional.cross_entropy(model(x), y, reduction="none"), bound)
+    assert torch.allclose(found.norms, norms, rtol=1e-9)
+    assert largest_gap([found.total[p] for p in trainable(model)], expected) < 1e-9
+    assert all(p.grad is None for p in model.parameters())
+
+
+@pytest.mark.parametrize("name", ["mlp", "cnn", "wide"])
+def test_equals_opacus(name: str) -> None:
+    make, shape = MODELS[name]
+    model = make().train()
+    x, y = batch(shape)
+    own = clipped_sum(trainable(model), lambda: functional.cross_entropy(model(x), y, reduction="none"), 0.5)
+    with hooked(model) as wrapped:
+        theirs = clipped_sum_by_hooks(
+            trainable(model), lambda: functional.cross_entropy(wrapped(x), y, reduction="none"), 0.5
+        )
+    assert torch.allclose(own.norms, theirs.norms, rtol=1e-4)
+    parameters = trainable(model)
+    assert largest_gap([own.total[p] for p in parameters], [theirs.total[p] for p in parameters]) < 1e-4
+
+
+def test_opacus_leaves_nothing_behind() -> None:
+    model = MODELS["cnn"][0]().train()
+    before = set(vars(model)), [len(m._forward_hooks) + len(m._backward_hooks) for m in model.modules()]
+    x, y = batch(MODELS["cnn"][1])
+    with hooked(model) as wrapped:
+        clipped_sum_by_hooks(trainable(model), lambda: functional.cross_entropy(wrapped(x), y, reduction="none"), 1.0)
+    after = set(vars(model)), [len(m._forward_hooks) + len(m._backward_hooks) for m in model.modules()]
+    assert after == before
+    assert not any(hasattr(p, "grad_sample") for p in model.parameters())
+    functional.cross_entropy(model(x), y).backward()
+    assert all(p.grad is not None for p in model.parameters())
+
+
+@given(
+    scales=st.lists(st.floats(1e-3, 1e4), min_size=5, max_size=5),
+    bound=st.floats(1e-3, 10),
+    seed=st.integers(0, 1000),
+    name=st.sampled_from(["mlp", "cnn"]),
+)
+@settings(max_examples=25, deadline=None)
+def test_one_record_moves_the_sum_by_at_most_the_bound(scales: list[float], bound: float, seed: int, name: str) -> None:
+    """Add-remove sensitivity, under inputs as large as anybody likes."""
+    make, shape = MODELS[name]
+    model = make().train()
+    x = torch.randn(5, *shape, generator=seeds.generator(seed, "x"))
+    x = x * torch.tensor(scales).view(-1, *[1] * len(shape))
+    y = torch.randint(3, (5,), generator=seeds.generator(seed, "y"))
+
+    def total(rows: Tensor) -> Tensor:
+        found = clipped_sum(
+            trainable(model), lambda: functional.cross_entropy(model(x[rows]), y[rows], reduction="none"), bound
+        )
+        return torch.cat([found.total[p].double().flatten() for p in trainable(model)])
+
+    everybody = torch.arange(5)
+    for left_out in (0, 4):
+        moved = total(everybody) - total(everybody[everybody != left_out])
+        assert float(moved.norm()) <= bound * (1 + 1e-3)
+
+
+def test_public_rows_in_the_graph_are_refused() -> None:
+    """A second forward pass, of any number of rows, would enter the clipped sum without being counted."""
+    model = MODELS["mlp"][0]().train()
+    x, y = batch((7,), 8)
+    for rows in (30, 8):
+        public = torch.randn(rows, 7, generator=seeds.generator(2, "public"))
+
+        def losses(public: Tensor = public) -> Tensor:
+            return functional.cross_entropy(model(x), y, reduction="none") + model(public).mean()
+
+        with pytest.raises(ValueError, match="other rows than the 8 of the batch"):
+            clipped_sum(trainable(model), losses, 1.0)
+
+
+def test_opacus_refuses_public_rows_too() -> None:
+    model = MODELS["mlp"][0]().train()
+    x, y = batch((7,), 8)
+    public = torch.randn(30, 7, generator=seeds.generator(2, "public"))
+    with hooked(model) as wrapped, pytest.raises(ValueError, match="just the 8 rows"):
+        clipped_sum_by_hooks(
+            trainable(model),
+            lambda: functional.cross_entropy(wrapped(x), y, reduction="none") + wrapped(public).mean(),
+            1.0,
+        )
+
+
+class Scaled(nn.Module):
+    """A parameter that no known layer uses."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.factor = nn.Parameter(torch.ones(4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.factor
+
+
+def test_a_parameter_used_otherwise_is_noticed() -> None:
+    model = nn.Sequential(Scaled(), nn.Linear(4, 3))
+    x, y = batch((4,))
+    with pytest.raises(NotCovered):
+        clipped_sum(trainable(model), lambda: functional.cross_entropy(model(x), y, reduction="none"), 1.0)
+    assert all(p.grad is None for p in model.parameters())
+
+
+def test_an_unused_parameter_has_a_zero_sum() -> None:
+    model = nn.ModuleDict({"used": nn.Linear(4, 3), "spare": nn.Linear(4, 3)})
+    x, y = batch((4,))
+    found = clipped_sum(trainable(model), lambda: functional.cross_entropy(model["used"](x), y, reduction="none"), 1.0)
+    assert not found.total[model["spare"].weight].any()  # type: ignore[index]
+
+
+def test_batch_normalisation_is_impossible() -> None:
+    assert why_impossible(nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))) is not None
+    assert why_impossible(nn.Sequential(nn.Conv2d(1, 2, 3), nn.GroupNorm(1, 2))) is None
