@@ -91,7 +91,7 @@ class TrainingConfig(Part):
     """Epsilon of Adam (Keras: 1e-7)."""
     batch_size: int = Field(default=32, ge=1)
     """Records of one step."""
-    local_epochs: int = Field(default=5, ge=1)
+    local_epochs: int = Field(default=2, ge=1)
     """Passes over the private data in one round."""
     warmup_epochs: int = Field(default=10, ge=0)
     """Passes over the warm-up records before round 1."""
