@@ -159,10 +159,12 @@ def fitted(
     shuffle: bool = True,
     even: bool = False,
     batch_size: int | None = None,
+    steps: int | None = None,
 ) -> list[Epoch]:
     """:meth:`Learner.fit`, with a divergence told by client and round."""
+    seed = (env.root, name)
     try:
-        return learner.fit(records, epochs, (env.root, name), loss, shuffle=shuffle, even=even, batch_size=batch_size)
+        return learner.fit(records, epochs, seed, loss, shuffle=shuffle, even=even, batch_size=batch_size, steps=steps)
     except Diverged as error:
         who = "the server" if client == SERVER_ID else client_name(client)
         raise Diverged(f"training diverged: {who}, round {round}, {what}: {error}") from None

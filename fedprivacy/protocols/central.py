@@ -33,10 +33,10 @@ class Central:
         if self.options.public_labels:
             pooled = pooled.joined(env.records(env.public_ids(round)))
         epochs = env.config.training.local_epochs
-        if self.options.match == "steps":
-            epochs = max(1, round_to(epochs * len(own) / len(pooled)))
+        steps = None if self.options.match == "epochs" else self._steps(env, round)
         learner = phases.load(env, state, 0)
-        passes = phases.fitted(learner, pooled, epochs, env, ("central", "round", round), "central training", 0, round)
+        name = ("central", "round", round)
+        passes = phases.fitted(learner, pooled, epochs, env, name, "central training", 0, round, steps=steps)
         state = state.having(phases.store(env, 0, learner), round)
         folds = [phases.public_fold(env, round, True, to_clients=False)] if self.options.public_labels else []
         return RoundOutcome(state, phases.rows(passes, round, 0, "private"), [], folds)
@@ -47,7 +47,10 @@ class Central:
     def models(self, state: FederationState, env: Environment) -> Mapping[str, tuple[str, Part]]:
         return {"central": (env.architecture(0), state.parts[phases.model_part(0)])}
 
-
-def round_to(number: float) -> int:
-    """Nearest whole number of passes."""
-    return int(number + 0.5)
+    def _steps(self, env: Environment, round: int) -> int:
+        """Steps that client 0 would take in the round."""
+        size = env.config.training.batch_size
+        folds = [len(env.private(0, round))]
+        if self.options.public_labels:
+            folds.append(len(env.public_ids(round)))
+        return env.config.training.local_epochs * sum(-(-number // size) for number in folds)

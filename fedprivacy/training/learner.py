@@ -170,8 +170,9 @@ class Learner:
         shuffle: bool = True,
         even: bool = False,
         batch_size: int | None = None,
+        steps: int | None = None,
     ) -> list[Epoch]:
-        """Train for ``epochs`` passes and return what each pass measured.
+        """Train for ``epochs`` passes, or exactly ``steps`` steps, and return what each pass measured.
 
         ``even`` cuts the records into ceil(N / batch) nearly equal batches; otherwise all but the last are full.
         Without ``shuffle`` the order is fixed. No records: no steps. Raises :class:`Diverged` on a loss that is
@@ -188,9 +189,10 @@ class Learner:
         report = []
         self.module.train()
         with seeds.torch_scope(root, *name, "dropout"):
-            for _ in range(epochs):
+            limit = epochs * len(parts) if steps is None else steps
+            for done in range(0, limit, len(parts)):
                 rows = torch.randperm(len(records), generator=order) if shuffle else torch.arange(len(records))
-                report.append(self._epoch(x, y, rows.to(self.device), parts, loss))
+                report.append(self._epoch(x, y, rows.to(self.device), parts[: limit - done], loss))
         return report
 
     def _epoch(self, x: Tensor, y: Tensor, rows: Tensor, parts: Sequence[slice], loss: Loss) -> Epoch:
@@ -206,10 +208,10 @@ class Learner:
             self.optimizer.step()
             total += value.detach() * len(chosen)
             right += (predicted_class(logits.detach()) == labels).sum()
-        mean = float(total) / len(rows)
+        mean = float(total) / parts[-1].stop
         if not np.isfinite(mean):
             raise Diverged(f"the loss became {mean}")
-        return Epoch(mean, float(right) / len(rows))
+        return Epoch(mean, float(right) / parts[-1].stop)
 
     def logits(self, x: NDArray[Any]) -> Tensor:
         """Logits [N, C] in inference mode, on the CPU."""
