@@ -331,46 +331,46 @@ def test_identical_clients_stay_identical(case: Case, configured: Any, tmp_path:
     assert all(furthest(models[0], other) < 1e-5 for other in models[1:])
 
 
+UNUSUAL: dict[str, dict[str, Any]] = {
+    "one client": {"clients": 1},
+    "two clients, one round": {"clients": 2, "rounds": 1},
+    "half take part, all fresh": {
+        "clients": 4,
+        "participation": 0.5,
+        "training": {"optimizer_state": "fresh", "init": "independent"},
+    },
+    "many drop out, shards": {"dropout_rate": 0.7, "seed": 3, "data": {"partition": "shards"}},
+}
+
+
 @conforming
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"clients": 2},
-        {"clients": 1},
-        {"clients": 4, "participation": 0.5},
-        {"dropout_rate": 0.7, "seed": 3},
-    ],
-    ids=str,
-)
-def test_few_clients_and_absent_ones(case: Case, changes: dict[str, Any], configured: Any, tmp_path: Path) -> None:
-    done = ran_or_refused(lambda: configured(case, **changes), tmp_path / "run")
-    if done is None:
-        assert changes == {"clients": 1}, "only a federation of one may be refused"
-        return
-    assert done.state.round == 2
+@pytest.mark.parametrize("unusual", UNUSUAL)
+def test_unusual_federations_run(case: Case, unusual: str, configured: Any, tmp_path: Path) -> None:
+    changes = UNUSUAL[unusual]
+    done = federation.run(*made(configured(case, **changes)), tmp_path)
+    assert done.state.round == changes.get("rounds", 2)
     models = [content for part, content in done.state.parts.items() if part.endswith("/model")]
     assert models and all(bool(torch.isfinite(t.double()).all()) for content in models for t in content.values())
 
 
 @conforming
-def test_different_models_work_or_are_refused_in_one_line(case: Case, configured: Any, tmp_path: Path) -> None:
-    done = ran_or_refused(lambda: configured(case, training={"client_models": ("mlp", "cnn")}), tmp_path / "run")
-    if not CARDS[case.name].heterogeneous_models:
-        assert done is None
-    elif not case.options:
-        assert done is not None
+def test_public_records_are_needed_where_the_card_says_so(case: Case, configured: Any, tmp_path: Path) -> None:
+    done = ran_or_refused(lambda: configured(case, data={"public_size": 0}), tmp_path / "run")
+    needed = CARDS[case.name].public_data or ("public_labels", True) in case.options
+    assert (done is None) == needed
 
 
 @conforming
-def test_one_sigmoid_output_works_or_is_refused_in_one_line(
-    case: Case, configured: Any, binary_digits: str, tmp_path: Path
-) -> None:
-    changes: dict[str, Any] = {
-        "data": {"dataset": "npz", "data_dir": binary_digits},
-        "training": {"output": "sigmoid"},
-    }
-    done = ran_or_refused(lambda: configured(case, **changes), tmp_path / "run")
-    if done is not None:
-        protocol, env = made(configured(case, **changes))
-        for architecture, weights in protocol.models(done.state, env).values():
-            assert env.workbench.logits(architecture, weights, env.dataset.x_test[:5]).shape == (5, 1)
+def test_different_models_work_or_are_refused_in_one_line(case: Case, configured: Any, tmp_path: Path) -> None:
+    done = ran_or_refused(lambda: configured(case, training={"client_models": ("mlp", "cnn")}), tmp_path / "run")
+    able = CARDS[case.name].heterogeneous_models and ("average_weights", True) not in case.options
+    assert (done is not None) == able
+
+
+@conforming
+def test_one_sigmoid_output_works(case: Case, configured: Any, binary_digits: str, tmp_path: Path) -> None:
+    data = {"dataset": "npz", "data_dir": binary_digits}
+    protocol, env = made(configured(case, data=data, training={"output": "sigmoid"}))
+    done = federation.run(protocol, env, tmp_path)
+    for architecture, weights in protocol.models(done.state, env).values():
+        assert env.workbench.logits(architecture, weights, env.dataset.x_test[:5]).shape == (5, 1)
