@@ -24,6 +24,7 @@ from fedprivacy.reporting.findings import (
     headline_statistics,
     is_rate,
     main_target,
+    metric_key,
     metric_name,
     of_statistic,
 )
@@ -161,7 +162,7 @@ def _number(findings: Sequence[Finding], statistic: str, metric: str, marks: Foo
     """The value about all clients with its chance, or the range over clients where only those were stored."""
     target = main_target(findings)
     if target is None:
-        values = [f.value for f in findings if f.metric == metric and f.value is not None]
+        values = [f.value for f in findings if metric_key(f.metric) == metric and f.value is not None]
         words = f"{fixed(min(values), 2)} to {fixed(max(values), 2)}" if values else MISSING
         return [f"{words} {marks.mark('lowest to highest client; no pooled number was stored')}"]
     finding = of_statistic(findings, statistic, target).get(metric)

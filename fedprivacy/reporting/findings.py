@@ -39,6 +39,12 @@ def fpr_of(metric: str) -> float | None:
     return float(match["fpr"]) if match else None
 
 
+def metric_key(metric: str) -> str:
+    """One spelling a metric: ``auc``, ``tpr@1%fpr``; other names in small letters."""
+    fpr = fpr_of(metric)
+    return metric.lower() if fpr is None else f"tpr@{fpr:g}%fpr"
+
+
 def is_rate(metric: str) -> bool:
     """Whether ``metric`` is AUC or TPR at a FPR, the measures of a membership attack."""
     return metric.lower() == "auc" or fpr_of(metric) is not None
@@ -86,12 +92,17 @@ def headline_statistics(findings: Iterable[Finding]) -> tuple[str, ...]:
 
 
 def of_statistic(findings: Iterable[Finding], statistic: str, target: str | None) -> dict[str, Finding]:
-    """Rates of one statistic about one target by metric, AUC first; the first finding of a metric counts."""
+    """Rates of one statistic about one target by :func:`metric_key`, AUC first; the first of a metric counts."""
     chosen: dict[str, Finding] = {}
     for finding in findings:
         if finding.statistic == statistic and finding.target == target:
-            chosen.setdefault(finding.metric, finding)
+            chosen.setdefault(metric_key(finding.metric), finding)
     return dict(sorted(chosen.items(), key=lambda item: metric_order(item[0])))
+
+
+def is_null(statistic: str) -> bool:
+    """Whether the row is a control on shuffled coins and no statistic of its own."""
+    return statistic.lower().startswith("null")
 
 
 def client_key(target: str) -> tuple[int, str]:

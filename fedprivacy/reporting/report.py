@@ -9,7 +9,7 @@ from fedprivacy.reporting.sections.provenance import provenance_section
 from fedprivacy.reporting.sections.setup import setup_section
 from fedprivacy.reporting.sections.traffic import traffic_section
 from fedprivacy.reporting.sections.utility import utility_section
-from fedprivacy.reporting.sections.verdicts import verdict_section
+from fedprivacy.reporting.sections.verdicts import verdict_sections
 from fedprivacy.reporting.settings import run_name, setting
 from fedprivacy.reporting.text import clean
 from fedprivacy.result import RunResult
@@ -28,6 +28,6 @@ def report(result: RunResult, verdicts_first: bool = False) -> Document:
         *leakage_sections(result),
         claim_section(result),
     )
-    verdicts = verdict_section(result)
-    body = (verdicts, *measured) if verdicts_first else (*measured, verdicts)
+    verdicts = verdict_sections(result)
+    body = (*verdicts, *measured) if verdicts_first else (*measured, *verdicts)
     return Document(title, (setup_section(result), *body, provenance_section(result)))

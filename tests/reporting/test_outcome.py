@@ -106,7 +106,7 @@ def test_the_main_target_is_the_pool_of_all_clients(make: SimpleNamespace) -> No
 def test_metric_names() -> None:
     names = {
         "auc": "AUC",
-        "tpr@0.1%fpr": "TPR at 0.1% FPR",
+        "TPR@0.1%FPR": "TPR at 0.1% FPR",
         "tpr@10%": "TPR at 10% FPR",
         "label_accuracy": "label accuracy",
     }

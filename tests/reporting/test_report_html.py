@@ -90,7 +90,7 @@ def test_equal_results_give_equal_pages(any_result: RunResult) -> None:
 def test_every_pooled_number_is_there(any_result: RunResult) -> None:
     text = Page(to_html(any_result, {})).text
     for finding in any_result.findings:
-        rated = finding.metric == "auc" or finding.metric.startswith("tpr")
+        rated = finding.metric == "AUC" or finding.metric.startswith("TPR")
         if rated and finding.value is not None and not is_client(finding.target):
             assert estimate(finding.value, finding.low, finding.high, finding.chance) in text
 

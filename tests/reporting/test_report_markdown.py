@@ -55,7 +55,7 @@ def test_all_tables_are_recognised_with_equal_columns(any_result: RunResult) -> 
 def test_every_pooled_number_is_there(any_result: RunResult) -> None:
     text = to_markdown(any_result)
     for finding in any_result.findings:
-        rated = finding.metric == "auc" or finding.metric.startswith("tpr")
+        rated = finding.metric == "AUC" or finding.metric.startswith("TPR")
         if rated and finding.value is not None and not is_client(finding.target):
             assert estimate(finding.value, finding.low, finding.high, finding.chance) in text
 

@@ -65,7 +65,7 @@ def test_every_pooled_finding_is_shown_with_chance_and_interval(results: Results
             assert chance_level(finding.chance, finding.chance_low, finding.chance_high) in text
     for number in range(5):
         assert f"client-{number}" in text
-        assert f"{200 + number} in, {200 - number} out" in text
+        assert f"{200 + number} / {200 - number}" in text
     assert re.search(r"\b99\b", text)
     assert "1,004 members, 996 non-members" in joined(text)
 
@@ -88,8 +88,7 @@ def test_the_facts_of_a_run_are_there(results: Results, width: int) -> None:
         "Of 1.58 MB encoded, 1.44 MB is payload; headers take 9.1% of the bytes.",
         "FedAvg of the same model sends 48.8 MB: mutual sends 31 times fewer bytes, 2.4 times fewer bytes with",
         "below resolution: 0.1% FPR needs at least 1,000 non-members",
-        "failed (b)",
-        "(b) surrogate: logits are constant",
+        ") surrogate: logits are constant",
         "few: fewer than ten false positives",
         "ratio *",
         "epsilon infinite",
@@ -194,8 +193,60 @@ def test_an_incomplete_or_vacuous_claim_is_no_claim(results: Results) -> None:
     base = results["other_attacks"]()
     gap = replace(base, privacy=replace(base.privacy, unit=""))
     assert "No claim: unit not stated." in joined(printed(gap, 80))
-    vacuous = replace(base, privacy=replace(base.privacy, delta=0.33))
-    assert "Vacuous: delta is not below 1/n, with n = 400 records a client at most." in joined(printed(vacuous, 80))
+    vacuous = replace(
+        base, privacy=replace(base.privacy, vacuous=True, seeded=True, cross_check=4.31, worst="client-3")
+    )
+    text = joined(printed(vacuous, 80))
+    assert "Vacuous: delta is one over the records of a client, or more." in text
+    assert "The noise came from a named seed: for measurement only, no guarantee." in text
+    assert "second accountant epsilon 4.31" in text
+    assert "worst record client-3" in text
+
+
+def test_a_control_row_comes_last_and_is_no_statistic(results: Results, make: SimpleNamespace) -> None:
+    note = "ratio on shuffled coins: must cover chance"
+    control = make.rates("null (shuffled coins)", 0.5082, 0.1161, 0.0113, note=note)
+    findings = (
+        *control,
+        *make.rates("ratio", 0.7764, 0.4123, 0.1207, headline=True),
+        *make.rates("loss", 0.6, 0.2, 0.03),
+    )
+    text = printed(replace(results["ordinary"](), findings=findings), 140)
+    assert text.index("ratio *") < text.index("loss") < text.index("null (shuffled coins) (")
+    assert "2 statistics are compared here" in text
+    row = next(line for line in text.splitlines() if line.startswith("null"))
+    assert row.startswith("null (shuffled coins) (b)  0.508 [0.49, 0.53]  0.116 [0.07, 0.17] 99 FP ")
+    assert row.endswith("- (a)")
+    assert f"(b) {note}" in text
+
+
+def test_what_is_below_resolution_everywhere_is_a_note_where_space_is_short(results: Results) -> None:
+    result = results["ordinary"]()
+    assert "- (a)" in printed(result, 140)
+    text = joined(printed(result, 80))
+    assert "TPR at 0.1% FPR is '-' everywhere, below resolution: 0.1% FPR needs at least 1,000 non-members" in text
+
+
+def test_further_measures_are_one_table(results: Results) -> None:
+    base = results["ordinary"]()
+    run = replace(base, utility={**base.utility, "test_loss": Interval(0.44, 0.43, 0.45, {}, 5, "clients")})
+    text = printed(run, 100)
+    assert re.search(r"mutual \(this run\) +0\.440 \[0\.43, 0\.45\]", text)
+    assert "Other measures, mean with 95% interval" in text
+    assert text.count("by client\n") == 1
+
+
+def test_unpaired_intervals_that_overlap_do_not_speak_against_a_paired_verdict(results: Results) -> None:
+    base = results["ordinary"]()
+    ours, other = Interval(0.86, 0.84, 0.88, {}, 5, "seeds"), Interval(0.85, 0.83, 0.87, {}, 5, "seeds")
+    run = replace(
+        base, utility={"test_accuracy": ours}, baselines=(replace(base.baselines[0], utility={"test_accuracy": other}),)
+    )
+    text = joined(printed(run, 100))
+    assert (
+        "The intervals of mutual and local do not tell them apart in test accuracy: +0.010 [-0.02, +0.04] (not paired)."
+        in text
+    )
 
 
 def test_rounds_that_differ_are_listed_by_run_of_equal_rounds(results: Results) -> None:

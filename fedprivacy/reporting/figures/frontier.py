@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 
 from fedprivacy.reporting.figures.style import BAND, colour, dash, drawing, marker, say, shortened, to_png
-from fedprivacy.reporting.findings import groups, headline_statistics, main_target, metric_name
+from fedprivacy.reporting.findings import groups, headline_statistics, main_target, metric_key, metric_name
 from fedprivacy.reporting.text import clean, epsilon
 from fedprivacy.result import Finding, RunResult
 
@@ -41,7 +41,7 @@ def frontier_figure(results: Sequence[RunResult], metric: str = "auc") -> bytes:
 def headline_findings(result: RunResult, metric: str) -> dict[str, Finding]:
     """The headline finding of ``metric`` about all clients, by adversary and observation."""
     found: dict[str, Finding] = {}
-    for group in groups(f for f in result.findings if f.metric == metric):
+    for group in groups(f for f in result.findings if metric_key(f.metric) == metric_key(metric)):
         declared, target = headline_statistics(group.findings), main_target(group.findings)
         for finding in group.findings:
             if finding.statistic in declared and finding.target == target:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from matplotlib.axes import Axes
 
 from fedprivacy.reporting.figures.style import BAND, colour, drawing, marker, say, shortened, to_png
-from fedprivacy.reporting.findings import groups, headline_statistics, is_client, main_target, metric_name
+from fedprivacy.reporting.findings import groups, headline_statistics, is_client, main_target, metric_key, metric_name
 from fedprivacy.reporting.text import clean, levels
 from fedprivacy.result import Finding, RunResult
 
@@ -51,7 +51,7 @@ def _name(finding: Finding) -> str:
 
 def _rows(result: RunResult, metric: str) -> list[Finding]:
     rows: list[Finding] = []
-    for group in groups(f for f in result.findings if f.metric == metric):
+    for group in groups(f for f in result.findings if metric_key(f.metric) == metric_key(metric)):
         declared = headline_statistics(group.findings)
         target = main_target(group.findings)
         chosen = [f for f in group.findings if f.target == target or target is None]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from fedprivacy.reporting.document import Block, Facts, Line, Section
-from fedprivacy.reporting.settings import setting
 from fedprivacy.reporting.text import clean, count, epsilon, scientific, sentence
 from fedprivacy.result import PrivacyClaim, RunResult
 
@@ -11,23 +10,26 @@ from fedprivacy.result import PrivacyClaim, RunResult
 def claim_section(result: RunResult) -> Section:
     """Epsilon and delta with unit, relation, accountant and counted releases; infinite and missing said as such."""
     claim = result.privacy
-    facts = Facts(
-        (
-            ("epsilon", epsilon(claim.epsilon)),
-            ("delta", scientific(claim.delta)),
-            ("unit", clean(claim.unit) or "not stated"),
-            ("neighbouring relation", clean(claim.relation) or "not stated"),
-            ("accountant", clean(claim.accountant) or "not stated"),
-            ("releases counted", count(claim.releases)),
-        )
-    )
+    facts = [
+        ("epsilon", epsilon(claim.epsilon)),
+        ("delta", scientific(claim.delta)),
+        ("unit", clean(claim.unit) or "not stated"),
+        ("neighbouring relation", clean(claim.relation) or "not stated"),
+        ("adversary", clean(claim.adversary) or "not stated"),
+        ("accountant", clean(claim.accountant) or "not stated"),
+        ("releases counted", count(claim.releases)),
+    ]
+    if claim.worst:
+        facts.append(("worst record", clean(claim.worst)))
+    if claim.cross_check is not None:
+        facts.append(("second accountant", f"epsilon {epsilon(claim.cross_check)}"))
     meaning = _meaning(claim)
     why = f" Why: {sentence(clean(claim.why))}" if claim.why else ""
-    blocks: list[Block] = [facts, Line(meaning.text + why, meaning.tone)]
-    candidates = setting(result.config, "data.candidates")
-    if claim.epsilon is not None and isinstance(candidates, int) and claim.delta * candidates >= 1:
-        records = f"{count(candidates)} records a client at most"
-        blocks.append(Line(f"Vacuous: delta is not below 1/n, with n = {records}.", "bad"))
+    blocks: list[Block] = [Facts(tuple(facts)), Line(meaning.text + why, meaning.tone)]
+    if claim.vacuous and claim.epsilon is not None:
+        blocks.append(Line("Vacuous: delta is one over the records of a client, or more.", "bad"))
+    if claim.seeded and claim.epsilon is not None:
+        blocks.append(Line("The noise came from a named seed: for measurement only, no guarantee.", "warn"))
     return Section("Privacy claim", tuple(blocks))
 
 

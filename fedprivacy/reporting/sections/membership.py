@@ -14,6 +14,7 @@ from fedprivacy.reporting.findings import (
     client_key,
     headline_statistics,
     is_client,
+    is_null,
     metric_name,
     of_statistic,
 )
@@ -22,7 +23,6 @@ from fedprivacy.reporting.sections.rate_table import (
     NO_CAUSE,
     Entry,
     RateTable,
-    below_resolution,
     metrics_of,
 )
 from fedprivacy.reporting.text import clean, counted, levels, listed
@@ -38,7 +38,8 @@ def group_blocks(group: Group) -> list[Block]:
     always told.
     """
     declared = headline_statistics(group.findings)
-    statistics = sorted(dict.fromkeys(f.statistic for f in group.findings), key=lambda name: name not in declared)
+    names = dict.fromkeys(f.statistic for f in group.findings)
+    statistics = sorted(names, key=lambda name: (name not in declared, is_null(name)))
     targets = list(dict.fromkeys(f.target for f in group.findings))
     shared = [target for target in targets if not is_client(target)]
     clients = sorted((target for target in targets if is_client(target)), key=client_key)
@@ -49,8 +50,9 @@ def group_blocks(group: Group) -> list[Block]:
     if clients:
         chosen = [name for name in statistics if name in declared or not shared] or statistics[:1]
         blocks.append(_by_client(group, chosen, clients, place))
-    if len(statistics) > 1:
-        words = f"{len(statistics)} statistics are compared here, and the best of them is a selection."
+    compared = sum(not is_null(name) for name in statistics)
+    if compared > 1:
+        words = f"{compared} statistics are compared here, and the best of them is a selection."
         end = f" Only the headline ({HEADLINE}) was declared before the run." if declared else ""
         blocks.append(Line(words + end, "quiet"))
     return blocks
@@ -66,8 +68,7 @@ def _pooled(entries: Sequence[Entry], place: str) -> Layouts:
     targets = list(dict.fromkeys(entry.target for entry in entries))
     words = [place, *([clean(targets[0])] if len(targets) == 1 else []), *_records(entries), _levels(entries)]
     differ = not _records(entries)
-    shown = RateTable(entries, metrics_of(entries), "; ".join(words), (), True, len(targets) > 1 or differ, differ)
-    return shown.layouts()
+    return RateTable(entries, "; ".join(words), (), True, len(targets) > 1 or differ, differ).layouts()
 
 
 def _by_client(group: Group, statistics: Sequence[str], clients: Sequence[str], place: str) -> Layouts:
@@ -80,12 +81,11 @@ def _by_client(group: Group, statistics: Sequence[str], clients: Sequence[str], 
         notes += [line for line in said if line not in notes]
     others = dict.fromkeys(f.statistic for f in group.findings if f.statistic not in statistics)
     notes += [line for name in others for line in _failures(_entry(group, name, client) for client in clients)]
-    entries, metrics, dropped = _without_empty(entries)
     which = f"by client, {'headline statistic' if entries[0].headline else 'statistic'} {clean(statistics[0])}"
     one = len(statistics) == 1
     words = [place, which if one else "by client", *_records(entries), _levels(entries)]
     differ = not _records(entries)
-    return RateTable(entries, metrics, "; ".join(words), (*dropped, *notes), not one, True, differ).layouts()
+    return RateTable(entries, "; ".join(words), notes, not one, True, differ).layouts(compact=True)
 
 
 def _extremes(entries: Sequence[Entry]) -> tuple[list[Entry], list[str]]:
@@ -118,18 +118,6 @@ def _failures(entries: Iterable[Entry]) -> list[str]:
         for note in {finding.note for finding in entry.rates.values() if finding.flag == "error"}:
             causes.setdefault((clean(entry.statistic), clean(note) or NO_CAUSE), []).append(clean(entry.target))
     return [f"{name} failed at {listed(where)}: {why}" for (name, why), where in sorted(causes.items())]
-
-
-def _without_empty(entries: Sequence[Entry]) -> tuple[list[Entry], list[str], list[str]]:
-    """Entries without the metrics that are below resolution at every client, and a note on each of those."""
-    metrics, notes = metrics_of(entries), []
-    for metric in list(metrics):
-        found = [entry.rates[metric] for entry in entries if metric in entry.rates]
-        if len(metrics) > 1 and all(f.flag == "below" for f in found):
-            metrics.remove(metric)
-            notes.append(f"No {metric_name(metric)} at any client: {below_resolution(found[0])}")
-    kept = [replace(e, rates={m: f for m, f in e.rates.items() if m in metrics}) for e in entries]
-    return kept, metrics, notes
 
 
 def _records(entries: Sequence[Entry]) -> list[str]:

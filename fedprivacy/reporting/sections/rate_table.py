@@ -33,7 +33,6 @@ class RateTable:
     """Entries of one table; ``statistic`` and ``target`` say which of the two the rows are named by."""
 
     entries: Sequence[Entry]
-    metrics: Sequence[str]
     caption: str
     notes: Sequence[str]
     statistic: bool
@@ -41,78 +40,106 @@ class RateTable:
     sizes: bool = False
     """Whether the number of members and non-members stands in each row, because it differs."""
 
-    def layouts(self) -> Layouts:
-        """Widest first: false positives beside the value, under it, or a line a metric."""
-        if all(len(self._chances(metric)) <= 1 for metric in self.metrics):
-            return Layouts(((self._matrix(False),), (self._matrix(True),), (self._lines(),)))
-        return Layouts(((self._matrix(True, own_chance=True),), (self._lines(),)))
+    def layouts(self, compact: bool = False) -> Layouts:
+        """Widest first: all metrics in a row, then those with any number at all, then a line a metric.
+
+        ``compact`` starts with the second: metrics without a number are a note and no column.
+        """
+        metrics = metrics_of(self.entries)
+        kept, dropped = _with_numbers(self.entries)
+        common = all(len(self._chances(metric)) <= 1 for metric in metrics)
+        shapes = [] if compact else [self._matrix(metrics, stack, not common) for stack in (not common, True)]
+        shapes += [self._matrix(kept, stack, not common, dropped) for stack in (not common, True)]
+        return Layouts(tuple((shape,) for shape in (*shapes, self._lines(kept, dropped))))
 
     def _chances(self, metric: str) -> set[str]:
         return {_chance(e.rates[metric]) for e in self.entries if metric in e.rates} - {MISSING}
 
-    def _matrix(self, stacked: bool, own_chance: bool = False) -> Table:
+    def _matrix(self, metrics: Sequence[str], stacked: bool, own_chance: bool, dropped: Sequence[str] = ()) -> Table:
         """A row an entry and a column a metric, chance in a row of its own or in each cell."""
         marks = Footnotes()
-        names = self._name_columns()
+        columns = [*self._name_columns(), *([Column("in / out")] if self.sizes else [])]
         rows = []
         if not own_chance:
-            chance = [next(iter(self._chances(metric)), MISSING) for metric in self.metrics]
-            rows.append(row([cell("no leakage", tone="quiet"), *[""] * (len(names) - 1), *chance]))
+            chance = [next(iter(self._chances(metric)), MISSING) for metric in metrics]
+            rows.append(row([cell("no leakage", tone="quiet"), *[""] * (len(columns) - 1), *chance]))
         for entry in self.entries:
-            cells = [_result(entry.rates.get(metric), marks, stacked, own_chance) for metric in self.metrics]
-            rows.append(row([*self._names(entry), *cells]))
-        columns = [*names, *(Column(metric_name(metric)) for metric in self.metrics)]
-        return self._titled(columns, rows, marks)
+            names, shared = self._names(entry, marks), _shared_note(entry)
+            cells = [_result(entry.rates.get(metric), marks, stacked, own_chance, shared) for metric in metrics]
+            size = [_size(entry) or MISSING] if self.sizes else []
+            rows.append(row([*names, *size, *cells]))
+        columns += [Column(metric_name(metric)) for metric in metrics]
+        return self._titled(columns, rows, marks, dropped)
 
-    def _lines(self) -> Table:
+    def _lines(self, metrics: Sequence[str], dropped: Sequence[str]) -> Table:
         """A row an entry and metric: needs the least width."""
         marks = Footnotes()
-        rows = []
+        rows: list[tuple[Cell, ...]] = []
         for entry in self.entries:
-            names, drawn = self._names(entry), list[tuple[Cell, ...]]()
-            for metric in (name for name in self.metrics if name in entry.rates):
-                finding = entry.rates[metric]
+            shared, size = _shared_note(entry), _size(entry) if self.sizes else ""
+            *first, last = self._names(entry, marks)
+            names = [*first, Cell((*last.lines, *([size] if size else [])), last.tone)]
+            found = [entry.rates[metric] for metric in metrics if metric in entry.rates]
+            for place, finding in enumerate(found):
                 alarms = MISSING if finding.false_positives is None else count(finding.false_positives)
                 alarms += ", few" if finding.flag == "few" else ""
-                value = marked_value(finding, marks)
-                last = len(drawn) == len(entry.rates) - 1
-                here = [name if last else cell(name.lines[0], tone=name.tone) for name in names]
-                drawn.append(row([*here, metric_short(metric), value, _chance(finding), alarms]))
+                end = place == len(found) - 1
+                here = [name if end else cell(name.lines[0], tone=name.tone) for name in names]
+                value = marked_value(finding, marks, shared)
+                rows.append(row([*here, metric_short(finding.metric), value, _chance(finding), alarms]))
                 names = [Cell(name.lines[1:] or ("",), "quiet") for name in names]
-            rows += drawn
-        columns = [
-            *self._name_columns(),
-            Column("metric"),
-            Column("value"),
-            Column("no leakage"),
-            Column("FP"),
-        ]
-        return self._titled(columns, rows, marks)
+        columns = [*self._name_columns(), Column("metric"), Column("value"), Column("no leakage"), Column("FP")]
+        return self._titled(columns, rows, marks, dropped)
 
-    def _titled(self, columns: Sequence[Column], rows: Sequence[tuple[Cell, ...]], marks: Footnotes) -> Table:
+    def _titled(
+        self, columns: Sequence[Column], rows: Sequence[tuple[Cell, ...]], marks: Footnotes, dropped: Sequence[str]
+    ) -> Table:
         legend = [DECLARED] if self.statistic and any(e.headline for e in self.entries) else []
         few = any(f.flag == "few" for e in self.entries for f in e.rates.values())
-        notes = (*legend, *([FEW] if few else []), *marks.lines(), *self.notes)
+        notes = (*legend, *([FEW] if few else []), *marks.lines(), *dropped, *self.notes)
         return Table(tuple(columns), tuple(rows), self.caption, notes)
 
     def _name_columns(self) -> list[Column]:
         titles = [title for title, shown in (("statistic", self.statistic), ("target", self.target)) if shown]
         return [Column(title, fold=True) for title in titles]
 
-    def _names(self, entry: Entry) -> list[Cell]:
+    def _names(self, entry: Entry, marks: Footnotes) -> list[Cell]:
+        """Statistic and target, the first of them with the mark of the note that all its numbers share."""
         names = []
         if self.statistic:
             name = clean(entry.statistic) + (f" {HEADLINE}" if entry.headline else "")
             names.append(cell(name, tone="strong" if entry.headline else "plain"))
         if self.target:
-            names.append(cell(clean(entry.target), entry.remark, self._size(entry)))
+            names.append(cell(clean(entry.target), entry.remark))
+        note = _shared_note(entry)
+        if note:
+            first = names[0]
+            names[0] = Cell((f"{first.lines[0]} {marks.mark(note)}", *first.lines[1:]), first.tone)
         return names
 
-    def _size(self, entry: Entry) -> str:
-        first = next(iter(entry.rates.values()), None)
-        if not self.sizes or first is None or first.members is None or first.non_members is None:
-            return ""
-        return f"{count(first.members)} in, {count(first.non_members)} out"
+
+def _size(entry: Entry) -> str:
+    first = next(iter(entry.rates.values()), None)
+    if first is None or first.members is None or first.non_members is None:
+        return ""
+    return f"{count(first.members)} / {count(first.non_members)}"
+
+
+def _shared_note(entry: Entry) -> str:
+    """The note of all findings with a value, where it is the same; it stands once and not in every cell."""
+    notes = {clean(f.note) for f in entry.rates.values() if f.value is not None}
+    return next(iter(notes)) if len(notes) == 1 else ""
+
+
+def _with_numbers(entries: Sequence[Entry]) -> tuple[list[str], list[str]]:
+    """Metrics that are not below resolution everywhere, and a note on each of the others."""
+    metrics, notes = metrics_of(entries), []
+    for metric in list(metrics):
+        found = [entry.rates[metric] for entry in entries if metric in entry.rates]
+        if len(metrics) > 1 and all(f.flag == "below" for f in found):
+            metrics.remove(metric)
+            notes.append(f"{metric_name(metric)} is '{MISSING}' everywhere, {below_resolution(found[0])}")
+    return metrics, notes
 
 
 def metrics_of(entries: Sequence[Entry]) -> list[str]:
@@ -120,8 +147,8 @@ def metrics_of(entries: Sequence[Entry]) -> list[str]:
     return sorted(dict.fromkeys(metric for e in entries for metric in e.rates), key=metric_order)
 
 
-def below_resolution(finding: Finding) -> str:
-    """Why a finding without an error has no value."""
+def below_resolution(finding: Finding, told: str = "") -> str:
+    """Why a finding without an error has no value; its note is added unless it is ``told`` elsewhere."""
     note, fpr = clean(finding.note), fpr_of(finding.metric)
     if finding.flag != "below":
         return note or "no value was stored"
@@ -130,24 +157,25 @@ def below_resolution(finding: Finding) -> str:
         reason = f"below resolution: {fpr:g}% FPR needs at least {needed} non-members"
     else:
         reason = "below resolution"
-    return reason if not note or note.lower().startswith("below resolution") else f"{reason}; {note}"
+    return reason if note in ("", told) or note.lower().startswith("below resolution") else f"{reason}; {note}"
 
 
-def marked_value(finding: Finding, marks: Footnotes) -> Cell:
-    """Value and interval, or ``-`` or ``failed``, with the mark of its note."""
+def marked_value(finding: Finding, marks: Footnotes, told: str = "") -> Cell:
+    """Value and interval, or ``-`` or ``failed``, with the mark of its note unless that is ``told`` elsewhere."""
+    note = clean(finding.note)
     if finding.flag == "error":
-        return cell(f"failed {marks.mark(clean(finding.note) or NO_CAUSE)}", tone="bad")
+        return cell(f"failed {marks.mark(note or NO_CAUSE)}", tone="bad")
     if finding.value is None:
-        return cell(f"{MISSING} {marks.mark(below_resolution(finding))}")
+        return cell(f"{MISSING} {marks.mark(below_resolution(finding, told))}")
     words = estimate(finding.value, finding.low, finding.high, finding.chance)
-    return cell(f"{words} {marks.mark(clean(finding.note))}" if finding.note else words)
+    return cell(f"{words} {marks.mark(note)}" if note and note != told else words)
 
 
-def _result(finding: Finding | None, marks: Footnotes, stacked: bool, own_chance: bool) -> Cell:
+def _result(finding: Finding | None, marks: Footnotes, stacked: bool, own_chance: bool, told: str) -> Cell:
     """A cell of the matrix: the value, and what stands beside or under it."""
     if finding is None:
         return cell(MISSING)
-    value = marked_value(finding, marks)
+    value = marked_value(finding, marks, told)
     if finding.value is None:
         return value
     extra = [] if finding.false_positives is None else [f"{count(finding.false_positives)} FP"]

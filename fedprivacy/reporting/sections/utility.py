@@ -21,16 +21,13 @@ MANY_CLIENTS = 12
 
 
 def utility_section(result: RunResult) -> Section:
-    """Means with intervals, differences from the baselines, values per client."""
+    """The first metric with differences from the baselines and values per client; means of the others."""
     if not result.utility:
         return Section("Utility", (Line("No utility was measured.", "quiet"),))
-    blocks: list[Block] = []
-    for metric in result.utility:
-        blocks.append(_means(result, metric))
-        blocks.extend(_comparison(result, metric, baseline) for baseline in result.baselines)
-        table = _clients(result, metric)
-        if table is not None:
-            blocks.append(table)
+    metric, *others = result.utility
+    blocks: list[Block] = [_means(result, metric)]
+    blocks.extend(_comparison(result, metric, baseline) for baseline in result.baselines)
+    blocks.extend(table for table in (_clients(result, metric), _others(result, others)) if table is not None)
     if not result.baselines:
         blocks.append(Line("No baseline was run, so nothing is said about what the federation gains.", "quiet"))
     return Section("Utility", tuple(blocks))
@@ -104,11 +101,26 @@ def _comparison(result: RunResult, metric: str, baseline: Baseline) -> Line:
         return Line(f"{name} has no {title} to compare with.", "quiet")
     mean, low, high = difference(result.utility[metric], other, level(result))
     gap = estimate(mean, low, high, against=0.0, sign=True)
+    if low <= 0 <= high and not _paired(result.utility[metric], other):
+        words = f"The intervals of {protocol} and {name} do not tell them apart in {title}"
+        return Line(f"{words}: {gap} (not paired).", "warn")
     if low <= 0 <= high:
         return Line(f"{protocol} does not measurably differ from {name} in {title}: {gap}.", "warn")
     better = (mean > 0) != lower_is_better(metric)
     words = "beats" if better else "is worse than"
     return Line(f"{protocol} {words} {name} in {title}: {gap}.", "good" if better else "bad")
+
+
+def _others(result: RunResult, metrics: Sequence[str]) -> Table | None:
+    """Means of the further metrics, a column each."""
+    if not metrics:
+        return None
+    own = cell(f"{protocol_name(result)} (this run)", tone="strong")
+    rows = [row([own, *(_mean(result.utility[metric]) for metric in metrics)])]
+    for baseline in result.baselines:
+        rows.append(row([clean(baseline.name), *(_mean(baseline.utility.get(metric)) for metric in metrics)]))
+    columns = (Column("protocol", fold=True), *(Column(metric_name(metric)) for metric in metrics))
+    return Table(columns, tuple(rows), f"Other measures, mean with {level_words(level(result))} interval")
 
 
 def _clients(result: RunResult, metric: str) -> Table | None:

@@ -23,13 +23,14 @@ TONES: Mapping[str, Tone] = {"refuted": "bad", "supported": "good", "vacuous": "
 OUTCOME_TONES: Mapping[Outcome, Tone] = {"leak": "bad", "failed": "bad", "none": "plain"}
 
 
-def verdict_section(result: RunResult) -> Section:
+def verdict_sections(result: RunResult) -> tuple[Section, ...]:
     """One line an adversary and observation, then one line a stored verdict."""
-    lines: list[Block] = []
+    learned: list[Block] = []
     for group in groups(f for f in result.findings if is_rate(f.metric)):
-        lines += adversary_lines(group)
-    lines += [verdict_line(verdict) for verdict in result.verdicts]
-    return Section("Verdicts", tuple(lines) or (Line("No finding and no claim to judge.", "quiet"),))
+        learned += adversary_lines(group)
+    judged: list[Block] = [verdict_line(verdict) for verdict in result.verdicts]
+    titled = (("What each adversary learned", learned), ("Verdicts on claims", judged))
+    return tuple(Section(title, tuple(lines)) for title, lines in titled if lines)
 
 
 def verdict_line(verdict: Verdict) -> Line:
