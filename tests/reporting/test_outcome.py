@@ -87,7 +87,7 @@ def test_clients_alone_are_counted(make: SimpleNamespace) -> None:
 
 def test_stored_verdicts_read_as_sentences() -> None:
     line = verdict_line(Verdict("epsilon is 4", "the accountant", "refuted", "the bound is 5.1"))
-    assert (line.text, line.tone) == ("REFUTED: epsilon is 4 (the accountant). the bound is 5.1.", "bad")
+    assert (line.text, line.tone) == ("REFUTED: epsilon is 4 (the accountant). The bound is 5.1.", "bad")
     assert verdict_line(Verdict("x", "", "not refuted", "")).text == "NOT REFUTED: x."
 
 

@@ -37,7 +37,8 @@ def verdict_line(verdict: Verdict) -> Line:
     """``REFUTED: claim (source). Why.``"""
     source = f" ({clean(verdict.source)})" if verdict.source else ""
     words = f"{verdict.verdict.upper()}: {clean(verdict.claim)}{source}."
-    return Line(f"{words} {sentence(clean(verdict.why))}".rstrip(), TONES.get(verdict.verdict, "warn"))
+    why = sentence(clean(verdict.why))
+    return Line(f"{words} {why[:1].upper()}{why[1:]}".rstrip(), TONES.get(verdict.verdict, "warn"))
 
 
 def adversary_lines(group: Group) -> list[Line]:
