@@ -7,6 +7,7 @@ model. A relay passes each client's predictions to the others.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -81,7 +82,10 @@ class Mutual:
         options = self.options
         soft = {"probabilities", "logits"}
         usable = frozenset(soft if options.peer_mode == "mean" or options.kl == "literal" else {*soft, "labels"})
-        plain = options.kl_direction == "peer_own" or options.payload == "logits"
+        if options.kl_direction == "peer_own":
+            plain = options.payload == "probabilities" and options.temperature == 1
+        else:
+            plain = options.payload == "logits" and options.kl != "literal"
         shared = Release(
             "predictions",
             "predictions",
@@ -227,25 +231,26 @@ def true_class_or_not(log_p: Tensor, labels: Tensor) -> Tensor:
 
 
 def mean_of_peers(peers: list[Predictions], options: MutualOptions) -> Predictions:
-    """One payload with the same gradient as all peers: mean log q for KL(own || peer), mean q for KL(peer || own)."""
-    if options.kl_direction == "peer_own":
-        values = [p.values if p.form == "probabilities" else _probabilities(p.values) for p in peers]
-        return Predictions(torch.stack(values).mean(dim=0), "probabilities")
-    if peers[0].form == "logits":
-        single = peers[0].values.shape[1] == 1
-        logs = [p.values if single else log_probabilities(p.values) for p in peers]
-        return Predictions(torch.stack(logs).mean(dim=0), "logits")
-    if options.kl == "literal":
-        geometric = torch.stack([p.values.clamp_min(CLIP).log() for p in peers]).mean(dim=0).exp()
-        return Predictions(geometric, "probabilities")
-    if peers[0].values.shape[1] == 1:
-        clipped = [p.values.clamp(CLIP, 1 - CLIP) for p in peers]
-        return Predictions(torch.stack([torch.logit(q) for q in clipped]).mean(dim=0), "logits")
-    return Predictions(torch.stack([p.values.clamp_min(CLIP).log() for p in peers]).mean(dim=0), "logits")
+    """One payload with the same gradient as all peers, for probabilities and logits.
 
-
-def _probabilities(logits: Tensor) -> Tensor:
-    return torch.sigmoid(logits) if logits.shape[1] == 1 else torch.softmax(logits, dim=1)
+    KL(own || peer) needs the mean of log q; KL(peer || own) the mean of q as softened at the receiver; the literal
+    formula in the paper's direction the mean of log P(class 1).
+    """
+    single, heat = peers[0].values.shape[1] == 1, options.temperature
+    logs = torch.stack([peer_predictions(peer, torch.empty(0)).log_q for peer in peers])
+    if options.kl_direction == "own_peer" and options.kl != "literal":
+        mean = logs.mean(dim=0)
+        return Predictions(mean[:, 1:] - mean[:, :1] if single else mean, "logits")
+    soft = torch.log_softmax(logs / heat, dim=2)
+    if options.kl_direction == "own_peer":
+        one = soft[:, :, 1].clamp_min(math.log(CLIP)).mean(dim=0).exp()
+        q = torch.stack([1 - one, one], dim=1)
+    else:
+        q = soft.exp().mean(dim=0)
+    if heat == 1:
+        return Predictions(q[:, 1:] if single else q, "probabilities")
+    sharp = heat * q.clamp_min(torch.finfo(q.dtype).tiny).log()
+    return Predictions(sharp[:, 1:] - sharp[:, :1] if single else sharp, "logits")
 
 
 def _averaged(state: FederationState, round: int, env: Environment, channel: Channel) -> FederationState:
