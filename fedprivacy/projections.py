@@ -25,9 +25,12 @@ def projection_moments_part(client: int) -> str:
 
 
 def projection_start(env: Environment, client: int, inputs: int, outputs: int) -> dict[str, Part]:
-    """Parts of a new projection [outputs, inputs]: orthogonal, from the client's own seed."""
+    """Parts of a new projection [outputs, inputs]: orthogonal; as models do, all start alike or each for itself."""
+    name: tuple[str | int, ...] = ("initial", "projection", env.architecture(client))
+    if env.config.training.init == "independent":
+        name = (*name, client)
     weight = torch.empty(outputs, inputs)
-    nn.init.orthogonal_(weight, generator=seeds.generator(env.root, "client", client, "projection"))
+    nn.init.orthogonal_(weight, generator=seeds.generator(env.root, *name))
     return {projection_part(client): {"weight": weight}, projection_moments_part(client): {}}
 
 

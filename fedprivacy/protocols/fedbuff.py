@@ -1,16 +1,17 @@
 """Buffered asynchronous aggregation (Nguyen et al., arXiv 2106.06639).
 
 A client sends its update, the server adds it to a buffer with weight ``s(d) = (1 + d)^-a``, and after ``buffer``
-arrivals takes one step of momentum SGD along the mean; then the buffer is empty and the version is one more.
+arrivals takes one step of momentum SGD along the mean; then the buffer is empty and the version is one more. Running
+statistics are no parameters: a step with momentum could make a variance negative, so they become the plain mean of
+what came in.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from fedprivacy import asynchrony, averaging
 from fedprivacy.config.protocols import FedBuffOptions
@@ -40,22 +41,27 @@ class FedBuff:
         return RoundOutcome(outcome.state.having(parts), outcome.history)
 
     def round(self, state: FederationState, round: int, env: Environment, channel: Channel) -> RoundOutcome:
+        trained = frozenset(name for name, _ in env.workbench.module(env.architecture(0)).named_parameters())
+
         def deliver(parts: Mapping[str, Part], arrival: asynchrony.Arrival) -> tuple[Mapping[str, Part], int]:
             purpose = f"push at {arrival.time:.6g}, {arrival.late} late"
             update = change(arrival.start, arrival.end)
             sent = channel.send(client_name(arrival.client), SERVER, update, purpose).tensors
             weight = self.weight(arrival.late)
             filled = int(parts[FILLED]["arrivals"]) + 1
-            buffer = {name: total + weight * sent[name] for name, total in parts[BUFFER].items()}
+            model, buffer = parts[averaging.GLOBAL], dict(parts[BUFFER])
+            for name, moved in sent.items():
+                part = weight * moved if name in trained else arrival.start[name] + moved - model[name]
+                buffer[name] = buffer[name] + part
             changed = {**parts, BUFFER: buffer, FILLED: {"arrivals": torch.tensor(filled)}}
-            return (changed, 0) if filled < self.options.buffer else (self.stepped(changed), 1)
+            return (changed, 0) if filled < self.options.buffer else (self.stepped(changed, trained), 1)
 
         def loss_for(client: int, learner: Learner) -> Loss:
             return label_loss
 
         outcome = asynchrony.asynchronous_round(state, round, env, channel, self.options, loss_for, deliver, "update")
         if self.options.flush and int(outcome.state.parts[FILLED]["arrivals"]):
-            flushed = outcome.state.having(self.stepped(outcome.state.parts))
+            flushed = outcome.state.having(self.stepped(outcome.state.parts, trained))
             clock = asynchrony.Clock.of_part(flushed.parts[asynchrony.CLOCK]).stepped()
             outcome = RoundOutcome(flushed.having({asynchrony.CLOCK: clock.to_part()}), outcome.history, outcome.events)
         return outcome
@@ -71,15 +77,17 @@ class FedBuff:
         scale = polynomial(1, self.options.exponent) if self.options.renormalise else 1.0
         return polynomial(late, self.options.exponent) / scale
 
-    def stepped(self, parts: Mapping[str, Part]) -> dict[str, Part]:
-        """The server's parts after one step along its buffer, which is empty then."""
-        number = int(parts[FILLED]["arrivals"]) if self.options.reduce == "mean" else 1
-        beta, lr = self.options.server_momentum, self.options.server_lr
-        momentum = {name: beta * m + parts[BUFFER][name] / number for name, m in parts[MOMENTUM].items()}
-        model: dict[str, Tensor] = {
-            name: tensor + lr * momentum[name] if name in momentum else tensor
-            for name, tensor in parts[averaging.GLOBAL].items()
-        }
+    def stepped(self, parts: Mapping[str, Part], trained: Collection[str]) -> dict[str, Part]:
+        """The server's parts after one step along its buffer, which is empty then. ``trained``: what is a parameter."""
+        filled = int(parts[FILLED]["arrivals"])
+        number = filled if self.options.reduce == "mean" else 1
+        momentum, model = dict(parts[MOMENTUM]), dict(parts[averaging.GLOBAL])
+        for name, total in parts[BUFFER].items():
+            if name in trained:
+                momentum[name] = self.options.server_momentum * momentum[name] + total / number
+                model[name] = model[name] + self.options.server_lr * momentum[name]
+            else:
+                model[name] = model[name] + total / filled
         empty = {name: torch.zeros_like(tensor) for name, tensor in momentum.items()}
         return {
             averaging.GLOBAL: model,
