@@ -26,12 +26,11 @@ def _judged(finding: Finding) -> tuple[Kind, str]:
     how = f"{finding.statistic} on {finding.observation}"
     if finding.value is None or finding.low is None or finding.high is None:
         return "inconclusive", f"the attack gave no number: {finding.note}"
-    number = f"AUC {finding.value:.3f} [{finding.low:.3f}, {finding.high:.3f}], chance 0.5"
     if finding.low > 0.5 and finding.value > (finding.chance_high or 0.5):
-        return "refuted", f"members are told from non-members by {how}: {number}."
+        return "refuted", f"the AUC of {how} and its whole interval lie above chance."
     if min(finding.members or 0, finding.non_members or 0) < MINIMUM:
-        return "inconclusive", f"too few candidates to say ({how}: {number})."
-    return "inconclusive", f"no leakage measured by {how}: {number}. That is no proof of privacy."
+        return "inconclusive", f"too few candidates to say ({how})."
+    return "inconclusive", f"no leakage measured by {how}. That is no proof of privacy."
 
 
 def comparison(first: Finding, second: Finding, difference: Estimate) -> Verdict:
