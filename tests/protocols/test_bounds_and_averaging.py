@@ -110,7 +110,7 @@ def test_where_everybody_drops_out_the_model_stays(ran: Any) -> None:
 
 def test_the_fair_baseline_trains_on_public_labels_before_the_mean(ran: Any) -> None:
     _, local = ran("local", {"public_labels": True})
-    env, done = ran("fedavg", {"public_labels": True, "weighting": "uniform"})
+    _, done = ran("fedavg", {"public_labels": True, "weighting": "uniform"})
     own = [local.state.parts[phases.model_part(client)] for client in range(3)]
     assert same_bits(done.state.parts["server/model"], weighted_mean(own))
     assert done.transcript.folds[0].receivers == 3 and done.transcript.folds[0].labelled
@@ -210,7 +210,7 @@ def test_local_training_sends_nothing_and_needs_nobody(ran: Any) -> None:
 def test_central_training_matches_epochs_or_steps(ran: Any) -> None:
     for match, public, passes in (("epochs", False, 6), ("steps", False, 2), ("epochs", True, 6)):
         options = {"match": match, "public_labels": public}
-        env, done = ran("central", options, training={"local_epochs": 6}, data={"inclusion": 1.0})
+        _, done = ran("central", options, training={"local_epochs": 6}, data={"inclusion": 1.0})
         assert len(done.history) == passes
         assert done.state.parts["client-0/model"] and "client-1/model" not in done.state.parts
         steps = {int(v) for name, v in done.state.parts["client-0/moments"].items() if name.endswith(".step")}
