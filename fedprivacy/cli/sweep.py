@@ -1,0 +1,99 @@
+"""``fedprivacy sweep``: the privacy-utility frontier of a defense."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fedprivacy.cli.settings import configuration, configured
+from fedprivacy.config.base import UsageError
+from fedprivacy.config.run import DefenseConfig, RunConfig
+
+
+@click.command("sweep")
+@click.option(
+    "--epsilon",
+    "epsilons",
+    default="0.5,1,2,4,8,inf",
+    show_default=True,
+    metavar="A,B,...",
+    help="Budgets of the whole run; inf is the run without a defense.",
+)
+@configured(skip=frozenset({"defense.epsilon", "defense.sigma"}))
+@click.option("--out", default="runs", show_default=True, metavar="DIR", help="Folder that holds run folders.")
+@click.option("--workers", type=int, default=None, metavar="N", help="Worker processes [default: number of cores].")
+@click.option("--device", default="cpu", show_default=True, metavar="NAME", help="Torch device, such as cuda.")
+@click.option("--resume", is_flag=True, help="Go on with unfinished runs.")
+@click.option("--fresh", is_flag=True, help="Throw earlier runs of the same configurations away.")
+@click.option("--format", "form", type=click.Choice(["table", "markdown"]), default="table", show_default=True)
+def command(
+    epsilons: str,
+    out: str,
+    workers: int | None,
+    device: str,
+    resume: bool,
+    fresh: bool,
+    form: str,
+    **given: Any,
+) -> None:
+    """The privacy-utility frontier: the same run under several budgets, with accuracy, leakage and bytes.
+
+    \b
+    fedprivacy sweep --epsilon 1,4,16,inf --defense dp-sgd --attack membership --seeds 3
+    """
+    from fedprivacy.cli.carry_out import carry_out, placed, ready
+
+    base = configuration(given)
+    if base.defense.name == "none":
+        raise UsageError("sweep: name a defense with --defense, such as dp-sgd; see `fedprivacy list defenses`.")
+    configs = [_under(base, epsilon) for epsilon in _budgets(epsilons)]
+    for config in configs:
+        ready(config, workers, device)
+    results, labels = [], []
+    for config in configs:
+        budget = config.defense.epsilon
+        labels.append("no defense" if budget is None else f"{config.defense.name}, epsilon {budget:g}")
+        click.echo(f"{labels[-1]}:", err=True)
+        again = "the same command with --resume"
+        where = placed(config, Path(out))
+        results.append(carry_out(config, where, workers, device, resume, fresh, False, False, again))
+    from fedprivacy.folder import write_bytes, write_text
+    from fedprivacy.reporting.compare import comparison_to_markdown, render_comparison
+    from fedprivacy.reporting.figures import frontier_figure
+
+    name = hashlib.sha256(" ".join(config.digest() for config in configs).encode()).hexdigest()[:8]
+    folder = Path(out) / f"sweep-{base.protocol}-{base.defense.name}-{name}"
+    write_bytes(folder / "frontier.png", frontier_figure(results))
+    write_text(folder / "sweep.md", comparison_to_markdown(results, labels))
+    if form == "markdown":
+        click.echo(comparison_to_markdown(results, labels), nl=False)
+    else:
+        from rich.console import Console
+
+        render_comparison(results, Console(), labels)
+    click.echo(f"Figure and table: {folder}", err=form == "markdown")
+
+
+def _budgets(text: str) -> list[float]:
+    found = []
+    for part in filter(None, (piece.strip() for piece in text.split(","))):
+        try:
+            value = float(part)
+        except ValueError:
+            raise UsageError(f"--epsilon: '{part}' is not a number or inf.") from None
+        if not value > 0:
+            raise UsageError(f"--epsilon: {part} is not above 0.")
+        found.append(value)
+    if not found:
+        raise UsageError("--epsilon: give at least one budget, such as 1,4,inf.")
+    return found
+
+
+def _under(config: RunConfig, epsilon: float) -> RunConfig:
+    if math.isinf(epsilon):
+        return config.model_copy(update={"defense": DefenseConfig(delta=config.defense.delta)})
+    return config.model_copy(update={"defense": config.defense.model_copy(update={"epsilon": epsilon})})
