@@ -55,20 +55,26 @@ class Target:
 def membership(repetitions: Sequence[Sequence[Target]], label: Label) -> list[Finding]:
     """Findings of one statistic: AUC and TPR at each FPR, pooled over clients and for each client.
 
-    ``repetitions`` holds the targets of each seed. A repetition without both members and non-members is an error
-    finding.
+    ``repetitions`` holds the targets of each seed. Without both members and non-members a target is an error
+    finding, and the others stand.
     """
-    try:
-        found = _measured(repetitions, "all clients", label)
-        if label.headline:
-            found += _null(repetitions, label)
-        names = [target.name for target in repetitions[0]]
-        if len(names) > 1:
-            for place, name in enumerate(names):
-                found += _measured([[targets[place]] for targets in repetitions], name, label, auc_only=True)
-    except ValueError as error:
-        return [failed(label, str(error))]
+    found = _of_target(repetitions, "all clients", label)
+    if label.headline and found[0].flag != "error":
+        found += _null(repetitions, label)
+    names = [target.name for target in repetitions[0]]
+    if len(names) > 1:
+        for place, name in enumerate(names):
+            found += _of_target([[targets[place]] for targets in repetitions], name, label, auc_only=True)
     return found
+
+
+def _of_target(
+    repetitions: Sequence[Sequence[Target]], target: str, label: Label, auc_only: bool = False
+) -> list[Finding]:
+    try:
+        return _measured(repetitions, target, label, auc_only)
+    except ValueError as error:
+        return [failed(label, str(error), target)]
 
 
 def _null(repetitions: Sequence[Sequence[Target]], label: Label) -> list[Finding]:
@@ -83,17 +89,17 @@ def _null(repetitions: Sequence[Sequence[Target]], label: Label) -> list[Finding
     null = replace(
         label, statistic=NULL, headline=False, note=f"{label.statistic} on shuffled coins: must cover chance"
     )
-    return _measured(shuffled, "all clients", null)
+    return _of_target(shuffled, "all clients", null)
 
 
-def failed(label: Label, cause: str) -> Finding:
+def failed(label: Label, cause: str, target: str = "all clients") -> Finding:
     """A row for an attack that gave no number."""
     return Finding(
         "membership",
         label.observation,
         label.statistic,
         label.adversary,
-        "all clients",
+        target,
         "AUC",
         None,
         None,

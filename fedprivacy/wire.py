@@ -214,6 +214,22 @@ class MemoryStore:
 
 
 @dataclass(frozen=True, eq=False)
+class PartOf:
+    """Some contents of another store; all others raise KeyError."""
+
+    whole: Store
+    digests: frozenset[str]
+
+    def put(self, digest: str, data: bytes) -> None:
+        raise TypeError("a part of a store is for reading")
+
+    def get(self, digest: str) -> bytes:
+        if digest not in self.digests:
+            raise KeyError(f"no message with content {digest} is in sight")
+        return self.whole.get(digest)
+
+
+@dataclass(frozen=True, eq=False)
 class Transcript:
     """The ordered log of a federation: messages, public folds, and the store that holds the contents."""
 
@@ -226,8 +242,9 @@ class Transcript:
         return decode(self.store.get(message.digest))
 
     def restricted(self, keep: Callable[[Message], bool]) -> Transcript:
-        """The same log with only the messages for which ``keep`` holds."""
-        return Transcript(tuple(m for m in self.messages if keep(m)), self.folds, self.store)
+        """The same log with only the messages for which ``keep`` holds, and their contents alone."""
+        kept = tuple(m for m in self.messages if keep(m))
+        return Transcript(kept, self.folds, PartOf(self.store, frozenset(m.digest for m in kept)))
 
     def rounds(self) -> Iterator[int]:
         """Rounds that have messages or folds, in order."""

@@ -160,7 +160,7 @@ def _observed(
         played.dataset,
         played.candidates,
         played.division.auxiliary,
-        env.workbench,
+        env.workbench.with_training(config.training),
     )
     transcripts: list[Transcript] = [done.transcript]
     if adversary.power == "active" and observation == "probes":
