@@ -6,13 +6,14 @@ state. All that leaves a party goes through the channel of the round.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from torch import Tensor
 
+from fedprivacy import payloads as payloads  # every payload that may lie in a transcript can be decoded
 from fedprivacy import seeds
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.run import RunConfig
@@ -20,7 +21,7 @@ from fedprivacy.data.records import Dataset, Division, Ids
 from fedprivacy.privacy import PrivacyEvent
 from fedprivacy.threat import Bool, Float, Int, Signals, View
 from fedprivacy.training.learner import PrivateFit, Records, Workbench
-from fedprivacy.wire import Channel, Outgoing, Predictions, PublicFold
+from fedprivacy.wire import Channel, Outgoing, Predictions, PublicFold, client_name
 
 Part = Mapping[str, Tensor]
 
@@ -257,10 +258,11 @@ def prepared(env: Environment, defense: Defense | None) -> Environment:
 class Observed:
     """What one adversary learned in one federation, about all candidates and from every source it can tell apart.
 
-    ``logp`` [sources, rounds, n, classes]: source k is client k where releases come by client, or the single
-    ``global`` model. ``seen``, ``clean`` [rounds, n] as in :class:`~fedprivacy.threat.Signals`;
-    ``population_logp`` [sources, rounds, M, classes] on the adversary's own records. ``floor`` counts clamped
-    values; ``notes`` say what the finding must carry.
+    ``logp`` [sources, rounds, n, classes], NaN where nothing was observed. ``sources`` names the first axis:
+    ``client-3``, :data:`OTHERS` (a peer's view of an aggregate) or :data:`EVERYBODY`; empty: source k is client k.
+    ``seen``, ``clean`` [rounds, n] as in :class:`~fedprivacy.threat.Signals`; ``population_logp`` [sources, rounds,
+    M, classes] on the adversary's own records. ``floor`` counts clamped values; ``notes`` say what the finding must
+    carry. ``surrogate_logp`` [sources, S, n, classes]: surrogates of each source, where a statistic asks for them.
     """
 
     logp: Float
@@ -269,13 +271,32 @@ class Observed:
     population_logp: Float | None = None
     floor: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+    surrogate_logp: Float | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """A name for each source."""
+        return self.sources or tuple(client_name(client) for client in range(len(self.logp)))
+
+
+OTHERS = "any other client"
+"""Source of a peer that sees an aggregate: whoever it is, it is not the peer."""
+EVERYBODY = "any client"
+"""Source of a party outside the clients that sees an aggregate."""
+
+
+def unknown_start() -> Part | None:
+    """No common start is known."""
+    return None
 
 
 @dataclass(frozen=True, eq=False)
 class Knowledge:
     """What the adversary brings: candidate records and labels, its own records, the architecture, public records.
 
-    No coin and no client's model is in here. ``root`` seeds the adversary's own training.
+    No coin and no client's model is in here. ``root`` seeds the adversary's own training. ``start`` gives the weights
+    that everybody began from, where the protocol has a common start: whoever takes part was given them.
     """
 
     config: RunConfig
@@ -284,6 +305,7 @@ class Knowledge:
     candidates: Ids
     auxiliary: Ids
     workbench: Workbench
+    start: Callable[[], Part | None] = unknown_start
 
 
 class Observation(Protocol):
@@ -291,7 +313,8 @@ class Observation(Protocol):
 
     name: ClassVar[str]
 
-    def observe(self, view: View, knowledge: Knowledge) -> Observed: ...
+    def observe(self, view: View, knowledge: Knowledge) -> Observed:
+        """What the view tells of the candidates. Raises ValueError where it tells nothing, and says why."""
 
 
 class Statistic(Protocol):
@@ -304,6 +327,8 @@ class Statistic(Protocol):
 
 
 __all__ = [
+    "EVERYBODY",
+    "OTHERS",
     "Bool",
     "ChangesTraining",
     "DeclaresReleases",

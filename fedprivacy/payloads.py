@@ -1,6 +1,6 @@
-"""Payloads of single protocols: low-rank factors, class prototypes, quantised and entropy-coded labels.
+"""Payloads of single protocols and defenses: low-rank factors, class prototypes, coded labels, masked sums.
 
-They lie one floor above the wire, so that protocols write them and attacks read them.
+They lie one floor above the wire, so that protocols and defenses write them and attacks read them.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
 
-from fedprivacy.wire import Update, register
+from fedprivacy.wire import Predictions, Update, register
 
 
 @register
@@ -69,3 +70,65 @@ class CodedLabels:
     classes: int
     bits: int
     delta: bool
+
+
+@register
+@dataclass(frozen=True, eq=False)
+class QuantisedPredictions:
+    """Probabilities [rows, columns] in uniform levels from 0 to 1, ``bits`` each, packed into bytes row after row."""
+
+    kind: ClassVar[str] = "quantised-predictions"
+    codes: Tensor
+    rows: int
+    columns: int
+    bits: int
+
+    def opened(self) -> Predictions:
+        """The levels as numbers: what a receiver works with."""
+        shifts = torch.arange(0, 8, self.bits, dtype=torch.uint8)
+        levels = (self.codes[:, None] >> shifts) & (2**self.bits - 1)
+        values = levels.flatten()[: self.rows * self.columns].float() / (2**self.bits - 1)
+        return Predictions(values.view(self.rows, self.columns), "probabilities")
+
+
+@register
+@dataclass(frozen=True, eq=False)
+class TopPredictions:
+    """The largest probabilities of each record: ``classes`` [N, k] (uint8 or int32), ``values`` [N, k] (float32)."""
+
+    kind: ClassVar[str] = "top-predictions"
+    classes: Tensor
+    values: Tensor
+    columns: int
+
+    def opened(self) -> Predictions:
+        """Probabilities [N, columns]; what is left of one is spread evenly over the classes that were not sent."""
+        rest = (1 - self.values.sum(dim=1, keepdim=True)).clamp_min(0)
+        spread = rest / (self.columns - self.values.shape[1])
+        filled = spread.expand(-1, self.columns).contiguous()
+        return Predictions(filled.scatter(1, self.classes.long(), self.values), "probabilities")
+
+
+@register
+@dataclass(frozen=True, eq=False)
+class Masked:
+    """Fixed-point values under masks that cancel in the sum over clients: int32, arithmetic modulo 2^32.
+
+    ``of`` and ``form`` say what the sum stands for.
+    """
+
+    kind: ClassVar[str] = "masked"
+    tensors: Mapping[str, Tensor]
+    of: str
+    form: str
+
+
+@register
+@dataclass(frozen=True, eq=False)
+class RevealedSeeds:
+    """What a client tells the server to open a masked sum: its own seed, and those it shares with the ``lost`` [d]."""
+
+    kind: ClassVar[str] = "revealed-seeds"
+    own: Tensor
+    lost: Tensor
+    shared: Tensor

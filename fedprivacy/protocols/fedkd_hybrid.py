@@ -69,8 +69,9 @@ class FedKdHybrid:
         if shared.received:
             clients = list(shared.received)
             by_name = {client_name(client): payload for client, payload in shared.received.items()}
-            values = [payload.values for payload in by_name.values()]
-            logits = channel.combined(by_name, lambda: Predictions(consensus.mean(values), "logits"))
+            logits = channel.combined(
+                by_name, lambda: Predictions(consensus.mean([p.values for p in by_name.values()]), "logits")
+            )
             target = channel.send(SERVER, list(by_name), logits, "consensus")
             layers = self._layers(state, round, env, channel, clients)
             if self.options.order == "layers-first":

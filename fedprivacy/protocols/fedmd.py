@@ -74,8 +74,10 @@ class FedMd:
         if shared.received:
             by_name = {client_name(client): payload for client, payload in shared.received.items()}
             weights = self._weights(state, round, env, channel, list(shared.received))
-            values = [payload.values for payload in by_name.values()]
-            mean = channel.combined(by_name, lambda: Predictions(consensus.mean(values, weights), "logits"))
+            mean = channel.combined(
+                by_name,
+                lambda: Predictions(consensus.mean([p.values for p in by_name.values()], weights), "logits"),
+            )
             copy = channel.send(SERVER, list(by_name), mean, "consensus")
             state, rows = self._digested(state, round, env, copy, list(shared.received))
             history += rows

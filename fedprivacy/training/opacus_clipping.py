@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from opacus.grad_sample import GradSampleModule
-from opacus.validators import ModuleValidator
 from torch import Tensor, nn
 
 from fedprivacy.training.per_sample import Clipped
@@ -53,9 +52,3 @@ def clipped_sum_by_hooks(parameters: list[nn.Parameter], losses: Callable[[], Te
     for parameter in parameters:
         parameter.grad = parameter.grad_sample = None  # type: ignore[attr-defined]
     return Clipped(total, norms)
-
-
-def why_impossible(module: nn.Module) -> str | None:
-    """What Opacus' validator has against training ``module`` privately (batch normalisation mixes records); or None."""
-    problems = ModuleValidator.validate(module, strict=False)
-    return str(problems[0]).splitlines()[0] if problems else None

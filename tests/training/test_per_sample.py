@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from fedprivacy import seeds
 from fedprivacy.models.build import build
-from fedprivacy.training.opacus_clipping import clipped_sum_by_hooks, hooked, why_impossible
+from fedprivacy.training.opacus_clipping import clipped_sum_by_hooks, hooked
 from fedprivacy.training.per_sample import NotCovered, clipped_sum
 
 
@@ -206,8 +206,3 @@ def test_an_unused_parameter_has_a_zero_sum() -> None:
     x, y = batch((4,))
     found = clipped_sum(trainable(model), lambda: functional.cross_entropy(model["used"](x), y, reduction="none"), 1.0)
     assert not found.total[model["spare"].weight].any()  # type: ignore[index]
-
-
-def test_batch_normalisation_is_impossible() -> None:
-    assert why_impossible(nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))) is not None
-    assert why_impossible(nn.Sequential(nn.Conv2d(1, 2, 3), nn.GroupNorm(1, 2))) is None

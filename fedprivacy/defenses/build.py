@@ -1,0 +1,27 @@
+"""From a configuration to the defense that it names."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+
+from fedprivacy.config.defenses import Budget
+from fedprivacy.config.run import DefenseConfig
+from fedprivacy.defenses import names
+from fedprivacy.interfaces import Defense, Environment, Release
+
+
+def build(config: DefenseConfig, env: Environment, releases: Sequence[Release]) -> Defense | None:
+    """The defense with noise calibrated to the whole run of ``env``; None for ``none``.
+
+    ``releases`` are what the protocol declares (:func:`~fedprivacy.interfaces.releases_of`). Raises UsageError where
+    the defense cannot act on them, or its settings make no sense.
+    """
+    names.check(config)
+    if config.name == "none":
+        return None
+    module, _, function = names.card(config.name).target.partition(":")
+    maker = getattr(importlib.import_module(module), function)
+    made: Defense = maker(names.settings_of(config), Budget.of(config), env, releases)
+    made.check(env, releases)
+    return made

@@ -1,0 +1,56 @@
+"""Updates without their small entries (Zhu et al. 2019, arXiv 1906.08935, Section 5). Nothing is proven.
+
+Zeros are sent like any other number, so the message is not smaller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from fedprivacy.config.defenses import Budget, GradientPruningOptions
+from fedprivacy.defenses import plan, updates
+from fedprivacy.interfaces import Environment, Release
+from fedprivacy.privacy import PrivacyEvent
+from fedprivacy.wire import Payload, Update
+
+NAME = "gradient-pruning"
+
+
+@dataclass(frozen=True)
+class GradientPruning:
+    """``share`` of all entries, the smallest in absolute value over all tensors, becomes zero."""
+
+    share: float
+
+    def outgoing_update(self, update: Update, sender: str, round: int) -> Update:
+        sizes = torch.cat([t.abs().flatten() for t in update.tensors.values()])
+        number = int(self.share * len(sizes))
+        if number == 0:
+            return update
+        limit = sizes.kthvalue(number).values
+        return Update({name: torch.where(t.abs() > limit, t, 0.0) for name, t in update.tensors.items()})
+
+    def outgoing(self, payload: Payload, sender: str, round: int) -> Payload:
+        return self.outgoing_update(payload, sender, round) if isinstance(payload, Update) else payload
+
+    def check(self, env: Environment, releases: Sequence[Release]) -> None:
+        plan.check_some(NAME, env, releases, problem)
+
+    def events(self, env: Environment, releases: Sequence[Release]) -> Sequence[PrivacyEvent]:
+        return ()
+
+
+def problem(release: Release) -> str | None:
+    """Why a release is no update."""
+    why = updates.problem(release)
+    return None if why is None else "it acts on weights whose start is known and on updates alone"
+
+
+def build(
+    options: GradientPruningOptions, budget: Budget, env: Environment, releases: Sequence[Release]
+) -> GradientPruning:
+    """The defense."""
+    return GradientPruning(options.share)

@@ -1,0 +1,47 @@
+"""Only the predicted class of each record. Nothing is proven: epsilon is infinite.
+
+Hard labels tell of membership by whether they are right (Choquette-Choo et al. 2021, arXiv 2007.14321).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fedprivacy.config.defenses import Budget, NoOptions
+from fedprivacy.defenses import matrices, plan
+from fedprivacy.interfaces import Environment, Release
+from fedprivacy.privacy import PrivacyEvent
+from fedprivacy.wire import Payload, Predictions
+
+NAME = "label-only"
+
+
+@dataclass(frozen=True)
+class LabelOnly:
+    """Probabilities or logits in, labels out."""
+
+    def outgoing(self, payload: Payload, sender: str, round: int) -> Payload:
+        if not isinstance(payload, Predictions) or payload.form == "losses":
+            return payload
+        return matrices.as_labels(matrices.predicted(payload))
+
+    def check(self, env: Environment, releases: Sequence[Release]) -> None:
+        plan.check_some(NAME, env, releases, problem)
+
+    def events(self, env: Environment, releases: Sequence[Release]) -> Sequence[PrivacyEvent]:
+        return ()
+
+
+def problem(release: Release) -> str | None:
+    """Why a release cannot become labels."""
+    if release.kind != "predictions" or release.form == "losses":
+        return "it acts on probabilities and logits alone"
+    if "labels" not in release.forms:
+        return "its receivers cannot work with labels; for mutual use peer_mode = 'all-peers'"
+    return None
+
+
+def build(options: NoOptions, budget: Budget, env: Environment, releases: Sequence[Release]) -> LabelOnly:
+    """The defense."""
+    return LabelOnly()

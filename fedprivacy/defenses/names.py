@@ -1,0 +1,139 @@
+"""The defenses by name: what each does, whether anything is proven, and what it acts on. Importing this is cheap."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fedprivacy.config import defenses as options
+from fedprivacy.config.base import Part, UsageError, build, near_miss
+from fedprivacy.config.run import DefenseConfig
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a user asks before choosing a defense."""
+
+    about: str
+    proven: bool
+    """Whether a finite epsilon can be claimed; if not, epsilon is infinite and only measurements say anything."""
+    kinds: tuple[str, ...]
+    """Kinds of payload that it acts on; ``training`` acts before anything is sent."""
+    options: type[Part]
+    target: str
+    """``module:function`` that builds it from (options, budget, environment, releases)."""
+
+
+def _card(about: str, proven: bool, kinds: tuple[str, ...], settings: type[Part], module: str) -> Card:
+    return Card(about, proven, kinds, settings, f"fedprivacy.defenses.{module}:build")
+
+
+PREDICTIONS, WEIGHTS = ("predictions",), ("weights", "update")
+
+DEFENSES: dict[str, Card] = {
+    "gaussian": _card(
+        "clipped prediction matrices plus Gaussian noise, at each client or at a trusted server",
+        True,
+        PREDICTIONS,
+        options.GaussianOptions,
+        "gaussian",
+    ),
+    "laplace": _card(
+        "clipped prediction matrices plus Laplace noise", True, PREDICTIONS, options.LaplaceOptions, "laplace"
+    ),
+    "randomized-response": _card(
+        "predicted labels, each sometimes replaced by another",
+        True,
+        PREDICTIONS,
+        options.RandomizedResponseOptions,
+        "randomized_response",
+    ),
+    "noisy-vote": _card(
+        "a trusted server counts the clients' votes, adds noise, and passes on the winner (PATE)",
+        True,
+        PREDICTIONS,
+        options.NoOptions,
+        "noisy_vote",
+    ),
+    "dp-fedavg": _card(
+        "clipped updates plus Gaussian noise, for clients as a whole",
+        True,
+        WEIGHTS,
+        options.DpFedAvgOptions,
+        "dp_fedavg",
+    ),
+    "dp-sgd": _card(
+        "noise inside private training; all that the model then tells is free",
+        True,
+        ("training",),
+        options.DpSgdOptions,
+        "dp_sgd",
+    ),
+    "quantise": _card("probabilities in few bits", False, PREDICTIONS, options.QuantiseOptions, "quantise"),
+    "top-k": _card("only the k largest probabilities", False, PREDICTIONS, options.TopKOptions, "top_k"),
+    "label-only": _card("only the predicted class", False, PREDICTIONS, options.NoOptions, "label_only"),
+    "temperature": _card("softened predictions", False, PREDICTIONS, options.TemperatureOptions, "temperature"),
+    "memguard": _card(
+        "perturbed predictions that keep the label (after MemGuard)",
+        False,
+        PREDICTIONS,
+        options.MemGuardOptions,
+        "memguard",
+    ),
+    "gradient-pruning": _card(
+        "updates without their small entries", False, WEIGHTS, options.GradientPruningOptions, "gradient_pruning"
+    ),
+    "gradient-noise": _card(
+        "Gaussian noise on updates, without a bound", False, WEIGHTS, options.GradientNoiseOptions, "gradient_noise"
+    ),
+    "secure-aggregation": _card(
+        "masks that cancel in the sum: the server sees sums only",
+        False,
+        (*PREDICTIONS, *WEIGHTS),
+        options.SecureAggregationOptions,
+        "secure_aggregation",
+    ),
+    "nfdp": _card(
+        "training on a random part of the records, without noise", False, ("training",), options.NfdpOptions, "nfdp"
+    ),
+}
+"""Every defense by its name on the command line; ``none`` is the absence of one."""
+
+
+def card(name: str) -> Card:
+    """What a defense is; UsageError with a suggestion where there is none of that name."""
+    if name not in DEFENSES:
+        raise UsageError(f"No defense '{name}' exists. {near_miss(name, [*DEFENSES, 'none'])}")
+    return DEFENSES[name]
+
+
+def settings_of(config: DefenseConfig) -> Part:
+    """The defense's own settings, validated."""
+    return build(card(config.name).options, dict(config.options), f"defense {config.name}")
+
+
+def check(config: DefenseConfig) -> None:
+    """Everything that can be found wrong without data or torch. Raises UsageError."""
+    if config.name == "none":
+        if config.epsilon is not None or config.sigma is not None:
+            raise UsageError("defense none adds no noise; name a defense with --defense, such as gaussian or dp-sgd.")
+        return
+    used, chosen = card(config.name), settings_of(config)
+    noise = config.epsilon is not None or config.sigma is not None
+    if noise and not used.proven:
+        able = ", ".join(name for name, other in DEFENSES.items() if other.proven)
+        raise UsageError(
+            f"defense {config.name} proves nothing, so no epsilon or sigma applies to it; those that do: {able}."
+        )
+    if config.name == "randomized-response":
+        _check_response(config, getattr(chosen, "epsilon0", None))
+    elif used.proven and not noise:
+        raise UsageError(f"defense {config.name} needs --epsilon (noise is calibrated) or --sigma (epsilon follows).")
+    if config.name == "laplace" and config.sigma == 0:
+        raise UsageError("defense laplace: sigma must be above 0; use defense none for no noise.")
+
+
+def _check_response(config: DefenseConfig, epsilon0: float | None) -> None:
+    if config.sigma is not None:
+        raise UsageError("defense randomized-response has no sigma; give --epsilon or options.epsilon0.")
+    if (config.epsilon is None) == (epsilon0 is None):
+        raise UsageError("defense randomized-response needs --epsilon or options.epsilon0, one of the two.")

@@ -1,0 +1,54 @@
+"""A client's update as one long vector: clipped, noised, pruned."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from fedprivacy.defenses import noise, plan
+from fedprivacy.interfaces import Environment, Release
+
+Tensors = Mapping[str, Tensor]
+
+
+def norm(update: Tensors) -> float:
+    """L2 norm over all tensors together."""
+    return float(torch.stack([t.double().norm() for t in update.values()]).norm()) if update else 0.0
+
+
+def clip(update: Tensors, bound: float) -> dict[str, Tensor]:
+    """Scale by ``min(1, bound / norm)``; what is not finite becomes zero first, so that nothing escapes the bound."""
+    sound = {name: torch.nan_to_num(t.double(), nan=0.0, posinf=0.0, neginf=0.0) for name, t in update.items()}
+    factor = min(1.0, bound / max(norm(sound), 1e-300))
+    return {name: t * factor for name, t in sound.items()}
+
+
+def add_noise(update: Tensors, deviation: float, source: torch.Generator) -> dict[str, Tensor]:
+    """N(0, deviation^2) on every entry, drawn tensor after tensor in the order of the names."""
+    return {name: update[name] + noise.gaussian(update[name].shape, deviation, source) for name in sorted(update)}
+
+
+def like(values: Tensors, pattern: Tensors) -> dict[str, Tensor]:
+    """``values`` in the order and types of ``pattern``."""
+    return {name: values[name].to(t.dtype) for name, t in pattern.items()}
+
+
+def problem(release: Release) -> str | None:
+    """Why a release is no update whose start is known."""
+    if release.kind == "update" or (release.kind == "weights" and release.known_start):
+        return None
+    if release.kind == "weights":
+        return "the weights it started from are not known to the receiver, so that they are no bounded change"
+    if release.kind == "scalars":
+        return "no noise covers that number; where it is n_k use options.weighting = 'uniform'"
+    return "it acts on weights and updates alone; use a protocol such as fedavg, or dp-sgd"
+
+
+def check_models(defense: str, env: Environment) -> None:
+    """Raise UsageError for batch normalisation: its running statistics and counters are no trained weights."""
+    for name in dict.fromkeys(map(env.architecture, range(env.clients))):
+        layers: Sequence[nn.Module] = list(env.workbench.module(name).modules())
+        if any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in layers):
+            plan.refuse(defense, f"model {name} has batch normalisation, which mixes records; use one without")
