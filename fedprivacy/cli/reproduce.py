@@ -68,13 +68,15 @@ def command(
     if form == "markdown":
         click.echo(recipes.to_markdown(found, verdicts, clients), nl=False)
         return
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
     console = Console()
-    table = Table(title=f"{chosen.title}\n{chosen.source}", title_justify="left")
-    for head in ("", "method", "accuracy %", "sd", "AUC", "tuned %", "up a client", "published"):
-        table.add_column(head, justify="left" if head in ("", "method", "published") else "right")
+    console.print(f"[bold]{chosen.title}[/bold]\n{chosen.source}", highlight=False)
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+    for head in ("", "method", "accuracy %", "sd", "AUC", "tuned %", "up a client", "published % / AUC"):
+        table.add_column(head, justify="left" if head in ("", "method") else "right", overflow="fold")
     for row in found:
         table.add_row(*recipes.cells(row, clients))
     console.print(table)

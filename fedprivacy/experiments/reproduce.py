@@ -20,6 +20,7 @@ from fedprivacy.config.run import RunConfig
 from fedprivacy.execution.pool import Job, run_jobs
 from fedprivacy.experiments.job import environment
 from fedprivacy.metrics.intervals import mean_interval, paired_interval
+from fedprivacy.reporting.text import size
 from fedprivacy.result import Verdict
 
 
@@ -185,9 +186,7 @@ def estimate(values: Sequence[float], scale: float = 1.0, digits: int = 1) -> st
 
 def to_markdown(rows: Sequence[Row], verdicts: Sequence[Verdict], clients: int) -> str:
     """The table as Markdown."""
-    head = (
-        "| row | method | accuracy % | sd over clients | AUC | accuracy %, tuned threshold | up a client | published |"
-    )
+    head = "| row | method | accuracy % | sd over clients | AUC | tuned threshold % | up a client | published % / AUC |"
     lines = [head, "|---|---|---|---|---|---|---|---|"]
     lines += ["| " + " | ".join(cells(row, clients)) + " |" for row in rows]
     lines += ["", *(f"**{v.verdict}**: {v.claim}. {v.why}" for v in verdicts)]
@@ -196,7 +195,7 @@ def to_markdown(rows: Sequence[Row], verdicts: Sequence[Verdict], clients: int) 
 
 def cells(row: Row, clients: int) -> list[str]:
     """One row of the table as text."""
-    published = ", ".join(f"{name} {value}" for name, value in row.published.items()) or "-"
+    published = " / ".join(f"{value:g}" for value in row.published.values()) or "-"
     return [
         row.key,
         row.name,
@@ -204,7 +203,7 @@ def cells(row: Row, clients: int) -> list[str]:
         f"{100 * row.spread:.2f}" if row.spread else "-",
         estimate(row.auc, digits=4),
         estimate(row.tuned, 100),
-        f"{row.up_bytes // clients:,} B",
+        size(row.up_bytes / clients),
         published,
     ]
 
