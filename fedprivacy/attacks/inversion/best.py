@@ -1,0 +1,163 @@
+"""Every attack that fits a message, each with its row, and the one whose reconstruction explains the message best.
+
+Attacks minimise different things; the choice rests on :func:`common_loss` alone, never on a true image.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from fedprivacy.attacks.inversion.analytic import analytic, first_linear
+from fedprivacy.attacks.inversion.common_loss import common_loss
+from fedprivacy.attacks.inversion.cosine import CosineSettings, cosine
+from fedprivacy.attacks.inversion.dlg import DlgSettings, dlg
+from fedprivacy.attacks.inversion.gradients import one_hot
+from fedprivacy.attacks.inversion.knowledge import Knowledge
+from fedprivacy.attacks.inversion.label_recovery import Public, recover_labels
+from fedprivacy.attacks.inversion.reconstruction import Reconstruction
+from fedprivacy.attacks.inversion.unroll import UnrollSettings, fedavg
+from fedprivacy.config.base import UsageError
+
+Message = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class BestSettings:
+    """Settings of the attacks, and the cpu-seconds after which no further attack is started (None: no limit)."""
+
+    dlg: DlgSettings = field(default_factory=DlgSettings)
+    cosine: CosineSettings = field(default_factory=CosineSettings)
+    fedavg: UnrollSettings = field(default_factory=UnrollSettings)
+    cpu_seconds: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class AttackRow:
+    """One attack on T targets: common loss [T] (NaN where it failed), its cost, and why it did not run, if so."""
+
+    attack: str
+    found: Reconstruction | None
+    loss: Tensor
+    cpu_seconds: float
+    why_not: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """``images`` [T, B, C, H, W], label distributions and common loss [T] of the attack named in ``chosen`` [T].
+
+    Where every restart of every attack met values that are not finite, images are NaN, the name is empty, and
+    ``errors`` has a line.
+    """
+
+    images: Tensor
+    targets: Tensor
+    loss: Tensor
+    chosen: tuple[str, ...]
+    rows: tuple[AttackRow, ...]
+    errors: tuple[str, ...]
+
+
+def attacks_for(model: nn.Module, knowledge: Knowledge) -> tuple[str, ...]:
+    """Names of the attacks that fit the message, cheapest first."""
+    if knowledge.shared == "update" and knowledge.steps > 1:
+        return ("fedavg",)
+    names: tuple[str, ...] = ("analytic",) if first_linear(model, knowledge) else ()
+    if knowledge.shared == "gradient" or knowledge.lr is not None:
+        names += ("dlg",) if knowledge.labels == "joint" else ("idlg",)
+    return (*names, "cosine")
+
+
+def best_of(
+    model: nn.Module,
+    parameters: Message,
+    observed: Sequence[Message],
+    knowledge: Knowledge,
+    generator: torch.Generator,
+    public: Public | None = None,
+    settings: BestSettings = BestSettings(),
+    attacks: Sequence[str] | None = None,
+) -> Outcome:
+    """Run ``attacks`` (None: all that fit) on T ``observed`` messages, all sent at the weights ``parameters``.
+
+    Labels follow the card: given, recovered from each message, or found by the attack (``joint``). Raises UsageError
+    for an attack that does not fit.
+    """
+    labels = _labels(model, parameters, observed, knowledge, public)
+    joint = None if knowledge.labels == "joint" else labels
+    work: dict[str, Callable[[], Reconstruction]] = {
+        "analytic": lambda: _analytic(model, parameters, observed, knowledge, labels),
+        "dlg": lambda: dlg(model, parameters, observed, knowledge, None, generator, settings.dlg),
+        "idlg": lambda: dlg(model, parameters, observed, knowledge, labels, generator, settings.dlg),
+        "cosine": lambda: cosine(model, parameters, observed, knowledge, labels, generator, settings.cosine),
+        "fedavg": lambda: fedavg(model, parameters, observed, knowledge, joint, generator, settings.fedavg),
+    }
+    fitting = attacks_for(model, knowledge)
+    names = fitting if attacks is None else tuple(attacks)
+    for name in names:
+        if name not in fitting:
+            raise UsageError(f"inversion: '{name}' does not fit this message. Fitting: {', '.join(fitting)}.")
+    rows: list[AttackRow] = []
+    for name in names:
+        limit = settings.cpu_seconds
+        if limit is not None and sum(row.cpu_seconds for row in rows) >= limit:
+            nothing = torch.full((len(observed),), torch.nan, dtype=torch.float64)
+            rows.append(AttackRow(name, None, nothing, 0.0, f"the budget of {limit:g} cpu-s was spent"))
+            continue
+        start = time.process_time()
+        found = work[name]()
+        cost = time.process_time() - start
+        loss = common_loss(model, parameters, observed, knowledge, found.images, found.targets)
+        rows.append(AttackRow(name, found, loss, cost))
+    return _chosen(rows)
+
+
+def _chosen(rows: Sequence[AttackRow]) -> Outcome:
+    ran = [(row, row.found) for row in rows if row.found is not None]
+    if not ran:
+        raise UsageError("inversion: no attack was named, or the budget allows none.")
+    losses = torch.stack([row.loss for row, _ in ran])
+    loss, choice = torch.where(losses.isfinite(), losses, torch.inf).min(0)
+    at = list(enumerate(choice.tolist()))
+    lost = loss.isinf()
+    images = torch.stack([ran[best][1].images[target].double().cpu() for target, best in at])
+    images[lost] = torch.nan
+    return Outcome(
+        images,
+        torch.stack([ran[best][1].targets[target].double().cpu() for target, best in at]),
+        torch.where(lost, torch.nan, loss),
+        tuple("" if lost[target] else ran[best][0].attack for target, best in at),
+        tuple(rows),
+        tuple(f"target {target}: every restart of every attack failed" for target, _ in at if lost[target]),
+    )
+
+
+def _labels(
+    model: nn.Module, parameters: Message, observed: Sequence[Message], knowledge: Knowledge, public: Public | None
+) -> Tensor:
+    if knowledge.given_labels is not None:
+        return torch.tensor(knowledge.given_labels).repeat(len(observed), 1)
+    return torch.stack([recover_labels(model, parameters, message, knowledge, public) for message in observed])
+
+
+def _analytic(
+    model: nn.Module, parameters: Message, observed: Sequence[Message], knowledge: Knowledge, labels: Tensor
+) -> Reconstruction:
+    """:func:`analytic` on each message; records that it does not find stay mid-grey, with the labels left over."""
+    shape = (len(observed), knowledge.records, *knowledge.input_shape)
+    images, known = torch.full(shape, 0.5, dtype=torch.float64), labels.clone()
+    for target, message in enumerate(observed):
+        guesses = analytic(model, parameters, message, knowledge, labels[target])
+        images[target, : len(guesses.images)] = guesses.images
+        left = labels[target].tolist()
+        for label in guesses.labels.tolist():
+            left.remove(label)
+        known[target] = torch.tensor([*guesses.labels.tolist(), *left])
+    targets = one_hot(known, knowledge.classes, torch.float64)
+    loss = common_loss(model, parameters, observed, knowledge, images, targets)
+    return Reconstruction(images, targets, loss, torch.zeros(len(observed), dtype=torch.long), 1, len(observed))

@@ -1,0 +1,143 @@
+"""What the attacker of a gradient or update knows, printed with every reconstruction.
+
+The same attack is devastating with labels, order and statistics handed over and harmless without them, so the card
+is part of the result. Presets: ``strong`` (all given), ``fair`` (labels recovered from the update, steps known),
+``blind`` (nothing but weights and update).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from fedprivacy.config.base import UsageError
+
+Labels = Literal["given", "recovered", "joint"]
+Preset = Literal["strong", "fair", "blind"]
+
+
+@dataclass(frozen=True)
+class Knowledge:
+    """One attacker's knowledge of one shared gradient or update.
+
+    ``shared``: ``gradient`` is d(mean cross-entropy)/d(weights); ``update`` is weights after minus weights before.
+    Pixels lie in [0, 1]; the model's input is (pixel - mean) / std.
+    """
+
+    input_shape: tuple[int, int, int]
+    classes: int
+    shared: Literal["gradient", "update"] = "gradient"
+    records: int = 1
+    """Different private records behind the message."""
+    batch: int | None = None
+    """Records a local step; None: all of them at once."""
+    epochs: int = 1
+    lr: float | None = None
+    """Learning rate of plain local SGD; None: unknown, and an update is known up to its scale."""
+    order: Literal["known", "unknown"] = "known"
+    """Whether records are known to enter the local steps in the same order in every epoch."""
+    labels: Labels = "recovered"
+    given_labels: tuple[int, ...] | None = None
+    """[records], with ``labels="given"`` alone."""
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+    batchnorm: Literal["stored", "batch"] = "stored"
+    """Statistics the client's batch normalisation used: those sent with the weights, or its batch's own."""
+    public_images: int = 0
+
+    def __post_init__(self) -> None:
+        channels = self.input_shape[0]
+        if self.records < 1 or self.epochs < 1 or self.classes < 2 or min(self.input_shape) < 1:
+            raise ValueError("records, epochs and the input shape must be positive, classes at least 2.")
+        if self.batch is not None and (self.batch < 1 or self.records % self.batch):
+            raise ValueError(f"records ({self.records}) must be a multiple of the batch ({self.batch}).")
+        if self.shared == "gradient" and self.steps != 1:
+            raise ValueError("a gradient is one step: several local steps share an update.")
+        if len(self.mean) not in (1, channels) or len(self.std) != len(self.mean) or min(self.std) <= 0:
+            raise ValueError(f"mean and std need 1 or {channels} values each, std above 0.")
+        if (self.labels == "given") != (self.given_labels is not None):
+            raise ValueError('given_labels belong to labels="given", and only there.')
+        if self.given_labels is not None and (
+            len(self.given_labels) != self.records or not set(self.given_labels) <= set(range(self.classes))
+        ):
+            raise ValueError(f"given_labels must be {self.records} labels below {self.classes}.")
+
+    @property
+    def steps(self) -> int:
+        """Local SGD steps behind the message."""
+        return self.epochs * (self.records // (self.batch or self.records))
+
+    def under(self, preset: Preset) -> Knowledge:
+        """The card of a weaker attacker: what the preset withholds is forgotten. ``strong`` withholds nothing."""
+        if preset not in get_args(Preset):
+            raise UsageError(f"inversion: no preset '{preset}' exists. Known: {', '.join(get_args(Preset))}.")
+        if preset == "strong":
+            return self
+        if preset == "fair":
+            kept: Labels = "recovered" if self.labels == "given" else self.labels
+            return replace(self, labels=kept, given_labels=None, order="unknown")
+        return replace(
+            self,
+            labels="joint",
+            given_labels=None,
+            order="unknown",
+            records=1,
+            batch=None,
+            epochs=1,
+            lr=None,
+            mean=(0.0,),
+            std=(1.0,),
+            public_images=0,
+        )
+
+    def rows(self) -> dict[str, str]:
+        """The card as printed, name to text."""
+        statistics = "raw pixels" if not any(self.mean) and set(self.std) == {1.0} else f"{self.mean} / {self.std}"
+        scale = "unknown" if self.lr is None else f"{self.lr:g}"
+        return {
+            "weights": "architecture and weights at the round",
+            "shared": self.shared if self.shared == "gradient" else f"update, learning rate {scale}",
+            "records": f"{self.records} ({self.batch or self.records} a step)",
+            "labels": self.labels,
+            "local steps": f"{self.steps} ({self.epochs} epochs, order {self.order})",
+            "input": f"{self.input_shape} in [0, 1], mean / std: {statistics}",
+            "batch normalisation": f"{self.batchnorm} statistics",
+            "priors": f"{self.public_images} public images",
+        }
+
+    def statistics(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        """``mean`` and ``std`` as tensors [C, 1, 1] of the dtype and device of ``like``."""
+        shape = (self.input_shape[0], 1, 1)
+        mean, std = (torch.tensor(v, dtype=like.dtype, device=like.device) for v in (self.mean, self.std))
+        return mean.view(-1, 1, 1).expand(shape), std.view(-1, 1, 1).expand(shape)
+
+    def to_input(self, pixels: Tensor) -> Tensor:
+        """Pixels [..., C, H, W] in [0, 1] as the model's input."""
+        mean, std = self.statistics(pixels)
+        return (pixels - mean) / std
+
+    def to_pixels(self, inputs: Tensor) -> Tensor:
+        """The model's input [..., C, H, W] as pixels, not cut to [0, 1]."""
+        mean, std = self.statistics(inputs)
+        return inputs * std + mean
+
+
+def as_gradient(observed: Mapping[str, Tensor], knowledge: Knowledge) -> dict[str, Tensor]:
+    """The one gradient behind a message: itself, or ``-update / lr`` of a single step (``-update`` if lr is unknown).
+
+    Raises UsageError for several local steps. After 5 of them, ``update / (lr * steps)`` taken as a gradient is far
+    from the gradient at the true records, and an attack on it would measure its own mistake.
+    """
+    if knowledge.shared == "gradient":
+        return dict(observed)
+    if knowledge.steps > 1:
+        raise UsageError(
+            f"inversion: the update of {knowledge.steps} local steps is no gradient; use the attack 'fedavg', "
+            "which simulates the steps."
+        )
+    scale = 1.0 if knowledge.lr is None else knowledge.lr
+    return {name: -value / scale for name, value in observed.items()}

@@ -1,0 +1,164 @@
+"""Inversion of an update of several local steps: the client's training is simulated, and differentiated through.
+
+Geiping et al. (2020), section on federated averaging; Dimitrov, Balunovic, Konstantinov, Vechev, "Data Leakage in
+Federated Averaging" (2022): where the order of the records is unknown, every epoch gets its own copy of them, an
+order-free penalty makes the copies agree, and in the end they are matched and averaged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor, nn
+from torch.func import functional_call, grad, vjp, vmap
+from torch.nn import functional as F
+
+from fedprivacy.attacks.inversion.cosine import CosineSettings, descend
+from fedprivacy.attacks.inversion.dlg import DlgSettings, match
+from fedprivacy.attacks.inversion.gradients import Layout, cross_entropy, frozen_copy
+from fedprivacy.attacks.inversion.knowledge import Knowledge
+from fedprivacy.attacks.inversion.reconstruction import Reconstruction
+from fedprivacy.attacks.inversion.variables import Penalty
+from fedprivacy.config.base import UsageError
+
+
+class UpdateMap:
+    """``(weights before - weights after) / lr`` of plain local SGD as a map of the records.
+
+    With ``copies`` (the number of epochs, or 1) the records of epoch e are rows ``e * records`` onwards; else every
+    epoch goes through the same rows. Batches are consecutive rows.
+    """
+
+    def __init__(self, twin: nn.Module, knowledge: Knowledge, copies: int = 1) -> None:
+        if knowledge.lr is None:
+            raise UsageError("inversion: to simulate local steps their learning rate must be known; use 'cosine'.")
+        self._twin, self._lr, size = twin, knowledge.lr, knowledge.batch or knowledge.records
+        self._start: dict[str, Tensor] = dict(twin.named_parameters())
+        self._batches = [
+            slice(first, first + size)
+            for epoch in range(knowledge.epochs)
+            for first in range((epoch % copies) * knowledge.records, (epoch % copies + 1) * knowledge.records, size)
+        ]
+        self._pull: Callable[[Tensor], tuple[Tensor, Tensor]] | None = None
+
+    def _one(self, x: Tensor, targets: Tensor) -> Tensor:
+        def loss(parameters: dict[str, Tensor], rows: slice) -> Tensor:
+            return cross_entropy(functional_call(self._twin, parameters, (x[rows],)), targets[rows])
+
+        now = self._start
+        for rows in self._batches:
+            slopes = grad(loss)(now, rows)
+            now = {name: value - self._lr * slopes[name] for name, value in now.items()}
+        return torch.cat([((self._start[name] - value) / self._lr).flatten() for name, value in now.items()])
+
+    def gradients(self, x: Tensor, targets: Tensor) -> Tensor:
+        """See :class:`fedprivacy.attacks.inversion.gradients.GradientMap`."""
+        found: Tensor
+        found, self._pull = vjp(vmap(self._one), x, targets)  # type: ignore[misc]
+        return found.detach()
+
+    def pullback(self, direction: Tensor) -> tuple[Tensor, Tensor]:
+        """See :class:`fedprivacy.attacks.inversion.gradients.GradientMap`."""
+        if self._pull is None:
+            raise ValueError("pullback speaks about the last call of gradients, and there was none.")
+        dx, dt = self._pull(direction)
+        return dx.detach(), dt.detach()
+
+
+@dataclass(frozen=True)
+class UnrollSettings:
+    """``lbfgs`` on the squared distance suits smooth networks, ``signed`` on the cosine distance those with ReLU.
+
+    ``agreement`` weighs the penalty between the copies of the records.
+    """
+
+    optimiser: Literal["lbfgs", "signed"] = "lbfgs"
+    lbfgs: DlgSettings = field(default_factory=DlgSettings)
+    signed: CosineSettings = field(default_factory=CosineSettings)
+    agreement: float = 0.1
+
+
+def fedavg(
+    model: nn.Module,
+    parameters: Mapping[str, Tensor],
+    observed: Sequence[Mapping[str, Tensor]],
+    knowledge: Knowledge,
+    labels: Tensor | None,
+    generator: torch.Generator,
+    settings: UnrollSettings = UnrollSettings(),
+) -> Reconstruction:
+    """Reconstruct the records behind each of the T ``observed`` updates of local SGD; ``labels`` [T, B], or None.
+
+    Without labels (``lbfgs`` only) they are found too. Loss: that of the optimiser, on the simulated update.
+    """
+    if knowledge.shared != "update":
+        raise UsageError("inversion: 'fedavg' simulates local steps, and a gradient has none; use 'dlg' or 'cosine'.")
+    chosen = settings.lbfgs if settings.optimiser == "lbfgs" else settings.signed
+    like = torch.zeros(1, dtype=chosen.dtype, device=chosen.device)
+    copies = knowledge.epochs if knowledge.order == "unknown" and knowledge.steps > knowledge.epochs else 1
+    problem = UpdateMap(frozen_copy(model, parameters, knowledge, like), knowledge, copies)
+    wanted = Layout.of(model).flat_all(observed, like) / -float(knowledge.lr or 1.0)
+    card = replace(
+        knowledge,
+        records=knowledge.records * copies,
+        batch=None,
+        epochs=1,
+        labels="recovered" if knowledge.labels == "given" else knowledge.labels,
+        given_labels=None,
+    )
+    known = None if labels is None else labels.repeat(1, copies)
+    penalty = order_free(knowledge, copies, settings.agreement, generator, like) if copies > 1 else None
+    if settings.optimiser == "lbfgs":
+        found = match(problem, wanted, card, known, generator, settings.lbfgs, penalty)
+    elif known is None:
+        raise UsageError("inversion: 'fedavg' by signed steps needs labels; recover them first, or use 'lbfgs'.")
+    else:
+        found = descend(problem, wanted, card, known, generator, settings.signed, penalty)
+    return found if copies == 1 else _averaged(found, copies)
+
+
+def order_free(knowledge: Knowledge, copies: int, weight: float, generator: torch.Generator, like: Tensor) -> Penalty:
+    """How far the epochs' copies disagree, whatever the order of their records.
+
+    Mean squared deviation from the mean over epochs, of the records' mean image and of the mean response to 16 fixed
+    random filters of 3 x 3.
+    """
+    channels = knowledge.input_shape[0]
+    filters = torch.randn(16, channels, 3, 3, generator=generator, dtype=torch.float64).to(like) / (9 * channels) ** 0.5
+
+    def disagreement(x: Tensor) -> Tensor:
+        epochs = x.unflatten(1, (copies, -1))
+        responses = F.conv2d(x.flatten(0, 1), filters, padding=1).relu()
+        features = (epochs.mean(2), responses.unflatten(0, (len(x), copies, -1)).mean(2))
+        return weight * torch.stack([(f - f.mean(1, keepdim=True)).square().flatten(1).mean(1) for f in features]).sum(
+            0
+        )
+
+    def penalty(x: Tensor) -> tuple[Tensor, Tensor]:
+        value: Tensor
+        value, pull = vjp(disagreement, x)  # type: ignore[misc]
+        (slope,) = pull(torch.ones_like(value))
+        return value.detach(), slope.detach()
+
+    return penalty
+
+
+def _averaged(found: Reconstruction, copies: int) -> Reconstruction:
+    """Copies of the records matched one to one to the first epoch's, images and label distributions averaged."""
+    images = found.images.unflatten(1, (copies, -1)).clone()
+    targets = found.targets.unflatten(1, (copies, -1)).clone()
+    for target in range(len(images)):
+        if not bool(images[target].isfinite().all()):
+            continue
+        flat = images[target].flatten(2).double().cpu()
+        for copy in range(1, copies):
+            _, columns = linear_sum_assignment(torch.cdist(flat[0], flat[copy]).numpy())
+            order = torch.from_numpy(np.asarray(columns)).to(images.device)
+            images[target, copy] = images[target, copy, order]
+            targets[target, copy] = targets[target, copy, order]
+    return replace(found, images=images.mean(1), targets=targets.mean(1))
