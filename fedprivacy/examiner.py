@@ -108,6 +108,7 @@ def failed(label: Label, cause: str, target: str = "all clients") -> Finding:
         label.level,
         0,
         flag="error",
+        headline=label.headline,
         note=cause,
     )
 
