@@ -1,0 +1,46 @@
+"""Small federations under a defense."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fedprivacy import catalog, federation
+from fedprivacy.config.run import RunConfig
+from fedprivacy.defenses.build import build
+from fedprivacy.experiments.job import environment
+from fedprivacy.interfaces import Defense, Environment, FederatedProtocol, Release, releases_of
+
+
+@dataclass(frozen=True, eq=False)
+class Guarded:
+    """A protocol on a small environment, with its defense."""
+
+    protocol: FederatedProtocol
+    env: Environment
+    releases: tuple[Release, ...]
+    defense: Any
+
+    def run(self, where: Path) -> federation.Federation:
+        return federation.run(self.protocol, self.env, where, self.defense)
+
+
+@pytest.fixture
+def guarded(small_config: Callable[..., RunConfig]) -> Callable[..., Guarded]:
+    """Builds (protocol, its options, defense settings, other changes) into a :class:`Guarded`."""
+
+    def made(
+        protocol: str, options: dict[str, Any] | None = None, defense: dict[str, Any] | None = None, **more: Any
+    ) -> Guarded:
+        config = small_config(protocol=protocol, options=options or {}, defense=defense or {}, **more)
+        env, _ = environment(config, config.seed, None)
+        found = catalog.protocol(config)
+        releases = tuple(releases_of(found, env))
+        chosen: Defense | None = build(config.defense, env, releases)
+        return Guarded(found, env, releases, chosen)
+
+    return made
