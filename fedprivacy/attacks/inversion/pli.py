@@ -79,7 +79,7 @@ class InversionNetwork(nn.Module):
 
 
 def pairs_of(server_logp: Tensor, client_logp: Tensor, client_only: bool = False) -> Tensor:
-    """Both models' log-probabilities (or logits) [n, classes], softened at temperature 3: [n, 2 classes] or [n, classes]."""
+    """Log-probabilities (or logits) [n, classes] of both, softened at temperature 3: [n, 2 classes] or [n, classes]."""
     client = torch.softmax(client_logp / TEMPERATURE, 1)
     return client if client_only else torch.cat([torch.softmax(server_logp / TEMPERATURE, 1), client], 1)
 

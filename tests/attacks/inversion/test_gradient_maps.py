@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from fedprivacy.attacks.inversion.chain import ChainMap, read_chain
+from fedprivacy.attacks.inversion.gradients import (
+    FunctionalMap,
+    Layout,
+    frozen_copy,
+    gradient_map,
+    one_hot,
+)
+from fedprivacy.attacks.inversion.knowledge import Knowledge
+from fedprivacy.models.build import build
+
+LIKE = torch.zeros(1, dtype=torch.float64)
+ACTIVATIONS = (nn.Sigmoid, nn.Tanh, nn.ReLU)
+
+
+def _draw(seed: int, *shape: int) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def _compare(model: nn.Module, shape: tuple[int, int, int], problems: int, records: int, seed: int) -> None:
+    card = Knowledge(shape, 5)
+    twin = frozen_copy(model, {}, card, LIKE)
+    chain = read_chain(twin, shape, LIKE)
+    assert chain is not None
+    outputs = max(2, twin(torch.zeros(1, *shape, dtype=torch.float64)).shape[1])
+    x, targets = _draw(seed, problems, records, *shape), torch.softmax(_draw(seed + 1, problems, records, outputs), 2)
+    oracle = FunctionalMap(twin)
+    ours, theirs = chain.gradients(x, targets), oracle.gradients(x, targets)
+    torch.testing.assert_close(ours, theirs)
+    direction = _draw(seed + 2, *ours.shape)
+    for mine, other in zip(chain.pullback(direction), oracle.pullback(direction), strict=True):
+        torch.testing.assert_close(mine, other)
+
+
+@settings(deadline=None, max_examples=15)
+@given(
+    st.integers(0, 1000),
+    st.tuples(*[st.sampled_from(ACTIVATIONS)] * 3),
+    st.sampled_from([(1, 0), (2, 1), (1, 2)]),
+    st.sampled_from([None, nn.MaxPool2d(2), nn.AvgPool2d(2)]),
+    st.booleans(),
+    st.sampled_from([1, 3]),
+    st.integers(1, 3),
+)
+def test_chain_equals_functional(
+    seed: int,
+    activations: tuple[type[nn.Module], ...],
+    geometry: tuple[int, int],
+    pool: nn.Module | None,
+    bias: bool,
+    outputs: int,
+    records: int,
+) -> None:
+    with torch.random.fork_rng():
+        torch.random.default_generator.manual_seed(seed)
+        stride, padding = geometry
+        front = [nn.Conv2d(2, 3, 3, stride=stride, padding=padding, bias=bias), activations[0]()]
+        front += [] if pool is None else [pool]
+        front += [nn.Conv2d(3, 2, 2, padding=1), activations[1](), nn.Dropout(0.3), nn.Flatten()]
+        width = nn.Sequential(*front).eval()(torch.zeros(1, 2, 7, 8)).shape[1]
+        model = nn.Sequential(*front, nn.Linear(width, 6), activations[2](), nn.Linear(6, outputs, bias=bias))
+    _compare(model, (2, 7, 8), 2, records, seed)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "output"),
+    [
+        ("lenet-sigmoid", (3, 12, 16), "softmax"),
+        ("gupta-cnn", (3, 19, 18), "sigmoid"),
+        ("cnn", (3, 16, 16), "softmax"),
+        ("mlp", (1, 6, 5), "softmax"),
+    ],
+)
+def test_the_project_s_models_are_chains(name: str, shape: tuple[int, int, int], output: str) -> None:
+    _compare(build(name, shape, 2, output, 0, "net"), shape, 2, 2, 5)  # type: ignore[arg-type]
+
+
+class _Skipping(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(12, 12), nn.Linear(12, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.flatten(1)
+        out: Tensor = self.second(torch.tanh(self.first(x)) + x)
+        return out
+
+
+class _Swapped(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.second, self.first = nn.Linear(5, 3), nn.Linear(12, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.second(torch.tanh(self.first(x.flatten(1))))
+        return out
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        _Skipping(),
+        _Swapped(),
+        nn.Sequential(nn.Conv2d(3, 3, 3, groups=3, padding=1), nn.Flatten(), nn.Linear(12, 2)),
+        nn.Sequential(nn.Conv2d(3, 2, 2), nn.GELU(), nn.Flatten(), nn.Linear(2, 2)),
+        nn.Sequential(nn.MaxPool2d(2, stride=1), nn.Flatten(), nn.Linear(3, 2)),
+    ],
+)
+def test_what_is_no_chain_takes_the_functional_way(
+    model: nn.Module, gradient_of: Callable[..., dict[str, Tensor]]
+) -> None:
+    model = model.double()
+    card = Knowledge((3, 2, 2), 3)
+    found = gradient_map(model, {}, card, LIKE)
+    assert isinstance(found, FunctionalMap)
+    outputs = model(torch.zeros(1, 3, 2, 2).double()).shape[1]
+    x, labels = _draw(0, 2, 4, 3, 2, 2), torch.tensor([[0, 1, 1, 0], [1, 1, 0, 0]])
+    ours = found.gradients(x, one_hot(labels, outputs, torch.float64))
+    for problem in range(2):
+        oracle = Layout.of(model).flat(gradient_of(model, x[problem], labels[problem]), LIKE)
+        torch.testing.assert_close(ours[problem], oracle)
+
+
+def test_pullback_is_the_derivative_by_finite_differences(smooth: nn.Module) -> None:
+    found = gradient_map(smooth, {}, Knowledge((1, 8, 8), 4), LIKE)
+    assert isinstance(found, ChainMap)
+    x, targets = _draw(1, 1, 2, 1, 8, 8), torch.softmax(_draw(2, 1, 2, 4), 2)
+    direction, move, shift = (
+        _draw(3, 1, found.gradients(x, targets).shape[1]),
+        _draw(4, *x.shape),
+        _draw(5, *targets.shape),
+    )
+    shift = shift - shift.mean(2, keepdim=True)
+    slope, target_slope = found.pullback(direction)
+    step = 1e-6
+    ahead, behind = (found.gradients(x + sign * step * move, targets) for sign in (1, -1))
+    assert float(((ahead - behind) * direction).sum() / (2 * step)) == pytest.approx(
+        float((slope * move).sum()), rel=1e-6
+    )
+    ahead, behind = (found.gradients(x, targets + sign * step * shift) for sign in (1, -1))
+    assert float(((ahead - behind) * direction).sum() / (2 * step)) == pytest.approx(
+        float((target_slope * shift).sum()), rel=1e-6
+    )
+
+
+def test_pullback_before_gradients_is_an_error(smooth: nn.Module) -> None:
+    with pytest.raises(ValueError, match="last call of gradients"):
+        FunctionalMap(smooth).pullback(torch.zeros(1, 3))
+
+
+def _normalised() -> nn.Module:
+    model = nn.Sequential(nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3), nn.Tanh(), nn.Flatten(), nn.Linear(12, 2)).double()
+    with torch.no_grad():
+        model[1].running_mean.fill_(0.3)
+        model[1].running_var.fill_(2.0)
+    return model
+
+
+@pytest.mark.parametrize("mode", ["stored", "batch"])
+def test_batch_normalisation_statistics(mode: str, gradient_of: Callable[..., dict[str, Tensor]]) -> None:
+    model = _normalised()
+    x, labels = _draw(0, 2, 3, 1, 4, 4), torch.tensor([[0, 1, 1], [0, 0, 1]])
+    found = gradient_map(model, model.state_dict(), Knowledge((1, 4, 4), 2, records=3, batchnorm=mode), LIKE)  # type: ignore[arg-type]
+    ours = found.gradients(x, one_hot(labels, 2, torch.float64))
+    model.train(mode == "batch")
+    for problem in range(2):
+        oracle = Layout.of(model).flat(gradient_of(model, x[problem], labels[problem]), LIKE)
+        torch.testing.assert_close(ours[problem], oracle)
+
+
+def test_sent_weights_are_used_and_the_model_is_untouched(smooth: nn.Module) -> None:
+    before = {name: value.clone() for name, value in smooth.state_dict().items()}
+    sent = {name: value + 1 for name, value in before.items()}
+    twin = frozen_copy(smooth, sent, Knowledge((1, 8, 8), 4), LIKE)
+    for name, value in smooth.state_dict().items():
+        assert torch.equal(value, before[name])
+        assert torch.equal(twin.state_dict()[name], sent[name])
+
+
+def test_layout_names_what_is_missing(smooth: nn.Module) -> None:
+    layout = Layout.of(smooth)
+    with pytest.raises(ValueError, match=r"nothing for '0\.weight'"):
+        layout.flat({}, LIKE)
+    wrong = {name: torch.zeros(2) for name, _ in smooth.named_parameters()}
+    with pytest.raises(ValueError, match=r"shape \(2,\) for '0\.weight'"):
+        layout.flat(wrong, LIKE)
