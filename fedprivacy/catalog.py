@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 from fedprivacy.config.base import UsageError, build, near_miss
 from fedprivacy.config.protocol_cards import CARDS, Card
 from fedprivacy.data.names import SOURCES
+from fedprivacy.defenses import names as defenses
 from fedprivacy.models.names import MODELS
 
 if TYPE_CHECKING:
     from torch import nn
 
     from fedprivacy.config.run import RunConfig
-    from fedprivacy.interfaces import FederatedProtocol, Observation
+    from fedprivacy.interfaces import Defense, Environment, FederatedProtocol, Observation
     from fedprivacy.threat import Adversary
 
 ATTACKS: dict[str, str] = {
@@ -85,6 +86,7 @@ def protocol(config: RunConfig) -> FederatedProtocol:
 def check(config: RunConfig) -> None:
     """Everything about names and their combinations that can be found wrong without torch or data."""
     options(config)
+    defenses.check(config.defense)
     used = card(config.protocol)
     for attack in config.attack.attacks:
         if attack not in ATTACKS:
@@ -125,7 +127,19 @@ def described(kind: str) -> dict[str, str]:
         return {name: source.about for name, source in SOURCES.items()}
     if kind == "recipes":
         return RECIPES
-    return {"none": "messages cross the wire as they are; epsilon is infinite"}
+    proof = {True: "proven", False: "no proof, epsilon infinite"}
+    none = {"none": "messages cross the wire as they are; epsilon is infinite"}
+    return none | {name: f"{used.about} ({proof[used.proven]})" for name, used in defenses.DEFENSES.items()}
+
+
+def defense(config: RunConfig, env: Environment) -> Defense | None:
+    """The defense of a configuration with its noise calibrated to the run; None for ``none``."""
+    if config.defense.name == "none":
+        return None
+    from fedprivacy.defenses.build import build as build_defense
+    from fedprivacy.interfaces import releases_of
+
+    return build_defense(config.defense, env, releases_of(protocol(config), env))
 
 
 def observations(config: RunConfig) -> list[tuple[Adversary, str]]:

@@ -26,7 +26,7 @@ from fedprivacy.data.coins import coins, redraw
 from fedprivacy.data.division import divide
 from fedprivacy.data.records import Dataset, Division, Ids
 from fedprivacy.data.sources import load
-from fedprivacy.interfaces import Environment, Knowledge, Observed, SharesPredictions
+from fedprivacy.interfaces import Defense, Environment, Knowledge, Observed, SharesPredictions
 from fedprivacy.models.build import build
 from fedprivacy.privacy import event_to_json
 from fedprivacy.threat import Adversary, Bool, view_of
@@ -124,13 +124,13 @@ def federate(
     start = time.process_time()
     settings = RunConfig.model_validate_json(config)
     env, played = environment(settings, root, shadow, device)
-    protocol = catalog.protocol(settings)
-    done = federation.run(protocol, env, place, progress=tick)
+    protocol, defense = catalog.protocol(settings), catalog.defense(settings, env)
+    done = federation.run(protocol, env, place, defense, tick)
     trained = [[int(r) for fold in folds for r in fold] for folds in env.members]
     pools = [played.division.pool(k).tolist() for k in range(env.clients)]
     examiner.assert_trained_on_coins(trained, pools, played.flat_coins)
     for adversary, observation in catalog.observations(settings):
-        observed = _observed(settings, env, played, done, adversary, observation, root, place)
+        observed = _observed(settings, env, defense, played, done, adversary, observation, root, place)
         save_observed(place / "observed" / f"{adversary.name}.safetensors", observed)
     summary = _summary(protocol, env, done, test=shadow is None)
     summary["cost"] = {
@@ -147,6 +147,7 @@ def federate(
 def _observed(
     config: RunConfig,
     env: Environment,
+    defense: Defense | None,
     played: Game,
     done: federation.Federation,
     adversary: Adversary,
@@ -164,12 +165,18 @@ def _observed(
     )
     transcripts: list[Transcript] = [done.transcript]
     if adversary.power == "active" and observation == "probes":
-        transcripts = _planted(config, env, done, knowledge, root, place)
+        transcripts = _planted(config, env, defense, done, knowledge, root, place)
     return catalog.observation(observation).observe(view_of(transcripts, adversary), knowledge)
 
 
 def _planted(
-    config: RunConfig, env: Environment, done: federation.Federation, knowledge: Knowledge, root: int, place: Path
+    config: RunConfig,
+    env: Environment,
+    defense: Defense | None,
+    done: federation.Federation,
+    knowledge: Knowledge,
+    root: int,
+    place: Path,
 ) -> list[Transcript]:
     protocol = catalog.protocol(config)
     assert isinstance(protocol, SharesPredictions)
@@ -177,9 +184,10 @@ def _planted(
     order = seeds.numpy_generator(root, "adversary", "probes").permutation(len(probes))
     share = config.attack.planted_share
     if config.attack.schedule == "last":
-        return federation.probe_last_round(protocol, env, done.before_last, probes[order], share, place / "probes")
+        where = place / "probes"
+        return federation.probe_last_round(protocol, env, done.before_last, probes[order], share, where, defense)
     planted = federation.spread_probes(probes[order], env.division.public, share)
-    return [federation.run(protocol, env.with_planted(planted), place / "active").transcript]
+    return [federation.run(protocol, env.with_planted(planted), place / "active", defense).transcript]
 
 
 def _summary(protocol: Any, env: Environment, done: federation.Federation, test: bool) -> dict[str, Any]:
@@ -192,6 +200,7 @@ def _summary(protocol: Any, env: Environment, done: federation.Federation, test:
         "public_bytes": sum(fold.bytes * fold.receivers for fold in done.transcript.folds),
         "model_bytes": catalog.model_bytes(env.workbench.module(env.architecture(0))),
         "events": [event_to_json(event) for event in done.events],
+        "records": min(len(played) for played in map(env.division.pool, range(env.clients))),
         "data_digest": env.dataset.digest,
         "notes": list(env.dataset.notes),
     }

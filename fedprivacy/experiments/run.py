@@ -30,6 +30,7 @@ from fedprivacy.metrics.intervals import Interval as Estimate
 from fedprivacy.metrics.intervals import mean_interval, paired_interval
 from fedprivacy.metrics.pooling import ranks_within
 from fedprivacy.privacy import event_from_json
+from fedprivacy.privacy.accountant import claim
 from fedprivacy.result import (
     Baseline,
     Communication,
@@ -82,6 +83,7 @@ def execute(config: RunConfig, plan: Plan) -> RunResult:
     for root in roots:
         env, _ = environment(config, root, None)
         protocol.check(env)
+        catalog.defense(config, env)
     compared = _baselines(config) if plan.baselines else {}
     jobs = _jobs(config, plan, roots, compared)
     plan.started(jobs)
@@ -375,7 +377,4 @@ def _communication(config: RunConfig, repetitions: Sequence[Repetition]) -> Comm
 
 def _claim(config: RunConfig, summary: Mapping[str, Any]) -> PrivacyClaim:
     events = [event_from_json(event) for event in summary["events"]]
-    if not events:
-        return PrivacyClaim("record", "add-remove", 0.0, config.defense.delta, "none", 0, "nothing was released")
-    why = "releases without noise: " + ", ".join(sorted({event.release for event in events}))
-    return PrivacyClaim("record", "add-remove", None, config.defense.delta, "none", len(events), why)
+    return PrivacyClaim.of(claim(events, config.defense.delta, records=summary["records"]))
