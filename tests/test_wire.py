@@ -60,6 +60,21 @@ def low_rank(draw: st.DrawFn) -> payloads.LowRank:
     return payloads.LowRank({"conv": left}, {"conv": sigma}, {"conv": right}, dense, [["conv", [q, p]]])
 
 
+@st.composite
+def quantised(draw: st.DrawFn) -> payloads.QuantisedPredictions:
+    bits, (number, columns) = draw(st.sampled_from([1, 2, 4, 8])), draw(rows)
+    codes = draw(arrays(np.uint8, -(-number * columns * bits // 8)))
+    return payloads.QuantisedPredictions(torch.from_numpy(codes), number, columns, bits)
+
+
+@st.composite
+def top(draw: st.DrawFn) -> payloads.TopPredictions:
+    number, k, columns = draw(st.integers(0, 5)), draw(st.integers(1, 3)), draw(st.integers(4, 6))
+    order = torch.from_numpy(draw(arrays(np.int64, (number, columns), elements=st.integers(0, 9)))).argsort(dim=1)
+    values = draw(arrays(np.float32, (number, k), elements=st.floats(0, 1, width=32)))
+    return payloads.TopPredictions(order[:, :k].to(torch.uint8).contiguous(), torch.from_numpy(values), columns)
+
+
 PAYLOADS: dict[str, st.SearchStrategy[Any]] = {
     "predictions": st.builds(
         Predictions, tensors(rows), st.sampled_from(["probabilities", "logits", "losses", "labels"])
@@ -72,6 +87,10 @@ PAYLOADS: dict[str, st.SearchStrategy[Any]] = {
     "coded-labels": st.builds(
         payloads.CodedLabels, tensors(dtypes=(torch.uint8,)), halves, halves, halves, st.booleans()
     ),
+    "quantised-predictions": quantised(),
+    "top-predictions": top(),
+    "masked": st.builds(payloads.Masked, mappings, names, names),
+    "revealed-seeds": st.builds(payloads.RevealedSeeds, tensors(), tensors(), tensors()),
 }
 
 

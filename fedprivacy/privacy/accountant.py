@@ -31,6 +31,9 @@ from fedprivacy.privacy.mechanisms import (
     SubsampleWithoutNoise,
 )
 
+BARE = (NoNoise, SubsampleWithoutNoise)
+"""Mechanisms for which no finite epsilon holds at a small delta."""
+
 GIVE_UP = 300.0
 """Above this epsilon nothing is protected; the Renyi bound is good enough, and a loss distribution would be huge."""
 
@@ -54,8 +57,8 @@ def claim(events: Iterable[PrivacyEvent], delta: float, records: int | None = No
     if not 0 < delta < 1:
         raise ValueError(f"delta must be in (0, 1), not {delta}")
     listed = [event for event in events if not isinstance(event.mechanism, PostProcessing)]
-    bare = [event for event in listed if isinstance(event.mechanism, NoNoise | SubsampleWithoutNoise)]
-    noised = [event for event in listed if event not in bare] if bare else listed
+    bare = [event for event in listed if isinstance(event.mechanism, BARE)]
+    noised = [event for event in listed if not isinstance(event.mechanism, BARE)]
     _refuse(noised)
     adversary = RECEIVERS if any(event.against == "receivers" for event in noised) else TRANSCRIPT
     vacuous = records is not None and delta * records >= 1
@@ -134,9 +137,11 @@ def _relation(noised: Sequence[PrivacyEvent]) -> Relation:
 
 def _groups(noised: Sequence[PrivacyEvent]) -> dict[str, list[PrivacyEvent]]:
     """Events by whose records they cost: a client, or one fold of it."""
+    by_client: dict[int, list[PrivacyEvent]] = {}
+    for event in noised:
+        by_client.setdefault(event.client, []).append(event)
     groups: dict[str, list[PrivacyEvent]] = {}
-    for client in sorted({event.client for event in noised}):
-        own = [event for event in noised if event.client == client]
+    for client, own in sorted(by_client.items()):
         folds = sorted({event.fold for event in own if event.fold is not None})
         if not folds:
             groups[f"client-{client}"] = own
@@ -147,8 +152,12 @@ def _groups(noised: Sequence[PrivacyEvent]) -> dict[str, list[PrivacyEvent]]:
 
 def _cost(group: Sequence[PrivacyEvent], delta: float, relation: Relation) -> Cost:
     """Cost under ``relation``; a group of both relations is split, converted, and added."""
-    swapped = [e for e in group if e.relation == relation or isinstance(e.mechanism, RandomizedResponse)]
-    rest = [e for e in group if e not in swapped]
+
+    def fits(event: PrivacyEvent) -> bool:
+        return event.relation == relation or isinstance(event.mechanism, RandomizedResponse)
+
+    swapped = [event for event in group if fits(event)]
+    rest = [event for event in group if not fits(event)]
     if not rest:
         return epsilon_of(ledger(e.mechanism for e in swapped), delta)
     share = delta / 2 if swapped else delta
