@@ -10,7 +10,6 @@ import importlib
 import multiprocessing
 import os
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -20,7 +19,6 @@ from typing import Any
 Tick = Callable[[str, int], None]
 """(job name, units done so far)."""
 
-WATCH_SECONDS = 1.0
 _ticks: Any = None
 
 
@@ -82,11 +80,11 @@ def _start_worker(queue: Any, threads: int) -> None:
     global _ticks
     _ticks = queue
     _set_threads(threads)
-    parent = os.getppid()
+    asked_by = multiprocessing.parent_process()  # not os.getppid(): that is the fork server, which outlives it
+    assert asked_by is not None
 
     def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(WATCH_SECONDS)
+        asked_by.join()
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
