@@ -80,7 +80,7 @@ class UnrollSettings:
     optimiser: Literal["lbfgs", "signed"] = "lbfgs"
     lbfgs: DlgSettings = field(default_factory=DlgSettings)
     signed: CosineSettings = field(default_factory=CosineSettings)
-    agreement: float = 0.1
+    agreement: float = 0.01
 
 
 def fedavg(
@@ -94,7 +94,9 @@ def fedavg(
 ) -> Reconstruction:
     """Reconstruct the records behind each of the T ``observed`` updates of local SGD; ``labels`` [T, B], or None.
 
-    Without labels (``lbfgs`` only) they are found too. Loss: that of the optimiser, on the simulated update.
+    Without labels they are found too (``lbfgs`` only). So they are where steps take different labels in an unknown
+    order: which labels occur says little about which step met them. Loss: that of the optimiser, on the simulated
+    update.
     """
     if knowledge.shared != "update":
         raise UsageError("inversion: 'fedavg' simulates local steps, and a gradient has none; use 'dlg' or 'cosine'.")
@@ -103,6 +105,7 @@ def fedavg(
     copies = knowledge.epochs if knowledge.order == "unknown" and knowledge.steps > knowledge.epochs else 1
     problem = UpdateMap(frozen_copy(model, parameters, knowledge, like), knowledge, copies)
     wanted = Layout.of(model).flat_all(observed, like) / -float(knowledge.lr or 1.0)
+    mixed = copies > 1 and labels is not None and bool((labels != labels[:, :1]).any())
     card = replace(
         knowledge,
         records=knowledge.records * copies,
@@ -111,7 +114,7 @@ def fedavg(
         labels="recovered" if knowledge.labels == "given" else knowledge.labels,
         given_labels=None,
     )
-    known = None if labels is None else labels.repeat(1, copies)
+    known = None if labels is None or (mixed and settings.optimiser == "lbfgs") else labels.repeat(1, copies)
     penalty = order_free(knowledge, copies, settings.agreement, generator, like) if copies > 1 else None
     if settings.optimiser == "lbfgs":
         found = match(problem, wanted, card, known, generator, settings.lbfgs, penalty)

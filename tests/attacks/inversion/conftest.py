@@ -43,7 +43,7 @@ def images() -> Tensor:
     """Six records [6, 1, 8, 8] in [0, 1]."""
     generator = torch.Generator().manual_seed(11)
     u = torch.randn((6, *SHAPE), generator=generator, dtype=torch.float64)
-    return (0.5 + NaturalSpectrum(SHAPE, u).image(2 * u)).clamp(0, 1)
+    return (0.5 + NaturalSpectrum(SHAPE, u).image(1.2 * u)).clamp(0, 1)
 
 
 @pytest.fixture

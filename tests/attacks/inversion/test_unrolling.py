@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fedprivacy.attacks.inversion.common_loss import common_loss
+from fedprivacy.attacks.inversion.cosine import CosineSettings
+from fedprivacy.attacks.inversion.dlg import DlgSettings, dlg
+from fedprivacy.attacks.inversion.gradients import Layout, frozen_copy, one_hot
+from fedprivacy.attacks.inversion.knowledge import Knowledge
+from fedprivacy.attacks.inversion.unroll import UnrollSettings, UpdateMap, fedavg, order_free
+from fedprivacy.config.base import UsageError
+from fedprivacy.metrics.images import score_images
+
+State = Callable[[nn.Module], dict[str, Tensor]]
+SHAPE, LIKE = (1, 8, 8), torch.zeros(1, dtype=torch.float64)
+LABELS = torch.tensor([2, 0, 3, 1])
+
+
+def _update(model: nn.Module, batches: list[tuple[Tensor, Tensor]], lr: float) -> dict[str, Tensor]:
+    """Weights after minus before, by torch's own SGD."""
+    client = copy.deepcopy(model)
+    optimiser = torch.optim.SGD(client.parameters(), lr=lr)
+    for x, y in batches:
+        optimiser.zero_grad()
+        F.cross_entropy(client(x), y).backward()
+        optimiser.step()
+    after = dict(client.named_parameters())
+    return {name: (after[name] - before).detach() for name, before in model.named_parameters()}
+
+
+def _generator() -> torch.Generator:
+    return torch.Generator().manual_seed(1)
+
+
+def _psnr(found: Tensor, truth: Tensor) -> float:
+    return float(score_images(found.numpy(), truth.numpy(), np.full(SHAPE, 0.5)).psnr.mean())
+
+
+def test_simulation_equals_the_client_s_training(smooth: nn.Module, images: Tensor) -> None:
+    """Two epochs of two batches, by torch.optim.SGD and by the map; at the true records the distance is 0."""
+    x = images[:4]
+    update = _update(smooth, [(x[:2], LABELS[:2]), (x[2:], LABELS[2:])] * 2, 0.1)
+    card = Knowledge(SHAPE, 4, shared="update", records=4, batch=2, epochs=2, lr=0.1)
+    simulated = UpdateMap(frozen_copy(smooth, {}, card, LIKE), card).gradients(
+        x[None], one_hot(LABELS, 4, x.dtype)[None]
+    )
+    torch.testing.assert_close(simulated[0], Layout.of(smooth).flat(update, LIKE) / -0.1)
+    targets = one_hot(LABELS, 4, x.dtype)[None]
+    assert float(common_loss(smooth, {}, [update], card, x[None], targets)) < 1e-9
+    assert float(common_loss(smooth, {}, [update], card, x.flip(0)[None], targets)) > 0.01
+
+
+def test_copies_enter_their_own_epoch(smooth: nn.Module, images: Tensor) -> None:
+    card = Knowledge(SHAPE, 4, shared="update", records=2, epochs=2, lr=0.1)
+    twin, labels = frozen_copy(smooth, {}, card, LIKE), LABELS[:2].repeat(2)
+    x = torch.cat([images[:2], images[2:4]])
+    found = UpdateMap(twin, card, copies=2).gradients(x[None], one_hot(labels, 4, x.dtype)[None])
+    update = _update(smooth, [(images[:2], LABELS[:2]), (images[2:4], LABELS[:2])], 0.1)
+    torch.testing.assert_close(found[0], Layout.of(smooth).flat(update, LIKE) / -0.1)
+
+
+def test_five_steps_on_four_records_beat_the_update_taken_as_one_gradient(
+    smooth: nn.Module, images: Tensor, state_of: State
+) -> None:
+    x, lr, steps = images[:4], 0.1, 5
+    update = _update(smooth, [(x, LABELS)] * steps, lr)
+    card = Knowledge(SHAPE, 4, shared="update", records=4, epochs=steps, lr=lr)
+    settings = DlgSettings(outer=5)
+    unrolled = fedavg(
+        smooth, state_of(smooth), [update], card, LABELS[None], _generator(), UnrollSettings(lbfgs=settings)
+    )
+    gradient = {name: -value / (lr * steps) for name, value in update.items()}
+    naive = dlg(
+        smooth, state_of(smooth), [gradient], Knowledge(SHAPE, 4, records=4), LABELS[None], _generator(), settings
+    )
+    assert _psnr(unrolled.images[0], x) > 20 and _psnr(unrolled.images[0], x) > _psnr(naive.images[0], x) + 8
+    losses = [common_loss(smooth, {}, [update], card, r.images, r.targets).item() for r in (unrolled, naive)]
+    assert losses[0] < losses[1]
+
+
+def test_signed_steps_unroll_too(smooth: nn.Module, images: Tensor, state_of: State) -> None:
+    x = images[:1]
+    update = _update(smooth, [(x, LABELS[:1])] * 2, 0.1)
+    card = Knowledge(SHAPE, 4, shared="update", epochs=2, lr=0.1)
+    settings = UnrollSettings("signed", signed=CosineSettings(iterations=100, tv=(0.001,)))
+    found = fedavg(smooth, state_of(smooth), [update], card, LABELS[:1, None], _generator(), settings)
+    assert _psnr(found.images[0], x) > _psnr(torch.full_like(x, 0.5), x) + 3
+    with pytest.raises(UsageError, match="needs labels"):
+        fedavg(smooth, state_of(smooth), [update], card, None, _generator(), settings)
+
+
+def test_unknown_order_matches_and_averages_the_copies(smooth: nn.Module, images: Tensor, state_of: State) -> None:
+    """The client takes two records in steps of one, the second epoch in another order than the first."""
+    x, y = images[:2], torch.tensor([2, 0])
+    update = _update(smooth, [(x[i : i + 1], y[i : i + 1]) for i in (0, 1, 1, 0)], 0.05)
+    card = Knowledge(SHAPE, 4, shared="update", records=2, batch=1, epochs=2, lr=0.05, order="unknown")
+    settings = UnrollSettings(lbfgs=DlgSettings(outer=4))
+    found, wrong = (
+        fedavg(smooth, state_of(smooth), [update], knowledge, y[None], _generator(), settings)
+        for knowledge in (card, replace(card, order="known"))
+    )
+    assert found.images.shape == (1, 2, *SHAPE) and sorted(found.labels[0].tolist()) == [0, 2]
+    grey = _psnr(torch.full_like(x, 0.5), x)
+    assert _psnr(found.images[0], x) > grey + 4 and _psnr(found.images[0], x) > _psnr(wrong.images[0], x) + 4
+
+
+def test_penalty_forgets_order_and_has_its_derivative(images: Tensor) -> None:
+    card = Knowledge(SHAPE, 4, shared="update", records=3, batch=1, epochs=2, lr=0.1, order="unknown")
+    penalty = order_free(card, 2, 1.0, _generator(), LIKE)
+    same = torch.cat([images[:3], images[[2, 0, 1]]])[None]
+    assert float(penalty(same)[0]) < 1e-12
+    x = torch.cat([images[:3], images[3:]])[None]
+    value, slope = penalty(x)
+    assert float(value) > 1e-4
+    move = torch.randn(x.shape, generator=_generator(), dtype=torch.float64)
+    ahead, behind = (float(penalty(x + sign * 1e-6 * move)[0]) for sign in (1, -1))
+    assert (ahead - behind) / 2e-6 == pytest.approx(float((slope * move).sum()), rel=1e-4)
+
+
+def test_what_cannot_be_simulated_is_refused(smooth: nn.Module) -> None:
+    card = Knowledge(SHAPE, 4)
+    with pytest.raises(UsageError, match="a gradient has none"):
+        fedavg(smooth, {}, [], card, None, _generator())
+    with pytest.raises(UsageError, match="learning rate must be known"):
+        UpdateMap(smooth, replace(card, shared="update", epochs=3))
