@@ -35,7 +35,6 @@ from fedprivacy.interfaces import (
 from fedprivacy.metrics.roc import auc
 from fedprivacy.privacy import PrivacyEvent, event_from_json, event_to_json, settled
 from fedprivacy.threat import Bool, Float
-from fedprivacy.training.learner import Records
 from fedprivacy.training.losses import cross_entropy, log_probabilities, predicted_class
 from fedprivacy.wire import Channel, Message, PublicFold, Transcript, client_index, unshared
 
@@ -169,9 +168,9 @@ def probe_last_round(
 def tested(models: Mapping[str, tuple[str, Part]], env: Environment) -> dict[str, dict[str, float]]:
     """Accuracy and mean cross-entropy (nats) of each model on the test set.
 
-    For two classes also the AUC, and ``tuned_accuracy``: at the threshold that is best on the owner's validation
-    records (on everybody's, for a model that is not a client's), where there are any. It tells a better model from
-    one that merely sits at a better threshold.
+    For two classes also the AUC, and ``tuned_accuracy``: at the threshold that is best on a client's validation
+    records, where there are any; for a model that is not a client's, the mean over every client's threshold, so that
+    it has no more records to tune on. It tells a better model from one that merely sits at a better threshold.
     """
     x, labels = env.dataset.x_test, torch.from_numpy(env.dataset.y_test)
     results = {}
@@ -184,22 +183,21 @@ def tested(models: Mapping[str, tuple[str, Part]], env: Environment) -> dict[str
         if len(env.dataset.classes) == 2:
             score = _margin(logits)
             results[owner]["auc"] = auc(score[env.dataset.y_test == 1], score[env.dataset.y_test == 0])
-            held_out = _validation_of(owner, env)
-            if len(held_out):
-                known = _margin(env.workbench.logits(architecture, weights, held_out.x))
-                threshold = best_threshold(known, held_out.y == 1)
-                results[owner]["tuned_accuracy"] = float(((score > threshold) == (env.dataset.y_test == 1)).mean())
+            tuned = []
+            for client in [client_index(owner)] if owner.startswith("client-") else range(env.clients):
+                held_out = env.records(np.concatenate(env.division.validation[client]))
+                if len(held_out):
+                    known = _margin(env.workbench.logits(architecture, weights, held_out.x))
+                    threshold = best_threshold(known, held_out.y == 1)
+                    tuned.append(((score > threshold) == (env.dataset.y_test == 1)).mean())
+            if tuned:
+                results[owner]["tuned_accuracy"] = float(np.mean(tuned))
     return results
 
 
 def _margin(logits: Tensor) -> Float:
     pairs = log_probabilities(logits.double())
     return np.asarray((pairs[:, 1] - pairs[:, 0]).numpy())
-
-
-def _validation_of(owner: str, env: Environment) -> Records:
-    clients = [client_index(owner)] if owner.startswith("client-") else range(env.clients)
-    return env.records(np.concatenate([np.concatenate(env.division.validation[client]) for client in clients]))
 
 
 def best_threshold(scores: Float, positive: Bool) -> float:

@@ -182,9 +182,13 @@ def look(logits: Tensor, labels: Tensor, round: int, client: int) -> HistoryRow:
 
 
 def public_fold(env: Environment, round: int, labelled: bool, to_clients: bool = True) -> PublicFold:
-    """The delivery of a round's public fold to the participants, with its size as stored."""
+    """The delivery of a round's public fold to the participants, with its size as stored.
+
+    A static fold is delivered once, in round 1; planted records always are.
+    """
     ids = env.public_ids(round)
-    size = env.dataset.x_train[ids].nbytes + (len(ids) if labelled else 0)
+    known = env.config.data.public_set == "static" and round > 1 and round not in env.planted
+    size = 0 if known else env.dataset.x_train[ids].nbytes + (len(ids) if labelled else 0)
     return PublicFold(round, ids, labelled, int(size), len(env.participants(round)) if to_clients else 0)
 
 

@@ -60,6 +60,8 @@ class Communication:
     payload_bytes: int
     fedavg_bytes: int
     per_round: tuple[tuple[int, int], ...]
+    start_bytes: int = 0
+    """A common warmed-up model, sent to every client before round 1; no round counts it."""
 
 
 @dataclass(frozen=True)

@@ -341,6 +341,11 @@ def moved(start: Mapping[str, Tensor], end: Mapping[str, Tensor], update: Update
     return {name: start[name] + update.tensors[name] if name in update.tensors else start[name] for name in end}
 
 
+def times(message: Message) -> int:
+    """How often a message counts in up and down together: twice from client to client, else once."""
+    return int(message.sender != SERVER) + int(message.receiver != SERVER)
+
+
 def directions(messages: Sequence[Message]) -> tuple[int, int]:
     """(up, down) encoded bytes. Up leaves a client; down arrives at one. Peer to peer counts in both."""
     up = sum(m.encoded_bytes for m in messages if m.sender != SERVER)

@@ -25,16 +25,25 @@ def parse_limit(text: str) -> tuple[str, float]:
 
 
 def broken(result: RunResult, limits: list[tuple[str, float]]) -> int:
-    """1 if a headline finding over all clients is above a limit (each is named on standard error), else 0."""
+    """1 if a headline finding over all clients is above a limit, or has no number to hold against it; else 0.
+
+    Each reason is one line on standard error: a limit that nothing was measured for has not been kept.
+    """
     code = 0
     for metric, limit in limits:
-        for finding in result.findings:
-            pooled = finding.headline and not finding.target.startswith("client-")
-            if pooled and finding.metric.lower() == metric and finding.value is not None and finding.value > limit:
+        found = [f for f in result.findings if f.headline and not f.target.startswith("client-")]
+        held = [f for f in found if f.metric.lower() == metric]
+        if not held:
+            click.echo(f"fedprivacy: no number for the limit {metric}={limit:g}: no headline finding has it", err=True)
+            code = 1
+        for finding in held:
+            where = f"({finding.adversary}, {finding.observation}, {finding.statistic})"
+            if finding.value is None:
+                click.echo(f"fedprivacy: no number for the limit {metric}={limit:g} {where}: {finding.note}", err=True)
+                code = 1
+            elif finding.value > limit:
                 click.echo(
-                    f"fedprivacy: above the limit: {finding.metric} {finding.value:.4f} > {limit} "
-                    f"({finding.adversary}, {finding.observation}, {finding.statistic})",
-                    err=True,
+                    f"fedprivacy: above the limit: {finding.metric} {finding.value:.4f} > {limit} {where}", err=True
                 )
                 code = 1
     return code

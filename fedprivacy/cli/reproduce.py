@@ -50,6 +50,7 @@ def command(
         changes["rounds"] = rounds
     from fedprivacy.cli.carry_out import Display
     from fedprivacy.experiments import reproduce as recipes
+    from fedprivacy.reporting.text import size
 
     chosen = recipes.recipe(recipe)
     keys = [key.strip().upper() for key in rows.split(",") if key.strip()]
@@ -75,12 +76,17 @@ def command(
     console = Console()
     console.print(f"[bold]{chosen.title}[/bold]\n{chosen.source}", highlight=False)
     table = Table(box=SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
-    for head in ("", "method", "accuracy %", "sd", "AUC", "tuned %", "up a client", "published % / AUC"):
+    for head in ("", "method", "accuracy %", "sd", "AUC", "tuned %", "up", "down", "public", "published % / AUC"):
         table.add_column(head, justify="left" if head in ("", "method") else "right", overflow="fold")
     for row in found:
         table.add_row(*recipes.cells(row, clients))
     console.print(table)
     over = f"intervals at 95% over {seeds} seeds" if seeds > 1 else "one seed: no interval"
     console.print(f"Accuracy at 0.5 and at a threshold tuned on validation records; {over}.", highlight=False)
+    start = size(max(row.start_bytes for row in found) / clients)
+    console.print(
+        f"Bytes are for one client and the whole run. Before round 1 each also receives the common model: {start}.",
+        highlight=False,
+    )
     for verdict in verdicts:
         console.print(f"[bold]{verdict.verdict}[/bold]: {verdict.claim}. {verdict.why}", highlight=False)

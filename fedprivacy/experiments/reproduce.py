@@ -1,6 +1,9 @@
 """A recipe of a paper: every row as a run on the same data and seeds, beside the published numbers, with a verdict.
 
-The claim holds only if a row of the paper's own beats every rival row in a paired interval over seeds.
+The claim is judged on paired differences over seeds, in accuracy at one half and in AUC, so that a better threshold
+alone does not count as a better model. A row of the paper's own supports it only if it beats every rival and every
+control in both, at a level corrected for the number of own rows; the claim is refuted if every own row loses to a
+rival in both. A changed task (other image size, other rounds) is another task: it gets no verdict on the paper.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from fedprivacy.config.base import UsageError, build, near_miss
 from fedprivacy.config.run import RunConfig
 from fedprivacy.execution.pool import Job, run_jobs
 from fedprivacy.experiments.job import environment
-from fedprivacy.metrics.intervals import mean_interval, paired_interval
+from fedprivacy.metrics.intervals import Interval, corrected_level, mean_interval, paired_interval
 from fedprivacy.reporting.text import size
 from fedprivacy.result import Verdict
 
@@ -34,6 +37,7 @@ class Recipe:
     claim: str
     own: tuple[str, ...]
     rivals: tuple[str, ...]
+    controls: tuple[str, ...]
     base: Mapping[str, Any]
     rows: tuple[Mapping[str, Any], ...]
 
@@ -56,6 +60,10 @@ class Row:
     """Standard deviation over clients, mean over seeds; 0 for one model."""
     up_bytes: int
     down_bytes: int
+    public_bytes: int
+    """Delivery of public records to all clients."""
+    start_bytes: int
+    """The common warmed-up model, sent to every client before round 1."""
     published: Mapping[str, float]
     cpu_seconds: float
     memory_mb: float
@@ -74,6 +82,7 @@ def recipe(name: str) -> Recipe:
         content["claim"],
         tuple(content["own"]),
         tuple(content["rivals"]),
+        tuple(content["controls"]),
         content["base"],
         tuple(content["rows"]),
     )
@@ -90,6 +99,7 @@ def reproduce(
     started: Callable[[Sequence[Job]], None],
 ) -> tuple[list[Row], list[Verdict]]:
     """Run the rows ``keys`` (all when empty) over ``seeds`` and judge the claim; finished jobs are found again."""
+    same_task = not ({"rounds"} & set(changes) or {"image_size"} & set(changes.get("data", {})))
     unknown = set(keys) - {row["key"] for row in chosen.rows}
     if unknown:
         raise UsageError(f"--rows: recipe {chosen.name} has no row {', '.join(sorted(unknown))}.")
@@ -103,10 +113,16 @@ def reproduce(
     threads = next(iter(configs.values())).training.threads
     summaries = {job.name: summary for job, summary in run_jobs(jobs, workers, threads, tick)}
     found = [_row(row, [summaries[f"{row['key']}, seed {seed}"] for seed in range(seeds)]) for row in rows]
-    verdicts = [judged(chosen, found)]
+    verdicts = [judged(chosen, found, same_task)]
     folder.write_json(
         where / "reproduction.json",
-        {"recipe": chosen.name, "rows": [asdict(row) for row in found], "verdicts": [asdict(v) for v in verdicts]},
+        {
+            "recipe": chosen.name,
+            "changes": dict(changes),
+            "seeds": seeds,
+            "rows": [asdict(row) for row in found],
+            "verdicts": [asdict(v) for v in verdicts],
+        },
     )
     return found, verdicts
 
@@ -133,43 +149,58 @@ def _row(row: Mapping[str, Any], summaries: Sequence[Mapping[str, Any]]) -> Row:
         float(np.mean(spreads)),
         round(float(np.mean([sum(u for u, _ in s["per_round"]) for s in summaries]))),
         round(float(np.mean([sum(d for _, d in s["per_round"]) for s in summaries]))),
+        round(float(np.mean([s["public_bytes"] for s in summaries]))),
+        round(float(np.mean([s["start_bytes"] for s in summaries]))),
         row.get("published", {}),
         float(np.mean([s["cost"]["cpu_seconds"] for s in summaries])),
         max(float(s["cost"]["memory_mb"]) for s in summaries),
     )
 
 
-def judged(chosen: Recipe, rows: Sequence[Row]) -> Verdict:
-    """The paper's claim against its rivals, on paired seeds."""
+def judged(chosen: Recipe, rows: Sequence[Row], same_task: bool = True) -> Verdict:
+    """The paper's claim against its rivals and controls, on paired seeds; see the head of this file."""
     found = {row.key: row for row in rows}
     own = [found[key] for key in chosen.own if key in found]
-    rivals = [found[key] for key in chosen.rivals if key in found]
-    if not own or not rivals:
+    others = [found[key] for key in (*chosen.rivals, *chosen.controls) if key in found]
+    if not own or not others:
         return Verdict(chosen.claim, chosen.source, "inconclusive", "the rows that decide it were not all run")
-    seeds = len(own[0].accuracy)
-    if seeds < 2:
+    if len(own[0].accuracy) < 2:
         single = "; ".join(
-            f"{a.key} - {b.key}: {100 * (a.accuracy[0] - b.accuracy[0]):+.1f} points" for a in own for b in rivals
+            f"{a.key} - {b.key}: {100 * (a.accuracy[0] - b.accuracy[0]):+.1f} points" for a in own for b in others
         )
-        return Verdict(
-            chosen.claim, chosen.source, "inconclusive", f"one seed has no interval ({single}); use --seeds 5"
-        )
-    words, wins, losses = [], 0, 0
+        return Verdict(chosen.claim, chosen.source, "inconclusive", f"one seed has no interval ({single}); --seeds 5")
+    level = corrected_level(0.95, len(chosen.own))
+    words, winners, losers = [], [], []
     for a in own:
-        gaps = [(b, paired_interval(a.accuracy, b.accuracy)) for b in rivals]
-        wins += all(gap.low > 0 for _, gap in gaps)
-        losses += any(gap.high < 0 for _, gap in gaps)
-        words += [
-            f"{a.key} - {b.key}: {100 * gap.value:+.1f} [{100 * gap.low:+.1f}, {100 * gap.high:+.1f}] points"
-            for b, gap in gaps
-        ]
-    missing = sorted(set(chosen.rivals) - set(found))
+        gaps = {b.key: (_gap(a.accuracy, b.accuracy, level), _gap(a.auc, b.auc, level)) for b in others}
+        words += [f"{a.key} - {key}: {_said(*pair)}" for key, pair in gaps.items()]
+        if all(gap is not None and gap.low > 0 for pair in gaps.values() for gap in pair):
+            winners.append(a.key)
+        if any(all(g is not None and g.high < 0 for g in gaps[key]) for key in chosen.rivals if key in gaps):
+            losers.append(a.key)
+    missing = sorted({*chosen.own, *chosen.rivals, *chosen.controls} - set(found))
     why = "; ".join(words) + (f"; not run: {', '.join(missing)}" if missing else "")
-    if wins and not missing:
-        return Verdict(chosen.claim, chosen.source, "supported", why)
-    if losses == len(own):
+    why += f"; intervals at {100 * level:g}%, corrected for {len(chosen.own)} own rows"
+    if not same_task:
+        return Verdict(chosen.claim, chosen.source, "inconclusive", f"another task than the paper's: {why}")
+    if winners and not missing:
+        return Verdict(chosen.claim, chosen.source, "supported", f"by row {', '.join(winners)}: {why}")
+    if len(losers) == len(chosen.own):
         return Verdict(chosen.claim, chosen.source, "refuted", why)
     return Verdict(chosen.claim, chosen.source, "inconclusive", why)
+
+
+def _gap(own: Sequence[float], other: Sequence[float], level: float) -> Interval | None:
+    return paired_interval(own, other, level) if len(own) == len(other) > 1 else None
+
+
+def _said(accuracy: Interval | None, auc: Interval | None) -> str:
+    words = []
+    if accuracy is not None:
+        words.append(f"{100 * accuracy.value:+.1f} [{100 * accuracy.low:+.1f}, {100 * accuracy.high:+.1f}] points")
+    if auc is not None:
+        words.append(f"AUC {auc.value:+.4f} [{auc.low:+.4f}, {auc.high:+.4f}]")
+    return ", ".join(words)
 
 
 def estimate(values: Sequence[float], scale: float = 1.0, digits: int = 1) -> str:
@@ -186,9 +217,14 @@ def estimate(values: Sequence[float], scale: float = 1.0, digits: int = 1) -> st
 
 def to_markdown(rows: Sequence[Row], verdicts: Sequence[Verdict], clients: int) -> str:
     """The table as Markdown."""
-    head = "| row | method | accuracy % | sd over clients | AUC | tuned threshold % | up a client | published % / AUC |"
-    lines = [head, "|---|---|---|---|---|---|---|---|"]
+    head = "| row | method | accuracy % | sd, clients | AUC | tuned % | up | down | public | published % / AUC |"
+    lines = [head, "|---|---|---|---|---|---|---|---|---|---|"]
     lines += ["| " + " | ".join(cells(row, clients)) + " |" for row in rows]
+    start = size(max(row.start_bytes for row in rows) / clients)
+    lines += [
+        "",
+        f"Bytes are for one client and the whole run. Before round 1 each also receives the common model: {start}.",
+    ]
     lines += ["", *(f"**{v.verdict}**: {v.claim}. {v.why}" for v in verdicts)]
     return "\n".join(lines) + "\n"
 
@@ -204,6 +240,8 @@ def cells(row: Row, clients: int) -> list[str]:
         estimate(row.auc, digits=4),
         estimate(row.tuned, 100),
         size(row.up_bytes / clients),
+        size(row.down_bytes / clients),
+        size(row.public_bytes / clients),
         published,
     ]
 

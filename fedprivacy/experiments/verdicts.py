@@ -26,10 +26,10 @@ def _judged(finding: Finding) -> tuple[Kind, str]:
     how = f"{finding.statistic} on {finding.observation}"
     if finding.value is None or finding.low is None or finding.high is None:
         return "inconclusive", f"the attack gave no number: {finding.note}"
-    if finding.low > 0.5 and finding.value > (finding.chance_high or 0.5):
-        return "refuted", f"the AUC of {how} and its whole interval lie above chance."
     if min(finding.members or 0, finding.non_members or 0) < MINIMUM:
         return "inconclusive", f"too few candidates to say ({how})."
+    if finding.low > 0.5 and finding.value > (finding.chance_high or 0.5):
+        return "refuted", f"the AUC of {how} and its whole interval lie above chance."
     return "inconclusive", f"no leakage measured by {how}. That is no proof of privacy."
 
 
@@ -50,7 +50,11 @@ def comparison(first: Finding, second: Finding, difference: Estimate) -> Verdict
 def utility(
     protocol: str, own: Interval, baselines: Sequence[Baseline], paired: Mapping[str, Estimate]
 ) -> list[Verdict]:
-    """Whether the protocol beats each baseline, client by client or seed by seed."""
+    """Whether the protocol beats each baseline, seed by seed; one seed decides nothing.
+
+    Clients of one run share the public folds, each other's predictions and the test set, so an interval over them is
+    far too narrow for a verdict.
+    """
     verdicts = []
     for baseline in baselines:
         other = baseline.utility.get("test_accuracy")
@@ -63,6 +67,9 @@ def utility(
         )
         number += f" [{100 * gap.low:+.1f}, {100 * gap.high:+.1f}] points over {own.n} {own.over}."
         kind: Kind = "supported" if gap.low > 0 else "refuted" if gap.high < 0 else "inconclusive"
+        if own.over != "seeds":
+            kind = "inconclusive"
+            number = number.rstrip(".") + " of one seed; clients of one run are not independent, so use --seeds 5."
         verdicts.append(Verdict(claim, "this run", kind, number))
     return verdicts
 
@@ -70,7 +77,7 @@ def utility(
 def bandwidth(protocol: str, sizes: Communication) -> list[Verdict]:
     """Bytes against federated averaging of the same model, with the delivery of public records and without."""
     sent = sizes.up_bytes + sizes.down_bytes
-    if not sent:
+    if not sent or protocol == "fedavg":
         return []
     plain, whole = sizes.fedavg_bytes / sent, sizes.fedavg_bytes / (sent + sizes.public_bytes)
     why = f"{plain:,.1f} times fewer bytes in messages; {whole:,.1f} times with the delivery of public records counted."

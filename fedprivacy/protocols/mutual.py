@@ -255,7 +255,9 @@ def mean_of_peers(peers: list[Predictions], options: MutualOptions) -> Predictio
 
 def _averaged(state: FederationState, round: int, env: Environment, channel: Channel) -> FederationState:
     """Upload, average uniformly, broadcast: after this weights were shared after all."""
-    clients = env.participants(round)
+    clients = env.senders(round)
+    if not clients:
+        return state
     sent = [channel.send(client_name(c), SERVER, Weights(state.parts[phases.model_part(c)])).tensors for c in clients]
     mean = channel.send(SERVER, [client_name(c) for c in clients], Weights(weighted_mean(sent))).tensors
     return state.having({phases.model_part(c): mean for c in clients})

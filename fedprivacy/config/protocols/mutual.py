@@ -44,6 +44,8 @@ class MutualOptions(Part):
             )
         if self.payload == "losses" and not self.public_labels:
             raise ValueError("losses are taken on a labelled fold; payload = 'losses' needs public_labels = true")
+        if self.payload == "losses" and self.temperature != 1:
+            raise ValueError("a loss cannot be softened after the fact; payload = 'losses' needs temperature = 1")
         if self.payload in ("losses", "labels") and self.peer_mode == "mean":
             raise ValueError("peer_mode = 'mean' needs payload = 'probabilities' or 'logits'")
         if self.update_order == "sequential" and self.peer_mode == "mean":

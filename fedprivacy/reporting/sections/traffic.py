@@ -69,6 +69,9 @@ def _totals(wire: Communication, clients: object) -> Table:
         a_round = size(number / rounds) if rounds else MISSING
         a_client = [size(number / clients)] if isinstance(clients, int) and clients > 0 else []
         rows.append(row([name, size(number), a_round, *a_client]))
+    if wire.start_bytes:
+        a_client = [size(wire.start_bytes / clients)] if isinstance(clients, int) and clients > 0 else []
+        rows.append(row(["common model, before round 1", size(wire.start_bytes), MISSING, *a_client]))
     rounds_words = f"{counted(rounds, 'round')}, " if rounds else ""
     caption = f"Encoded messages of all clients, {rounds_words}1 MB = 1,000,000 bytes"
     return Table(tuple(columns), tuple(rows), caption)
