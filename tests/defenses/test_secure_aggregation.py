@@ -195,3 +195,15 @@ def test_mismatches_are_told_before_training(
 ) -> None:
     with pytest.raises(UsageError, match=words):
         guarded(protocol, options, {"name": "secure-aggregation"}, **more)
+
+
+def test_every_round_kind_and_pair_has_a_seed_of_its_own() -> None:
+    """Own seeds are revealed at the end of a round, so the pair seeds alone must hide the next one."""
+    defense = federation()
+    places = [(round, kind) for round in (1, 2) for kind in ("weights", "predictions")]
+    pairs = {defense._pair(*place, u, v) for place in places for u in range(4) for v in range(u + 1, 4)}
+    own = {defense._own(*place, u) for place in places for u in range(4)}
+    assert len(pairs) == 4 * 6
+    assert len(own) == 4 * 4
+    assert not pairs & own
+    assert defense._pair(1, "weights", 2, 3) == defense._pair(1, "weights", 3, 2)
