@@ -54,15 +54,13 @@ OBSERVATIONS: dict[str, str] = {
     "probes": "fedprivacy.attacks.membership.observations.probes:Probes",
     "surrogate": "fedprivacy.attacks.membership.observations.surrogate:Surrogate",
     "uploaded-weights": "fedprivacy.attacks.membership.observations.weights:UploadedWeights",
+    "uploaded-memes": "fedprivacy.attacks.membership.observations.weights:UploadedMemes",
+    "decoded-updates": "fedprivacy.attacks.membership.observations.weights:DecodedUpdates",
+    "students": "fedprivacy.attacks.membership.observations.weights:Students",
     "global-model": "fedprivacy.attacks.membership.observations.weights:GlobalModel",
+    "global-from-updates": "fedprivacy.attacks.membership.observations.weights:GlobalFromUpdates",
+    "prototypes": "fedprivacy.attacks.membership.observations.prototypes:Prototypes",
 }
-
-DEFAULT_ADVERSARIES: dict[str, tuple[str, ...]] = {
-    "predictions": ("active-server", "server"),
-    "weights": ("server", "client-0"),
-    "none": (),
-}
-"""By family of the protocol: the positions that a run without --adversary reports."""
 
 
 def card(name: str) -> Card:
@@ -143,41 +141,26 @@ def defense(config: RunConfig, env: Environment) -> Defense | None:
 
 
 def observations(config: RunConfig) -> list[tuple[Adversary, str]]:
-    """Adversaries of a run with the observation that each can make. UsageError where one can make none."""
-    from fedprivacy.threat import Adversary
-
+    """Adversaries of a run, each with every observation that it can make. UsageError where one can make none."""
     if "membership" not in config.attack.attacks:
         return []
-    family = card(config.protocol).family
-    names = config.attack.adversaries or DEFAULT_ADVERSARIES.get(family, ())
+    from fedprivacy.attacks.membership.positions import observable
+
+    return [(adversary, name) for adversary in adversaries(config) for name in observable(config, adversary)]
+
+
+def adversaries(config: RunConfig) -> list[Adversary]:
+    """The positions that a run attacks from: those asked for, or the protocol's own default set."""
+    from fedprivacy.attacks.membership.positions import default_adversaries
+    from fedprivacy.threat import Adversary
+
     chosen = []
-    for name in names:
+    for name in config.attack.adversaries or default_adversaries(config):
         try:
-            adversary = Adversary.parse(name)
+            chosen.append(Adversary.parse(name))
         except ValueError as error:
             raise UsageError(f"--adversary: {error}.") from None
-        chosen.append((adversary, observation_name(family, adversary, config)))
     return chosen
-
-
-def observation_name(family: str, adversary: Adversary, config: RunConfig) -> str:
-    """Which observation an adversary can make on a protocol of ``family``."""
-    client = adversary.position.startswith("client-")
-    if client and int(adversary.position.removeprefix("client-")) >= config.clients:
-        raise UsageError(
-            f"--adversary {adversary.name}: there are {config.clients} clients, 0 to {config.clients - 1}."
-        )
-    if family == "predictions":
-        if adversary.power == "active" and not client:
-            return "probes"
-        if adversary.power == "passive":
-            return "surrogate"
-    if family == "weights" and adversary.power == "passive":
-        return "global-model" if client else "uploaded-weights"
-    raise UsageError(
-        f"--adversary {adversary.name}: no membership observation of protocol {config.protocol} is known for it; "
-        f"use {' or '.join(DEFAULT_ADVERSARIES.get(family) or ('another protocol: this one sends nothing',))}."
-    )
 
 
 def observation(name: str) -> Observation:

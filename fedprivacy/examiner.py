@@ -1,13 +1,15 @@
 """Holds the truth and scores attacks against it. No attack is ever handed what is in here.
 
 Scores of several clients are pooled by their ranks within (federation, client). Over several repetitions the value
-is the mean of the repetitions and the interval is Student's t over them.
+is the mean of the repetitions and the interval is Student's t over them. Repetitions that share a seed (the federations
+of one shadow bank) are averaged first where there are several seeds; of one seed the interval is over its federations,
+which share their candidates, so it is approximate.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,10 +17,11 @@ import numpy as np
 from fedprivacy import seeds
 from fedprivacy.metrics.auc_interval import auc_interval
 from fedprivacy.metrics.chance import auc_chance, tpr_chance
-from fedprivacy.metrics.intervals import Interval, mean_interval
+from fedprivacy.metrics.intervals import Interval, corrected_level, mean_interval
 from fedprivacy.metrics.pooling import pool_by_rank
 from fedprivacy.metrics.roc import tpr_at_fpr
 from fedprivacy.metrics.tpr_interval import tpr_interval
+from fedprivacy.metrics.vulnerability import most_vulnerable
 from fedprivacy.result import Finding, Flag
 from fedprivacy.threat import Bool, Float, Truth
 
@@ -52,32 +55,100 @@ class Target:
         return self.scores[known], self.truth.coins[known]
 
 
-def membership(repetitions: Sequence[Sequence[Target]], label: Label) -> list[Finding]:
+Seeds = Sequence[int]
+"""Which seed each repetition belongs to."""
+
+TENTH = "most vulnerable tenth"
+
+
+def membership(repetitions: Sequence[Sequence[Target]], label: Label, of_seed: Seeds | None = None) -> list[Finding]:
     """Findings of one statistic: AUC and TPR at each FPR, pooled over clients and for each client.
 
-    ``repetitions`` holds the targets of each seed. Without both members and non-members a target is an error
-    finding, and the others stand.
+    ``repetitions`` holds the targets of each federation, ``of_seed`` [repetitions] says which share a seed (default:
+    none do). Without both members and non-members a target is an error finding, and the others stand.
     """
-    found = _of_target(repetitions, "all clients", label)
+    of_seed = range(len(repetitions)) if of_seed is None else of_seed
+    found = _of_target(repetitions, "all clients", label, of_seed)
     if label.headline and found[0].flag != "error":
-        found += _null(repetitions, label)
-    names = [target.name for target in repetitions[0]]
+        found += _null(repetitions, label, of_seed)
+    names = list(dict.fromkeys(target.name for targets in repetitions for target in targets))
     if len(names) > 1:
-        for place, name in enumerate(names):
-            found += _of_target([[targets[place]] for targets in repetitions], name, label, auc_only=True)
+        for name in names:
+            alone = [[target for target in targets if target.name == name] for targets in repetitions]
+            kept = [place for place, targets in enumerate(alone) if targets]
+            theirs = [of_seed[place] for place in kept]
+            found += _of_target([alone[place] for place in kept], name, label, theirs, auc_only=True)
     return found
 
 
+def best_of(
+    measured: Mapping[str, Sequence[Sequence[Target]]], label: Label, of_seed: Seeds | None = None
+) -> list[Finding]:
+    """The highest AUC of several statistics, named as the selection it is, with its interval corrected for it."""
+    if len(measured) < 2:
+        return []
+    first = next(iter(measured.values()))
+    of_seed = range(len(first)) if of_seed is None else of_seed
+    strict = replace(label, level=corrected_level(label.level, len(measured)), headline=False)
+    aucs = {name: _measured(targets, "all clients", strict, of_seed, True)[0] for name, targets in measured.items()}
+    best = max(aucs, key=lambda name: aucs[name].value or 0.0)
+    note = f"{best}; a selection, interval corrected for {len(measured)} comparisons"
+    name = f"best of {len(measured)}, selected"
+    return [replace(aucs[best], statistic=name, level=label.level, note=note)]
+
+
+def most_vulnerable_tenth(
+    repetitions: Sequence[Sequence[Target]],
+    margins: Sequence[Sequence[Float]],
+    label: Label,
+    of_seed: Seeds,
+    share: float = 0.1,
+) -> list[Finding]:
+    """AUC among the tenth of each client's candidates that the *other* federations of its seed reveal most.
+
+    ``margins``: per repetition and target the margins [n] of that federation alone, by which candidates are chosen;
+    the target's own coins play no part. Candidates that some federation was not asked about are left out.
+    """
+    groups: list[tuple[Float, Float]] = []
+    theirs: list[int] = []
+    for seed in dict.fromkeys(of_seed):
+        places = [place for place, other in enumerate(of_seed) if other == seed]
+        names = [{target.name for target in repetitions[place]} for place in places]
+        picked: list[tuple[list[Float], list[Bool]]] = [([], []) for _ in places]
+        for name in [t.name for t in repetitions[places[0]] if all(t.name in known for known in names)]:
+            slots = [[t.name for t in repetitions[place]].index(name) for place in places]
+            scores = np.stack([repetitions[p][s].scores for p, s in zip(places, slots, strict=True)])
+            coins = np.stack([repetitions[p][s].truth.coins for p, s in zip(places, slots, strict=True)])
+            seen = np.stack([margins[p][s] for p, s in zip(places, slots, strict=True)])
+            known = ~(np.isnan(scores) | np.isnan(seen)).any(axis=0)
+            if len(places) < 2 or not known.any():
+                continue
+            scores, coins = scores[:, known], coins[:, known]
+            for row, chosen in enumerate(most_vulnerable(seen[:, known], coins, share)):
+                picked[row][0].append(scores[row, chosen])
+                picked[row][1].append(coins[row, chosen])
+        for one_scores, one_coins in picked:
+            flips = np.concatenate([*one_coins, np.zeros(0, dtype=np.bool_)])
+            if flips.any() and not flips.all():
+                groups.append(pool_by_rank(one_scores, one_coins))
+                theirs.append(seed)
+    if not groups:
+        return []
+    note = f"chosen on the other federations alone{'; ' + label.note if label.note else ''}"
+    counts = [(len(members), len(others)) for members, others in groups]
+    return [_auc(groups, counts, TENTH, replace(label, note=note), theirs)]
+
+
 def _of_target(
-    repetitions: Sequence[Sequence[Target]], target: str, label: Label, auc_only: bool = False
+    repetitions: Sequence[Sequence[Target]], target: str, label: Label, of_seed: Seeds, auc_only: bool = False
 ) -> list[Finding]:
     try:
-        return _measured(repetitions, target, label, auc_only)
+        return _measured(repetitions, target, label, of_seed, auc_only)
     except ValueError as error:
         return [failed(label, str(error), target)]
 
 
-def _null(repetitions: Sequence[Sequence[Target]], label: Label) -> list[Finding]:
+def _null(repetitions: Sequence[Sequence[Target]], label: Label, of_seed: Seeds) -> list[Finding]:
     """The same scores against shuffled coins: a row that must cover chance, or the pipeline itself leaks."""
     shuffled = []
     for number, targets in enumerate(repetitions):
@@ -89,7 +160,7 @@ def _null(repetitions: Sequence[Sequence[Target]], label: Label) -> list[Finding
     null = replace(
         label, statistic=NULL, headline=False, note=f"{label.statistic} on shuffled coins: must cover chance"
     )
-    return _of_target(shuffled, "all clients", null)
+    return _of_target(shuffled, "all clients", null, of_seed)
 
 
 def failed(label: Label, cause: str, target: str = "all clients") -> Finding:
@@ -114,31 +185,46 @@ def failed(label: Label, cause: str, target: str = "all clients") -> Finding:
 
 
 def _measured(
-    repetitions: Sequence[Sequence[Target]], target: str, label: Label, auc_only: bool = False
+    repetitions: Sequence[Sequence[Target]], target: str, label: Label, of_seed: Seeds, auc_only: bool = False
 ) -> list[Finding]:
-    groups = []
-    for targets in repetitions:
-        pairs = [one.scored() for one in targets]
-        groups.append(pool_by_rank([s for s, _ in pairs], [c for _, c in pairs]))
+    groups, theirs = [], []
+    for targets, seed in zip(repetitions, of_seed, strict=True):
+        if targets:
+            pairs = [one.scored() for one in targets]
+            groups.append(pool_by_rank([s for s, _ in pairs], [c for _, c in pairs]))
+            theirs.append(seed)
+    if not groups:
+        raise ValueError("nothing was observed of it")
     counts = [(len(members), len(others)) for members, others in groups]
-    found = [_auc(groups, counts, target, label)]
+    found = [_auc(groups, counts, target, label, theirs)]
     if not auc_only:
-        found += [_tpr(groups, counts, fpr, target, label) for fpr in FPRS]
+        found += [_tpr(groups, counts, fpr, target, label, theirs) for fpr in FPRS]
     return found
+
+
+def _over(values: Sequence[float], of_seed: Seeds, level: float) -> Interval:
+    """The mean with its interval over seeds; over the federations of the seed where there is one."""
+    seeds_seen = list(dict.fromkeys(of_seed))
+    if len(seeds_seen) > 1:
+        by_seed = [[v for v, seed in zip(values, of_seed, strict=True) if seed == one] for one in seeds_seen]
+        values = [float(np.mean(one)) for one in by_seed]
+    return mean_interval(values, level, (0.0, 1.0))
 
 
 Groups = Sequence[tuple[Float, Float]]
 
 
-def _auc(groups: Groups, counts: Sequence[tuple[int, int]], target: str, label: Label) -> Finding:
+def _auc(groups: Groups, counts: Sequence[tuple[int, int]], target: str, label: Label, of_seed: Seeds) -> Finding:
     singles = [auc_interval(members, others, label.level) for members, others in groups]
-    estimate = singles[0] if len(singles) == 1 else mean_interval([s.value for s in singles], label.level, (0.0, 1.0))
+    estimate = singles[0] if len(singles) == 1 else _over([s.value for s in singles], of_seed, label.level)
     bands = [auc_chance(n1, n0, label.level) for n1, n0 in counts]
     half = math.sqrt(sum((b.high - 0.5) ** 2 for b in bands)) / len(bands)
     return _finding("AUC", target, label, counts, estimate.value, (0.5, 0.5 - half, 0.5 + half), estimate)
 
 
-def _tpr(groups: Groups, counts: Sequence[tuple[int, int]], fpr: float, target: str, label: Label) -> Finding:
+def _tpr(
+    groups: Groups, counts: Sequence[tuple[int, int]], fpr: float, target: str, label: Label, of_seed: Seeds
+) -> Finding:
     metric = f"TPR@{100 * fpr:g}%FPR"
     points = [tpr_at_fpr(members, others, fpr) for members, others in groups]
     below = [point for point in points if point.resolution == "below"]
@@ -148,7 +234,7 @@ def _tpr(groups: Groups, counts: Sequence[tuple[int, int]], fpr: float, target: 
     if len(points) == 1:
         estimate = tpr_interval(*groups[0], fpr, label.level)
     else:
-        estimate = mean_interval([point.tpr for point in points], label.level, (0.0, 1.0))
+        estimate = _over([point.tpr for point in points], of_seed, label.level)
     bands = [tpr_chance(n1, n0, fpr, label.level) for n1, n0 in counts]
     centre = float(np.mean([b.value for b in bands]))
     below_centre = math.sqrt(sum((b.value - b.low) ** 2 for b in bands)) / len(bands)
@@ -159,7 +245,7 @@ def _tpr(groups: Groups, counts: Sequence[tuple[int, int]], fpr: float, target: 
         target,
         label,
         counts,
-        float(np.mean([point.tpr for point in points])),
+        points[0].tpr if len(points) == 1 else estimate.value,
         (centre, max(0.0, centre - below_centre), centre + above_centre),
         estimate,
         false_positives=sum(point.false_positives for point in points),

@@ -6,7 +6,7 @@ state. All that leaves a party goes through the channel of the round.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal, Protocol, runtime_checkable
 
@@ -21,7 +21,7 @@ from fedprivacy.data.records import Dataset, Division, Ids
 from fedprivacy.privacy import PrivacyEvent
 from fedprivacy.threat import Bool, Float, Int, Signals, View
 from fedprivacy.training.learner import PrivateFit, Records, Workbench
-from fedprivacy.wire import Channel, Outgoing, Predictions, PublicFold, client_name
+from fedprivacy.wire import Channel, Outgoing, Predictions, PublicFold
 
 Part = Mapping[str, Tensor]
 
@@ -258,11 +258,12 @@ def prepared(env: Environment, defense: Defense | None) -> Environment:
 class Observed:
     """What one adversary learned in one federation, about all candidates and from every source it can tell apart.
 
-    ``logp`` [sources, rounds, n, classes], NaN where nothing was observed. ``sources`` names the first axis:
-    ``client-3``, :data:`OTHERS` (a peer's view of an aggregate) or :data:`EVERYBODY`; empty: source k is client k.
-    ``seen``, ``clean`` [rounds, n] as in :class:`~fedprivacy.threat.Signals`; ``population_logp`` [sources, rounds,
-    M, classes] on the adversary's own records. ``floor`` counts clamped values; ``notes`` say what the finding must
-    carry. ``surrogate_logp`` [sources, S, n, classes]: surrogates of each source, where a statistic asks for them.
+    ``logp`` [sources, rounds, n, classes], NaN where nothing was observed: source k is client k where releases come
+    by client, or the single aggregate. ``seen``, ``clean`` [rounds, n] as in :class:`~fedprivacy.threat.Signals`;
+    ``population_logp`` [sources, rounds, M, classes] on the adversary's own records. ``floor`` counts clamped
+    values; ``notes`` say what the finding must carry. ``reference_logp`` [references, rounds, n, classes] and
+    ``reference_population_logp``: further models that trained on no other client's candidate, such as a peer's own.
+    ``surrogate_logp`` [sources, S, n, classes]: surrogates of each source, where a statistic asks for them.
     """
 
     logp: Float
@@ -271,32 +272,17 @@ class Observed:
     population_logp: Float | None = None
     floor: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
-    sources: tuple[str, ...] = ()
+    reference_logp: Float | None = None
+    reference_population_logp: Float | None = None
     surrogate_logp: Float | None = None
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """A name for each source."""
-        return self.sources or tuple(client_name(client) for client in range(len(self.logp)))
-
-
-OTHERS = "any other client"
-"""Source of a peer that sees an aggregate: whoever it is, it is not the peer."""
-EVERYBODY = "any client"
-"""Source of a party outside the clients that sees an aggregate."""
-
-
-def unknown_start() -> Part | None:
-    """No common start is known."""
-    return None
 
 
 @dataclass(frozen=True, eq=False)
 class Knowledge:
     """What the adversary brings: candidate records and labels, its own records, the architecture, public records.
 
-    No coin and no client's model is in here. ``root`` seeds the adversary's own training. ``start`` gives the weights
-    that everybody began from, where the protocol has a common start: whoever takes part was given them.
+    No coin and no client's model is in here. ``root`` seeds the adversary's own training. ``start``: the weights that
+    everybody began from, for an observation that works with changes since then; whoever takes part was given them.
     """
 
     config: RunConfig
@@ -305,7 +291,7 @@ class Knowledge:
     candidates: Ids
     auxiliary: Ids
     workbench: Workbench
-    start: Callable[[], Part | None] = unknown_start
+    start: Part | None = None
 
 
 class Observation(Protocol):
@@ -314,7 +300,7 @@ class Observation(Protocol):
     name: ClassVar[str]
 
     def observe(self, view: View, knowledge: Knowledge) -> Observed:
-        """What the view tells of the candidates. Raises ValueError where it tells nothing, and says why."""
+        """What the view tells of the candidates; all NaN where it tells nothing."""
 
 
 class Statistic(Protocol):
@@ -327,8 +313,6 @@ class Statistic(Protocol):
 
 
 __all__ = [
-    "EVERYBODY",
-    "OTHERS",
     "Bool",
     "ChangesTraining",
     "DeclaresReleases",

@@ -32,6 +32,8 @@ class Card:
     target: str
     """``module:Class`` of the implementation."""
     options: type[Part]
+    travelling: str = ""
+    """Setting that names the architecture of the model that is sent, where it is not the clients' own."""
 
 
 CARDS: dict[str, Card] = {
@@ -118,6 +120,7 @@ CARDS: dict[str, Card] = {
         source="Shen et al. 2020, arXiv 2006.16765",
         target="fedprivacy.protocols.fml:Fml",
         options=options.FmlOptions,
+        travelling="meme",
     ),
     "fedkd": Card(
         "Federated distillation with low-rank updates",
@@ -130,6 +133,7 @@ CARDS: dict[str, Card] = {
         source="Wu et al. 2022, arXiv 2108.13323",
         target="fedprivacy.protocols.fedkd:FedKd",
         options=options.FedKdOptions,
+        travelling="mentee",
     ),
     "fedckd": Card(
         "Distillation from two teachers of one's own past",
@@ -214,6 +218,7 @@ CARDS: dict[str, Card] = {
         source="arXiv 2412.11207",
         target="fedprivacy.protocols.profe:ProFe",
         options=options.ProFeOptions,
+        travelling="student",
     ),
     "fedkd-hybrid": Card(
         "Common layers and predictions together",

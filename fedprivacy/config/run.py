@@ -116,6 +116,9 @@ class AttackConfig(Part):
     """Statistic the verdict rests on; None: ratio where there are references, else loss."""
     shadows: int = Field(default=0, ge=0)
     """Shadow federations to train; 0 uses the other clients as the only references."""
+    targets: Literal["auto", "one", "bank"] = "auto"
+    """bank: every shadow federation is a target too, with all others as its references; one: the target federation
+    alone; auto: bank with 8 shadows or more."""
     coop: bool = True
     """Let the other clients of the same federation serve as references."""
     combine: Literal["last", "mean", "max", "trajectory"] = "last"

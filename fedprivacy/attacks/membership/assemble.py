@@ -35,7 +35,10 @@ def signals_of(
     population_labels: Int,
     coop: bool,
 ) -> Signals:
-    """Signals about the candidates ``chosen`` (positions) from ``source``; ``labels`` are those of all candidates."""
+    """Signals about the candidates ``chosen`` (positions) from ``source``; ``labels`` are those of all candidates.
+
+    ``coop``: the other clients of the same federation, and what the adversary adds of its own, are references too.
+    """
     own = observed.logp[source][:, chosen]
     seen = ~np.isnan(own).any(axis=-1)
     population = None if observed.population_logp is None else observed.population_logp[source]
@@ -43,6 +46,12 @@ def signals_of(
     logp = [observed.logp[s][:, chosen] for s in others]
     included = [np.zeros(len(chosen), dtype=bool) for _ in others]
     theirs = [None if observed.population_logp is None else observed.population_logp[s] for s in others]
+    if coop and observed.reference_logp is not None:
+        extra = observed.reference_population_logp
+        for number, own_model in enumerate(observed.reference_logp):
+            logp.append(own_model[:, chosen])
+            included.append(np.zeros(len(chosen), dtype=bool))
+            theirs.append(None if extra is None else extra[number])
     for shadow in shadows:
         logp.append(shadow.observed.logp[source][:, chosen])
         included.append(shadow.coins[chosen])
@@ -65,6 +74,18 @@ def signals_of(
     )
 
 
+def surrogate_signals(observed: Observed, source: int, chosen: Int, labels: Int) -> Signals | None:
+    """The same target with surrogates of itself as the only references; None where there are none."""
+    if observed.surrogate_logp is None:
+        return None
+    own = observed.logp[source][:, chosen]
+    found = observed.surrogate_logp[source][:, chosen]
+    every_round = np.repeat(found[:, None], len(own), axis=1)
+    references = References(every_round, np.zeros((len(found), len(chosen)), dtype=bool))
+    seen = ~np.isnan(own).any(axis=-1)
+    return Signals(own, seen, observed.clean[:, chosen], labels[chosen], references, floor=observed.floor)
+
+
 @dataclass(frozen=True, eq=False)
 class Scored:
     """Scores of every statistic on one target: [n] float64, or the cause of a failure."""
@@ -74,12 +95,18 @@ class Scored:
     references: int
 
 
-def score_target(signals: Signals, config: AttackConfig) -> Scored:
-    """Every statistic that the configuration asks for and the signals allow."""
+def score_target(signals: Signals, config: AttackConfig, surrogates: Signals | None = None) -> Scored:
+    """Every statistic that the configuration asks for and the signals allow.
+
+    ``surrogates``: signals whose references are surrogates of the target (:func:`surrogate_signals`).
+    """
     offered = {statistic.name: statistic for statistic in applicable(signals)}
     names = config.statistics or tuple(offered)
     scores: dict[str, Float | str] = {}
     for name in names:
+        if surrogates is not None and "surrogates" in STATISTICS[name].needs:
+            scores[name] = score_candidates(STATISTICS[name](), surrogates)
+            continue
         if name not in offered:
             scores[name] = f"needs {', '.join(sorted(STATISTICS[name].needs))}, which this observation does not give"
             continue

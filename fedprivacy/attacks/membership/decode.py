@@ -31,6 +31,12 @@ RESOLUTION: dict[str, tuple[float, float]] = {
 }
 """Wire format -> its smallest positive number and its largest number below 1 (uint8: the grid k/255)."""
 
+MOST_BITS = 8
+RESOLUTION |= {f"grid-{b}": (1 / (2**b - 1), 1 - 1 / (2**b - 1)) for b in range(2, MOST_BITS + 1)}
+
+ENOUGH_ROWS = 8
+"""Rows from which values on a grid are no coincidence."""
+
 
 def decode(
     values: NDArray[np.generic],
@@ -80,6 +86,38 @@ def decode(
     else:
         raise ValueError(f"no form of predictions is named {form!r}")
     return (logp if temperature == 1.0 else log_softmax(temperature * logp)), floor
+
+
+def grid_bits(values: NDArray[np.generic]) -> int | None:
+    """Bits b of the coarsest uniform grid ``k / (2^b - 1)`` that all probabilities lie on; None for none up to 8.
+
+    1 says that nothing but the class was sent. Whoever receives numbers sees whether they are quantised.
+    """
+    p = np.asarray(values, dtype=np.float64)
+    if len(p) < ENOUGH_ROWS or p.min() < 0 or p.max() > 1:
+        return None
+    for bits in range(1, MOST_BITS + 1):
+        steps = p * (2**bits - 1)
+        if np.abs(steps - np.rint(steps)).max() < 1e-4:
+            return bits
+    return None
+
+
+def decode_sent(
+    values: NDArray[np.generic], form: Form, rows: Int, *, labels: Int | None = None, classes: int
+) -> tuple[Float, Floor]:
+    """:func:`decode` of some ``rows`` of a message [N, columns], with the format that the whole message shows.
+
+    ``labels`` [len(rows)] are those of the chosen records.
+    """
+    bits = grid_bits(values) if form == "probabilities" else None
+    chosen = np.asarray(values)[rows]
+    if bits is None:
+        return decode(chosen, form, classes=classes, labels=labels)
+    if bits > 1:
+        return decode(chosen, form, dtype=f"grid-{bits}", classes=classes)
+    hard = chosen.argmax(axis=1) if chosen.shape[1] > 1 else np.rint(chosen[:, 0]).astype(np.int64)
+    return decode(hard[:, None], "labels", classes=classes)
 
 
 def _logits(z: Float, smallest: float) -> tuple[Float, Floor]:

@@ -118,6 +118,15 @@ def at_round(signals: Signals, round: int, usable: Bool) -> Signals:
     )
 
 
+def last_margins(signals: Signals) -> Float:
+    """The target's phi [n] in the last round in which each candidate was seen clean; NaN where there is none."""
+    usable = signals.seen & signals.clean
+    last = len(usable) - 1 - usable[::-1].argmax(axis=0)
+    rows = np.arange(usable.shape[1])
+    found = phi(signals.logp[last, rows], signals.labels)
+    return np.asarray(np.where(usable.any(axis=0), found, np.nan))
+
+
 def out_counts(references: References, round: int | None = None) -> Int:
     """How many references were not trained on each candidate, [n]; with ``round``, of those observed in it.
 

@@ -1,28 +1,42 @@
-"""Reading predictions and weights out of a view: who answered what, in which round. No model object is in reach."""
+"""Reading predictions out of a view: who answered what, in which round, and what the server made of it.
+
+No model object is in reach. A client's first predictions on a fold precede any training on it. The first transcript of
+a view is the run; further ones are alternative last rounds of it, so what came before them lies in the first.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from torch import Tensor
+import torch
+from numpy.typing import NDArray
 
 from fedprivacy.data.records import Ids
+from fedprivacy.payloads import CodedLabels
 from fedprivacy.threat import View
-from fedprivacy.wire import SERVER, Message, Predictions, Transcript, Weights, client_index
+from fedprivacy.training.label_coding import decoded
+from fedprivacy.training.quantisation import dequantised
+from fedprivacy.wire import SERVER, Message, Predictions, Transcript, client_index
+
+AGGREGATE = -1
+"""The server's number where it speaks for several clients."""
+
+KINDS = (Predictions.kind, CodedLabels.kind)
 
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """One client's predictions on one public fold."""
+    """Predictions on one public fold: of one client, or of the server for several (:data:`AGGREGATE`)."""
 
     round: int
     client: int
     records: Ids
     labelled: bool
     payload: Predictions
+    purpose: str = ""
 
 
 def origin(message: Message) -> int | None:
@@ -33,59 +47,57 @@ def origin(message: Message) -> int | None:
     return int(named[1]) if named else None
 
 
-def answers(view: View) -> Iterator[Answer]:
-    """Every client's first predictions on every fold in the view, each once, in transcript order."""
-    for transcript in view.transcripts:
-        folds = {fold.round: fold for fold in transcript.folds}
-        told: set[tuple[int, int]] = set()
-        for message in transcript.messages:
-            client = origin(message)
-            if message.kind != Predictions.kind or client is None or (message.round, client) in told:
-                continue
-            told.add((message.round, client))
-            payload, fold = transcript.payload(message), folds[message.round]
-            assert isinstance(payload, Predictions)
-            yield Answer(message.round, client, fold.records, fold.labelled, payload)
+def answers(view: View, wanted: Collection[int] | None = None) -> Iterator[Answer]:
+    """Every client's first predictions on every fold in the view, each once, in transcript order.
 
-
-@dataclass(frozen=True, eq=False)
-class Received:
-    """The newest weights known of one source after a round."""
-
-    round: int
-    client: int
-    weights: dict[str, Tensor]
-
-
-def uploaded_weights(transcript: Transcript, last_only: bool) -> Iterator[Received]:
-    """Per client and round the newest value of every tensor it has uploaded so far.
-
-    A protocol that sends groups of layers in turn is complete only once each group has come; the caller checks.
+    ``wanted``: only folds with one of these records.
     """
-    yield from _weights(transcript, last_only, lambda m: m.sender != SERVER, lambda m: client_index(m.sender))
+    for answer in _all(view, wanted):
+        if answer.client != AGGREGATE:
+            yield answer
 
 
-def global_weights(transcript: Transcript, last_only: bool) -> Iterator[Received]:
-    """The newest weights that the server broadcast, after each round; client -1."""
-    yield from _weights(transcript, last_only, lambda m: m.sender == SERVER, lambda _: -1)
+def aggregates(view: View) -> Iterator[Answer]:
+    """What the server sent as its own or as a mean, once a round."""
+    for answer in _all(view, None):
+        if answer.client == AGGREGATE:
+            yield answer
 
 
-def _weights(transcript: Transcript, last_only: bool, keep, source) -> Iterator[Received]:  # type: ignore[no-untyped-def]
-    chosen = [m for m in transcript.messages if m.kind == Weights.kind and keep(m)]
-    if not chosen:
-        return
-    final = max(m.round for m in chosen)
-    known: dict[int, dict[str, Tensor]] = {}
-    newest: dict[tuple[int, int, str], Message] = {(m.round, source(m), m.purpose): m for m in chosen}
-    for number in sorted({m.round for m in chosen}):
-        current = [(who, m) for (r, who, _), m in newest.items() if r == number]
-        for who, message in current:
-            payload = transcript.payload(message)
-            assert isinstance(payload, Weights)
-            known.setdefault(who, {}).update(payload.tensors)
-        if number == final or not last_only:
-            for who in sorted({who for who, _ in current}):
-                yield Received(number, who, dict(known[who]))
+def _all(view: View, wanted: Collection[int] | None) -> Iterator[Answer]:
+    before: dict[str, NDArray[np.int64]] = {}
+    for number, transcript in enumerate(view.transcripts):
+        folds = {fold.round: fold for fold in transcript.folds}
+        asked = {t: wanted is None or any(int(r) in wanted for r in f.records) for t, f in folds.items()}
+        told: set[tuple[int, int]] = set()
+        last = dict(before)
+        for message in transcript.messages:
+            if message.kind not in KINDS or message.round not in folds:
+                continue
+            client = origin(message)
+            key = (message.round, AGGREGATE if client is None else client)
+            if key in told or not (asked[message.round] or message.kind == CodedLabels.kind):
+                continue
+            told.add(key)
+            payload = _opened(transcript, message, last)
+            if asked[message.round]:
+                fold = folds[message.round]
+                yield Answer(message.round, key[1], fold.records, fold.labelled, payload, message.purpose)
+        if number == 0:
+            before = last
+
+
+def _opened(transcript: Transcript, message: Message, last: dict[str, NDArray[np.int64]]) -> Predictions:
+    """The predictions in a message; ``last`` holds the labels of each sender that changes are coded against."""
+    payload = transcript.payload(message)
+    if isinstance(payload, Predictions):
+        return payload
+    assert isinstance(payload, CodedLabels)
+    levels = decoded(payload, last.get(message.sender) if payload.delta else None)
+    last[message.sender] = levels
+    if payload.bits == 1:
+        return Predictions(torch.from_numpy(levels.argmax(axis=1)[:, None]), "labels")
+    return Predictions(torch.from_numpy(dequantised(levels, payload.bits)), "probabilities")
 
 
 def seen_before(view: View) -> dict[int, int]:

@@ -164,7 +164,7 @@ def test_a_surrogate_is_distilled_from_no_candidate(
     made = hand_made(20)
     used: list[Any] = []
 
-    def spy(x: Any, targets: Any, knowledge: Any, queries: Any) -> Any:
+    def spy(x: Any, targets: Any, knowledge: Any, queries: Any, client: int) -> Any:
         used.append(x)
         return np.full((len(queries), 4), np.log(0.25))
 

@@ -1,20 +1,29 @@
 """Planted probes: an active server puts candidates into a public fold and reads each client's prediction of them.
 
 Predictions are encoded before anybody trains on the fold, so a first exposure is clean; a record that stood in an
-earlier fold is marked. Other clients of the federation answer too: they are references that never saw the candidate.
+earlier fold is spent and marked. Other clients of the federation answer too: they are references that never saw the
+candidate. Where the statistic ``distil-lira`` is asked for by name, surrogates of each client are distilled from its
+answers on random parts of the public records.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from fedprivacy.attacks.membership.decode import decode
-from fedprivacy.attacks.membership.received import answers, seen_before
+from fedprivacy import seeds
+from fedprivacy.attacks.membership.decode import decode_sent
+from fedprivacy.attacks.membership.distillation import collected, distilled
+from fedprivacy.attacks.membership.received import Answer, answers, seen_before
 from fedprivacy.interfaces import Knowledge, Observed
-from fedprivacy.threat import View
+from fedprivacy.threat import Float, View
+
+SURROGATES, PART = 16, 0.8
+"""Surrogates of one client for ``distil-lira``, and the part of the public records that each is distilled from."""
 
 
 @dataclass(frozen=True)
@@ -26,28 +35,74 @@ class Probes:
     def observe(self, view: View, knowledge: Knowledge) -> Observed:
         ids = np.concatenate([knowledge.candidates, knowledge.auxiliary])
         place = {int(record): i for i, record in enumerate(ids)}
-        told = [a for a in answers(view) if any(int(r) in place for r in a.records)]
+        told = [a for a in answers(view, place) if any(int(r) in place for r in a.records)]
         rounds = sorted({answer.round for answer in told})
         clients, classes = knowledge.config.clients, len(knowledge.dataset.classes)
         logp = np.full((clients, len(rounds), len(ids), classes), np.nan)
         floor: dict[str, int] = {}
         for answer in told:
             rows, places = _positions(answer.records, place)
-            values = answer.payload.values.numpy()[rows]
             labels = knowledge.dataset.y_train[answer.records[rows]]
-            decoded, clamped = decode(values, answer.payload.form, classes=classes, labels=labels)
+            values, form = answer.payload.values.numpy(), answer.payload.form
+            decoded, clamped = decode_sent(values, form, rows, labels=labels, classes=classes)
             logp[answer.client, rounds.index(answer.round), places] = decoded
             for name, count in clamped.items():
                 floor[name] = floor.get(name, 0) + count
-        seen = ~np.isnan(logp).any(axis=(0, 3))
+        seen = np.asarray((~np.isnan(logp).any(axis=3)).any(axis=0))
         first = seen_before(view)
-        clean = np.array([[first.get(int(record), t) >= t for record in ids] for t in rounds]).reshape(seen.shape)
+        clean = np.array([[first.get(int(record), t) >= t for record in ids] for t in rounds], dtype=np.bool_)
+        clean = clean.reshape(seen.shape)
         n = len(knowledge.candidates)
         return Observed(
-            logp[:, :, :n], seen[:, :n], clean[:, :n], logp[:, :, n:] if len(knowledge.auxiliary) else None, floor
+            logp[:, :, :n],
+            seen[:, :n],
+            clean[:, :n],
+            logp[:, :, n:] if len(knowledge.auxiliary) else None,
+            floor,
+            _notes(view, told, seen[:, :n], clean[:, :n]),
+            surrogate_logp=_surrogates(view, knowledge)
+            if "distil-lira" in knowledge.config.attack.statistics
+            else None,
         )
 
 
-def _positions(records: np.ndarray, place: dict[int, int]) -> tuple[list[int], list[int]]:
+def _positions(records: NDArray[np.int64], place: dict[int, int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     found = [(row, place[int(record)]) for row, record in enumerate(records) if int(record) in place]
-    return [row for row, _ in found], [position for _, position in found]
+    rows, places = zip(*found, strict=True)
+    return np.array(rows, dtype=np.int64), np.array(places, dtype=np.int64)
+
+
+def _notes(view: View, told: Sequence[Answer], seen: NDArray[Any], clean: NDArray[Any]) -> tuple[str, ...]:
+    """How many folds the answers took, and what was spent or never seen."""
+    notes = []
+    if len(view.transcripts) > 1 and told:
+        folds, room = len({id(a.records) for a in told}), max(len(a.records) for a in told)
+        notes.append(f"{folds} alternative last folds; one real run has room for {room} probes in its last round")
+    fresh = int((seen & clean).any(axis=0).sum())
+    if told and fresh < seen.shape[1]:
+        notes.append(f"{fresh} of {seen.shape[1]} candidates were planted in time to be seen clean")
+    spent = int((seen & ~clean).any(axis=0).sum())
+    if spent:
+        notes.append(f"{spent} candidates were seen again after training on them; those answers are left out")
+    return tuple(notes)
+
+
+def _surrogates(view: View, knowledge: Knowledge) -> Float:
+    """[clients, S, candidates, C]: surrogates of each client, NaN for a client that never answered."""
+    known = set(np.concatenate([knowledge.candidates, knowledge.auxiliary]).tolist())
+    told: dict[int, list[Answer]] = {}
+    for answer in answers(view):
+        told.setdefault(answer.client, []).append(answer)
+    n, classes = len(knowledge.candidates), len(knowledge.dataset.classes)
+    found = np.full((knowledge.config.clients, SURROGATES, n, classes), np.nan)
+    for client, given in told.items():
+        whole = collected(given, knowledge, known)
+        if not len(whole.x):
+            continue
+        draw = seeds.numpy_generator(knowledge.root, "surrogates", client)
+        size = max(1, int(PART * len(whole.x)))
+        parts = [np.sort(draw.permutation(len(whole.x))[:size]) for _ in range(SURROGATES)]
+        for number, rows in enumerate(parts):
+            one, name = whole.part(rows), f"surrogate {number}"
+            found[client, number] = distilled(one.x, one.targets, knowledge, knowledge.candidates, client, name)
+    return found

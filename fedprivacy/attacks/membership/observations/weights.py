@@ -1,33 +1,72 @@
-"""Models on the wire: load the received weights into the known architecture and query them on the candidates.
+"""Models on the wire: load what was sent into the known architecture and query it on the candidates.
 
-``UploadedWeights``: a server reads each client's model. ``GlobalModel``: a peer reads what the server broadcasts, and
-can only say "some other client".
+A server reads each client's model, meme or decoded update (``UploadedWeights`` and its kin). A peer reads what the
+server broadcasts and can only say "some other client" (``GlobalModel``); its own upload is a reference that trained on
+none of the others' candidates. Without a server, a peer reads its neighbours' students.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
 
 from fedprivacy.attacks.membership.decode import decode
-from fedprivacy.attacks.membership.received import Received, global_weights, uploaded_weights
+from fedprivacy.attacks.membership.models_on_wire import (
+    Received,
+    broadcast_models,
+    travelling_model,
+    uploaded_models,
+)
 from fedprivacy.interfaces import Knowledge, Observed
-from fedprivacy.threat import View
+from fedprivacy.threat import Float, View
+from fedprivacy.wire import client_index
+
+INCOMPLETE = "some layers had not been sent yet"
+ONLY_AGGREGATE = "no single upload is in sight: this is the aggregate"
 
 
 @dataclass(frozen=True)
 class UploadedWeights:
-    """Sources are the clients; rounds are all, or the last alone where scores combine by ``last``."""
+    """Sources are the clients; rounds are all, or the newest alone where scores combine by ``last``."""
 
     name: ClassVar[str] = "uploaded weights"
+    needs_start: ClassVar[bool] = False
 
     def observe(self, view: View, knowledge: Knowledge) -> Observed:
-        last = knowledge.config.attack.combine == "last"
-        models = list(uploaded_weights(view.transcripts[0], last))
-        return _queried(models, list(range(knowledge.config.clients)), knowledge)
+        told, last = view.transcripts[0], _last_only(knowledge)
+        models, sources = list(uploaded_models(told, last, knowledge.start)), list(range(knowledge.config.clients))
+        hidden: tuple[str, ...] = ()
+        if not models:
+            models = list(broadcast_models(told, last, None, knowledge.start))
+            hidden, sources = ((ONLY_AGGREGATE,), [-1]) if models else ((), sources)
+        rounds = sorted({model.round for model in models})
+        logp, notes = _queried(models, sources, rounds, knowledge)
+        return _observed(logp, knowledge, (*hidden, *notes))
+
+
+@dataclass(frozen=True)
+class UploadedMemes(UploadedWeights):
+    """The small model that travels in the place of a private one (Shen et al. 2020, arXiv 2006.16765)."""
+
+    name: ClassVar[str] = "uploaded memes"
+
+
+@dataclass(frozen=True)
+class DecodedUpdates(UploadedWeights):
+    """Updates, low-rank or whole, on the weights that their senders started from."""
+
+    name: ClassVar[str] = "decoded updates"
+    needs_start: ClassVar[bool] = True
+
+
+@dataclass(frozen=True)
+class Students(UploadedWeights):
+    """Students that neighbours send each other (arXiv 2412.11207)."""
+
+    name: ClassVar[str] = "students of neighbours"
 
 
 @dataclass(frozen=True)
@@ -35,32 +74,79 @@ class GlobalModel:
     """The only source is the broadcast model."""
 
     name: ClassVar[str] = "global model"
+    needs_start: ClassVar[bool] = False
 
     def observe(self, view: View, knowledge: Knowledge) -> Observed:
-        last = knowledge.config.attack.combine == "last"
-        return _queried(list(global_weights(view.transcripts[0], last)), [-1], knowledge)
+        last, told = _last_only(knowledge), view.transcripts[0]
+        peer = view.position.startswith("client-")
+        models = list(broadcast_models(told, last, view.position if peer else None, knowledge.start))
+        rounds = sorted({model.round for model in models})
+        logp, notes = _queried(models, [-1], rounds, knowledge)
+        own, population = None, None
+        if peer:
+            me = client_index(view.position)
+            mine = [m for m in uploaded_models(told, last, knowledge.start) if m.client == me]
+            mine = [replace(m, round=rounds[-1]) for m in mine] if last and rounds else mine
+            found, _ = _queried([m for m in mine if m.round in rounds], [me], rounds, knowledge)
+            if not np.isnan(found).all():
+                own, population = _parts(found, knowledge)
+        return _observed(logp, knowledge, notes, own, population)
 
 
-def _queried(models: Iterable[Received], sources: list[int], knowledge: Knowledge) -> Observed:
+@dataclass(frozen=True)
+class GlobalFromUpdates(GlobalModel):
+    """The same where the server broadcasts updates: their sum on the common start."""
+
+    name: ClassVar[str] = "global model from updates"
+    needs_start: ClassVar[bool] = True
+
+
+def _last_only(knowledge: Knowledge) -> bool:
+    return knowledge.config.attack.combine == "last"
+
+
+def _queried(
+    models: Sequence[Received], sources: Sequence[int], rounds: Sequence[int], knowledge: Knowledge
+) -> tuple[Float, tuple[str, ...]]:
+    """Log-probabilities [sources, rounds, candidates and auxiliary, C], and what could not be queried."""
     ids = np.concatenate([knowledge.candidates, knowledge.auxiliary])
     x = knowledge.dataset.x_train[ids]
     classes = len(knowledge.dataset.classes)
-    models = list(models)
-    rounds = sorted({model.round for model in models})
     logp = np.full((len(sources), len(rounds), len(ids), classes), np.nan)
-    name = knowledge.config.training.model
-    complete = set(knowledge.workbench.module(name).state_dict())
     notes: set[str] = set()
     for model in models:
-        if set(model.weights) != complete:
-            notes.add(f"round {model.round}: some layers had not been sent yet")
+        name = travelling_model(knowledge.config, model.holder)
+        if set(model.weights) != set(knowledge.workbench.module(name).state_dict()):
+            notes.add(f"round {model.round}: {INCOMPLETE}")
             continue
         logits = knowledge.workbench.logits(name, model.weights, x).numpy()
         decoded, _ = decode(logits, "logits", classes=classes)
         logp[sources.index(model.client), rounds.index(model.round)] = decoded
-    seen = ~np.isnan(logp).any(axis=(0, 3)).reshape(len(rounds), len(ids))
+    return logp, tuple(sorted(notes))
+
+
+def _parts(logp: Float, knowledge: Knowledge) -> tuple[Float, Float | None]:
+    """The same on the candidates, and on the adversary's own records."""
     n = len(knowledge.candidates)
-    population = logp[:, :, n:] if len(knowledge.auxiliary) else None
+    return logp[:, :, :n], logp[:, :, n:] if len(knowledge.auxiliary) else None
+
+
+def _observed(
+    logp: Float,
+    knowledge: Knowledge,
+    notes: tuple[str, ...],
+    own: Float | None = None,
+    own_population: Float | None = None,
+) -> Observed:
+    found, population = _parts(logp, knowledge)
+    seen = np.asarray((~np.isnan(found).any(axis=3)).any(axis=0))
     return Observed(
-        logp[:, :, :n], seen[:, :n], np.ones((len(rounds), n), dtype=bool), population, {}, tuple(sorted(notes))
+        found,
+        seen,
+        np.ones(seen.shape, dtype=bool),
+        population,
+        {},
+        notes,
+        reference_logp=own,
+        reference_population_logp=own_population,
     )

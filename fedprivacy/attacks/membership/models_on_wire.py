@@ -1,0 +1,105 @@
+"""Reading models out of a view: uploaded weights, updates on the weights they start from, and what is broadcast.
+
+An update is decoded exactly as its receiver does and added to its base: the weights that its sender last received, or
+the common start. Groups of layers that travel in turn are put together, each at its newest value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from fedprivacy.config.protocol_cards import CARDS
+from fedprivacy.config.run import RunConfig
+from fedprivacy.interfaces import Part
+from fedprivacy.wire import SERVER, Message, Payload, Transcript, Update, Weights, client_index
+
+
+@dataclass(frozen=True, eq=False)
+class Received:
+    """The newest weights known of one source after a round. Client -1: what the server broadcast to ``holder``."""
+
+    round: int
+    client: int
+    weights: Mapping[str, Tensor]
+    holder: int
+    """Whose architecture it is."""
+
+
+def travelling_model(config: RunConfig, client: int) -> str:
+    """Architecture of the model of ``client`` that is sent: the shared small one, or its own."""
+    setting = CARDS[config.protocol].travelling
+    if setting:
+        return str(config.options.get(setting) or config.training.model)
+    models = config.training.client_models or (config.training.model,)
+    return models[client % len(models)]
+
+
+def uploaded_models(transcript: Transcript, last_only: bool, start: Part | None = None) -> Iterator[Received]:
+    """Each client's model as it sent it, by round; with ``last_only`` the newest of each, all at the last round.
+
+    A source that sends groups of layers is complete only once each group has come; the caller checks.
+    """
+    messages = [m for m in transcript.messages if m.kind in (Weights.kind, Update.kind)]
+    needs_base = any(m.kind == Update.kind and m.sender != SERVER for m in messages)
+    known: dict[int, dict[str, Tensor]] = {}
+    base: dict[str, dict[str, Tensor]] = {}
+    by_round: dict[int, dict[int, dict[str, Tensor]]] = {}
+    opened = _Opened(transcript)
+    for message in messages:
+        if message.sender == SERVER:
+            if needs_base:
+                held = base.get(message.receiver, dict(start or {}))
+                base[message.receiver] = _applied(held, opened(message))
+            continue
+        client, payload = client_index(message.sender), opened(message)
+        if isinstance(payload, Update):
+            known[client] = _applied(base.get(message.sender, dict(start or {})), payload)
+        else:
+            known[client] = _applied(known.get(client, {}), payload)
+        by_round.setdefault(message.round, {})[client] = known[client]
+    if last_only and by_round:
+        by_round = {max(by_round): known}
+    for number in sorted(by_round):
+        for client in sorted(by_round[number]):
+            yield Received(number, client, by_round[number][client], client)
+
+
+def broadcast_models(
+    transcript: Transcript, last_only: bool, receiver: str | None = None, start: Part | None = None
+) -> Iterator[Received]:
+    """What the server sent, after each round: to one ``receiver``, or to whoever received first in the view."""
+    chosen = [m for m in transcript.messages if m.kind in (Weights.kind, Update.kind) and m.sender == SERVER]
+    if receiver is None and chosen:
+        receiver = chosen[0].receiver
+    chosen = [m for m in chosen if m.receiver == receiver]
+    opened, model = _Opened(transcript), dict(start or {})
+    for place, message in enumerate(chosen):
+        model = _applied(model, opened(message))
+        ends = place + 1 == len(chosen) or chosen[place + 1].round != message.round
+        if ends and (message.round == chosen[-1].round or not last_only):
+            yield Received(message.round, -1, model, client_index(message.receiver))
+
+
+def _applied(model: dict[str, Tensor], payload: Payload) -> dict[str, Tensor]:
+    """The model after a message, as a new value: weights replace what they name, an update is added to it."""
+    if isinstance(payload, Weights):
+        return {**model, **payload.tensors}
+    assert isinstance(payload, Update)
+    return {**model, **{name: model[name] + t for name, t in payload.tensors.items() if name in model}}
+
+
+class _Opened:
+    """Payloads of a transcript by message; one that goes to several receivers is decoded once."""
+
+    def __init__(self, transcript: Transcript) -> None:
+        self._transcript = transcript
+        self._digest: str | None = None
+        self._payload: Payload | None = None
+
+    def __call__(self, message: Message) -> Payload:
+        if message.digest != self._digest or self._payload is None:
+            self._digest, self._payload = message.digest, self._transcript.payload(message)
+        return self._payload

@@ -1,0 +1,77 @@
+"""What each position on the wire can observe of each protocol. No torch in here.
+
+A passive server reads what every client sends, an eavesdropper the same on an unencrypted channel, a peer what is
+relayed or broadcast to it. An active server plants candidates in public folds; it can do so only where clients answer
+queries on records that it chooses.
+"""
+
+from __future__ import annotations
+
+from fedprivacy.config.base import UsageError
+from fedprivacy.config.protocol_cards import CARDS
+from fedprivacy.config.run import RunConfig
+from fedprivacy.threat import EAVESDROPPER, Adversary
+from fedprivacy.wire import SERVER
+
+
+def default_adversaries(config: RunConfig) -> tuple[str, ...]:
+    """The positions that a run without --adversary reports; none where nothing is sent."""
+    if config.protocol == "profe":
+        return ("client-0", EAVESDROPPER)
+    family = CARDS[config.protocol].family
+    if family == "none":
+        return ()
+    return ("active-server", SERVER) if family == "predictions" else (SERVER, "client-0")
+
+
+def sees_whole_models(config: RunConfig) -> bool:
+    """Whether a protocol that shares predictions sends whole models too, under its settings."""
+    if config.protocol == "mutual":
+        return bool(config.options.get("average_weights"))
+    one_architecture = len(set(config.training.client_models)) <= 1
+    return config.protocol == "fedkd-hybrid" and one_architecture and not config.options.get("shared_layers")
+
+
+def observable(config: RunConfig, adversary: Adversary) -> tuple[str, ...]:
+    """Names of the observations that ``adversary`` can make. Raises UsageError where there is none, and says why."""
+    peer = adversary.position.startswith("client-")
+    if peer and int(adversary.position.removeprefix("client-")) >= config.clients:
+        raise UsageError(
+            f"--adversary {adversary.name}: there are {config.clients} clients, 0 to {config.clients - 1}."
+        )
+    family = CARDS[config.protocol].family
+    if adversary.power == "active":
+        if family == "predictions" and adversary.position == SERVER:
+            return ("probes",)
+        raise _unknown(config, adversary, _why_not_active(adversary, family))
+    if config.protocol == "profe":
+        if adversary.position == SERVER:
+            raise _unknown(config, adversary, "there is no server, nodes send to their neighbours")
+        return ("students", "prototypes")
+    if family == "predictions":
+        whole = sees_whole_models(config)
+        return ("surrogate", *((("global-model",) if peer else ("uploaded-weights",)) if whole else ()))
+    if family == "prototypes":
+        return ("prototypes",)
+    if family == "updates":
+        if peer:
+            return ("global-from-updates",) if config.protocol == "fedkd" else ("global-model",)
+        return ("decoded-updates",)
+    if family == "weights":
+        return ("global-model",) if peer else ("uploaded-memes" if config.protocol == "fml" else "uploaded-weights",)
+    raise _unknown(config, adversary, "nothing is sent")
+
+
+def _why_not_active(adversary: Adversary, family: str) -> str:
+    if adversary.position == EAVESDROPPER:
+        return "an eavesdropper only listens"
+    if adversary.position != SERVER:
+        return "no active attack of a client is known here"
+    return f"clients that share {family} answer no queries, so there is no fold to plant candidates in"
+
+
+def _unknown(config: RunConfig, adversary: Adversary, why: str) -> UsageError:
+    known = " or ".join(default_adversaries(config)) or "another protocol"
+    return UsageError(
+        f"--adversary {adversary.name}: no membership observation of protocol {config.protocol}: {why}; use {known}."
+    )

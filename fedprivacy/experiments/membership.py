@@ -1,0 +1,191 @@
+"""Membership findings of one observation: from what the federations of each seed left on disk.
+
+Without a bank the target federation is judged, with its other clients as references. With a bank of several shadow
+federations each of them is a target too, the others its references, the target's own never: one number a federation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedprivacy import catalog, examiner, folder
+from fedprivacy.attacks.membership.assemble import Scored, Shadow, score_target, signals_of, surrogate_signals
+from fedprivacy.attacks.membership.evidence import last_margins
+from fedprivacy.config.run import RunConfig
+from fedprivacy.data.coins import redraw
+from fedprivacy.experiments.observe import load_observed, observed_path
+from fedprivacy.experiments.repetition import Repetition
+from fedprivacy.interfaces import Observed
+from fedprivacy.metrics.pooling import ranks_within
+from fedprivacy.result import Finding
+from fedprivacy.threat import Adversary, Bool, Float, Int, Truth
+from fedprivacy.wire import client_name
+
+BANK_FROM = 8
+"""Shadow federations from which every federation of the bank is a target by default."""
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """One target client of one federation: its scores by statistic, the margins behind them, and the truth."""
+
+    name: str
+    scored: Scored
+    margins: Float
+    truth: Truth
+
+
+@dataclass(frozen=True, eq=False)
+class Head:
+    """The headline's AUC over all clients, and per repetition the ranks and coins behind it."""
+
+    finding: Finding
+    ranks: list[Float]
+    coins: list[Bool]
+
+
+def membership(
+    config: RunConfig, repetitions: Sequence[Repetition], adversary: Adversary, observation: str
+) -> tuple[list[Finding], Head | None]:
+    """Findings of every statistic on one observation, null rows last; and the headline for comparisons."""
+    title = catalog.observation(observation).name
+    label = examiner.Label(title, str(adversary), "all statistics", config.attack.level, True)
+    judged: list[list[Judged]] = []
+    groups: list[int] = []
+    notes: tuple[str, ...] = ()
+    for number, repetition in enumerate(repetitions):
+        loaded = _loaded(config, repetition, adversary, observation)
+        if isinstance(loaded, str):
+            return [examiner.failed(label, loaded)], None
+        notes = notes or loaded[0].notes
+        targets = list(_targets(config, repetition, adversary, loaded))
+        if not any(targets):
+            why = "; ".join(notes) or "nothing that it received tells of a candidate"
+            return [examiner.failed(label, f"no signal: {why}")], None
+        _save_scores(observed_path(repetition.place, adversary, observation), targets[0])
+        judged += targets
+        groups += [number] * len(targets)
+    federations = len(judged) // len(repetitions)
+    if federations > 1:
+        notes = (f"mean over {federations} federations, each a target with the others as references", *notes)
+    return _findings(judged, groups, replace(label, note="; ".join(notes)))
+
+
+def _findings(
+    judged: Sequence[Sequence[Judged]], groups: Sequence[int], label: examiner.Label
+) -> tuple[list[Finding], Head | None]:
+    first = next(targets[0] for targets in judged if targets).scored
+    findings: list[Finding] = []
+    measured: dict[str, list[list[examiner.Target]]] = {}
+    head: Head | None = None
+    for statistic in first.scores:
+        own = replace(label, statistic=statistic, headline=statistic == first.headline)
+        failures = (t.scored.scores[statistic] for targets in judged for t in targets)
+        cause = next((words for words in failures if isinstance(words, str)), None)
+        if cause is not None:
+            findings.append(examiner.failed(own, cause))
+            continue
+        targets = [_with_scores(one, statistic) for one in judged]
+        found = examiner.membership(targets, own, groups)
+        findings += found
+        if found[0].flag != "error":
+            measured[statistic] = targets
+            if own.headline:
+                head = Head(found[0], *_ranks(targets))
+    findings += examiner.best_of(measured, label, groups)
+    if first.headline in measured and len(judged) > len(set(groups)):
+        margins = [[target.margins for target in targets] for targets in judged]
+        own = replace(label, statistic=first.headline, headline=False)
+        findings += examiner.most_vulnerable_tenth(measured[first.headline], margins, own, groups)
+    return sorted(findings, key=lambda finding: finding.statistic == examiner.NULL), head
+
+
+def _with_scores(targets: Sequence[Judged], statistic: str) -> list[examiner.Target]:
+    return [examiner.Target(t.name, np.asarray(t.scored.scores[statistic]), t.truth) for t in targets]
+
+
+Loaded = list[Observed]
+
+
+def _loaded(config: RunConfig, repetition: Repetition, adversary: Adversary, observation: str) -> Loaded | str:
+    """What was observed in the target federation, then in each shadow; or why an observation failed."""
+    found: Loaded = []
+    for place in (repetition.place, *repetition.shadows):
+        observed = load_observed(observed_path(place, adversary, observation))
+        if isinstance(observed, str):
+            return observed
+        found.append(observed)
+    return found
+
+
+def judges_bank(config: RunConfig) -> bool:
+    """Whether every federation of the bank is a target."""
+    asked = config.attack.targets
+    return config.attack.shadows > 0 and (asked == "bank" or (asked == "auto" and config.attack.shadows >= BANK_FROM))
+
+
+def _targets(config: RunConfig, repetition: Repetition, adversary: Adversary, loaded: Loaded) -> Iterator[list[Judged]]:
+    """The target clients of each federation that is judged; a client that nothing was seen of is left out."""
+    played, root = repetition.game, repetition.root
+    drawn = [redraw(played.division, config.data.inclusion, root, s) for s in range(len(repetition.shadows))]
+    coins = [played.flat_coins, *(np.concatenate(one) for one in drawn)]
+    labels = played.dataset.y_train[played.candidates]
+    auxiliary = played.dataset.y_train[played.division.auxiliary]
+    federations = [Shadow(observed, flips) for observed, flips in zip(loaded, coins, strict=True)]
+    for number in range(len(federations) if judges_bank(config) else 1):
+        own = federations[number]
+        others = [one for place, one in enumerate(federations) if place != number]
+        judged = []
+        for name, source, chosen in _sources(own.observed, played.owners, adversary):
+            signals = signals_of(own.observed, others, source, chosen, labels, auxiliary, config.attack.coop)
+            if not (signals.seen & signals.clean).any():
+                continue
+            surrogates = surrogate_signals(own.observed, source, chosen, labels) if number == 0 else None
+            scored = score_target(signals, config.attack, surrogates)
+            judged.append(Judged(name, scored, last_margins(signals), Truth(own.coins[chosen])))
+        yield judged
+
+
+def _sources(observed: Observed, owners: Int, adversary: Adversary) -> Iterator[tuple[str, int, Int]]:
+    """(name, source, candidates) of what may be attacked; a client does not attack itself."""
+    position = adversary.position
+    me = int(position.removeprefix("client-")) if position.startswith("client-") else None
+    clients = int(owners.max()) + 1
+    if len(observed.logp) == 1 and clients > 1:
+        theirs = np.arange(len(owners)) if me is None else np.flatnonzero(owners != me)
+        yield ("any client" if me is None else "any other client"), 0, theirs
+        return
+    for client in range(clients):
+        if client != me:
+            yield client_name(client), client, np.flatnonzero(owners == client)
+
+
+def _ranks(groups: Sequence[Sequence[examiner.Target]]) -> tuple[list[Float], list[Bool]]:
+    """Per federation: ranks within the client of all observed candidates, and their coins."""
+    ranks, coins = [], []
+    for targets in groups:
+        pairs = [target.scored() for target in targets]
+        owner = np.repeat(np.arange(len(pairs)), [len(s) for s, _ in pairs])
+        ranks.append(ranks_within(np.concatenate([s for s, _ in pairs]), owner))
+        coins.append(np.concatenate([c for _, c in pairs]))
+    return ranks, coins
+
+
+def _save_scores(observed: Path, targets: Sequence[Judged]) -> None:
+    """Scores and coins of the target federation, beside what was observed there."""
+    arrays: dict[str, NDArray[Any]] = {}
+    for target in targets:
+        arrays[f"{target.name}/coins"] = target.truth.coins
+        for name, scores in target.scored.scores.items():
+            if not isinstance(scores, str):
+                arrays[f"{target.name}/{name}"] = scores
+    if targets:
+        folder.write_arrays(
+            observed.parents[1] / "scores" / observed.name, arrays, {"headline": targets[0].scored.headline}
+        )
