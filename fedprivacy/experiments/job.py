@@ -26,12 +26,13 @@ from fedprivacy.data.coins import coins, redraw
 from fedprivacy.data.division import divide
 from fedprivacy.data.records import Dataset, Division, Ids
 from fedprivacy.data.sources import load
-from fedprivacy.interfaces import Defense, Environment, Knowledge, Observed, SharesPredictions
+from fedprivacy.experiments.observe import observe_all
+from fedprivacy.interfaces import Environment
 from fedprivacy.models.build import build
 from fedprivacy.privacy import event_to_json
-from fedprivacy.threat import Adversary, Bool, view_of
+from fedprivacy.threat import Bool
 from fedprivacy.training.learner import Seed, Workbench
-from fedprivacy.wire import Transcript, directions
+from fedprivacy.wire import directions, times
 
 SUMMARY = "summary.json"
 
@@ -119,19 +120,18 @@ def federate(
 ) -> dict[str, Any]:
     """Run (or take up) one federation in folder ``where`` and return its summary; ``config`` is JSON."""
     place = Path(where)
+    settings = RunConfig.model_validate_json(config)
     if (place / SUMMARY).exists():
+        tick(settings.rounds)
         return dict(json.loads((place / SUMMARY).read_text()))
     start = time.process_time()
-    settings = RunConfig.model_validate_json(config)
     env, played = environment(settings, root, shadow, device)
     protocol, defense = catalog.protocol(settings), catalog.defense(settings, env)
     done = federation.run(protocol, env, place, defense, tick)
     trained = [[int(r) for fold in folds for r in fold] for folds in env.members]
     pools = [played.division.pool(k).tolist() for k in range(env.clients)]
     examiner.assert_trained_on_coins(trained, pools, played.flat_coins)
-    for adversary, observation in catalog.observations(settings):
-        observed = _observed(settings, env, defense, played, done, adversary, observation, root, place)
-        save_observed(place / "observed" / f"{adversary.name}.safetensors", observed)
+    observe_all(settings, env, played.division, defense, done, root, place)
     summary = _summary(protocol, env, done, test=shadow is None)
     summary["cost"] = {
         "cpu_seconds": round(time.process_time() - start, 2),
@@ -144,50 +144,17 @@ def federate(
     return summary
 
 
-def _observed(
-    config: RunConfig,
-    env: Environment,
-    defense: Defense | None,
-    played: Game,
-    done: federation.Federation,
-    adversary: Adversary,
-    observation: str,
-    root: int,
-    place: Path,
-) -> Observed:
-    knowledge = Knowledge(
-        config,
-        seeds.value(root, "adversary"),
-        played.dataset,
-        played.candidates,
-        played.division.auxiliary,
-        env.workbench.with_training(config.training),
-    )
-    transcripts: list[Transcript] = [done.transcript]
-    if adversary.power == "active" and observation == "probes":
-        transcripts = _planted(config, env, defense, done, knowledge, root, place)
-    return catalog.observation(observation).observe(view_of(transcripts, adversary), knowledge)
+def _start_bytes(env: Environment) -> int:
+    """A shared start that was warmed up has to reach every client; a random one is a seed."""
+    shared = env.config.training.init == "shared" and len(env.division.warmup)
+    if not shared or catalog.card(env.config.protocol).family == "none":
+        return 0
+    return sum(_model_bytes(env))
 
 
-def _planted(
-    config: RunConfig,
-    env: Environment,
-    defense: Defense | None,
-    done: federation.Federation,
-    knowledge: Knowledge,
-    root: int,
-    place: Path,
-) -> list[Transcript]:
-    protocol = catalog.protocol(config)
-    assert isinstance(protocol, SharesPredictions)
-    probes = np.concatenate([knowledge.candidates, knowledge.auxiliary])
-    order = seeds.numpy_generator(root, "adversary", "probes").permutation(len(probes))
-    share = config.attack.planted_share
-    if config.attack.schedule == "last":
-        where = place / "probes"
-        return federation.probe_last_round(protocol, env, done.before_last, probes[order], share, where, defense)
-    planted = federation.spread_probes(probes[order], env.division.public, share)
-    return [federation.run(protocol, env.with_planted(planted), place / "active", defense).transcript]
+def _model_bytes(env: Environment) -> list[int]:
+    """Encoded bytes of each client's model."""
+    return [catalog.model_bytes(env.workbench.module(env.architecture(client))) for client in range(env.clients)]
 
 
 def _summary(protocol: Any, env: Environment, done: federation.Federation, test: bool) -> dict[str, Any]:
@@ -196,32 +163,13 @@ def _summary(protocol: Any, env: Environment, done: federation.Federation, test:
     return {
         "utility": federation.tested(models, env) if test else {},
         "per_round": by_round,
-        "payload_bytes": sum(m.payload_bytes for m in done.transcript.messages),
+        "payload_bytes": sum(m.payload_bytes * times(m) for m in done.transcript.messages),
+        "start_bytes": _start_bytes(env),
+        "senders": [len(env.senders(t)) for t in range(1, env.rounds + 1)],
         "public_bytes": sum(fold.bytes * fold.receivers for fold in done.transcript.folds),
-        "model_bytes": catalog.model_bytes(env.workbench.module(env.architecture(0))),
+        "model_bytes": round(float(np.mean(_model_bytes(env)))),
         "events": [event_to_json(event) for event in done.events],
         "records": min(len(played) for played in map(env.division.pool, range(env.clients))),
         "data_digest": env.dataset.digest,
         "notes": list(env.dataset.notes),
     }
-
-
-def save_observed(path: Path, observed: Observed) -> None:
-    """What an adversary observed, as safetensors."""
-    arrays = {"logp": observed.logp, "seen": observed.seen, "clean": observed.clean}
-    if observed.population_logp is not None:
-        arrays["population_logp"] = observed.population_logp
-    folder.write_arrays(path, arrays, {"floor": dict(observed.floor), "notes": list(observed.notes)})
-
-
-def load_observed(path: Path) -> Observed:
-    """The observation that :func:`save_observed` wrote."""
-    arrays, header = folder.read_arrays(path)
-    return Observed(
-        arrays["logp"],
-        arrays["seen"],
-        arrays["clean"],
-        arrays.get("population_logp"),
-        header["floor"],
-        tuple(header["notes"]),
-    )

@@ -9,26 +9,26 @@ import shutil
 import time
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fedprivacy import catalog, examiner, folder
-from fedprivacy.attacks.membership.assemble import Scored, Shadow, score_target, signals_of
+from fedprivacy import catalog, folder
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.run import RunConfig
 from fedprivacy.config.toml import to_toml
 from fedprivacy.execution.pool import Job, run_jobs
 from fedprivacy.experiments import verdicts
 from fedprivacy.experiments.documents import write_documents
-from fedprivacy.experiments.job import Game, environment, game, load_observed
+from fedprivacy.experiments.job import environment, game
+from fedprivacy.experiments.membership import Head, membership
+from fedprivacy.experiments.repetition import Repetition
 from fedprivacy.metrics.auc_difference import auc_difference
 from fedprivacy.metrics.intervals import Interval as Estimate
 from fedprivacy.metrics.intervals import mean_interval, paired_interval
-from fedprivacy.metrics.pooling import ranks_within
 from fedprivacy.privacy import event_from_json
 from fedprivacy.privacy.accountant import claim
 from fedprivacy.result import (
@@ -41,7 +41,6 @@ from fedprivacy.result import (
     RunResult,
     Verdict,
 )
-from fedprivacy.threat import Adversary, Truth
 
 RESULT = "result.json"
 CONFIG = "config.toml"
@@ -59,18 +58,6 @@ class Plan:
     baselines: bool = True
     tick: Callable[[str, int], None] = lambda name, done: None
     started: Callable[[Sequence[Job]], None] = lambda jobs: None
-
-
-@dataclass(frozen=True, eq=False)
-class Repetition:
-    """One seed: what the game was, what the target federation left, and its shadows' folders."""
-
-    root: int
-    game: Game
-    summary: Mapping[str, Any]
-    place: Path
-    shadows: tuple[Path, ...]
-    baselines: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 def execute(config: RunConfig, plan: Plan) -> RunResult:
@@ -158,7 +145,16 @@ def _place(config: RunConfig, plan: Plan, root: int) -> Path:
 def bank(config: RunConfig, plan: Plan, root: int) -> Path:
     """Folder of the shadow bank: named by what decides a shadow's content, so that it is found again and extended."""
     attack = config.attack.model_copy(
-        update={"shadows": 0, "statistics": (), "headline": None, "coop": True, "level": 0.95, "budget": None}
+        update={
+            "attacks": ("membership",),
+            "shadows": 0,
+            "targets": "auto",
+            "statistics": (),
+            "headline": None,
+            "coop": True,
+            "level": 0.95,
+            "budget": None,
+        }
     )
     key = config.model_copy(update={"attack": attack, "seed": root, "seeds": 1}).digest()
     return plan.where.parent / "bank" / key
@@ -186,11 +182,11 @@ def assembled(config: RunConfig, plan: Plan, repetitions: Sequence[Repetition], 
     """Findings and verdicts from what the jobs left on disk."""
     card = catalog.card(config.protocol)
     findings: list[Finding] = []
-    pooled: list[tuple[Finding, list[np.ndarray[Any, Any]], list[np.ndarray[Any, Any]]]] = []
+    heads: list[Head] = []
     for adversary, name in catalog.observations(config):
-        found, heads = _membership(config, repetitions, adversary, name)
+        found, head = membership(config, repetitions, adversary, name)
         findings += found
-        pooled += heads
+        heads += [head] if head is not None else []
     level = config.attack.level
     utility = _utility([r.summary["utility"] for r in repetitions], level)
     compared = _baselines(config) if repetitions[0].baselines else {}
@@ -204,7 +200,7 @@ def assembled(config: RunConfig, plan: Plan, repetitions: Sequence[Repetition], 
             paired[name] = gap
     sizes = _communication(config, repetitions)
     judged: list[Verdict] = verdicts.leakage(findings, card.family, "the claim that is tested")
-    judged += _compared(pooled, level)
+    judged += _compared(heads, level)
     judged += verdicts.utility(config.protocol, utility["test_accuracy"], baselines, paired)
     judged += verdicts.bandwidth(config.protocol, sizes)
     return RunResult(
@@ -229,99 +225,16 @@ def assembled(config: RunConfig, plan: Plan, repetitions: Sequence[Repetition], 
     )
 
 
-Heads = list[tuple[Finding, list[np.ndarray[Any, Any]], list[np.ndarray[Any, Any]]]]
-
-
-def _membership(
-    config: RunConfig, repetitions: Sequence[Repetition], adversary: Adversary, name: str
-) -> tuple[list[Finding], Heads]:
-    """Findings of every statistic on one observation; and the headline's pooled scores for comparisons."""
-    scored = [_scored(config, repetition, adversary) for repetition in repetitions]
-    statistics = list(scored[0][0][1].scores)
-    findings: list[Finding] = []
-    heads: Heads = []
-    title = catalog.observation(name).name
-    for statistic in statistics:
-        label = examiner.Label(
-            title, str(adversary), statistic, config.attack.level, statistic == scored[0][0][1].headline
-        )
-        cause = next(
-            (s.scores[statistic] for targets in scored for _, s, _ in targets if isinstance(s.scores[statistic], str)),
-            None,
-        )
-        if cause is not None:
-            findings.append(examiner.failed(label, str(cause)))
-            continue
-        groups = [
-            [examiner.Target(who, np.asarray(s.scores[statistic]), truth) for who, s, truth in targets]
-            for targets in scored
-        ]
-        found = examiner.membership(groups, label)
-        findings += found
-        if label.headline and found[0].flag != "error":
-            heads.append((found[0], *_ranks(groups)))
-    for repetition, targets in zip(repetitions, scored, strict=True):
-        _save_scores(repetition.place / "scores" / f"{adversary.name}.safetensors", targets)
-    return findings, heads
-
-
-def _ranks(
-    groups: Sequence[Sequence[examiner.Target]],
-) -> tuple[list[np.ndarray[Any, Any]], list[np.ndarray[Any, Any]]]:
-    """Per repetition: ranks within the client of all observed candidates, and their coins."""
-    ranks, coins = [], []
-    for targets in groups:
-        pairs = [target.scored() for target in targets]
-        owner = np.repeat(np.arange(len(pairs)), [len(s) for s, _ in pairs])
-        ranks.append(ranks_within(np.concatenate([s for s, _ in pairs]), owner))
-        coins.append(np.concatenate([c for _, c in pairs]))
-    return ranks, coins
-
-
-def _scored(config: RunConfig, repetition: Repetition, adversary: Adversary) -> list[tuple[str, Scored, Truth]]:
-    """Scores on each target client of one repetition, with the truth that only the examiner uses."""
-    observed = load_observed(repetition.place / "observed" / f"{adversary.name}.safetensors")
-    shadows = []
-    for number, place in enumerate(repetition.shadows):
-        drawn = game(config, repetition.root, number).flat_coins
-        shadows.append(Shadow(load_observed(place / "observed" / f"{adversary.name}.safetensors"), drawn))
-    played = repetition.game
-    labels = played.dataset.y_train[played.candidates]
-    auxiliary = played.dataset.y_train[played.division.auxiliary]
-    owners, truth = played.owners, played.flat_coins
-    if len(observed.logp) == 1 and config.clients > 1:
-        me = adversary.position.removeprefix("client-")
-        chosen = np.flatnonzero(owners != int(me)) if me.isdigit() else np.arange(len(owners))
-        targets = [("any other client" if me.isdigit() else "any client", 0, chosen)]
-    else:
-        targets = [(f"client-{k}", k, np.flatnonzero(owners == k)) for k in range(config.clients)]
-    result = []
-    for who, source, chosen in targets:
-        signals = signals_of(observed, shadows, source, chosen, labels, auxiliary, config.attack.coop)
-        result.append((who, score_target(signals, config.attack), Truth(truth[chosen])))
-    return result
-
-
-def _save_scores(path: Path, targets: Sequence[tuple[str, Scored, Truth]]) -> None:
-    arrays: dict[str, np.ndarray[Any, Any]] = {}
-    for who, scored, truth in targets:
-        arrays[f"{who}/coins"] = truth.coins
-        for name, scores in scored.scores.items():
-            if not isinstance(scores, str):
-                arrays[f"{who}/{name}"] = scores
-    folder.write_arrays(path, arrays, {"headline": targets[0][1].headline})
-
-
-def _compared(pooled: Heads, level: float) -> list[Verdict]:
-    """The active adversary against the passive one, on the same candidates and coins."""
-    if len(pooled) != 2 or len(pooled[0][1]) != len(pooled[1][1]):
+def _compared(heads: Sequence[Head], level: float) -> list[Verdict]:
+    """The first adversary's headline against the second's, where both are on the same candidates and coins."""
+    if len(heads) != 2 or len(heads[0].ranks) != len(heads[1].ranks):
         return []
-    (first, ranks, coins), (second, others, theirs) = pooled
-    if any(a.shape != b.shape or (a != b).any() for a, b in zip(coins, theirs, strict=True)):
+    first, second = heads
+    if any(a.shape != b.shape or (a != b).any() for a, b in zip(first.coins, second.coins, strict=True)):
         return []
-    gaps = [auc_difference(a, b, c, level) for a, b, c in zip(ranks, others, coins, strict=True)]
+    gaps = [auc_difference(a, b, c, level) for a, b, c in zip(first.ranks, second.ranks, first.coins, strict=True)]
     difference = gaps[0] if len(gaps) == 1 else mean_interval([g.value for g in gaps], level, (-1.0, 1.0))
-    return [verdicts.comparison(first, second, difference)]
+    return [verdicts.comparison(first.finding, second.finding, difference)]
 
 
 Utilities = Sequence[Mapping[str, Mapping[str, float]]]
@@ -349,10 +262,9 @@ def _paired(repetitions: Sequence[Repetition], others: Sequence[Mapping[str, Any
     theirs = [[u["accuracy"] for u in o["utility"].values()] for o in others]
     if len(own) > 1:
         return paired_interval([np.mean(a) for a in own], [np.mean(b) for b in theirs], level)
-    if len(theirs[0]) < 2:
+    if len(own[0]) < 2 or len(own[0]) != len(theirs[0]):
         return None
-    first = own[0] if len(own[0]) == len(theirs[0]) else own[0] * len(theirs[0])
-    return paired_interval(first, theirs[0], level) if len(first) == len(theirs[0]) else None
+    return paired_interval(own[0], theirs[0], level)
 
 
 def _directions(summaries: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
@@ -370,9 +282,16 @@ def _communication(config: RunConfig, repetitions: Sequence[Repetition]) -> Comm
         down_bytes=down,
         public_bytes=round(float(np.mean([s["public_bytes"] for s in summaries]))),
         payload_bytes=round(float(np.mean([s["payload_bytes"] for s in summaries]))),
-        fedavg_bytes=2 * config.clients * config.rounds * int(summaries[0]["model_bytes"]),
+        fedavg_bytes=_fedavg_bytes(config, summaries),
+        start_bytes=round(float(np.mean([s["start_bytes"] for s in summaries]))),
         per_round=tuple((int(a), int(b)) for a, b in rounds),
     )
+
+
+def _fedavg_bytes(config: RunConfig, summaries: Sequence[Mapping[str, Any]]) -> int:
+    """What federated averaging of the same models sends: uploads of the senders, a broadcast to all clients."""
+    messages = [sum(s["senders"]) + config.clients * config.rounds for s in summaries]
+    return round(float(np.mean([n * s["model_bytes"] for n, s in zip(messages, summaries, strict=True)])))
 
 
 def _claim(config: RunConfig, summary: Mapping[str, Any]) -> PrivacyClaim:
