@@ -56,6 +56,7 @@ def carry_out(
         return read_result(where)
     if begun.exists() and not resume:
         raise UsageError(f"{where} holds an unfinished run: add --resume to go on, or --fresh to start over.")
+    _writable(where)
     from fedprivacy.execution.pool import WorkerLost
     from fedprivacy.experiments.run import Plan, execute
     from fedprivacy.training.learner import Diverged
@@ -68,6 +69,15 @@ def carry_out(
             raise UsageError(f"interrupted; finished rounds are kept. Go on with: {again}") from None
         except (Diverged, WorkerLost) as error:
             raise UsageError(f"{error}.") from None
+
+
+def _writable(where: Path) -> None:
+    """Raise UsageError where a run folder cannot be made, before anything heavy is imported."""
+    there = next(folder for folder in (where, *where.absolute().parents) if folder.exists())
+    if not there.is_dir():
+        raise UsageError(f"--out: cannot write to {where}: {there} is a file.")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise UsageError(f"--out: no permission to write to {there}; choose another folder.")
 
 
 def read_result(where: Path) -> RunResult:

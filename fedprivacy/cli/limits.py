@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING
 
@@ -19,9 +20,12 @@ def parse_limit(text: str) -> tuple[str, float]:
     if not equals or not re.fullmatch(r"auc|tpr@(10|1|0\.1)%fpr", metric):
         raise UsageError(f"--fail-above: '{text}' is not METRIC=VALUE with auc, tpr@10%fpr, tpr@1%fpr or tpr@0.1%fpr.")
     try:
-        return metric, float(value)
+        limit = float(value)
     except ValueError:
-        raise UsageError(f"--fail-above: '{value}' in '{text}' is not a number.") from None
+        limit = math.nan
+    if not math.isfinite(limit):
+        raise UsageError(f"--fail-above: '{value}' in '{text}' is not a number.")
+    return metric, limit
 
 
 def broken(result: RunResult, limits: list[tuple[str, float]]) -> int:

@@ -12,6 +12,7 @@ import click
 
 from fedprivacy.cli.limits import broken, parse_limit
 from fedprivacy.cli.settings import configuration, configured
+from fedprivacy.config.base import UsageError
 
 FORMATS = click.Choice(["table", "json"])
 
@@ -51,6 +52,8 @@ def command(
     """
     limits = [parse_limit(text) for text in fail_above]
     config = configuration(given)
+    if limits and not config.attack.attacks:
+        raise UsageError("--fail-above: nothing is measured without an attack; add --attack membership.")
     from fedprivacy.cli.carry_out import carry_out, placed, ready
 
     ready(config, workers, device)

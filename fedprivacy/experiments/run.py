@@ -64,13 +64,13 @@ def execute(config: RunConfig, plan: Plan) -> RunResult:
     """Run everything that ``config`` asks for and write the run folder. Going on where an earlier one stopped."""
     catalog.check(config)
     start = time.perf_counter()
-    _open(config, plan)
     protocol = catalog.protocol(config)
     roots = [config.seed + i for i in range(config.seeds)]
     for root in roots:
         env, _ = environment(config, root, None)
         protocol.check(env)
         catalog.defense(config, env)
+    _open(config, plan)
     compared = _baselines(config) if plan.baselines else {}
     jobs = _jobs(config, plan, roots, compared)
     plan.started(jobs)

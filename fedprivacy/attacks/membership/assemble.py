@@ -98,10 +98,14 @@ class Scored:
 def score_target(signals: Signals, config: AttackConfig, surrogates: Signals | None = None) -> Scored:
     """Every statistic that the configuration asks for and the signals allow.
 
+    The headline is declared by the configuration alone: named there, or else the default, or else the first listed.
     ``surrogates``: signals whose references are surrogates of the target (:func:`surrogate_signals`).
     """
     offered = {statistic.name: statistic for statistic in applicable(signals)}
-    names = config.statistics or tuple(offered)
+    declared = config.headline or headline(signals)
+    if config.statistics and config.headline is None and declared not in config.statistics:
+        declared = config.statistics[0]
+    names = dict.fromkeys((*config.statistics, declared) if config.statistics else offered)
     scores: dict[str, Float | str] = {}
     for name in names:
         if surrogates is not None and "surrogates" in STATISTICS[name].needs:
@@ -119,4 +123,4 @@ def score_target(signals: Signals, config: AttackConfig, surrogates: Signals | N
         except (ValueError, FloatingPointError, np.linalg.LinAlgError) as error:
             scores[name] = str(error)
     count = 0 if signals.references is None else len(signals.references.logp)
-    return Scored(scores, config.headline or headline(signals), count)
+    return Scored(scores, declared, count)
