@@ -77,17 +77,16 @@ def test_answers_after_training_on_a_record_are_never_scored(small_config: Calla
         seen = Observed(logp, found.seen, found.clean, None)
         mine = np.flatnonzero(played.owners == 0)
         signals = signals_of(seen, [], 0, mine, labels[knowledge.candidates], labels[knowledge.auxiliary], True)
-        for combine in ("mean", "last"):
+        given: dict[str, Any] = {}
+        for combine in ("mean", "last", "max"):
             attack = config.attack.model_copy(update={"combine": combine})
-            found_scores = score_target(signals, attack).scores
-        return dict(found_scores)
+            given |= {f"{name}, {combine}": s for name, s in score_target(signals, attack).scores.items()}
+        return given
 
     plain, other = scores(found.logp), scores(spoilt)
     for name, values in plain.items():
         np.testing.assert_array_equal(values, other[name])
-    assert examiner.Target(
-        "", np.asarray(plain["loss"]), examiner.Truth(played.flat_coins[played.owners == 0])
-    ).scored()
+    assert len(plain) > 10 and all(np.isfinite(np.asarray(values)).any() for values in plain.values())
 
 
 def test_predictions_on_alternative_folds_are_those_before_training(
