@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from fedprivacy import seeds
 from fedprivacy.config.run import TrainingConfig
 from fedprivacy.training.losses import cross_entropy, predicted_class
+from fedprivacy.training.memory import keep_freed_memory
 
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(logits [B, C], labels [B], positions of the batch in the records [B]) -> scalar."""
@@ -90,6 +91,7 @@ class Workbench:
     """Builds and caches one module an architecture; weights are loaded into it for each piece of work."""
 
     def __init__(self, build: Callable[[str, Seed], nn.Module], config: TrainingConfig, device: str = "cpu") -> None:
+        keep_freed_memory()
         self._build, self.config, self.device = build, config, torch.device(device)
         self._modules: dict[str, nn.Module] = {}
 

@@ -53,6 +53,29 @@ def test_rank_rule_on_numbers() -> None:
     assert [rank_for(squares, e) for e in (0.5, 0.6, 0.61, 0.9, 0.91, 1.0)] == [1, 1, 2, 2, 3, 3]
 
 
+@pytest.mark.parametrize("decay", [0.5, 0.9, 0.97, 0.995])
+@pytest.mark.parametrize("energy", [0.5, 0.95, 0.98, 0.998])
+@pytest.mark.parametrize("turned", [False, True])
+def test_large_matrices_take_a_short_cut_to_the_same_rank(decay: float, energy: float, turned: bool) -> None:
+    matrix = decaying(160, 240, decay)
+    singular = np.linalg.svd(matrix.double().numpy(), compute_uv=False)
+    needed = int((np.cumsum(singular**2) / (singular**2).sum() < energy).sum()) + 1
+    factors = factorise(matrix.T if turned else matrix, energy)
+    if factors is None:
+        assert needed > useful_rank(160, 240)
+        return
+    left, sigma, right = factors
+    assert len(sigma) == needed
+    product = (left * sigma) @ right
+    lost = (matrix - (product.T if turned else product)).double().square().sum() / matrix.double().square().sum()
+    assert float(lost) <= 1 - energy + 1e-6
+
+
+def test_of_a_few_squares_none_may_be_enough() -> None:
+    assert rank_for(torch.tensor([6.0, 3.0]), 0.9, torch.tensor(10.0)) == 2
+    assert rank_for(torch.tensor([6.0, 3.0]), 0.95, torch.tensor(10.0)) is None
+
+
 def test_full_rank_is_allowed_and_zero_rank_is_not() -> None:
     flat = torch.ones(10)
     assert rank_for(flat, 0.99) == 10
