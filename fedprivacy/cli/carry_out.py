@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,18 +58,25 @@ def carry_out(
     if begun.exists() and not resume:
         raise UsageError(f"{where} holds an unfinished run: add --resume to go on, or --fresh to start over.")
     _writable(where)
-    from fedprivacy.execution.pool import WorkerLost
     from fedprivacy.experiments.run import Plan, execute
+
+    with Display(quiet) as display, clear_ends(again):
+        plan = Plan(where, workers or os.cpu_count() or 1, resume, device, baselines, display.tick, display.start)
+        return execute(config, plan)
+
+
+@contextmanager
+def clear_ends(again: str) -> Iterator[None]:
+    """Tell an interruption, training that diverges and a lost worker in one line; ``again``: how to go on."""
+    from fedprivacy.execution.pool import WorkerLost
     from fedprivacy.training.learner import Diverged
 
-    with Display(quiet) as display:
-        plan = Plan(where, workers or os.cpu_count() or 1, resume, device, baselines, display.tick, display.start)
-        try:
-            return execute(config, plan)
-        except KeyboardInterrupt:
-            raise UsageError(f"interrupted; finished rounds are kept. Go on with: {again}") from None
-        except (Diverged, WorkerLost) as error:
-            raise UsageError(f"{error}.") from None
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise UsageError(f"interrupted; finished rounds are kept. Go on with: {again}") from None
+    except (Diverged, WorkerLost) as error:
+        raise UsageError(f"{error}.") from None
 
 
 def _writable(where: Path) -> None:
@@ -96,20 +104,22 @@ def read_result(where: Path) -> RunResult:
 
 
 class Display:
-    """Progress on standard error: federations done, rounds, time left."""
+    """Progress on standard error, where that is a terminal: federations done, rounds, time left."""
 
     def __init__(self, quiet: bool) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+        console = Console(stderr=True)
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("rounds"),
             TimeRemainingColumn(),
-            console=Console(stderr=True, quiet=quiet),
+            console=console,
             transient=True,
+            disable=quiet or not console.is_terminal,
         )
         self._done: dict[str, int] = {}
         self._units: dict[str, int] = {}

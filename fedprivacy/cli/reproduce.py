@@ -48,13 +48,13 @@ def command(
     changes["data"] = {"data_dir": data_dir, **({"image_size": image_size} if image_size else {})}
     if rounds is not None:
         changes["rounds"] = rounds
-    from fedprivacy.cli.carry_out import Display
+    from fedprivacy.cli.carry_out import Display, clear_ends
     from fedprivacy.experiments import reproduce as recipes
     from fedprivacy.reporting.text import size
 
     chosen = recipes.recipe(recipe)
     keys = [key.strip().upper() for key in rows.split(",") if key.strip()]
-    with Display(quiet=False) as display:
+    with Display(quiet=False) as display, clear_ends("the same command; finished rows are found again"):
         found, verdicts = recipes.reproduce(
             chosen,
             changes,

@@ -16,9 +16,11 @@ class UsageError(Exception):
 
 
 class Part(BaseModel):
-    """A frozen part of the configuration: unknown keys and silent conversions are errors."""
+    """A frozen part of the configuration: unknown keys, silent conversions, NaN and infinity are errors."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
 
 def near_miss(word: str, known: Iterable[str]) -> str:

@@ -68,6 +68,8 @@ def execute(config: RunConfig, plan: Plan) -> RunResult:
     roots = [config.seed + i for i in range(config.seeds)]
     for root in roots:
         env, _ = environment(config, root, None)
+        for architecture in sorted(set(map(env.architecture, range(env.clients)))):
+            env.workbench.module(architecture)
         protocol.check(env)
         catalog.defense(config, env)
     _open(config, plan)
