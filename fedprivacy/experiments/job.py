@@ -26,7 +26,7 @@ from fedprivacy.data.coins import coins, redraw
 from fedprivacy.data.division import divide
 from fedprivacy.data.records import Dataset, Division, Ids
 from fedprivacy.data.sources import load
-from fedprivacy.experiments.observe import observe_all
+from fedprivacy.experiments.observe import observe_all, observe_label_shares
 from fedprivacy.interfaces import Environment
 from fedprivacy.models.build import build
 from fedprivacy.privacy import event_to_json
@@ -132,6 +132,8 @@ def federate(
     pools = [played.division.pool(k).tolist() for k in range(env.clients)]
     examiner.assert_trained_on_coins(trained, pools, played.flat_coins)
     observe_all(settings, env, played.division, defense, done, root, place)
+    if shadow is None and "labels" in settings.attack.attacks:
+        observe_label_shares(settings, env, played.division, done, root, place)
     summary = _summary(protocol, env, done, test=shadow is None)
     summary["cost"] = {
         "cpu_seconds": round(time.process_time() - start, 2),

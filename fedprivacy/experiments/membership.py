@@ -30,6 +30,11 @@ from fedprivacy.wire import client_name
 BANK_FROM = 8
 """Shadow federations from which every federation of the bank is a target by default."""
 
+AVERAGED = (
+    "other clients start from averages that hold the target's updates, so as references they are not quite out, which "
+    "hides leakage; --no-coop with --shadows has no such bias"
+)
+
 
 @dataclass(frozen=True, eq=False)
 class Judged:
@@ -71,6 +76,8 @@ def membership(
         _save_scores(observed_path(repetition.place, adversary, observation), targets[0])
         judged += targets
         groups += [number] * len(targets)
+    if config.attack.coop and catalog.card(config.protocol).family != "predictions" and config.clients > 1:
+        notes = (AVERAGED, *notes)
     federations = len(judged) // len(repetitions)
     if federations > 1:
         notes = (f"mean over {federations} federations, each a target with the others as references", *notes)

@@ -5,11 +5,14 @@ An observation that fails is written with its cause, so that the report shows th
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from fedprivacy import catalog, federation, folder, seeds
+from fedprivacy.attacks.labels.observe import LabelEstimates, observe_labels
+from fedprivacy.attacks.labels.positions import label_adversaries
 from fedprivacy.config.run import RunConfig
 from fedprivacy.data.records import Division
 from fedprivacy.interfaces import Defense, Environment, FederatedProtocol, Knowledge, Observed, Part, SharesPredictions
@@ -40,7 +43,7 @@ def observe_all(
     for adversary, name in catalog.observations(config):
         observation = catalog.observation(name)
         knowledge = Knowledge(
-            config,
+            config.model_copy(update={"seed": 0, "seeds": 1}),
             seeds.value(root, "adversary"),
             env.dataset,
             pools,
@@ -54,9 +57,52 @@ def observe_all(
             transcripts = planted
         path = observed_path(place, adversary, name)
         try:
-            save_observed(path, observation.observe(view_of(transcripts, adversary), knowledge))
+            observed = observation.observe(view_of(transcripts, adversary), knowledge)
+            if name == "probes" and config.attack.schedule == "last":
+                worlds = f"probes stand in {len(transcripts) - 1} alternative last folds; one run has room for one"
+                observed = replace(observed, notes=(worlds, *observed.notes))
+            save_observed(path, observed)
         except (ValueError, FloatingPointError, np.linalg.LinAlgError) as error:
             folder.write_arrays(path, {}, {"failed": str(error) or type(error).__name__})
+
+
+def observe_label_shares(
+    config: RunConfig, env: Environment, division: Division, done: federation.Federation, root: int, place: Path
+) -> None:
+    """Write every passive adversary's estimate of the clients' label distributions."""
+    for adversary, source in label_adversaries(config):
+        knowledge = Knowledge(
+            config,
+            seeds.value(root, "adversary", "labels"),
+            env.dataset,
+            np.concatenate([division.pool(client) for client in range(len(division.candidates))]),
+            division.auxiliary,
+            env.workbench.with_training(config.training),
+            common_start(catalog.protocol(config), env) if source == "models" else None,
+        )
+        path = labels_path(place, adversary)
+        try:
+            found = observe_labels(view_of([done.transcript], adversary), knowledge, source)
+        except (ValueError, FloatingPointError) as error:
+            folder.write_arrays(path, {}, {"failed": str(error)})
+            continue
+        arrays = {f"shares/{name}": shares for name, shares in found.shares.items()}
+        header = {"order": list(found.shares), "observation": found.observation, "notes": list(found.notes)}
+        folder.write_arrays(path, {**arrays, "prior": found.prior}, header)
+
+
+def load_label_shares(path: Path) -> LabelEstimates | str:
+    """The estimates that :func:`observe_label_shares` wrote, or the cause of a failure."""
+    arrays, header = folder.read_arrays(path)
+    if "failed" in header:
+        return str(header["failed"])
+    shares = {name: arrays[f"shares/{name}"] for name in header["order"]}
+    return LabelEstimates(shares, arrays["prior"], header["observation"], tuple(header["notes"]))
+
+
+def labels_path(place: Path, adversary: Adversary) -> Path:
+    """Where a federation's folder holds an adversary's estimates of label distributions."""
+    return place / "observed" / f"{adversary.name}--labels.safetensors"
 
 
 def common_start(protocol: FederatedProtocol, env: Environment) -> Part | None:

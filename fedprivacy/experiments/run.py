@@ -16,14 +16,15 @@ from typing import Any
 
 import numpy as np
 
-from fedprivacy import catalog, folder
+from fedprivacy import __version__, catalog, folder
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.run import RunConfig
 from fedprivacy.config.toml import to_toml
 from fedprivacy.execution.pool import Job, run_jobs
 from fedprivacy.experiments import verdicts
 from fedprivacy.experiments.documents import write_documents
-from fedprivacy.experiments.job import environment, game
+from fedprivacy.experiments.job import dataset_of, environment, game
+from fedprivacy.experiments.label_inference import label_findings
 from fedprivacy.experiments.membership import Head, membership
 from fedprivacy.experiments.repetition import Repetition
 from fedprivacy.metrics.auc_difference import auc_difference
@@ -49,7 +50,7 @@ VERSIONED = ("fedprivacy", "torch", "torchvision", "numpy", "scipy", "opacus", "
 
 @dataclass(frozen=True)
 class Plan:
-    """How a run is carried out; none of it changes a number."""
+    """How a run is carried out. Apart from the device, whose sums round differently, none of it changes a number."""
 
     where: Path
     workers: int = 1
@@ -159,7 +160,8 @@ def bank(config: RunConfig, plan: Plan, root: int) -> Path:
         }
     )
     key = config.model_copy(update={"attack": attack, "seed": root, "seeds": 1}).digest()
-    return plan.where.parent / "bank" / key
+    data = dataset_of(config.data.model_dump_json()).digest[:8]
+    return plan.where.parent / "bank" / f"{key}-{data}-{plan.device.replace(':', '')}-{__version__}"
 
 
 def _repetition(
@@ -189,6 +191,8 @@ def assembled(config: RunConfig, plan: Plan, repetitions: Sequence[Repetition], 
         found, head = membership(config, repetitions, adversary, name)
         findings += found
         heads += [head] if head is not None else []
+    if "labels" in config.attack.attacks:
+        findings += label_findings(config, repetitions)
     level = config.attack.level
     utility = _utility([r.summary["utility"] for r in repetitions], level)
     compared = _baselines(config) if repetitions[0].baselines else {}
@@ -203,6 +207,7 @@ def assembled(config: RunConfig, plan: Plan, repetitions: Sequence[Repetition], 
     sizes = _communication(config, repetitions)
     judged: list[Verdict] = verdicts.leakage(findings, card.family, "the claim that is tested")
     judged += _compared(heads, level)
+    judged += verdicts.labels(findings, card.family, "the claim that is tested")
     judged += verdicts.utility(config.protocol, utility["test_accuracy"], baselines, paired)
     judged += verdicts.bandwidth(config.protocol, sizes)
     return RunResult(
@@ -228,10 +233,12 @@ def assembled(config: RunConfig, plan: Plan, repetitions: Sequence[Repetition], 
 
 
 def _compared(heads: Sequence[Head], level: float) -> list[Verdict]:
-    """The first adversary's headline against the second's, where both are on the same candidates and coins."""
-    if len(heads) != 2 or len(heads[0].ranks) != len(heads[1].ranks):
+    """The active adversary's headline against the passive one's, where both are on the same candidates and coins."""
+    active = [head for head in heads if head.finding.adversary.endswith("(active)")]
+    passive = [head for head in heads if not head.finding.adversary.endswith("(active)")]
+    if len(active) != 1 or len(passive) != 1 or len(active[0].ranks) != len(passive[0].ranks):
         return []
-    first, second = heads
+    first, second = active[0], passive[0]
     if any(a.shape != b.shape or (a != b).any() for a, b in zip(first.coins, second.coins, strict=True)):
         return []
     gaps = [auc_difference(a, b, c, level) for a, b, c in zip(first.ranks, second.ranks, first.coins, strict=True)]

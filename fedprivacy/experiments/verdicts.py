@@ -10,6 +10,9 @@ from fedprivacy.result import Baseline, Communication, Finding, Interval, Kind, 
 MINIMUM = 100
 """Members and non-members below which a verdict on leakage is only inconclusive."""
 
+FEWEST_CLIENTS = 5
+"""Clients below which a verdict on label distributions is only inconclusive."""
+
 
 def leakage(findings: Sequence[Finding], what_is_sent: str, source: str) -> list[Verdict]:
     """One verdict an adversary, from the headline AUC over all clients."""
@@ -31,6 +34,29 @@ def _judged(finding: Finding) -> tuple[Kind, str]:
     if finding.low > 0.5 and finding.value > (finding.chance_high or 0.5):
         return "refuted", f"the AUC of {how} and its whole interval lie above chance."
     return "inconclusive", f"no leakage measured by {how}. That is no proof of privacy."
+
+
+def labels(findings: Sequence[Finding], what_is_sent: str, source: str) -> list[Verdict]:
+    """One verdict an adversary, from the headline's gain over a uniform guess of the label distribution."""
+    verdicts = []
+    for finding in findings:
+        if finding.attack != "labels" or not finding.headline or finding.target != "all clients":
+            continue
+        claim = f"Sharing {what_is_sent} does not tell the {finding.adversary} which classes a client holds"
+        if finding.flag == "error":
+            verdicts.append(Verdict(claim, source, "inconclusive", f"the attack gave no number: {finding.note}"))
+        elif "gain" in finding.metric:
+            verdicts.append(Verdict(claim, source, *_judged_gain(finding)))
+    return verdicts
+
+
+def _judged_gain(finding: Finding) -> tuple[Kind, str]:
+    how = f"{finding.statistic} on {finding.observation}"
+    if finding.value is None or finding.low is None or finding.n < FEWEST_CLIENTS:
+        return "inconclusive", f"too few clients to say ({how})."
+    if finding.low > 0:
+        return "refuted", f"{how} is nearer to the truth than a uniform guess, with its whole interval."
+    return "inconclusive", f"{how} is not measurably nearer to the truth than a uniform guess."
 
 
 def comparison(first: Finding, second: Finding, difference: Estimate) -> Verdict:
