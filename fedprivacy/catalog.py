@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 ATTACKS: dict[str, str] = {
     "membership": "was this record in a client's training data? From what crossed the wire, by any statistic",
+    "labels": "which classes does a client hold? From shared predictions, models or prototypes",
 }
 
 STATISTICS: dict[str, str] = {
@@ -98,6 +99,11 @@ def check(config: RunConfig) -> None:
             f"--client-models: protocol {config.protocol} needs one architecture for all clients; "
             f"different ones work with {able}."
         )
+    if "labels" in config.attack.attacks:
+        from fedprivacy.attacks.labels.positions import label_adversaries
+
+        adversaries(config)
+        label_adversaries(config)
     if "membership" not in config.attack.attacks:
         return
     if config.data.inclusion >= 1:

@@ -28,6 +28,10 @@ class Received:
     """Whose architecture it is."""
 
 
+Upload = tuple[int, int, Part, Part]
+"""Round, client, weights before local training, weights after it."""
+
+
 def travelling_model(config: RunConfig, client: int) -> str:
     """Architecture of the model of ``client`` that is sent: the shared small one, or its own."""
     setting = CARDS[config.protocol].travelling
@@ -42,29 +46,39 @@ def uploaded_models(transcript: Transcript, last_only: bool, start: Part | None 
 
     A source that sends groups of layers is complete only once each group has come; the caller checks.
     """
-    messages = [m for m in transcript.messages if m.kind in (Weights.kind, Update.kind)]
-    needs_base = any(m.kind == Update.kind and m.sender != SERVER for m in messages)
-    known: dict[int, dict[str, Tensor]] = {}
-    base: dict[str, dict[str, Tensor]] = {}
-    by_round: dict[int, dict[int, dict[str, Tensor]]] = {}
-    opened = _Opened(transcript)
-    for message in messages:
-        if message.sender == SERVER:
-            if needs_base:
-                held = base.get(message.receiver, dict(start or {}))
-                base[message.receiver] = _applied(held, opened(message))
-            continue
-        client, payload = client_index(message.sender), opened(message)
-        if isinstance(payload, Update):
-            known[client] = _applied(base.get(message.sender, dict(start or {})), payload)
-        else:
-            known[client] = _applied(known.get(client, {}), payload)
-        by_round.setdefault(message.round, {})[client] = known[client]
+    by_round: dict[int, dict[int, Part]] = {}
+    known: dict[int, Part] = {}
+    updates = any(m.kind == Update.kind and m.sender != SERVER for m in transcript.messages)
+    for number, client, _, after in uploads(transcript, start, with_base=updates):
+        known[client] = after
+        by_round.setdefault(number, {})[client] = after
     if last_only and by_round:
         by_round = {max(by_round): known}
     for number in sorted(by_round):
         for client in sorted(by_round[number]):
             yield Received(number, client, by_round[number][client], client)
+
+
+def uploads(transcript: Transcript, start: Part | None = None, with_base: bool = True) -> Iterator[Upload]:
+    """(round, client, the weights it started from, its weights after training), in transcript order.
+
+    ``with_base`` False leaves the weights before empty where no update needs them: a broadcast is not decoded then.
+    """
+    known: dict[int, dict[str, Tensor]] = {}
+    base: dict[str, dict[str, Tensor]] = {}
+    opened = _Opened(transcript)
+    for message in transcript.messages:
+        if message.kind not in (Weights.kind, Update.kind):
+            continue
+        before = base.get(message.sender, dict(start or {}))
+        if message.sender == SERVER:
+            if with_base:
+                held = base.get(message.receiver, dict(start or {}))
+                base[message.receiver] = _applied(held, opened(message))
+            continue
+        client, payload = client_index(message.sender), opened(message)
+        known[client] = _applied(before if isinstance(payload, Update) else known.get(client, {}), payload)
+        yield message.round, client, before, known[client]
 
 
 def broadcast_models(

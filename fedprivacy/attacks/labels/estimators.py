@@ -1,0 +1,53 @@
+"""How many of a client's records are of each class: estimates from its predictions, or from the change of a bias.
+
+A model leans to the classes it was trained on. ``mean_softmax`` and ``argmax_hist`` read that off predictions on
+records of all classes; ``log_ratio`` compares with a model of balanced training. From a plain gradient the counts
+follow exactly: for the mean cross-entropy, ``dL/db_c = mean p_c - n_c / B`` in the last layer (Wainakh et al. 2021,
+arXiv 2110.09074).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.optimize import nnls
+
+from fedprivacy.attacks.membership.logits import log_softmax
+from fedprivacy.threat import Float, Int
+
+TAU = 0.5
+"""Temper of ``log_ratio``."""
+
+
+def mean_softmax(logp: Float) -> Float:
+    """Mean probability [C] over rows of log-probabilities [N, C]."""
+    return np.asarray(np.exp(logp).mean(axis=0))
+
+
+def argmax_hist(logp: Float) -> Float:
+    """Share [C] of rows [N, C] in which each class is the most likely."""
+    return np.bincount(logp.argmax(axis=1), minlength=logp.shape[1]) / len(logp)
+
+
+def log_ratio(logp: Float, reference: Float, tau: float = TAU) -> Float:
+    """``softmax(tau * mean(logp - reference))`` [C], of a client and of a model of balanced data, both [N, C]."""
+    return np.exp(log_softmax(tau * (logp - reference).mean(axis=0)))
+
+
+def from_bias(gradient: Float, by_class: Float) -> Float:
+    """Shares w [C] of the classes in the records behind a mean bias gradient [C] of the last layer.
+
+    ``by_class`` [C, C]: row c is the mean softmax on records of class c. Solves ``(I - P') w = -dL/db`` for w >= 0 of
+    sum 1 by least squares.
+    """
+    classes = len(gradient)
+    heavy = 1e3 * max(1.0, float(np.abs(gradient).max()))
+    system = np.vstack([np.eye(classes) - by_class.T, np.full((1, classes), heavy)])
+    found, _ = nnls(system, np.append(-gradient, heavy))
+    return np.asarray(found / found.sum()) if found.sum() > 0 else np.full(classes, 1 / classes)
+
+
+def class_means(logp: Float, labels: Int) -> Float:
+    """Mean probability [C, C] on the records of each class; a class without records gets its own corner."""
+    p, classes = np.exp(logp), logp.shape[1]
+    rows = [p[labels == c].mean(axis=0) if (labels == c).any() else np.eye(classes)[c] for c in range(classes)]
+    return np.stack(rows)
