@@ -56,9 +56,7 @@ def declared(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     return calls
 
 
-def test_nothing_is_declared_when_the_import_succeeds(
-    monkeypatch: pytest.MonkeyPatch, declared: list[bool]
-) -> None:
+def test_nothing_is_declared_when_the_import_succeeds(monkeypatch: pytest.MonkeyPatch, declared: list[bool]) -> None:
     imports = _Imports()
     monkeypatch.setattr(importlib, "import_module", imports)
     assert import_torchvision().__name__ == "torchvision"
@@ -78,9 +76,7 @@ def test_a_missing_operator_is_declared_once_and_the_import_repeated(
 @pytest.mark.parametrize(
     "error",
     [
-        RuntimeError(
-            "Detected that PyTorch and torchvision were compiled with different CUDA major versions"
-        ),
+        RuntimeError("Detected that PyTorch and torchvision were compiled with different CUDA major versions"),
         RuntimeError("operator torchvision::roi_align does not exist"),
         ModuleNotFoundError("No module named 'torchvision'"),
     ],
