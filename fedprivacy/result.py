@@ -167,6 +167,8 @@ class RunResult:
 
 def from_json(content: Mapping[str, Any]) -> RunResult:
     """The result that :meth:`RunResult.to_json` wrote. Raises ValueError on another schema or a missing key."""
+    if not isinstance(content, Mapping):
+        raise ValueError("not a result of fedprivacy: it holds no table")
     if content.get("schema") != SCHEMA:
         raise ValueError(f"schema is {content.get('schema')!r}, this version reads {SCHEMA!r}")
     try:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fedprivacy.wire import SERVER, Transcript
+from fedprivacy.parties import SERVER
+
+if TYPE_CHECKING:
+    from fedprivacy.wire import Transcript
 
 Float = NDArray[np.float64]
 Int = NDArray[np.int64]

@@ -21,17 +21,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-SERVER = "server"
-
-
-def client_name(client: int) -> str:
-    """The name of client ``client`` on the wire."""
-    return f"client-{client}"
-
-
-def client_index(party: str) -> int:
-    """The number of a client from its name on the wire."""
-    return int(party.removeprefix("client-"))
+from fedprivacy.parties import SERVER as SERVER
+from fedprivacy.parties import client_index as client_index
+from fedprivacy.parties import client_name as client_name
 
 
 class Payload(Protocol):

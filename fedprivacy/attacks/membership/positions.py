@@ -10,8 +10,8 @@ from __future__ import annotations
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.protocol_cards import CARDS
 from fedprivacy.config.run import RunConfig
+from fedprivacy.parties import SERVER
 from fedprivacy.threat import EAVESDROPPER, Adversary
-from fedprivacy.wire import SERVER
 
 
 def default_adversaries(config: RunConfig) -> tuple[str, ...]:

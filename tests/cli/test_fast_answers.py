@@ -1,0 +1,132 @@
+"""Help, lists and usage errors answer at once: no torch, and little processor time."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+
+import pytest
+
+LIMIT = 0.3
+"""Seconds of processor time."""
+
+PARTS = "import pydantic.main, click, rich.console, rich.table"
+PARTS_COST = 0.15
+"""What importing these costs on a core that has nothing else to do; a busier or slower machine gets more time."""
+
+SCRIPT = """
+import contextlib, io, json, sys
+from fedprivacy.cli.main import main
+found = {}
+for line in json.loads(sys.argv[1]):
+    out, err = io.StringIO(), io.StringIO()
+    sys.argv = ["fedprivacy", *line.split()]
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code
+    heavy = [name for name in ("torch", "scipy", "matplotlib", "sklearn") if name in sys.modules]
+    found[line] = [code, out.getvalue(), err.getvalue(), heavy]
+print(json.dumps(found))
+"""
+
+HELP = ["--help", "-h", "--version"]
+HELP += [f"{verb} --help" for verb in ("run", "compare", "sweep", "reproduce", "attack", "report", "list")]
+KINDS = ["protocols", "attacks", "statistics", "datasets", "models", "defenses", "recipes"]
+WRONG = [
+    "rnu",
+    "run --protocol mutal",
+    "run --attack membreship",
+    "run --dataset mnist5",
+    "run --model cnnn",
+    "run --attack membership --statistic rmiaa",
+    "run --attack membership --adversary client-9",
+    "run --protocol local --attack membership",
+    "run --defense gausian",
+    "run --dataset folder --data-dir nowhere",
+    "run --alpha 0",
+    "run --rounds 0",
+    "run --set klx=1",
+    "run --fail-above auc",
+    "run --config nowhere.toml",
+    "run --out /dev/null",
+    "run --workers 0",
+    "compare mutual fedavgg",
+    "reproduce gupta2026",
+    "report nowhere",
+    "attack nowhere",
+    "list protocol",
+]
+
+
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str, str, list[str]]]:
+    """What one process answered, line by line."""
+    lines = [*HELP, *(f"list {kind}" for kind in KINDS), *WRONG]
+    printed = subprocess.run(
+        [sys.executable, "-c", SCRIPT, json.dumps(lines)],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path_factory.mktemp("empty"),
+        env={**os.environ, "COLUMNS": "100"},
+    )
+    found: dict[str, tuple[int, str, str, list[str]]] = json.loads(printed.stdout)
+    return found
+
+
+def test_no_answer_imports_torch(answers: dict[str, tuple[int, str, str, list[str]]]) -> None:
+    assert {line: heavy for line, (_, _, _, heavy) in answers.items() if heavy} == {}
+
+
+def test_help_and_lists_end_well_and_say_something(answers: dict[str, tuple[int, str, str, list[str]]]) -> None:
+    for line in [*HELP, *(f"list {kind}" for kind in KINDS)]:
+        code, out, err, _ = answers[line]
+        assert (code or 0, err) == (0, "") and out.strip(), line
+    for line in WRONG:
+        code, out, err, _ = answers[line]
+        assert (code, out) == (2, "") and err.count("\n") == 1, (line, err)
+
+
+def test_every_setting_is_in_the_help(answers: dict[str, tuple[int, str, str, list[str]]]) -> None:
+    from fedprivacy.cli.settings import fields_of, flag_of
+
+    help_text = answers["run --help"][1]
+    for path in fields_of():
+        assert flag_of(path) in help_text, path
+    assert len({flag_of(path) for path in fields_of()}) == len(fields_of())
+
+
+def test_every_name_is_in_its_list(answers: dict[str, tuple[int, str, str, list[str]]]) -> None:
+    from fedprivacy import catalog
+    from fedprivacy.config.protocol_cards import CARDS
+
+    for name in CARDS:
+        assert f"{name}  " in answers["list protocols"][1]
+    for kind in KINDS[1:]:
+        shown = answers[f"list {kind}"][1].split()
+        assert set(catalog.described(kind)) <= set(shown), kind
+        assert set(catalog.described(kind)), kind
+
+
+def spent(*arguments: str) -> float:
+    """Processor time of a Python process."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, *arguments], capture_output=True, check=False)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+@pytest.mark.parametrize("line", ["--help", "run --help", "list protocols", "run --protocol mutal"])
+def test_answers_take_little_processor_time(line: str) -> None:
+    tries = []
+    for _ in range(5):
+        slowness = max(1.0, spent("-c", PARTS) / PARTS_COST)
+        tries.append(spent("-c", "from fedprivacy.cli.main import main; main()", *line.split()) / slowness)
+        if tries[-1] < LIMIT:
+            return
+    raise AssertionError(f"at best {min(tries):.2f} s of processor time")
