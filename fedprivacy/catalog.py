@@ -113,10 +113,15 @@ def check(config: RunConfig) -> None:
             f"--attack membership: protocol {config.protocol} sends nothing, so there is nothing to attack; "
             "use mutual or fedavg, or leave --attack out."
         )
+    check_statistics(config)
+    observations(config)
+
+
+def check_statistics(config: RunConfig) -> None:
+    """Raise UsageError where a statistic or the headline does not exist."""
     for statistic in (*config.attack.statistics, *filter(None, [config.attack.headline])):
         if statistic not in STATISTICS:
             raise UsageError(f"No statistic '{statistic}' exists. {near_miss(statistic, STATISTICS)}")
-    observations(config)
 
 
 def described(kind: str) -> dict[str, str]:

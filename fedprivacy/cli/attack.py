@@ -1,15 +1,19 @@
-"""``fedprivacy attack``: a stored run attacked again, without training its federations again."""
+"""``fedprivacy attack``: a stored run attacked again without training, or the scores of models trained elsewhere."""
 
 from __future__ import annotations
 
+import json
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from fedprivacy.cli.settings import configuration, configured
+from fedprivacy.cli.settings import configuration, configured, flag_of
 from fedprivacy.config.base import UsageError
+
+if TYPE_CHECKING:
+    from fedprivacy.result import RunResult
 
 
 def _is_of_attack(path: str) -> bool:
@@ -22,18 +26,46 @@ def _others() -> frozenset[str]:
     return frozenset(path for path in fields_of() if not _is_of_attack(path))
 
 
+WITH_SCORES = frozenset({"attack__statistics", "attack__headline", "attack__level"})
+"""Settings that mean something for scores from a file."""
+
+
 @click.command("attack")
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=click.Path(path_type=Path), required=False)
+@click.option(
+    "--scores",
+    type=click.Path(path_type=Path),
+    default=None,
+    metavar="FILE.npz",
+    help="Judge models trained elsewhere, from their scores or logits, instead of a stored run.",
+)
 @configured(skip=_others())
 @click.option("--out", default=None, metavar="DIR", help="Folder for the new run folder [default: beside RUN].")
 @click.option("--device", default="cpu", show_default=True, metavar="NAME", help="Torch device, such as cuda.")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
-def command(run: Path, out: str | None, device: str, form: str, **given: Any) -> None:
+def command(run: Path | None, scores: Path | None, out: str | None, device: str, form: str, **given: Any) -> None:
     """Attack a stored run again: other adversaries, statistics or levels, on the transcript as it was recorded.
 
     \b
     fedprivacy attack runs/mutual-membership-mnist5k-1a2b3c4d --adversary client-2 --statistic loss,ratio
+    fedprivacy attack --scores FILE.npz
+
+    With --scores, FILE.npz holds `member` [n] (0 or 1) and one of:
+
+    \b
+    scores [n], or scores_NAME [n] for several       higher says member
+    labels [n], target_logits [n, C]                 and shadow_logits [S, n, C], shadow_member [S, n]
+    labels [n], logits [F, n, C], member [F, n]      every model a target, the others its references
+
+    and, if wanted, `client` [n], whose record each is, and records that nobody trained on: population_labels [M] with
+    population_target_logits [M, C] and population_shadow_logits [S, M, C], or population_logits [F, M, C].
     """
+    if (run is None) == (scores is None):
+        raise UsageError("attack needs a stored run, or --scores FILE.npz, and not both.")
+    if scores is not None:
+        _foreign(scores, out, form, given)
+        return
+    assert run is not None
     stored = run / "config.toml"
     if not stored.exists() or not (run / "result.json").exists():
         raise UsageError(f"{run} holds no finished run (config.toml and result.json are needed).")
@@ -48,9 +80,29 @@ def command(run: Path, out: str | None, device: str, form: str, **given: Any) ->
 
     with Display(form == "json") as display:
         result = attack_again(config, run, where, device, display.tick, display.start)
-    if form == "json":
-        import json
+    _print(result, where, form)
 
+
+def _foreign(scores: Path, out: str | None, form: str, given: dict[str, Any]) -> None:
+    """The report of a file; a run folder only where --out asks for one."""
+    other = next((name for name, value in given.items() if value not in (None, ()) and name not in WITH_SCORES), None)
+    if other is not None:
+        flag = flag_of(other.replace("__", "."))
+        raise UsageError(f"{flag} does nothing with --scores; what does: --statistic, --headline, --level.")
+    config = configuration(given)
+    from fedprivacy import catalog
+    from fedprivacy.experiments.foreign import judge_file
+    from fedprivacy.experiments.scores_file import read_scores
+
+    read = read_scores(scores)
+    if read.bank is not None:
+        catalog.check_statistics(config)
+    where = Path(out) / f"scores-{scores.stem}" if out else None
+    _print(judge_file(read, config.attack, where), where, form)
+
+
+def _print(result: RunResult, where: Path | None, form: str) -> None:
+    if form == "json":
         click.echo(json.dumps(result.to_json(), indent=2))
         return
     from fedprivacy.cli.show import show

@@ -14,7 +14,7 @@ VERBS: dict[str, str] = {
     "run": "Run a protocol, attack what crossed the wire, and report.",
     "compare": "Several protocols on the same data, in one table.",
     "reproduce": "A paper's table beside ours, with the ablations that could explain it away.",
-    "attack": "Attack a stored run again, without training.",
+    "attack": "Attack a stored run again, or judge the scores of models trained elsewhere.",
     "sweep": "The privacy-utility frontier of a defense.",
     "report": "Draw the report of a stored run again.",
     "list": "What exists: protocols, attacks, statistics, datasets, models, defenses, recipes.",

@@ -44,7 +44,8 @@ def _curve(path: Path) -> RocSeries | None:
     if not scores:
         return None
     members, others = pool_by_rank(scores, coins)
-    return RocSeries(f"{Adversary.parse(path.stem.partition('--')[0])}, {headline}", members, others)
+    who = header.get("title") or str(Adversary.parse(path.stem.partition("--")[0]))
+    return RocSeries(f"{who}, {headline}", members, others)
 
 
 def write_documents(result: RunResult, where: Path) -> Path:

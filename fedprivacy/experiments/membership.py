@@ -7,24 +7,22 @@ federations each of them is a target too, the others its references, the target'
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fedprivacy import catalog, examiner, folder
-from fedprivacy.attacks.membership.assemble import Scored, Shadow, score_target, signals_of, surrogate_signals
+from fedprivacy import catalog, examiner
+from fedprivacy.attacks.membership.assemble import Shadow, score_target, signals_of, surrogate_signals
 from fedprivacy.attacks.membership.evidence import last_margins
 from fedprivacy.config.run import RunConfig
 from fedprivacy.data.coins import redraw
+from fedprivacy.experiments.judged import Head, Judged, judged_findings, save_scores
 from fedprivacy.experiments.observe import load_observed, observed_path
 from fedprivacy.experiments.repetition import Repetition
 from fedprivacy.interfaces import Observed
-from fedprivacy.metrics.pooling import ranks_within
 from fedprivacy.result import Finding
-from fedprivacy.threat import Adversary, Bool, Float, Int, Truth
+from fedprivacy.threat import Adversary, Int, Truth
 from fedprivacy.wire import client_name
 
 BANK_FROM = 8
@@ -34,25 +32,6 @@ AVERAGED = (
     "other clients start from averages that hold the target's updates, so as references they are not quite out, which "
     "hides leakage; --no-coop with --shadows has no such bias"
 )
-
-
-@dataclass(frozen=True, eq=False)
-class Judged:
-    """One target client of one federation: its scores by statistic, the margins behind them, and the truth."""
-
-    name: str
-    scored: Scored
-    margins: Float
-    truth: Truth
-
-
-@dataclass(frozen=True, eq=False)
-class Head:
-    """The headline's AUC over all clients, and per repetition the ranks and coins behind it."""
-
-    finding: Finding
-    ranks: list[Float]
-    coins: list[Bool]
 
 
 def membership(
@@ -73,7 +52,7 @@ def membership(
         if not any(targets):
             why = "; ".join(notes) or "nothing that it received tells of a candidate"
             return [examiner.failed(label, f"no signal: {why}")], None
-        _save_scores(observed_path(repetition.place, adversary, observation), targets[0])
+        save_scores(repetition.place / "scores" / observed_path(Path(), adversary, observation).name, targets[0])
         judged += targets
         groups += [number] * len(targets)
     if config.attack.coop and catalog.card(config.protocol).family != "predictions" and config.clients > 1:
@@ -81,40 +60,7 @@ def membership(
     federations = len(judged) // len(repetitions)
     if federations > 1:
         notes = (f"mean over {federations} federations, each a target with the others as references", *notes)
-    return _findings(judged, groups, replace(label, note="; ".join(notes)))
-
-
-def _findings(
-    judged: Sequence[Sequence[Judged]], groups: Sequence[int], label: examiner.Label
-) -> tuple[list[Finding], Head | None]:
-    first = next(targets[0] for targets in judged if targets).scored
-    findings: list[Finding] = []
-    measured: dict[str, list[list[examiner.Target]]] = {}
-    head: Head | None = None
-    for statistic in first.scores:
-        own = replace(label, statistic=statistic, headline=statistic == first.headline)
-        failures = (t.scored.scores[statistic] for targets in judged for t in targets)
-        cause = next((words for words in failures if isinstance(words, str)), None)
-        if cause is not None:
-            findings.append(examiner.failed(own, cause))
-            continue
-        targets = [_with_scores(one, statistic) for one in judged]
-        found = examiner.membership(targets, own, groups)
-        findings += found
-        if found[0].flag != "error":
-            measured[statistic] = targets
-            if own.headline:
-                head = Head(found[0], *_ranks(targets))
-    findings += examiner.best_of(measured, label, groups)
-    if first.headline in measured and len(judged) > len(set(groups)):
-        margins = [[target.margins for target in targets] for targets in judged]
-        own = replace(label, statistic=first.headline, headline=False)
-        findings += examiner.most_vulnerable_tenth(measured[first.headline], margins, own, groups)
-    return sorted(findings, key=lambda finding: finding.statistic == examiner.NULL), head
-
-
-def _with_scores(targets: Sequence[Judged], statistic: str) -> list[examiner.Target]:
-    return [examiner.Target(t.name, np.asarray(t.scored.scores[statistic]), t.truth) for t in targets]
+    return judged_findings(judged, groups, replace(label, note="; ".join(notes)))
 
 
 Loaded = list[Observed]
@@ -171,28 +117,3 @@ def _sources(observed: Observed, owners: Int, adversary: Adversary) -> Iterator[
     for client in range(clients):
         if client != me:
             yield client_name(client), client, np.flatnonzero(owners == client)
-
-
-def _ranks(groups: Sequence[Sequence[examiner.Target]]) -> tuple[list[Float], list[Bool]]:
-    """Per federation: ranks within the client of all observed candidates, and their coins."""
-    ranks, coins = [], []
-    for targets in groups:
-        pairs = [target.scored() for target in targets]
-        owner = np.repeat(np.arange(len(pairs)), [len(s) for s, _ in pairs])
-        ranks.append(ranks_within(np.concatenate([s for s, _ in pairs]), owner))
-        coins.append(np.concatenate([c for _, c in pairs]))
-    return ranks, coins
-
-
-def _save_scores(observed: Path, targets: Sequence[Judged]) -> None:
-    """Scores and coins of the target federation, beside what was observed there."""
-    arrays: dict[str, NDArray[Any]] = {}
-    for target in targets:
-        arrays[f"{target.name}/coins"] = target.truth.coins
-        for name, scores in target.scored.scores.items():
-            if not isinstance(scores, str):
-                arrays[f"{target.name}/{name}"] = scores
-    if targets:
-        folder.write_arrays(
-            observed.parents[1] / "scores" / observed.name, arrays, {"headline": targets[0].scored.headline}
-        )

@@ -5,7 +5,6 @@ An observation that fails is written with its cause, so that the report shows th
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -58,9 +57,6 @@ def observe_all(
         path = observed_path(place, adversary, name)
         try:
             observed = observation.observe(view_of(transcripts, adversary), knowledge)
-            if name == "probes" and config.attack.schedule == "last":
-                worlds = f"probes stand in {len(transcripts) - 1} alternative last folds; one run has room for one"
-                observed = replace(observed, notes=(worlds, *observed.notes))
             save_observed(path, observed)
         except (ValueError, FloatingPointError, np.linalg.LinAlgError) as error:
             folder.write_arrays(path, {}, {"failed": str(error) or type(error).__name__})
@@ -72,7 +68,7 @@ def observe_label_shares(
     """Write every passive adversary's estimate of the clients' label distributions."""
     for adversary, source in label_adversaries(config):
         knowledge = Knowledge(
-            config,
+            config.model_copy(update={"seed": 0, "seeds": 1}),
             seeds.value(root, "adversary", "labels"),
             env.dataset,
             np.concatenate([division.pool(client) for client in range(len(division.candidates))]),

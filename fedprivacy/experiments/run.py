@@ -24,8 +24,9 @@ from fedprivacy.execution.pool import Job, run_jobs
 from fedprivacy.experiments import verdicts
 from fedprivacy.experiments.documents import write_documents
 from fedprivacy.experiments.job import dataset_of, environment, game
+from fedprivacy.experiments.judged import Head
 from fedprivacy.experiments.label_inference import label_findings
-from fedprivacy.experiments.membership import Head, membership
+from fedprivacy.experiments.membership import membership
 from fedprivacy.experiments.repetition import Repetition
 from fedprivacy.metrics.auc_difference import auc_difference
 from fedprivacy.metrics.intervals import Interval as Estimate

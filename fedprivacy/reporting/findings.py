@@ -105,6 +105,11 @@ def is_null(statistic: str) -> bool:
     return statistic.lower().startswith("null")
 
 
+def is_selected(statistic: str) -> bool:
+    """Whether the row is the highest of several statistics and no statistic of its own."""
+    return statistic.lower().startswith("best of ")
+
+
 def client_key(target: str) -> tuple[int, str]:
     """Sort key that puts client-10 behind client-9."""
     digits = re.sub(r"[^0-9]", "", target)

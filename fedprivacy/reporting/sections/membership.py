@@ -15,6 +15,7 @@ from fedprivacy.reporting.findings import (
     headline_statistics,
     is_client,
     is_null,
+    is_selected,
     metric_name,
     of_statistic,
 )
@@ -50,7 +51,7 @@ def group_blocks(group: Group) -> list[Block]:
     if clients:
         chosen = [name for name in statistics if name in declared or not shared] or statistics[:1]
         blocks.append(_by_client(group, chosen, clients, place))
-    compared = sum(not is_null(name) for name in statistics)
+    compared = sum(not is_null(name) and not is_selected(name) for name in statistics)
     if compared > 1:
         words = f"{compared} statistics are compared here, and the best of them is a selection."
         end = f" Only the headline ({HEADLINE}) was declared before the run." if declared else ""
