@@ -242,6 +242,8 @@ def _compared(heads: Sequence[Head], level: float) -> list[Verdict]:
     first, second = active[0], passive[0]
     if any(a.shape != b.shape or (a != b).any() for a, b in zip(first.coins, second.coins, strict=True)):
         return []
+    if any(min(int(c.sum()), int((~c).sum())) < 2 for c in first.coins):
+        return []
     gaps = [auc_difference(a, b, c, level) for a, b, c in zip(first.ranks, second.ranks, first.coins, strict=True)]
     difference = gaps[0] if len(gaps) == 1 else mean_interval([g.value for g in gaps], level, (-1.0, 1.0))
     return [verdicts.comparison(first.finding, second.finding, difference)]

@@ -17,11 +17,13 @@ from fedprivacy.threat import EAVESDROPPER, Adversary
 def default_adversaries(config: RunConfig) -> tuple[str, ...]:
     """The positions that a run without --adversary reports; none where nothing is sent."""
     if config.protocol == "profe":
-        return ("client-0", EAVESDROPPER)
+        return ("client-0", EAVESDROPPER) if config.clients > 1 else (EAVESDROPPER,)
     family = CARDS[config.protocol].family
     if family == "none":
         return ()
-    return ("active-server", SERVER) if family == "predictions" else (SERVER, "client-0")
+    if family == "predictions":
+        return ("active-server", SERVER)
+    return (SERVER, "client-0") if config.clients > 1 else (SERVER,)
 
 
 def sees_whole_models(config: RunConfig) -> bool:
@@ -39,6 +41,8 @@ def observable(config: RunConfig, adversary: Adversary) -> tuple[str, ...]:
         raise UsageError(
             f"--adversary {adversary.name}: there are {config.clients} clients, 0 to {config.clients - 1}."
         )
+    if peer and config.clients == 1:
+        raise _unknown(config, adversary, "there is no other client")
     family = CARDS[config.protocol].family
     if adversary.power == "active":
         if family == "predictions" and adversary.position == SERVER:
