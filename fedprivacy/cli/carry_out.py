@@ -61,7 +61,8 @@ def carry_out(
     from fedprivacy.experiments.run import Plan, execute
 
     with Display(quiet) as display, clear_ends(again):
-        plan = Plan(where, workers or os.cpu_count() or 1, resume, device, baselines, display.tick, display.start)
+        cores = workers or os.cpu_count() or 1
+        plan = Plan(where, cores, resume, device, baselines, display.tick, display.start, display.say)
         return execute(config, plan)
 
 
@@ -124,6 +125,7 @@ class Display:
         self._done: dict[str, int] = {}
         self._units: dict[str, int] = {}
         self._task: Any = None
+        self._quiet = quiet
 
     def __enter__(self) -> Display:
         self._bar.start()
@@ -132,6 +134,11 @@ class Display:
 
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
+
+    def say(self, words: str) -> None:
+        """One line above the bar; nothing where the display is quiet."""
+        if words and not self._quiet:
+            self._bar.console.print(words, highlight=False, soft_wrap=True)
 
     def start(self, jobs: Sequence[Any]) -> None:
         """Tell how much there is to do."""

@@ -23,6 +23,7 @@ from fedprivacy.config.toml import to_toml
 from fedprivacy.execution.pool import Job, run_jobs
 from fedprivacy.experiments import verdicts
 from fedprivacy.experiments.documents import write_documents
+from fedprivacy.experiments.estimate import announced
 from fedprivacy.experiments.job import dataset_of, environment, game
 from fedprivacy.experiments.judged import Head
 from fedprivacy.experiments.label_inference import label_findings
@@ -60,6 +61,8 @@ class Plan:
     baselines: bool = True
     tick: Callable[[str, int], None] = lambda name, done: None
     started: Callable[[Sequence[Job]], None] = lambda jobs: None
+    told: Callable[[str], None] = lambda words: None
+    """Called with one line on the shadow federations before they start."""
 
 
 def execute(config: RunConfig, plan: Plan) -> RunResult:
@@ -77,6 +80,8 @@ def execute(config: RunConfig, plan: Plan) -> RunResult:
     _open(config, plan)
     compared = _baselines(config) if plan.baselines else {}
     jobs = _jobs(config, plan, roots, compared)
+    if config.attack.shadows:
+        plan.told(announced(config, environment(config, config.seed, None)[0], jobs, plan.workers))
     plan.started(jobs)
     summaries: dict[str, Mapping[str, Any]] = {}
     for job, summary in run_jobs(jobs, plan.workers, config.training.threads, plan.tick):
