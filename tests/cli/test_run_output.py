@@ -162,3 +162,14 @@ def test_several_seeds_give_intervals_over_seeds(fedprivacy: Call, tmp_path: Pat
 def test_nobody_attacks_without_being_asked(fedprivacy: Call) -> None:
     content = json.loads(fedprivacy("run {small} --no-baselines --format json").out)
     assert content["findings"] == [] and content["config"]["attack"]["attacks"] == []
+
+
+def test_federations_too_small_to_say_anything_end_well(fedprivacy: Call) -> None:
+    """No number is better than one that rests on two candidates, and a peer needs another client."""
+    content = json.loads(fedprivacy(f"{RUN} --candidates 2 --format json --statistic loss").out)
+    pooled = [f for f in content["findings"] if f["target"] == "all clients" and f["metric"] != "AUC"]
+    assert pooled and all(f["value"] is None and f["flag"] == "below" for f in pooled)
+    alone = json.loads(fedprivacy(f"{RUN} --protocol fedavg --clients 1 --format json --statistic loss").out)
+    assert {f["adversary"] for f in alone["findings"]} == {"server (honest-but-curious)"}
+    refused = fedprivacy(f"{RUN} --protocol fedavg --clients 1 --adversary client-0")
+    assert refused.code == 2 and "there is no other client; use server" in refused.complaint
