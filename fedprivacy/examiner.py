@@ -19,7 +19,7 @@ from fedprivacy.metrics.auc_interval import auc_interval
 from fedprivacy.metrics.chance import auc_chance, tpr_chance
 from fedprivacy.metrics.intervals import Interval, corrected_level, mean_interval
 from fedprivacy.metrics.pooling import pool_by_rank
-from fedprivacy.metrics.roc import tpr_at_fpr
+from fedprivacy.metrics.roc import auc, tpr_at_fpr
 from fedprivacy.metrics.tpr_interval import tpr_interval
 from fedprivacy.metrics.vulnerability import most_vulnerable
 from fedprivacy.result import Finding, Flag
@@ -107,14 +107,16 @@ def most_vulnerable_tenth(
     """AUC among the tenth of each client's candidates that the *other* federations of its seed reveal most.
 
     ``margins``: per repetition and target the margins [n] of that federation alone, by which candidates are chosen;
-    the target's own coins play no part. Candidates that some federation was not asked about are left out.
+    the target's own coins play no part. Candidates that some federation was not asked about are left out. The few of
+    a client are judged among themselves, and clients averaged: ranks of so few cannot be pooled.
     """
-    groups: list[tuple[Float, Float]] = []
+    areas: list[float] = []
     theirs: list[int] = []
+    counts: list[tuple[int, int]] = []
     for seed in dict.fromkeys(of_seed):
         places = [place for place, other in enumerate(of_seed) if other == seed]
         names = [{target.name for target in repetitions[place]} for place in places]
-        picked: list[tuple[list[Float], list[Bool]]] = [([], []) for _ in places]
+        found: list[list[float]] = [[] for _ in places]
         for name in [t.name for t in repetitions[places[0]] if all(t.name in known for known in names)]:
             slots = [[t.name for t in repetitions[place]].index(name) for place in places]
             scores = np.stack([repetitions[p][s].scores for p, s in zip(places, slots, strict=True)])
@@ -125,18 +127,20 @@ def most_vulnerable_tenth(
                 continue
             scores, coins = scores[:, known], coins[:, known]
             for row, chosen in enumerate(most_vulnerable(seen[:, known], coins, share)):
-                picked[row][0].append(scores[row, chosen])
-                picked[row][1].append(coins[row, chosen])
-        for one_scores, one_coins in picked:
-            flips = np.concatenate([*one_coins, np.zeros(0, dtype=np.bool_)])
-            if flips.any() and not flips.all():
-                groups.append(pool_by_rank(one_scores, one_coins))
-                theirs.append(seed)
-    if not groups:
+                members, others = scores[row, chosen][coins[row, chosen]], scores[row, chosen][~coins[row, chosen]]
+                if len(members) and len(others):
+                    found[row].append(auc(members, others))
+                    counts.append((len(members), len(others)))
+        areas += [float(np.mean(one)) for one in found if one]
+        theirs += [seed for one in found if one]
+    if not areas:
         return []
+    bands = [auc_chance(n1, n0, label.level).high - 0.5 for n1, n0 in counts]
+    half = math.sqrt(sum(band**2 for band in bands)) / len(bands)
     note = f"chosen on the other federations alone{'; ' + label.note if label.note else ''}"
-    counts = [(len(members), len(others)) for members, others in groups]
-    return [_auc(groups, counts, TENTH, replace(label, note=note), theirs)]
+    estimate = _over(areas, theirs, label.level)
+    own = replace(label, note=note)
+    return [_finding("AUC", TENTH, own, counts, estimate.value, (0.5, 0.5 - half, 0.5 + half), estimate)]
 
 
 def _of_target(

@@ -49,7 +49,9 @@ def group_blocks(group: Group) -> list[Block]:
     if shared:
         blocks.append(_pooled([_entry(group, name, target) for name in statistics for target in shared], place))
     if clients:
-        chosen = [name for name in statistics if name in declared or not shared] or statistics[:1]
+        told = {f.statistic for f in group.findings if f.target in clients}
+        chosen = [name for name in statistics if name in told and (name in declared or not shared)]
+        chosen = chosen or [name for name in statistics if name in told][:1]
         blocks.append(_by_client(group, chosen, clients, place))
     compared = sum(not is_null(name) and not is_selected(name) for name in statistics)
     if compared > 1:
