@@ -55,12 +55,17 @@ CALLS: dict[Any, Curve] = {
 CONVOLUTIONS = (nn.Conv2d, models.Convolution, models.PooledConvolution)
 
 
+CACHE_BYTES, GPU_BYTES = 2**22, 2**32
+"""Unfolded patches of all layers that one slice of records may hold."""
+
+
 class ChainMap:
     """Gradients of all problems, and their pullback, by :mod:`chain_layers`."""
 
     def __init__(self, steps: list[Step]) -> None:
         self.steps = steps
         self._first = next(i for i, step in enumerate(steps) if step.sizes)
+        self.at_once = 1
 
     def logits(self, x: Tensor) -> Tensor:
         """[N, C, H, W] -> [N, classes]."""
@@ -199,5 +204,7 @@ def _proven(steps: list[Step], model: nn.Module, probe: Tensor) -> ChainMap | No
             ours = chain.logits(probe)
         except (ValueError, RuntimeError):
             return None
+    patches = sum(step.patches.nbytes for step in steps if isinstance(step, Affine))
+    chain.at_once = max(1, (GPU_BYTES if probe.is_cuda else CACHE_BYTES) // patches)
     equal = ours.shape == logits.shape and torch.allclose(ours, logits, rtol=1e-3, atol=1e-3)
     return chain if equal else None

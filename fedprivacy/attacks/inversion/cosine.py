@@ -13,7 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from fedprivacy.attacks.inversion.gradients import GradientMap, Layout, gradient_map, one_hot
+from fedprivacy.attacks.inversion.gradients import GradientMap, Layout, gradient_map, matched, one_hot
 from fedprivacy.attacks.inversion.knowledge import Knowledge, as_gradient
 from fedprivacy.attacks.inversion.matching import cosine as cosine_distance
 from fedprivacy.attacks.inversion.matching import total_variation
@@ -31,10 +31,10 @@ class CosineSettings:
     last quarter, ``window`` iterations improve its objective by less than ``tolerance`` of itself.
     """
 
-    iterations: int = 700
+    iterations: int = 400
     tv: tuple[float, ...] = (0.1,)
     restarts: int = 1
-    lr: float = 0.2
+    lr: float = 0.5
     schedule: Literal["linear", "steps"] = "linear"
     window: int = 50
     tolerance: float = 0.01
@@ -112,8 +112,7 @@ def descend(
     lowest = best.clone()
     mark, adam = lowest.clone(), _Adam(x)
     for iteration in range(settings.iterations):
-        distance, direction = cosine_distance(problem.gradients(x, distribution), wanted)
-        slope, _ = problem.pullback(direction)
+        distance, slope, _ = matched(problem, x, distribution, wanted, cosine_distance)
         variation, variation_slope = total_variation(x)
         slope = slope + weight[:, None, None, None, None] * variation_slope
         objective = distance + weight * variation

@@ -13,20 +13,21 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from fedprivacy.attacks.inversion.gradients import GradientMap, Layout, gradient_map, one_hot
+from fedprivacy.attacks.inversion.gradients import GradientMap, Layout, gradient_map, matched, one_hot
 from fedprivacy.attacks.inversion.knowledge import Knowledge, as_gradient
 from fedprivacy.attacks.inversion.lbfgs import minimise
 from fedprivacy.attacks.inversion.matching import squared_l2
 from fedprivacy.attacks.inversion.reconstruction import Reconstruction, choose
-from fedprivacy.attacks.inversion.variables import Penalty, Space, variables_of
+from fedprivacy.attacks.inversion.variables import Penalty, Space, Variables, variables_of
 from fedprivacy.config.base import UsageError
 
 
 @dataclass(frozen=True)
 class DlgSettings:
-    """``outer`` x ``inner`` evaluations of every problem; ``stop_below`` relative to the observed squared norm.
+    """``outer`` x ``inner`` evaluations of every problem; losses are relative to the observed squared norm.
 
-    ``space="pixels"`` with 100 outer steps is the published attack.
+    A problem stops below ``stop_below``. Targets whose loss stays above ``unsolved`` get ``retries`` more rounds, from
+    other starts. ``PUBLISHED_DLG`` are the settings of the papers.
     """
 
     outer: int = 20
@@ -35,8 +36,13 @@ class DlgSettings:
     restarts: int = 1
     space: Space = "spectrum"
     stop_below: float = 1e-20
+    unsolved: float = 1e-3
+    retries: int = 1
     dtype: torch.dtype = torch.float64
     device: str = "cpu"
+
+
+PUBLISHED_DLG = DlgSettings(outer=100, space="pixels", retries=0)
 
 
 def dlg(
@@ -76,49 +82,77 @@ def match(
 
     ``penalty`` of the inputs is added, in units of the observed squared norm.
     """
-    restarts, targets = settings.restarts, observed.shape[0]
-    shape, classes = (knowledge.records, *knowledge.input_shape), knowledge.classes
+    shape, restarts = (knowledge.records, *knowledge.input_shape), settings.restarts
     variables = variables_of(settings.space, knowledge, observed)
-    start = variables.start((restarts, *shape), generator).repeat(targets, 1, 1, 1, 1)
-    size, wanted = start[0].numel(), observed.repeat_interleave(restarts, 0)
-    norm = torch.linalg.vecdot(wanted, wanted)
-    fixed: Tensor | None = None
-    flat = start.flatten(1)
-    if labels is None:
-        draw = torch.randn(restarts, shape[0] * classes, generator=generator, dtype=torch.float64)
-        flat = torch.cat([flat, draw.to(flat).repeat(targets, 1)], 1)
-    else:
-        known = one_hot(labels.to(observed.device), classes, observed.dtype)
-        fixed = known.repeat_interleave(restarts, 0)
+    rounds = 1 + settings.retries
+    starts = variables.start((rounds * restarts, *shape), generator).unflatten(0, (rounds, restarts))
+    draw = torch.randn(rounds, restarts, knowledge.records, knowledge.classes, generator=generator, dtype=torch.float64)
+    known = None if labels is None else one_hot(labels.to(observed.device), knowledge.classes, observed.dtype)
+    found: Reconstruction | None = None
+    for start, label_start in zip(starts, draw.to(observed), strict=True):
+        rows = torch.arange(len(observed), device=observed.device)
+        if found is not None:
+            rows = torch.nonzero(~(found.loss <= settings.unsolved)).squeeze(1)
+        if not len(rows):
+            break
+        part = _Matching(problem, variables, observed[rows], None if known is None else known[rows], penalty)
+        again = part.solve(start, label_start, knowledge, settings)
+        found = again if found is None else found.improved(rows, again)
+    assert found is not None
+    return found
 
-    def targets_at(x: Tensor, rows: Tensor) -> Tensor:
-        if fixed is not None:
-            return fixed[rows]
-        return torch.softmax(x[:, size:].unflatten(1, (shape[0], classes)), 2)
 
-    def evaluate(x: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-        distribution = targets_at(x, rows)
-        inputs = variables.inputs(x[:, :size].unflatten(1, shape))
-        simulated = problem.gradients(inputs, distribution)
-        value, direction = squared_l2(simulated, wanted[rows])
-        slope, label_slope = problem.pullback(direction)
-        if penalty is not None:
-            extra, extra_slope = penalty(inputs)
-            value = value + norm[rows] * extra
-            slope = slope + norm[rows].view(-1, 1, 1, 1, 1) * extra_slope
-        parts = [variables.adjoint(slope).flatten(1)]
-        if fixed is None:
-            centred = label_slope - (distribution * label_slope).sum(2, keepdim=True)
-            parts.append((distribution * centred).flatten(1))
-        return value, torch.cat(parts, 1)
+class _Matching:
+    """The problems of T targets and their restarts: variables to values, and back to images."""
 
-    found = minimise(
-        evaluate,
-        flat,
-        settings.outer * settings.inner,
-        settings.history,
-        stop_below=settings.stop_below * norm,
-    )
-    images = knowledge.to_pixels(variables.inputs(found.x[:, :size].unflatten(1, shape)))
-    every = torch.arange(len(flat), device=flat.device)
-    return choose(images, targets_at(found.x, every), found.value / norm, found.failed, restarts, found.evaluations)
+    def __init__(
+        self,
+        problem: GradientMap,
+        variables: Variables,
+        observed: Tensor,
+        known: Tensor | None,
+        penalty: Penalty | None,
+    ) -> None:
+        self.problem, self.variables, self.penalty = problem, variables, penalty
+        self.observed, self.known = observed, known
+
+    def solve(self, start: Tensor, label_start: Tensor, knowledge: Knowledge, settings: DlgSettings) -> Reconstruction:
+        """From ``start`` [restarts, B, C, H, W] and label logits [restarts, B, classes], the same for each target."""
+        targets, restarts = len(self.observed), len(start)
+        self.shape, self.size, self.classes = start.shape[1:], start[0].numel(), label_start.shape[2]
+        self.wanted = self.observed.repeat_interleave(restarts, 0)
+        self.fixed = None if self.known is None else self.known.repeat_interleave(restarts, 0)
+        self.norm = torch.linalg.vecdot(self.wanted, self.wanted)
+        flat = start.flatten(1) if self.known is not None else torch.cat([start.flatten(1), label_start.flatten(1)], 1)
+        below = settings.stop_below * self.norm
+        evaluations = settings.outer * settings.inner
+        found = minimise(
+            self.evaluate, flat.repeat(targets, 1), evaluations, settings.history, 1.0, below, torch.float32
+        )
+        every = torch.arange(targets * restarts, device=flat.device)
+        images = knowledge.to_pixels(self.variables.inputs(self._records(found.x)))
+        loss = found.value / self.norm
+        return choose(images, self._targets(found.x, every), loss, found.failed, restarts, found.evaluations)
+
+    def evaluate(self, x: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Objective [A] and its derivative [A, D] for the problems ``rows``."""
+        distribution, inputs = self._targets(x, rows), self.variables.inputs(self._records(x))
+        value, slope, label_slope = matched(self.problem, inputs, distribution, self.wanted[rows], squared_l2)
+        if self.penalty is not None:
+            extra, extra_slope = self.penalty(inputs)
+            value = value + self.norm[rows] * extra
+            slope = slope + self.norm[rows].view(-1, 1, 1, 1, 1) * extra_slope
+        image_slope = self.variables.adjoint(slope).flatten(1)
+        if self.fixed is not None:
+            return value, image_slope
+        centred = label_slope - (distribution * label_slope).sum(2, keepdim=True)
+        return value, torch.cat([image_slope, (distribution * centred).flatten(1)], 1)
+
+    def _records(self, x: Tensor) -> Tensor:
+        records: Tensor = x[:, : self.size].unflatten(1, self.shape)
+        return records
+
+    def _targets(self, x: Tensor, rows: Tensor) -> Tensor:
+        if self.fixed is not None:
+            return self.fixed[rows]
+        return torch.softmax(x[:, self.size :].unflatten(1, (self.shape[0], self.classes)), 2)

@@ -19,9 +19,17 @@ from torch.func import functional_call, grad, replace_all_batch_norm_modules_, v
 from fedprivacy.attacks.inversion.chain import ChainMap, read_chain
 from fedprivacy.attacks.inversion.knowledge import Knowledge
 
+Distance = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+"""(simulated [P, n], observed [P, n]) -> value [P] and its derivative in the simulated gradient."""
+RECORDS_AT_ONCE = 64
+
 
 class GradientMap(Protocol):
     """G(x, t) and its pullback. ``gradients`` comes first; ``pullback`` speaks about its last call."""
+
+    @property
+    def at_once(self) -> int:
+        """How many records are best computed at a time."""
 
     def gradients(self, x: Tensor, targets: Tensor) -> Tensor:
         """[P, B, C, H, W] model inputs and [P, B, classes] label distributions -> [P, n], n values of ``Layout``."""
@@ -55,6 +63,25 @@ class Layout:
         return torch.stack([self.flat(message, like) for message in messages])
 
 
+def matched(
+    problem: GradientMap, x: Tensor, targets: Tensor, observed: Tensor, distance: Distance
+) -> tuple[Tensor, Tensor, Tensor]:
+    """``distance`` of every problem's gradient to ``observed`` [P, n]: [P], and its derivatives in x and targets.
+
+    Problems pass in slices of ``at_once`` records, which bounds memory and, on a CPU, keeps the work in cache.
+    """
+    parts = []
+    size = max(1, problem.at_once // x.shape[1])
+    for first in range(0, len(x), size):
+        part = slice(first, first + size)
+        value, direction = distance(problem.gradients(x[part], targets[part]), observed[part])
+        parts.append((value, *problem.pullback(direction)))
+    if len(parts) == 1:
+        return parts[0]
+    value, slope, label_slope = (torch.cat(column) for column in zip(*parts, strict=True))
+    return value, slope, label_slope
+
+
 def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     """Mean over records of ``-sum_c t_c log softmax(z)_c``; one logit z means the two logits (0, z)."""
     if logits.shape[1] == 1:
@@ -81,6 +108,8 @@ def frozen_copy(model: nn.Module, state: Mapping[str, Tensor], knowledge: Knowle
 
 class FunctionalMap:
     """Any module, by ``vmap(grad)`` and a reverse pass over it."""
+
+    at_once = RECORDS_AT_ONCE
 
     def __init__(self, twin: nn.Module) -> None:
         self._twin = twin

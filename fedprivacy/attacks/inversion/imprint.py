@@ -2,7 +2,7 @@
 
 Fowl, Geiping, Czaja, Goldblum, Goldstein, "Robbing the Fed: Directly Obtaining Private Data in Federated Learning
 with Modified Models" (2022). Every row measures the same projection ``w . x`` against a higher threshold, and only
-the sum of the rows goes on, so a record sends the same derivative to each row it passes. The difference of the
+the mean of the rows goes on, so a record sends the same derivative to each row it passes. The difference of the
 gradients of two neighbouring rows then holds the records between their thresholds: alone, exactly. An active server
 is needed, and weights must be shared.
 """
@@ -11,16 +11,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from scipy.interpolate import PchipInterpolator
 from torch import Tensor, nn
 
 EMPTY = 1e-12
+KNOTS = 64
 
 
 class ImprintedModel(nn.Module):
     """Flatten, ``imprint`` (k equal rows, thresholds in the bias), ReLU, ``spread`` (equal columns), then ``inner``.
 
-    ``spread`` turns the sum of the rows into ``inner_shape`` values, all equal: the input of the unsuspecting rest.
+    ``spread`` turns the mean of the rows into ``inner_shape`` values, all equal: the input of the unsuspecting rest.
+    The mean and not the sum, so that softmax does not saturate and make records vanish from the gradient.
     """
 
     def __init__(
@@ -33,7 +37,7 @@ class ImprintedModel(nn.Module):
         with torch.no_grad():
             self.imprint.weight.copy_(direction.expand(bins, size))
             self.imprint.bias.copy_(-thresholds)
-            self.spread.weight.fill_(1.0)
+            self.spread.weight.fill_(1 / bins)
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, ...] -> what ``inner`` makes of it."""
@@ -42,16 +46,23 @@ class ImprintedModel(nn.Module):
         return logits
 
 
-def thresholds_from(public: Tensor, direction: Tensor, bins: int, lowest: float) -> Tensor:
+def thresholds_from(public: Tensor, direction: Tensor, bins: int, lowest: float, knots: int = KNOTS) -> Tensor:
     """Ascending thresholds [bins]: the j / bins quantiles of ``w . x`` over ``public`` [n, d], the first ``lowest``.
 
-    ``lowest`` must lie below every possible ``w . x``, so that each record passes the first row.
+    ``lowest`` must lie below every possible ``w . x``, so that each record passes the first row. Above ``knots`` bins
+    the quantiles are read from a monotone cubic curve through ``knots`` of them: with a few public records a bin the
+    bins would otherwise differ in mass by chance, and records share the heavy ones.
     """
-    levels = torch.arange(1, bins, dtype=torch.float64) / bins
-    quantiles = torch.quantile(public.double() @ direction.double(), levels)
-    if bins > 1 and lowest >= float(quantiles[0]):
-        raise ValueError(f"lowest ({lowest:g}) must be below the first quantile ({float(quantiles[0]):g}).")
-    return torch.cat([torch.tensor([lowest], dtype=torch.float64), quantiles])
+    projected = (public.double() @ direction.double()).cpu().numpy()
+    levels = np.arange(1, bins) / bins
+    if bins > knots:
+        points = np.linspace(0, 1, knots + 1)
+        quantiles = PchipInterpolator(points, np.quantile(projected, points))(levels)
+    else:
+        quantiles = np.quantile(projected, levels)
+    if bins > 1 and lowest >= quantiles[0]:
+        raise ValueError(f"lowest ({lowest:g}) must be below the first quantile ({quantiles[0]:g}).")
+    return torch.from_numpy(np.concatenate([[lowest], quantiles]))
 
 
 def lowest_projection(direction: Tensor, low: float = 0.0, high: float = 1.0) -> float:

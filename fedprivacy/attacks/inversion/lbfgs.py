@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 Evaluate = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """(x [A, D], problems [A]) -> value [A], derivative [A, D]: the rows are those problems, in that order."""
@@ -33,10 +34,10 @@ class Minimum:
 class _Memory:
     """Curvature pairs of every problem, [P, history, (s, y), D] in ring order, and their inner products."""
 
-    def __init__(self, x: Tensor, history: int) -> None:
+    def __init__(self, x: Tensor, history: int, precision: torch.dtype) -> None:
         problems, size = x.shape
         self.history = history
-        self.pairs = x.new_zeros(problems, history, 2, size)
+        self.pairs = x.new_zeros(problems, history, 2, size, dtype=precision)
         self.sy = torch.eye(history, dtype=x.dtype, device=x.device).repeat(problems, 1, 1)
         self.yy = x.new_zeros(problems, history, history)
         self.dots = x.new_zeros(problems, 2 * history)
@@ -49,30 +50,32 @@ class _Memory:
         for name in ("pairs", "sy", "yy", "dots", "scale", "count"):
             setattr(self, name, getattr(self, name)[rows])
 
+    def _stored(self) -> Tensor:
+        return self.pairs.flatten(1, 2)[:, : 2 * self.filled]
+
     def _products(self, g: Tensor) -> Tensor:
         """(s_j . g, y_j . g) of all stored pairs, [P, 2 history]."""
-        pairs = self.pairs.flatten(1, 2)[:, : 2 * self.filled]
-        dots = g.new_zeros(g.shape[0], 2 * self.history)
+        pairs, slopes = self._stored(), g.to(self.pairs)
         if g.is_cuda:
-            dots[:, : 2 * self.filled] = torch.bmm(pairs, g.unsqueeze(2)).squeeze(2)
+            found = torch.bmm(pairs, slopes.unsqueeze(2)).squeeze(2)
         else:
-            for row, (stored, slope) in enumerate(zip(pairs, g, strict=True)):
-                torch.mv(stored, slope, out=dots[row, : 2 * self.filled])
-        return dots
+            found = torch.stack([torch.mv(stored, slope) for stored, slope in zip(pairs, slopes, strict=True)])
+        return F.pad(found.to(g), (0, 2 * (self.history - self.filled)))
 
     def _combination(self, weights: Tensor) -> Tensor:
         """Sum of all stored vectors with ``weights`` [P, 2 filled]."""
-        pairs = self.pairs.flatten(1, 2)[:, : 2 * self.filled]
+        pairs, shares = self._stored(), weights.to(self.pairs)
         if weights.is_cuda:
-            return torch.bmm(weights.unsqueeze(1), pairs).squeeze(1)
-        return torch.stack([torch.mv(stored.T, w) for stored, w in zip(pairs, weights, strict=True)])
+            return torch.bmm(shares.unsqueeze(1), pairs).squeeze(1).to(weights)
+        found = torch.stack([torch.mv(stored.T, share) for stored, share in zip(pairs, shares, strict=True)])
+        return found.to(weights)
 
     def add(self, s: Tensor, y: Tensor, g: Tensor) -> None:
         """Store a pair in each problem where ``s . y > 1e-10``; ``g`` [P, D] is the derivative now."""
         sy, yy = torch.linalg.vecdot(s, y), torch.linalg.vecdot(y, y)
         good = sy > CURVATURE
         row, slot = torch.nonzero(good).squeeze(1), (self.count % self.history)[good]
-        self.pairs[row, slot] = torch.stack([s, y], 1)[good]
+        self.pairs[row, slot] = torch.stack([s, y], 1)[good].to(self.pairs)
         self.scale[good] = sy[good] / yy[good]
         self.count[good] += 1
         self.filled = min(self.history, int(self.count.max()))
@@ -112,17 +115,20 @@ def minimise(
     history: int = 100,
     lr: float = 1.0,
     stop_below: Tensor | None = None,
+    precision: torch.dtype | None = None,
 ) -> Minimum:
     """Minimise every row of ``start`` [P, D] on its own, from ``iterations`` evaluations each.
 
     ``torch.optim.LBFGS`` with ``outer`` calls of ``step``, ``max_iter=inner``, no line search and tolerances 0 makes
-    the same ``outer * inner`` evaluations at the same points. A problem stops early when its value falls below
-    ``stop_below`` [P], when its direction no longer descends, or when value or derivative stop being finite.
+    the same ``outer * inner`` evaluations at the same points. ``precision`` (None: that of ``start``) is the one pairs
+    are stored in: reading them is most of the work, and a direction need not be exact to descend. A problem stops
+    early when its value falls below ``stop_below`` [P], when its direction no longer descends, or when value or
+    derivative stop being finite.
     """
     x, problems = start.clone(), torch.arange(start.shape[0], device=start.device)
     best_x, best = start.clone(), start.new_full((start.shape[0],), torch.inf)
     failed = torch.zeros_like(problems, dtype=torch.bool)
-    memory = _Memory(x, history)
+    memory = _Memory(x, history, precision or x.dtype)
     step, slope = torch.zeros_like(x), torch.zeros_like(x)
     evaluations = 0
     for iteration in range(iterations):

@@ -14,7 +14,7 @@ class Reconstruction:
 
     ``images`` [T, B, C, H, W] in pixel scale, not cut to [0, 1]; ``targets`` [T, B, classes], the label distributions
     the attack used or found; ``loss`` [T], its own, of the restart chosen (lower is better); ``failed`` [T], how many
-    of the ``restarts`` met a value that is not finite. Where all of them did, images and loss are NaN.
+    of the at most ``restarts`` met a value that is not finite. Where all of them did, images and loss are NaN.
     """
 
     images: Tensor
@@ -28,6 +28,16 @@ class Reconstruction:
     def labels(self) -> Tensor:
         """Most likely label [T, B] of each record."""
         return self.targets.argmax(2)
+
+    def improved(self, rows: Tensor, again: Reconstruction) -> Reconstruction:
+        """This, with the targets ``rows`` replaced where ``again``, a later round on them, has the lower loss."""
+        better = ~(again.loss >= self.loss[rows]) & ~again.loss.isnan()
+        images, targets, loss, failed = (v.clone() for v in (self.images, self.targets, self.loss, self.failed))
+        images[rows[better]], targets[rows[better]] = again.images[better], again.targets[better]
+        loss[rows[better]] = again.loss[better]
+        failed[rows] += again.failed
+        evaluations = self.evaluations + again.evaluations
+        return Reconstruction(images, targets, loss, failed, self.restarts + again.restarts, evaluations)
 
 
 def choose(

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from fedprivacy.attacks.inversion.cosine import CosineSettings, descend
 from fedprivacy.attacks.inversion.dlg import DlgSettings, match
-from fedprivacy.attacks.inversion.gradients import Layout, cross_entropy, frozen_copy
+from fedprivacy.attacks.inversion.gradients import RECORDS_AT_ONCE, Layout, cross_entropy, frozen_copy
 from fedprivacy.attacks.inversion.knowledge import Knowledge
 from fedprivacy.attacks.inversion.reconstruction import Reconstruction
 from fedprivacy.attacks.inversion.variables import Penalty
@@ -33,6 +33,8 @@ class UpdateMap:
     With ``copies`` (the number of epochs, or 1) the records of epoch e are rows ``e * records`` onwards; else every
     epoch goes through the same rows. Batches are consecutive rows.
     """
+
+    at_once = RECORDS_AT_ONCE
 
     def __init__(self, twin: nn.Module, knowledge: Knowledge, copies: int = 1) -> None:
         if knowledge.lr is None:

@@ -49,10 +49,10 @@ class PixelVariables:
 
 
 class SpectrumVariables:
-    """``pixel = 1/2 + B u`` with B of :class:`NaturalSpectrum`; the first restart starts at grey, u = 0.
+    """``pixel = 1/2 + B u`` with B of :class:`NaturalSpectrum`; the first start is grey, u = 0.
 
-    Further restarts are random images with a natural spectrum: u standard normal times 4, about the contrast of a
-    photograph.
+    Further starts add a faint random image of natural spectrum, u normal with deviation 1/4: a start of the contrast
+    of a photograph takes several times as long, for its own content must be undone first.
     """
 
     def __init__(self, knowledge: Knowledge, like: Tensor) -> None:
@@ -61,8 +61,8 @@ class SpectrumVariables:
         self._like = like
 
     def start(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-        """Grey first, then random coefficients."""
-        u = 4 * torch.randn(shape, generator=generator, dtype=torch.float64).to(self._like)
+        """Grey first, then faint random images."""
+        u = 0.25 * torch.randn(shape, generator=generator, dtype=torch.float64).to(self._like)
         u[0] = 0
         return u
 

@@ -105,3 +105,11 @@ def test_no_iteration_returns_the_start() -> None:
     _, start = _problems(2, 3)
     found = minimise(_evaluate(torch.zeros(2, 3, 3)), start, 0)
     assert torch.equal(found.x, start) and found.evaluations == 0
+
+
+def test_pairs_in_single_precision_descend_as_fast() -> None:
+    """Directions differ by rounding, values and derivatives do not: it still gets far below single precision."""
+    hessian, start = _problems(3, 12)
+    exact, stored = (minimise(_evaluate(hessian), start, 60, precision=kind) for kind in (None, torch.float32))
+    assert stored.x.dtype is torch.float64 and stored.value.max() < 1e-12
+    torch.testing.assert_close(stored.value, exact.value, rtol=0.05, atol=1e-30)

@@ -132,9 +132,9 @@ def test_restarts_that_are_not_finite_are_counted(
         CARD,
         LABELS[:2, None],
         _generator(),
-        replace(QUICK, restarts=2, outer=1),
+        replace(QUICK, restarts=2, outer=1, unsolved=1e9),
     )
-    assert found.failed.tolist() == [2, 0]
+    assert found.failed.tolist() == [4, 0] and found.restarts == 4
     assert found.images[0].isnan().all() and found.loss[0].isnan() and found.images[1].isfinite().all()
 
 
@@ -150,3 +150,23 @@ def test_same_generator_same_result_and_nothing_is_changed(
     for before, after in zip(copies, messages[:2], strict=True):
         assert all(torch.equal(before[name], after[name]) for name in before)
     assert all(torch.equal(state[name], value) for name, value in smooth.state_dict().items())
+
+
+def test_targets_left_unsolved_get_another_round_and_only_they(
+    smooth: nn.Module, messages: list[dict[str, Tensor]], state_of: State
+) -> None:
+    once = replace(QUICK, outer=1, retries=0)
+    first = dlg(smooth, state_of(smooth), messages, CARD, LABELS[:, None], _generator(), once)
+    middle = float(first.loss.median())
+    again = dlg(
+        smooth,
+        state_of(smooth),
+        messages,
+        CARD,
+        LABELS[:, None],
+        _generator(),
+        replace(once, retries=1, unsolved=middle),
+    )
+    assert (again.loss <= first.loss).all()
+    assert torch.equal(again.images[first.loss <= middle], first.images[first.loss <= middle])
+    assert first.evaluations < again.evaluations < 2 * first.evaluations

@@ -14,9 +14,11 @@ from fedprivacy.attacks.inversion.gradients import (
     Layout,
     frozen_copy,
     gradient_map,
+    matched,
     one_hot,
 )
 from fedprivacy.attacks.inversion.knowledge import Knowledge
+from fedprivacy.attacks.inversion.matching import squared_l2
 from fedprivacy.models.build import build
 
 LIKE = torch.zeros(1, dtype=torch.float64)
@@ -151,6 +153,18 @@ def test_pullback_is_the_derivative_by_finite_differences(smooth: nn.Module) -> 
     assert float(((ahead - behind) * direction).sum() / (2 * step)) == pytest.approx(
         float((target_slope * shift).sum()), rel=1e-6
     )
+
+
+def test_slices_change_nothing(smooth: nn.Module) -> None:
+    found = gradient_map(smooth, {}, Knowledge((1, 8, 8), 4), LIKE)
+    assert isinstance(found, ChainMap)
+    x, targets = _draw(1, 5, 2, 1, 8, 8), torch.softmax(_draw(2, 5, 2, 4), 2)
+    observed = _draw(3, 5, found.gradients(x, targets).shape[1])
+    whole = matched(found, x, targets, observed, squared_l2)
+    for at_once in (1, 4, 5):
+        found.at_once = at_once
+        for mine, other in zip(matched(found, x, targets, observed, squared_l2), whole, strict=True):
+            torch.testing.assert_close(mine, other)
 
 
 def test_pullback_before_gradients_is_an_error(smooth: nn.Module) -> None:
