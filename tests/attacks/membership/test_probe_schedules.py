@@ -16,7 +16,8 @@ from fedprivacy.config.protocol_cards import CARDS
 from fedprivacy.experiments.job import environment
 from fedprivacy.experiments.observe import is_static, plant
 from fedprivacy.interfaces import Knowledge, Observed
-from fedprivacy.threat import Adversary, Transcript, view_of
+from fedprivacy.threat import Adversary, view_of
+from fedprivacy.wire import Transcript
 
 SHARING = [name for name, card in CARDS.items() if card.family == "predictions"]
 SHORT = {
