@@ -28,6 +28,14 @@ def one_architecture(env: Environment, protocol: str) -> None:
         raise UsageError(f"protocol {protocol}: averaging needs one architecture for all clients.")
 
 
+def known_model(env: Environment, protocol: str, option: str, model: str, slot: str) -> None:
+    """Raise UsageError where an option of a protocol names a model that does not exist or cannot read the records."""
+    try:
+        env.workbench.module(model, slot)
+    except UsageError as error:
+        raise UsageError(f"protocol {protocol}, {option}: {str(error).removeprefix('training.model: ')}") from None
+
+
 def common_start(env: Environment) -> RoundOutcome:
     """All clients and the server start from the same weights, that of client 0."""
     outcome = phases.start(env)

@@ -21,6 +21,7 @@ from torch import Tensor
 from fedprivacy import folder
 from fedprivacy.data.records import Ids
 from fedprivacy.interfaces import (
+    AnswersOtherwise,
     Defense,
     Environment,
     FederatedProtocol,
@@ -193,6 +194,20 @@ def tested(models: Mapping[str, tuple[str, Part]], env: Environment) -> dict[str
             if tuned:
                 results[owner]["tuned_accuracy"] = float(np.mean(tuned))
     return results
+
+
+def tested_otherwise(
+    protocol: FederatedProtocol, state: FederationState, env: Environment
+) -> dict[str, dict[str, float]]:
+    """Test accuracy of every owner that also answers in another way; empty where there is none or not from all."""
+    if not isinstance(protocol, AnswersOtherwise):
+        return {}
+    labels = torch.from_numpy(env.dataset.y_test)
+    answers = protocol.answers(state, env, env.dataset.x_test)
+    if answers.keys() != protocol.models(state, env).keys():
+        return {}
+    name = f"{protocol.answers_by}_accuracy"
+    return {owner: {name: float((s.argmax(dim=1) == labels).double().mean())} for owner, s in answers.items()}
 
 
 def _margin(logits: Tensor) -> Float:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from fedprivacy import payloads as payloads  # every payload that may lie in a transcript can be decoded
@@ -174,6 +175,17 @@ class FederatedProtocol(Protocol):
 
 
 @runtime_checkable
+class AnswersOtherwise(Protocol):
+    """A protocol whose owners also answer in another way than by the output of their model."""
+
+    answers_by: ClassVar[str]
+    """What the other way is, as part of a metric's name: ``nearest_prototype``."""
+
+    def answers(self, state: FederationState, env: Environment, x: NDArray[Any]) -> Mapping[str, Tensor]:
+        """Scores [N, C] on records as stored, higher is likelier, by owner of :meth:`FederatedProtocol.models`."""
+
+
+@runtime_checkable
 class SharesPredictions(FederatedProtocol, Protocol):
     """A protocol whose clients answer with predictions on public records.
 
@@ -313,6 +325,7 @@ class Statistic(Protocol):
 
 
 __all__ = [
+    "AnswersOtherwise",
     "Bool",
     "ChangesTraining",
     "DeclaresReleases",

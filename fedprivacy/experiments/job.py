@@ -161,9 +161,13 @@ def _model_bytes(env: Environment) -> list[int]:
 
 def _summary(protocol: Any, env: Environment, done: federation.Federation, test: bool) -> dict[str, Any]:
     by_round = [directions([m for m in done.transcript.messages if m.round == t]) for t in range(1, env.rounds + 1)]
-    models = protocol.models(done.state, env)
+    utility: dict[str, dict[str, float]] = {}
+    if test:
+        utility = federation.tested(protocol.models(done.state, env), env)
+        for owner, more in federation.tested_otherwise(protocol, done.state, env).items():
+            utility[owner] |= more
     return {
-        "utility": federation.tested(models, env) if test else {},
+        "utility": utility,
         "per_round": by_round,
         "payload_bytes": sum(m.payload_bytes * times(m) for m in done.transcript.messages),
         "start_bytes": _start_bytes(env),

@@ -47,7 +47,7 @@ class FedKd:
     options: FedKdOptions
 
     def check(self, env: Environment) -> None:
-        env.workbench.module(self.mentee(env), "mentee")
+        averaging.known_model(env, "fedkd", "mentee", self.mentee(env), "mentee")
 
     def init(self, env: Environment) -> RoundOutcome:
         averaging.plain_training(env, "fedkd")

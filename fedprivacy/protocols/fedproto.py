@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from numpy.typing import NDArray
@@ -34,6 +34,7 @@ class FedProto:
     """The protocol with its options."""
 
     options: FedProtoOptions
+    answers_by: ClassVar[str] = "nearest_prototype"
 
     def check(self, env: Environment) -> None:
         self.width(env)
@@ -94,7 +95,7 @@ class FedProto:
         for client in range(env.clients):
             learner, projection = phases.load(env, state, client), projections.load_projection(env, state, client)
             near = prototypes.nearness(_mapped(learner, projection, x), means, present)
-            result[f"{client_name(client)} by nearest prototype"] = near
+            result[client_name(client)] = near
         return result
 
     def width(self, env: Environment) -> int:

@@ -27,7 +27,7 @@ class Fml:
     options: FmlOptions
 
     def check(self, env: Environment) -> None:
-        env.workbench.module(self.meme(env), "meme")
+        averaging.known_model(env, "fml", "meme", self.meme(env), "meme")
 
     def init(self, env: Environment) -> RoundOutcome:
         averaging.plain_training(env, "fml")

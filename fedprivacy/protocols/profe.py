@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from numpy.typing import NDArray
@@ -50,9 +50,10 @@ class ProFe:
     """The protocol with its options. ``client-k/model`` is the teacher."""
 
     options: ProFeOptions
+    answers_by: ClassVar[str] = "nearest_prototype"
 
     def check(self, env: Environment) -> None:
-        env.workbench.module(self.student(env), "student")
+        averaging.known_model(env, "profe", "student", self.student(env), "student")
 
     def init(self, env: Environment) -> RoundOutcome:
         averaging.plain_training(env, "profe")
@@ -118,7 +119,7 @@ class ProFe:
                 means, present = prototypes.table(known, len(env.dataset.classes))
                 learner = env.workbench.learner(self.student(env), state.parts[student_part(client)], slot="student")
                 near = prototypes.nearness(features_of(learner.module, x, learner.device), means, present)
-                result[f"{client_name(client)} by nearest prototype"] = near
+                result[client_name(client)] = near
         return result
 
     def student(self, env: Environment) -> str:

@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 import torch
 
+from fedprivacy import catalog
 from fedprivacy.config.base import UsageError
+from fedprivacy.experiments.job import environment
+from fedprivacy.federation import tested_otherwise
 from fedprivacy.protocols.fml import Fml, thirds_done
 from fedprivacy.training.fusion import Fusion, fuse
 from fedprivacy.training.learner import Records
@@ -197,7 +200,7 @@ def test_nearest_prototype_answers(name: str, world: MakeWorld) -> None:
     x, labels = here.dataset.x_test, torch.from_numpy(here.dataset.y_test)
     assert not protocol.answers(protocol.init(here.env).state, here.env, x)
     answers = protocol.answers(here.run().state, here.env, x)
-    assert list(answers) == [f"client-{k} by nearest prototype" for k in range(3)]
+    assert list(answers) == [f"client-{k}" for k in range(3)]
     for scores in answers.values():
         assert float((scores.argmax(dim=1) == labels).float().mean()) > 0.5
 
@@ -208,3 +211,22 @@ def test_private_training_is_refused_where_it_would_not_hold(name: str, world: M
     object.__setattr__(here.env, "private_fit", lambda *_: [])
     with pytest.raises(UsageError, match=f"protocol {name}: .*differentially private training does not apply"):
         here.protocol.init(here.env)
+
+
+def test_the_other_way_to_answer_is_a_metric_of_every_owner(world: MakeWorld) -> None:
+    here = world("fedproto", sizes=(30, 30, 30), rounds=4, training={"local_epochs": 5})
+    extra = tested_otherwise(here.protocol, here.run().state, here.env)
+    assert {owner: list(found) for owner, found in extra.items()} == {
+        f"client-{k}": ["nearest_prototype_accuracy"] for k in range(3)
+    }
+    assert all(found["nearest_prototype_accuracy"] > 0.5 for found in extra.values())
+    plain = world("fedavg")
+    assert not tested_otherwise(plain.protocol, plain.run().state, plain.env)
+
+
+@pytest.mark.parametrize(("name", "option"), [("fml", "meme"), ("fedkd", "mentee"), ("profe", "student")])
+def test_a_shared_model_must_exist(name: str, option: str, small_config: Callable[..., Any]) -> None:
+    config = small_config(protocol=name, options={option: "mpl"})
+    env, _ = environment(config, 0, None)
+    with pytest.raises(UsageError, match=rf"protocol {name}, {option}: no model 'mpl' exists\. Did you mean 'mlp'"):
+        catalog.protocol(config).check(env)
