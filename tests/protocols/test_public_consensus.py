@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from fedprivacy import catalog
+from fedprivacy import catalog, federation
 from fedprivacy.config.base import UsageError
 from fedprivacy.experiments.job import environment
-from fedprivacy.federation import tested_otherwise
 from fedprivacy.protocols.fml import Fml, thirds_done
 from fedprivacy.training.fusion import Fusion, fuse
 from fedprivacy.training.learner import Records
@@ -215,13 +214,13 @@ def test_private_training_is_refused_where_it_would_not_hold(name: str, world: M
 
 def test_the_other_way_to_answer_is_a_metric_of_every_owner(world: MakeWorld) -> None:
     here = world("fedproto", sizes=(30, 30, 30), rounds=4, training={"local_epochs": 5})
-    extra = tested_otherwise(here.protocol, here.run().state, here.env)
+    extra = federation.tested_otherwise(here.protocol, here.run().state, here.env)
     assert {owner: list(found) for owner, found in extra.items()} == {
         f"client-{k}": ["nearest_prototype_accuracy"] for k in range(3)
     }
     assert all(found["nearest_prototype_accuracy"] > 0.5 for found in extra.values())
     plain = world("fedavg")
-    assert not tested_otherwise(plain.protocol, plain.run().state, plain.env)
+    assert not federation.tested_otherwise(plain.protocol, plain.run().state, plain.env)
 
 
 @pytest.mark.parametrize(("name", "option"), [("fml", "meme"), ("fedkd", "mentee"), ("profe", "student")])
