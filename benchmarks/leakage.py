@@ -224,10 +224,10 @@ def report(runs: Path, task: str, seeds: Sequence[int]) -> str:
             "",
             f"{config.clients} clients with {config.data.candidates} candidates each, {config.rounds} rounds of "
             f"{config.training.local_epochs} local epochs, {config.training.model}; public folds of "
-            f"{config.data.public_size} records. {len(seeds)} seeds of {federations} federations, each a target with the "
-            f"other {federations - 1} as references; {members.n // federations} candidates a federation. Statistic: ratio, "
-            f"declared before. Intervals: 95%, Student's t over {len(seeds)} seeds; differences are paired by seed. "
-            f"Chance: AUC 0.5, TPR {chance:.4f}.",
+            f"{config.data.public_size} records. {len(seeds)} seeds of {federations} federations, each a target with "
+            f"the other {federations - 1} as references; {members.n // federations} candidates a federation. "
+            f"Statistic: ratio, declared before. Intervals: 95%, Student's t over {len(seeds)} seeds; differences are "
+            f"paired by seed. Chance: AUC 0.5, TPR {chance:.4f}.",
             "",
             *table(found),
             "",

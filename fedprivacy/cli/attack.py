@@ -79,7 +79,7 @@ def command(run: Path | None, scores: Path | None, out: str | None, device: str,
     from fedprivacy.experiments.again import attack_again
 
     with Display(form == "json") as display:
-        result = attack_again(config, run, where, device, display.tick, display.start)
+        result = attack_again(config, run, where, device, display.tick, display.start, display.say)
     _print(result, where, form)
 
 

@@ -21,6 +21,7 @@ def attack_again(
     device: str,
     tick: Callable[[str, int], None],
     started: Callable[[Sequence[Job]], None],
+    told: Callable[[str], None] = lambda words: None,
 ) -> RunResult:
     """Run ``config``, which differs from the stored run in its attack alone, in the new folder ``where``.
 
@@ -35,6 +36,13 @@ def attack_again(
         for summary in (where / "seeds").glob("*/summary.json"):
             summary.unlink()
     plan = Plan(
-        where, device=device, resume=True, baselines=(stored / "baselines").exists(), tick=tick, started=started
+        where,
+        device=device,
+        resume=True,
+        baselines=(stored / "baselines").exists(),
+        tick=tick,
+        started=started,
+        told=told,
     )
-    return execute(config, plan)
+    note = f"attacked again after the run in {stored.name}: a headline chosen now was not declared before that run"
+    return execute(config, plan, (note,))
