@@ -39,7 +39,9 @@ def same(a: Mapping[str, Mapping[str, torch.Tensor]], b: Mapping[str, Mapping[st
 @pytest.mark.parametrize("name", NAMES)
 def test_learns(name: str, world: MakeWorld) -> None:
     options = {**FAST.get(name, {}), **({"server_lr": 1.0} if name == "fedbuff" else {})}
-    here = world(name, options, sizes=(40, 40, 40), rounds=6, training={"local_epochs": 5})
+    here = world(
+        name, options, sizes=(40, 40, 40), rounds=4, training={"local_epochs": 4, "batch_size": 10, "lr": 0.03}
+    )
     done = here.run()
     accuracy = np.mean(
         [r["accuracy"] for r in federation.tested(here.protocol.models(done.state, here.env), here.env).values()]
