@@ -47,6 +47,9 @@ STATISTICS: dict[str, str] = {
     "trajectory": "linear discriminant on the margins of all rounds",
 }
 
+NEED_SHADOWS = frozenset({"base-online", "lira-online", "bavaria", "trajectory"})
+"""Statistics that compare with references which were trained on the candidate; only shadow federations give them."""
+
 RECIPES: dict[str, str] = {
     "gupta2025": "face masks, 5 clients, 12 rounds: FedAvg, layer-wise and mutual learning, with ablations",
 }
@@ -119,6 +122,9 @@ def check(config: RunConfig) -> None:
 
 def check_statistics(config: RunConfig) -> None:
     """Raise UsageError where a statistic or the headline does not exist."""
+    if not config.attack.shadows:
+        for statistic in {*config.attack.statistics, config.attack.headline} & NEED_SHADOWS:
+            raise UsageError(f"statistic {statistic} needs references that trained on a candidate: add --shadows 8.")
     for statistic in (*config.attack.statistics, *filter(None, [config.attack.headline])):
         if statistic not in STATISTICS:
             raise UsageError(f"No statistic '{statistic}' exists. {near_miss(statistic, STATISTICS)}")

@@ -227,10 +227,23 @@ Groups = Sequence[tuple[Float, Float]]
 
 def _auc(groups: Groups, counts: Sequence[tuple[int, int]], target: str, label: Label, of_seed: Seeds) -> Finding:
     singles = [auc_interval(members, others, label.level) for members, others in groups]
-    estimate = singles[0] if len(singles) == 1 else _over([s.value for s in singles], of_seed, label.level)
+    estimate = singles[0]
+    if len(singles) > 1:
+        estimate = _no_narrower(_over([s.value for s in singles], of_seed, label.level), singles)
     bands = [auc_chance(n1, n0, label.level) for n1, n0 in counts]
     half = math.sqrt(sum((b.high - 0.5) ** 2 for b in bands)) / len(bands)
     return _finding("AUC", target, label, counts, estimate.value, (0.5, 0.5 - half, 0.5 + half), estimate)
+
+
+def _no_narrower(over: Interval, singles: Sequence[Interval]) -> Interval:
+    """An interval over repetitions, widened to what the sampling of candidates within each of them leaves open.
+
+    A few repetitions can agree by luck, and then their spread says less than the intervals of each.
+    """
+    below = math.sqrt(sum((one.value - one.low) ** 2 for one in singles)) / len(singles)
+    above = math.sqrt(sum((one.high - one.value) ** 2 for one in singles)) / len(singles)
+    low, high = max(0.0, over.value - below), min(1.0, over.value + above)
+    return replace(over, low=min(over.low, low), high=max(over.high, high))
 
 
 def _tpr(
@@ -245,7 +258,8 @@ def _tpr(
     if len(points) == 1:
         estimate = tpr_interval(*groups[0], fpr, label.level)
     else:
-        estimate = _over([point.tpr for point in points], of_seed, label.level)
+        singles = [tpr_interval(members, others, fpr, label.level) for members, others in groups]
+        estimate = _no_narrower(_over([point.tpr for point in points], of_seed, label.level), singles)
     bands = [tpr_chance(n1, n0, fpr, label.level) for n1, n0 in counts]
     centre = float(np.mean([b.value for b in bands]))
     below_centre = math.sqrt(sum((b.value - b.low) ** 2 for b in bands)) / len(bands)

@@ -32,6 +32,8 @@ class Interval:
     """Repetitions (seeds) or, with one seed, clients that the interval rests on."""
     over: str = "clients"
     """What the interval is over: clients or seeds."""
+    per_seed: tuple[float, ...] = ()
+    """The mean of each repetition, in the order of the seeds, so that runs on the same seeds can be paired."""
 
 
 @dataclass(frozen=True)
@@ -192,7 +194,9 @@ def from_json(content: Mapping[str, Any]) -> RunResult:
 
 
 def _intervals(content: Mapping[str, Any]) -> dict[str, Interval]:
-    return {name: Interval(**value) for name, value in content.items()}
+    return {
+        name: Interval(**{**value, "per_seed": tuple(value.get("per_seed", ()))}) for name, value in content.items()
+    }
 
 
 def _build(kind: type[ValueT], content: Mapping[str, Any]) -> ValueT:

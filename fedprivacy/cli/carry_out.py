@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fedprivacy import catalog
-from fedprivacy.config.base import UsageError, near_miss
+from fedprivacy.config.base import Interrupted, UsageError, near_miss
 from fedprivacy.config.run import RunConfig
 from fedprivacy.data.names import check as check_data
 
@@ -29,6 +29,13 @@ def ready(config: RunConfig, workers: int | None, device: str) -> None:
         raise UsageError(f"--workers: must be at least 1 (got {workers}).")
     if device.split(":")[0] not in ("cpu", "cuda", "mps"):
         raise UsageError(f"--device: no device '{device}' exists. {near_miss(device, ['cpu', 'cuda', 'mps'])}")
+    if device != "cpu":
+        import torch
+
+        try:
+            torch.zeros(1, device=device)
+        except (RuntimeError, AssertionError):
+            raise UsageError(f"--device: this machine's torch cannot use '{device}'; use --device cpu.") from None
 
 
 def placed(config: RunConfig, out: Path) -> Path:
@@ -50,6 +57,8 @@ def carry_out(
 ) -> RunResult:
     """Run ``config`` in ``where``, or read the result that is already there."""
     stored, begun = where / "result.json", where / "config.toml"
+    if fresh and resume:
+        raise UsageError("--resume goes on with a run and --fresh throws it away: give one of the two.")
     if fresh and where.exists():
         shutil.rmtree(where)
     if stored.exists():
@@ -75,7 +84,7 @@ def clear_ends(again: str) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        raise UsageError(f"interrupted; finished rounds are kept. Go on with: {again}") from None
+        raise Interrupted(f"interrupted; what was finished is kept. Go on with: {again}") from None
     except (Diverged, WorkerLost) as error:
         raise UsageError(f"{error}.") from None
 

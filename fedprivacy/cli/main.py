@@ -8,7 +8,7 @@ import sys
 import click
 
 from fedprivacy import __version__
-from fedprivacy.config.base import UsageError, near_miss
+from fedprivacy.config.base import Interrupted, UsageError, near_miss
 
 VERBS: dict[str, str] = {
     "run": "Run a protocol, attack what crossed the wire, and report.",
@@ -59,7 +59,7 @@ def main() -> None:
     try:
         code = cli.main(prog_name="fedprivacy", standalone_mode=False)
     except UsageError as error:
-        _fail(str(error))
+        _fail(str(error), 130 if isinstance(error, Interrupted) else 2)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.ctx.get_help() if error.ctx else "", err=True)
         sys.exit(2)
@@ -74,6 +74,6 @@ def main() -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _fail(message: str) -> None:
+def _fail(message: str, code: int = 2) -> None:
     click.echo(f"fedprivacy: {message}", err=True)
-    sys.exit(2)
+    sys.exit(code)

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from fedprivacy.result import RunResult
 
 
+SUFFIXES = {".html": "html", ".htm": "html", ".md": "markdown", ".json": "json"}
+"""Format of a file by its ending, where --format does not say."""
+
+
 @click.command("report")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--format", "form", type=click.Choice(["table", "html", "markdown", "json"]), default="table")
@@ -21,6 +25,8 @@ def command(run: Path, form: str, output: Path | None) -> None:
     from fedprivacy.cli.carry_out import read_result
 
     result = read_result(run)
+    if output is not None and form == "table":
+        form = SUFFIXES.get(output.suffix.lower(), form)
     if form == "table" and output is None:
         from fedprivacy.cli.show import show
 

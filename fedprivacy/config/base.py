@@ -15,6 +15,10 @@ class UsageError(Exception):
     """Something the user can mend: one line that says what is wrong, where, and what would be right."""
 
 
+class Interrupted(UsageError):
+    """The user stopped the run: one line that says how to go on."""
+
+
 class Part(BaseModel):
     """A frozen part of the configuration: unknown keys, silent conversions, NaN and infinity are errors."""
 

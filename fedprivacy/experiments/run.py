@@ -9,7 +9,7 @@ import shutil
 import time
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -65,8 +65,11 @@ class Plan:
     """Called with one line on the shadow federations before they start."""
 
 
-def execute(config: RunConfig, plan: Plan) -> RunResult:
-    """Run everything that ``config`` asks for and write the run folder. Going on where an earlier one stopped."""
+def execute(config: RunConfig, plan: Plan, notes: Sequence[str] = ()) -> RunResult:
+    """Run everything that ``config`` asks for and write the run folder. Going on where an earlier one stopped.
+
+    ``notes`` are printed with the provenance.
+    """
     catalog.check(config)
     start = time.perf_counter()
     protocol = catalog.protocol(config)
@@ -89,6 +92,9 @@ def execute(config: RunConfig, plan: Plan) -> RunResult:
     repetitions = [_repetition(config, plan, root, summaries, compared) for root in roots]
     cpu = sum(float(summary["cost"]["cpu_seconds"]) for summary in summaries.values())
     result = assembled(config, plan, repetitions, time.perf_counter() - start, cpu)
+    if notes:
+        known = result.provenance
+        result = replace(result, provenance=replace(known, notes=(*known.notes, *notes)))
     write_documents(result, plan.where)
     folder.write_json(plan.where / RESULT, result.to_json())
     return result
@@ -260,23 +266,37 @@ Utilities = Sequence[Mapping[str, Mapping[str, float]]]
 def _utility(utilities: Utilities, level: float) -> dict[str, Interval]:
     """Every metric of the tested models, by name; ``test_accuracy`` first."""
     names = next(iter(utilities[0].values()))
-    return {f"test_{name}": _interval(utilities, name, level) for name in names}
+    found = {f"test_{name}": _interval(utilities, name, level) for name in names}
+    if "server" in utilities[0] and "server" not in _counted(utilities[0]):
+        alone = [{"server": utility["server"]} for utility in utilities]
+        found["server_test_accuracy"] = _interval(alone, "accuracy", level)
+    return found
 
 
 def _interval(utilities: Utilities, metric: str, level: float) -> Interval:
-    """Mean over clients (one seed) or over seeds; a single number has no interval but itself."""
-    means = [float(np.mean([u[metric] for u in utility.values()])) for utility in utilities]
-    per_client = {name: float(np.mean([u[name][metric] for u in utilities])) for name in utilities[0]}
+    """Mean over the clients' models (one seed) or over seeds; a single number has no interval but itself.
+
+    A server's model beside the clients' is shown with them and counted in nothing.
+    """
+    counted = _counted(utilities[0])
+    means = [float(np.mean([utility[name][metric] for name in counted])) for utility in utilities]
+    per_client = {name: float(np.mean([u[name][metric] for u in utilities])) for name in counted}
     values, over = (means, "seeds") if len(means) > 1 else (list(per_client.values()), "clients")
+    per_seed = tuple(means) if len(means) > 1 else ()
     if len(values) == 1:
-        return Interval(values[0], values[0], values[0], per_client, 1, "one model: no interval")
+        return Interval(values[0], values[0], values[0], per_client, 1, "one model")
     estimate = mean_interval(values, level, (0.0, math.inf) if metric == "loss" else (0.0, 1.0))
-    return Interval(estimate.value, estimate.low, estimate.high, per_client, len(values), over)
+    return Interval(estimate.value, estimate.low, estimate.high, per_client, len(values), over, per_seed)
+
+
+def _counted(utility: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """The models that utility is a mean of: the clients' where they have their own, else the one model."""
+    return [name for name in utility if name.startswith("client-")] or list(utility)
 
 
 def _paired(repetitions: Sequence[Repetition], others: Sequence[Mapping[str, Any]], level: float) -> Estimate | None:
-    own = [[u["accuracy"] for u in r.summary["utility"].values()] for r in repetitions]
-    theirs = [[u["accuracy"] for u in o["utility"].values()] for o in others]
+    own = [[u[name]["accuracy"] for name in _counted(u)] for u in (r.summary["utility"] for r in repetitions)]
+    theirs = [[u[name]["accuracy"] for name in _counted(u)] for u in (o["utility"] for o in others)]
     if len(own) > 1:
         return paired_interval([np.mean(a) for a in own], [np.mean(b) for b in theirs], level)
     if len(own[0]) < 2 or len(own[0]) != len(theirs[0]):

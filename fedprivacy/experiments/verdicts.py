@@ -61,13 +61,11 @@ def _judged_gain(finding: Finding) -> tuple[Kind, str]:
 
 def comparison(first: Finding, second: Finding, difference: Estimate) -> Verdict:
     """Whether the first adversary learns measurably more than the second from the same run."""
-    claim = (
-        f"An honest-but-curious run is as safe as an active one: {second.adversary} learns what {first.adversary} does"
-    )
+    claim = f"The {second.adversary} learns as much as the {first.adversary}"
     number = f"AUC difference {difference.value:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}]"
     how = f"{first.observation} against {second.observation}, {first.statistic}"
     if difference.low > 0:
-        return Verdict(claim, "this run", "refuted", f"{how}: {number}; the power to choose the public fold matters.")
+        return Verdict(claim, "this run", "refuted", f"{how}: {number}; choosing the public fold pays.")
     if difference.high < 0:
         return Verdict(claim, "this run", "refuted", f"{how}: {number}; the passive view leaks more here.")
     return Verdict(claim, "this run", "inconclusive", f"{how}: {number}.")
@@ -107,7 +105,9 @@ def bandwidth(protocol: str, sizes: Communication) -> list[Verdict]:
         return []
     plain, whole = sizes.fedavg_bytes / sent, sizes.fedavg_bytes / (sent + sizes.public_bytes)
     why = f"{plain:,.1f} times fewer bytes in messages; {whole:,.1f} times with the delivery of public records counted."
-    kind: Kind = "supported" if whole > 1 else "refuted"
+    kind: Kind = "supported" if whole > 1.05 else "refuted"
+    if 0.95 < plain < 1.05:
+        why = "as many bytes."
     return [
         Verdict(f"{protocol} needs less bandwidth than federated averaging of the same model", "this run", kind, why)
     ]

@@ -95,14 +95,19 @@ def test_a_threshold_holds_for_the_statistic_that_was_asked_for(fedprivacy: Call
 
 
 def test_a_statistic_without_its_references_is_a_row_with_the_cause(fedprivacy: Call) -> None:
-    ended = fedprivacy(f"{RUN} --format json --statistic loss,lira-online")
+    ended = fedprivacy(f"{RUN} --no-coop --format json --statistic loss,coop-lira")
     assert ended.code == 0
-    rows = [f for f in json.loads(ended.out)["findings"] if f["statistic"] == "lira-online"]
+    rows = [f for f in json.loads(ended.out)["findings"] if f["statistic"] == "coop-lira"]
     assert len(rows) == 2 and {f["adversary"] for f in rows} == {"server (active)", "server (honest-but-curious)"}
     for row in rows:
-        assert row["flag"] == "error" and row["value"] is None and "in-references" in row["note"]
-    shown = fedprivacy(f"{RUN} --statistic loss,lira-online")
-    assert "lira-online" in shown.out and "in-references" in shown.out
+        assert row["flag"] == "error" and row["value"] is None and "never-trained" in row["note"]
+    shown = fedprivacy(f"{RUN} --no-coop --statistic loss,coop-lira")
+    assert "coop-lira" in shown.out and "never-trained" in shown.out
+
+
+def test_a_statistic_that_only_shadows_can_serve_is_refused_at_once(fedprivacy: Call) -> None:
+    ended = fedprivacy(f"{RUN} --statistic loss,lira-online")
+    assert (ended.code, ended.out) == (2, "") and "--shadows" in ended.err
 
 
 def test_flags_win_over_the_file_and_the_file_over_defaults(fedprivacy: Call, tmp_path: Path) -> None:

@@ -35,6 +35,9 @@ def utility_section(result: RunResult) -> Section:
 
 def difference(ours: Interval, other: Interval, at: float) -> tuple[float, float, float]:
     """Mean of ``ours - other`` with the ends of its interval at level ``at``."""
+    if len(ours.per_seed) == len(other.per_seed) > 1:
+        paired = paired_interval(ours.per_seed, other.per_seed, at)
+        return paired.value, paired.low, paired.high
     if _paired(ours, other):
         names = sorted(ours.per_client)
         paired = paired_interval(
@@ -48,7 +51,9 @@ def difference(ours: Interval, other: Interval, at: float) -> tuple[float, float
 
 
 def _paired(ours: Interval, other: Interval) -> bool:
-    """Whether both intervals are over the same clients, two at least."""
+    """Whether both intervals are over the same seeds, or over the same clients, two at least."""
+    if len(ours.per_seed) == len(other.per_seed) > 1:
+        return True
     names = set(ours.per_client)
     return ours.over == other.over == "clients" and len(names) > 1 and names == set(other.per_client)
 
@@ -72,7 +77,7 @@ def _means(result: RunResult, metric: str) -> Table:
     notes = []
     others = [b.utility[metric] for b in result.baselines if metric in b.utility]
     if any(_paired(ours, other) for other in others):
-        notes.append("Differences are taken client by client.")
+        notes.append(f"Differences are taken {'seed by seed' if ours.per_seed else 'client by client'}.")
     if not all(_paired(ours, other) for other in others):
         notes.append("Differences are from the two intervals, taken as independent.")
     if ours.over == "clients":
@@ -91,7 +96,9 @@ def _means(result: RunResult, metric: str) -> Table:
 
 
 def _mean(interval: Interval | None) -> str:
-    return MISSING if interval is None else estimate(interval.mean, interval.low, interval.high)
+    if interval is None:
+        return MISSING
+    return estimate(interval.mean, *((interval.low, interval.high) if interval.n > 1 else (None, None)))
 
 
 def _comparison(result: RunResult, metric: str, baseline: Baseline) -> Line:
@@ -107,7 +114,12 @@ def _comparison(result: RunResult, metric: str, baseline: Baseline) -> Line:
     if low <= 0 <= high:
         return Line(f"{protocol} does not measurably differ from {name} in {title}: {gap}.", "warn")
     better = (mean > 0) != lower_is_better(metric)
+    if result.utility[metric].n < 2 or other.n < 2:
+        return Line(f"One model has no interval: {protocol} and {name} are not compared in {title}.", "warn")
     words = "beats" if better else "is worse than"
+    if result.utility[metric].over != "seeds":
+        words = "is better than" if better else "is worse than"
+        return Line(f"On these clients, {protocol} {words} {name} in {title}: {gap}. One seed decides nothing.")
     return Line(f"{protocol} {words} {name} in {title}: {gap}.", "good" if better else "bad")
 
 
