@@ -27,12 +27,13 @@ class DlgSettings:
     """``outer`` x ``inner`` evaluations of every problem; losses are relative to the observed squared norm.
 
     A problem stops below ``stop_below``. Targets whose loss stays above ``unsolved`` get ``retries`` more rounds, from
-    other starts. ``PUBLISHED_DLG`` are the settings of the papers.
+    other starts. A memory that forgets nothing needs a third fewer evaluations than one of 100 pairs.
+    ``PUBLISHED_DLG`` are the settings of the papers.
     """
 
-    outer: int = 20
+    outer: int = 13
     inner: int = 20
-    history: int = 100
+    history: int = 300
     restarts: int = 1
     space: Space = "spectrum"
     stop_below: float = 1e-20
@@ -42,7 +43,7 @@ class DlgSettings:
     device: str = "cpu"
 
 
-PUBLISHED_DLG = DlgSettings(outer=100, space="pixels", retries=0)
+PUBLISHED_DLG = DlgSettings(outer=100, history=100, space="pixels", retries=0)
 
 
 def dlg(

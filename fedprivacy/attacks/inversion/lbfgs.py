@@ -128,7 +128,7 @@ def minimise(
     x, problems = start.clone(), torch.arange(start.shape[0], device=start.device)
     best_x, best = start.clone(), start.new_full((start.shape[0],), torch.inf)
     failed = torch.zeros_like(problems, dtype=torch.bool)
-    memory = _Memory(x, history, precision or x.dtype)
+    memory = _Memory(x, min(history, max(1, iterations)), precision or x.dtype)
     step, slope = torch.zeros_like(x), torch.zeros_like(x)
     evaluations = 0
     for iteration in range(iterations):
