@@ -27,7 +27,7 @@ from torch.nn import functional as F
 
 from fedprivacy import seeds
 from fedprivacy.attacks.inversion.analytic import analytic
-from fedprivacy.attacks.inversion.chain import read_chain
+from fedprivacy.attacks.inversion.chain_reader import read_chain
 from fedprivacy.attacks.inversion.cosine import PUBLISHED, CosineSettings, cosine
 from fedprivacy.attacks.inversion.dlg import PUBLISHED_DLG, DlgSettings, dlg
 from fedprivacy.attacks.inversion.gradients import FunctionalMap, frozen_copy, matched, one_hot

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, replace_all_batch_norm_modules_, vjp, vmap
 
-from fedprivacy.attacks.inversion.chain import ChainMap, read_chain
+from fedprivacy.attacks.inversion.chain import ChainMap
+from fedprivacy.attacks.inversion.chain_reader import read_chain
 from fedprivacy.attacks.inversion.knowledge import Knowledge
 
 Distance = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]

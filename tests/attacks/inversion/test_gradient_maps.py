@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from fedprivacy.attacks.inversion.chain import ChainMap, read_chain
+from fedprivacy.attacks.inversion.chain import ChainMap
+from fedprivacy.attacks.inversion.chain_reader import read_chain
 from fedprivacy.attacks.inversion.gradients import (
     FunctionalMap,
     Layout,
