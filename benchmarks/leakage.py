@@ -58,7 +58,7 @@ TASKS: dict[str, dict[str, Any]] = {
     "mnist5k": {},
     "facemask": {
         "data": {"dataset": "facemask", "image_size": 32},
-        "attack": {"shadows": 2, "surrogate_epochs": 30},
+        "attack": {"surrogate_epochs": 30},
     },
 }
 
