@@ -1,0 +1,144 @@
+"""Lower bounds of epsilon from scores and coins, as an audit reports them; no training, no files.
+
+How to use it::
+
+    found = bounds_of(scores, members, delta=1e-5)      # [m] scores, higher says in; [m] coins
+    found.judged.low, found.judged.ceiling              # held against a claim at the same delta
+    [b.assumption for b in found.apart]                 # stronger, and true under what they name; never a verdict
+    noise_control(members, delta=1e-5)                  # the same bound on noise: above 0 in 5% of draws at most
+
+The bound that is judged is the one-run test of Steinke, Nasr, Jagielski (2305.08846), theorem 5.2: it assumes nothing
+on the mechanism and needs no independence between guesses.
+
+Several independent federations are one run with more coins. Let federation s map its coins S_s to what it sends, with
+randomness of its own. Flipping one coin moves one factor of the product, by (epsilon, delta), and leaves the others as
+they are, so the concatenation of all of them is (epsilon, delta)-DP for each coin, also where two federations use the
+same records. The theorem then holds for all coins together, as long as every guess is a function of what was sent and
+of coins that are nobody's target. Federations that serve each other as references with known coins break that: two
+guesses that copy each other's coin are right together half of the time and leak nothing. They are not pooled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.stats import binom
+
+from fedprivacy import seeds
+from fedprivacy.metrics.epsilon.bound import EpsilonBound
+from fedprivacy.metrics.epsilon.guesses import GRID, one_run_from_scores, one_run_split
+from fedprivacy.metrics.epsilon.thresholds import epsilon_all_thresholds
+from fedprivacy.metrics.intervals import corrected_level
+from fedprivacy.metrics.pooling import ranks_within
+from fedprivacy.metrics.scores import as_coins, by_coin
+
+LARGER = (1000, 2000, 5000, 10000)
+DRAWS = 200
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """``judged`` assumes nothing beyond fair independent coins; ``apart`` are true under what each of them names."""
+
+    judged: EpsilonBound
+    apart: tuple[EpsilonBound, ...]
+
+
+@dataclass(frozen=True)
+class NoiseControl:
+    """How often the audit fired on scores that are pure noise."""
+
+    draws: int
+    fired: int
+    allowed: int
+    """Exceeded with probability 0.001 by an audit that fires as often as it may."""
+
+    @property
+    def silent(self) -> bool:
+        """Whether it fired no more often than it may."""
+        return self.fired <= self.allowed
+
+
+def guess_grid(m: int) -> tuple[int, ...]:
+    """Numbers of guesses to try on ``m`` canaries, decided by ``m`` alone; the last is all of them."""
+    return (*(r for r in (*GRID, *LARGER) if r < m), m)
+
+
+def bounds_of(
+    scores: ArrayLike,
+    members: ArrayLike,
+    *,
+    delta: float,
+    level: float = 0.95,
+    rows: int = 1,
+    guesses: int | str | Sequence[int] = "grid",
+    groups: ArrayLike | None = None,
+    root: int = 0,
+) -> Bounds:
+    """Bounds from ``scores`` [m], higher says in, and fair independent coins ``members`` [m] (bool, True: in).
+
+    ``delta`` is that of the claim. ``rows``: how many such audits are held against the same claim; each gets error
+    (1 - level) / rows. ``guesses``: ``grid`` (the best of :func:`guess_grid`, each at a corrected error), ``split``
+    (chosen on one random half, judged on the other), a number fixed before the scores were seen, or a grid of one's
+    own. ``groups`` [m]: scores of different groups (clients, federations) share no scale and are replaced by ranks
+    within each. ``root`` seeds ties and splits. Raises ValueError on NaN, shapes, level, delta or guesses.
+    """
+    values = np.asarray(scores, dtype=np.float64)
+    coins = as_coins(members, values.shape)
+    if groups is not None:
+        values = ranks_within(values, groups)
+    strict = corrected_level(level, rows)
+    found = [_one_run(values, coins, delta, strict, guesses, root, "dp")]
+    if delta > 0:
+        found.append(_one_run(values, coins, delta, strict, guesses, root, "gaussian"))
+    if coins.any() and not coins.all():
+        inside, outside = by_coin(values, coins)
+        found.append(epsilon_all_thresholds(inside, outside, delta=delta, level=strict))
+        if delta > 0:
+            found.append(epsilon_all_thresholds(inside, outside, delta=delta, level=strict, curve="gaussian"))
+    return Bounds(found[0], tuple(found[1:]))
+
+
+def noise_control(
+    members: ArrayLike,
+    *,
+    delta: float,
+    level: float = 0.95,
+    rows: int = 1,
+    guesses: int | str | Sequence[int] = "grid",
+    draws: int = DRAWS,
+    root: int = 0,
+) -> NoiseControl:
+    """The bound that is judged, on ``draws`` vectors of noise against the coins ``members`` [m]."""
+    coins = np.asarray(members)
+    strict = corrected_level(level, rows)
+    fired = 0
+    for draw in range(draws):
+        noise = seeds.numpy_generator(root, "audit", "noise", draw).normal(size=coins.shape)
+        fired += _one_run(noise, coins, delta, strict, guesses, draw, "dp").low > 0
+    return NoiseControl(draws, fired, int(binom.ppf(0.999, draws, 1 - strict)))
+
+
+def _one_run(
+    scores: ArrayLike,
+    coins: ArrayLike,
+    delta: float,
+    level: float,
+    guesses: int | str | Sequence[int],
+    root: int,
+    curve: str,
+) -> EpsilonBound:
+    rng = seeds.numpy_generator(root, "audit", "guesses")
+    m = np.size(scores)
+    how = "gaussian" if curve == "gaussian" else "dp"
+    if guesses == "split":
+        grid = guess_grid(m - m // 2)
+        return one_run_split(scores, coins, delta=delta, rng=rng, guesses=grid, level=level, curve=how)
+    if isinstance(guesses, str):
+        if guesses != "grid":
+            raise ValueError(f"guesses are 'grid', 'split', a number or several, not {guesses!r}.")
+        guesses = guess_grid(m)
+    return one_run_from_scores(scores, coins, delta=delta, rng=rng, guesses=guesses, level=level, curve=how)
