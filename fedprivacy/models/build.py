@@ -12,7 +12,7 @@ from fedprivacy.models import names
 from fedprivacy.models.cnn import Cnn
 from fedprivacy.models.gupta_cnn import GuptaCnn
 from fedprivacy.models.lenet_sigmoid import LenetSigmoid
-from fedprivacy.models.mlp import Mlp
+from fedprivacy.models.mlp import Mlp, SmallMlp
 from fedprivacy.models.resnet18 import Resnet18
 
 Output = Literal["softmax", "sigmoid"]
@@ -20,6 +20,7 @@ Output = Literal["softmax", "sigmoid"]
 
 _KINDS: dict[str, type[Mlp | Cnn | GuptaCnn | LenetSigmoid | Resnet18]] = {
     "mlp": Mlp,
+    "mlp-small": SmallMlp,
     "cnn": Cnn,
     "gupta-cnn": GuptaCnn,
     "lenet-sigmoid": LenetSigmoid,

@@ -1,4 +1,4 @@
-"""The multilayer perceptron of the membership experiments: one hidden layer of 256 ReLU units."""
+"""The multilayer perceptron of the membership experiments: one hidden layer of 256 ReLU units, and a smaller one."""
 
 from __future__ import annotations
 
@@ -33,3 +33,9 @@ class Mlp(nn.Module):
         """[B, ...] -> logits [B, outputs]."""
         logits: Tensor = self.head(self.features(x))
         return logits
+
+
+class SmallMlp(Mlp):
+    """The same with a hidden layer of 64; 50,890 parameters on 28x28 digits, a quarter of the other's."""
+
+    feature_size: ClassVar[int] = 64

@@ -6,6 +6,7 @@ from fedprivacy.config.base import UsageError, near_miss
 
 MODELS: dict[str, str] = {
     "mlp": "one hidden layer of 256 ReLU units; images (flattened) or rows of features",
+    "mlp-small": "the same with 64 units, a quarter of the parameters: something small to send",
     "cnn": "two 3x3 convolutions (32, 64) with max-pooling, one dense layer of 128; images from 8x8",
     "gupta-cnn": "three 3x3 convolutions (32, 64, 64) and one dense layer of 64 with dropout; images from 18x18 "
     "(Gupta 2025)",

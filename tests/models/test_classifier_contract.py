@@ -13,7 +13,7 @@ from fedprivacy.models.build import build
 from fedprivacy.models.contract import Classifier, classifier
 from fedprivacy.models.names import MODELS
 
-SMALLEST = {"mlp": 1, "cnn": 8, "gupta-cnn": 18, "lenet-sigmoid": 4, "resnet18": 8}
+SMALLEST = {"mlp": 1, "mlp-small": 1, "cnn": 8, "gupta-cnn": 18, "lenet-sigmoid": 4, "resnet18": 8}
 LIGHT = sorted(set(MODELS) - {"resnet18"})
 
 

@@ -25,7 +25,7 @@ def test_the_default_of_the_configuration_exists() -> None:
 def test_an_unknown_name_is_answered_with_the_nearest_one() -> None:
     with pytest.raises(UsageError, match=r"no model 'resnet-18' exists\. Did you mean 'resnet18'\?"):
         check("resnet-18")
-    with pytest.raises(UsageError, match=r"Known: cnn, gupta-cnn, lenet-sigmoid, mlp, resnet18\."):
+    with pytest.raises(UsageError, match=r"Known: cnn, gupta-cnn, lenet-sigmoid, mlp, mlp-small, resnet18\."):
         check("transformer")
 
 
