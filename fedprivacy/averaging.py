@@ -77,7 +77,7 @@ def fitted_together(
     name = ("client", client, "round", round, stage)
     records, epochs = env.private(client, round), env.config.training.local_epochs
     try:
-        return fit_together(learners, records, epochs, (env.root, name), step)
+        return fit_together(learners, records, epochs, (env.root, name), step, env.config.training.local_steps)
     except Diverged as error:
         raise Diverged(f"training diverged: {client_name(client)}, round {round}, {stage} phase: {error}") from None
 

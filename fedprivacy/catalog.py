@@ -96,6 +96,8 @@ def check(config: RunConfig) -> None:
     for model in (config.training.model, *config.training.client_models):
         if model not in MODELS:
             raise UsageError(f"No model '{model}' exists. {near_miss(model, MODELS)}")
+    if config.training.local_steps is not None and config.defense.name == "dp-sgd":
+        raise UsageError("--local-steps: defense dp-sgd counts epochs; use --local-epochs, or another defense.")
     if len(set(config.training.client_models)) > 1 and not used.heterogeneous_models:
         able = ", ".join(name for name, c in CARDS.items() if c.heterogeneous_models)
         raise UsageError(

@@ -96,7 +96,8 @@ def fit_private(learner: Learner, env: Environment, client: int, round: int, los
     records, epochs = env.private(client, round), env.config.training.local_epochs
     name = ("client", client, "round", round, "private")
     if env.private_fit is None:
-        return fitted(learner, records, epochs, env, name, "private phase", client, round, loss)
+        steps = env.config.training.local_steps
+        return fitted(learner, records, epochs, env, name, "private phase", client, round, loss, steps=steps)
     try:
         return env.private_fit(learner, records, epochs, (env.root, name), loss, env.nominal(client, round))
     except Diverged as error:

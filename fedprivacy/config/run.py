@@ -93,6 +93,8 @@ class TrainingConfig(Part):
     """Records of one step."""
     local_epochs: int = Field(default=2, ge=1)
     """Passes over the private data in one round."""
+    local_steps: int | None = Field(default=None, ge=1)
+    """Gradient steps of one round, in the place of local_epochs; 1 with sgd is FedSGD, as gradient inversion has it."""
     warmup_epochs: int = Field(default=10, ge=0)
     """Passes over the warm-up records before round 1."""
     optimizer_state: Literal["fresh", "persistent"] = "persistent"

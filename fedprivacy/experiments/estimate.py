@@ -50,11 +50,12 @@ def federation_steps(config: RunConfig, env: Environment) -> int:
     """Gradient steps of one federation: all clients' training and the surrogates of all passive adversaries."""
     training, options = config.training, catalog.options(config)
     private = sum(
-        math.ceil(len(env.members[client][env.fold(client, number)]) / training.batch_size)
+        training.local_steps
+        or training.local_epochs * math.ceil(len(env.members[client][env.fold(client, number)]) / training.batch_size)
         for client in range(env.clients)
         for number in range(1, env.rounds + 1)
     )
-    private *= training.local_epochs * (2 if config.protocol in PAIRS else 1)
+    private *= 2 if config.protocol in PAIRS else 1
     passes = sum(int(getattr(options, name, 0)) for name in PUBLIC_PASSES)
     size = config.data.public_size
     public = env.rounds * env.clients * passes * math.ceil(size / training.batch_size) if passes else 0

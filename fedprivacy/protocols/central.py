@@ -33,7 +33,9 @@ class Central:
         if self.options.public_labels:
             pooled = pooled.joined(env.records(env.public_ids(round)))
         epochs = env.config.training.local_epochs
-        steps = None if self.options.match == "epochs" else self._steps(env, round)
+        steps = env.config.training.local_steps
+        if steps is None and self.options.match != "epochs":
+            steps = self._steps(env, round)
         learner = phases.load(env, state, 0)
         name = ("central", "round", round)
         passes = phases.fitted(learner, pooled, epochs, env, name, "central training", 0, round, steps=steps)

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fedprivacy import averaging, phases, seeds
+from fedprivacy.config.base import UsageError
 from fedprivacy.config.protocols import FedProxOptions
 from fedprivacy.interfaces import Environment, FederationState, HistoryRow, Part, Release, RoundOutcome
 from fedprivacy.training.proximal import proximal_loss
@@ -24,6 +25,8 @@ class FedProx:
 
     def check(self, env: Environment) -> None:
         averaging.one_architecture(env, "fedprox")
+        if self.options.stragglers and env.config.training.local_steps is not None:
+            raise UsageError("protocol fedprox: stragglers leave out epochs; with local_steps set stragglers to 0.")
 
     def init(self, env: Environment) -> RoundOutcome:
         averaging.plain_training(env, "fedprox")
@@ -37,7 +40,10 @@ class FedProx:
             loss, epochs = proximal_loss(learner, self.options.mu), self._epochs(env, client, round)
             name = ("client", client, "round", round, "private")
             records = env.private(client, round)
-            passes = phases.fitted(learner, records, epochs, env, name, "private phase", client, round, loss)
+            steps = env.config.training.local_steps
+            passes = phases.fitted(
+                learner, records, epochs, env, name, "private phase", client, round, loss, steps=steps
+            )
             history += phases.rows(passes, round, client, "private")
             parts |= phases.store(env, client, learner)
         trained = RoundOutcome(state.having(parts), history)

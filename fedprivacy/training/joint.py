@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from fedprivacy import seeds
-from fedprivacy.training.learner import Diverged, Epoch, Learner, Records, Seed, batches, normalised
+from fedprivacy.training.learner import Diverged, Epoch, Learner, Records, Seed, normalised, passes
 from fedprivacy.training.losses import predicted_class
 
 Step = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -17,8 +17,12 @@ Step = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 accuracy is measured). Where a target is detached, one backward pass of a sum is that of its terms."""
 
 
-def fit_together(learners: Sequence[Learner], records: Records, epochs: int, seed: Seed, step: Step) -> list[Epoch]:
+def fit_together(
+    learners: Sequence[Learner], records: Records, epochs: int, seed: Seed, step: Step, steps: int | None = None
+) -> list[Epoch]:
     """Train all ``learners`` by ``step`` for ``epochs`` passes in a new order each, and return what each measured.
+
+    Exactly ``steps`` steps where that is given.
 
     Raises :class:`Diverged` on a loss that is not finite, and ValueError for guarded records. No records: no steps.
     """
@@ -28,16 +32,13 @@ def fit_together(learners: Sequence[Learner], records: Records, epochs: int, see
         return []
     device = learners[0].device
     x, y = torch.from_numpy(records.x).to(device), torch.from_numpy(records.y).to(device)
-    root, name = seed
-    order = seeds.generator(root, *name, "order")
-    parts = batches(len(records), learners[0].config.batch_size, even=False)
     for learner in learners:
         learner.module.train()
     report = []
-    with seeds.torch_scope(root, *name, "dropout"):
-        for _ in range(epochs):
-            rows = torch.randperm(len(records), generator=order).to(device)
-            report.append(_epoch(learners, x, y, [rows[part] for part in parts], step))
+    with seeds.torch_scope(seed[0], *seed[1], "dropout"):
+        for rows, parts in passes(len(records), learners[0].config.batch_size, epochs, seed, steps):
+            order = rows.to(device)
+            report.append(_epoch(learners, x, y, [order[part] for part in parts], step))
     return report
 
 
@@ -54,7 +55,8 @@ def _epoch(learners: Sequence[Learner], x: Tensor, y: Tensor, parts: Sequence[Te
             learner.optimizer.step()
         total += value.detach() * len(rows)
         right += (predicted_class(logits.detach()) == labels).sum()
-    mean = float(total) / len(x)
+    seen = sum(map(len, parts))
+    mean = float(total) / seen
     if not np.isfinite(mean):
         raise Diverged(f"the loss became {mean}")
-    return Epoch(mean, float(right) / len(x))
+    return Epoch(mean, float(right) / seen)

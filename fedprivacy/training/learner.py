@@ -7,7 +7,7 @@ Records stay as stored (uint8 images); each batch is indexed and normalised on t
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -68,18 +68,18 @@ def label_loss(logits: Tensor, labels: Tensor, _: Tensor) -> Tensor:
     return cross_entropy(logits, labels)
 
 
-def optimizer_for(model: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
+def optimizer_over(parameters: Iterable[Tensor], config: TrainingConfig) -> torch.optim.Optimizer:
     """A fresh optimiser with the settings of ``config``."""
     if config.optimizer == "adam":
         return torch.optim.Adam(
-            model.parameters(),
+            parameters,
             lr=config.lr,
             eps=config.adam_eps,
             weight_decay=config.weight_decay,
             fused=True,
         )
     return torch.optim.SGD(
-        model.parameters(),
+        parameters,
         lr=config.lr,
         momentum=config.momentum,
         weight_decay=config.weight_decay,
@@ -147,7 +147,7 @@ class Learner:
     @cached_property
     def optimizer(self) -> torch.optim.Optimizer:
         """The optimiser, with the given moments loaded."""
-        optimizer = optimizer_for(self.module, self.config)
+        optimizer = optimizer_over(self.module.parameters(), self.config)
         if self._moments:
             _load_moments(optimizer, self._moments)
         return optimizer
@@ -185,16 +185,12 @@ class Learner:
         if not len(records):
             return []
         x, y = torch.from_numpy(records.x).to(self.device), torch.from_numpy(records.y).to(self.device)
-        parts = batches(len(records), batch_size or self.config.batch_size, even)
-        root, name = seed
-        order = seeds.generator(root, *name, "order")
+        size = batch_size or self.config.batch_size
         report = []
         self.module.train()
-        with seeds.torch_scope(root, *name, "dropout"):
-            limit = epochs * len(parts) if steps is None else steps
-            for done in range(0, limit, len(parts)):
-                rows = torch.randperm(len(records), generator=order) if shuffle else torch.arange(len(records))
-                report.append(self._epoch(x, y, rows.to(self.device), parts[: limit - done], loss))
+        with seeds.torch_scope(seed[0], *seed[1], "dropout"):
+            for rows, parts in passes(len(records), size, epochs, seed, steps, shuffle=shuffle, even=even):
+                report.append(self._epoch(x, y, rows.to(self.device), parts, loss))
         return report
 
     def _epoch(self, x: Tensor, y: Tensor, rows: Tensor, parts: Sequence[slice], loss: Loss) -> Epoch:
@@ -251,6 +247,29 @@ def predict(module: nn.Module, x: NDArray[Any], device: torch.device, rows: int 
 def normalised(x: Tensor) -> Tensor:
     """Stored records as model input: uint8 images over 255, features as they are."""
     return x.to(torch.float32).div_(255.0) if x.dtype == torch.uint8 else x.to(torch.float32)
+
+
+def passes(
+    number: int,
+    size: int,
+    epochs: int,
+    seed: Seed,
+    steps: int | None = None,
+    *,
+    shuffle: bool = True,
+    even: bool = False,
+) -> Iterator[tuple[Tensor, list[slice]]]:
+    """Each pass over ``number`` records: their order [number] and the slices of it that are steps.
+
+    ``epochs`` passes, or exactly ``steps`` steps, the last pass cut short. Whoever asks with the seed of a fit gets the
+    batches of that fit.
+    """
+    root, name = seed
+    order, parts = seeds.generator(root, *name, "order"), batches(number, size, even)
+    limit = epochs * len(parts) if steps is None else steps
+    for done in range(0, limit, len(parts)):
+        rows = torch.randperm(number, generator=order) if shuffle else torch.arange(number)
+        yield rows, parts[: limit - done]
 
 
 def batches(number: int, size: int, even: bool) -> list[slice]:

@@ -131,7 +131,7 @@ def _from_bias(view: View, knowledge: Knowledge, me: int | None, query: Ids) -> 
         if client == me or set(before) != complete or set(after) != complete or len(after["head.bias"]) < 2:
             continue
         pool = len(knowledge.candidates) / config.clients * config.data.inclusion
-        steps = training.local_epochs * max(1.0, np.ceil(pool / training.batch_size))
+        steps = training.local_steps or training.local_epochs * max(1.0, np.ceil(pool / training.batch_size))
         rate = training.lr / (1 - training.momentum)
         gradient = (before["head.bias"] - after["head.bias"]).double().numpy() / (rate * steps)
         sides = [estimators.class_means(_logp(knowledge, name, w, query), labels) for w in (before, after)]

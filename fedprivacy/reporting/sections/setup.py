@@ -85,7 +85,10 @@ def _training(config: Any) -> Iterator[str]:
         yield clean(optimizer) + (f", learning rate {rate:g}" if rate is not None else "")
     if batch is not None:
         yield f"batches of {count(batch)}"
-    if epochs is not None:
+    steps = setting(config, "training.local_steps")
+    if steps is not None:
+        yield f"{counted(steps, 'local step')} a round"
+    elif epochs is not None:
         yield f"{counted(epochs, 'local epoch')} a round"
 
 
