@@ -19,8 +19,9 @@ from fedprivacy.attacks.membership.received import Answer
 from fedprivacy.data.records import Ids
 from fedprivacy.interfaces import Knowledge
 from fedprivacy.threat import Float
-from fedprivacy.training.learner import Loss, Records, Workbench
-from fedprivacy.training.losses import kl_divergence, log_probabilities
+from fedprivacy.training.fleet import Member, train_fleet
+from fedprivacy.training.learner import Records, Seed, Workbench
+from fedprivacy.training.losses import log_probabilities
 
 BATCH = 64
 
@@ -61,30 +62,38 @@ def collected(given: Sequence[Answer], knowledge: Knowledge, known: set[int]) ->
 
 
 def distilled(
-    x: NDArray[Any], targets: Float, knowledge: Knowledge, queries: Ids, client: int = 0, name: str = "surrogate"
-) -> Float:
-    """Log-probabilities [len(queries), C] of a surrogate distilled onto ``targets`` [N, C] (log-probabilities).
+    sets: Mapping[int, DistillationSet], knowledge: Knowledge, queries: Ids, name: str = "surrogate"
+) -> dict[int, Float]:
+    """Client -> log-probabilities [len(queries), C] of a surrogate distilled onto that client's set.
 
-    Its architecture is that of ``client``; all surrogates of one ``name`` start from the same weights.
+    A surrogate has the architecture of its client; all of one ``name`` start from the same weights, and those of one
+    architecture are trained as a fleet.
     """
     attack, training = knowledge.config.attack, knowledge.config.training
-    models = training.client_models or (training.model,)
-    model = models[client % len(models)]
     training = training.model_copy(
         update={"optimizer": "adam", "lr": attack.surrogate_lr, "batch_size": BATCH, "weight_decay": 0.0}
     )
     bench: Workbench = knowledge.workbench.with_training(training)
-    learner = bench.learner(model, bench.initial(model, (knowledge.root, (name,))))
-    labels = np.zeros(len(x), dtype=np.int64)
-    learner.fit(Records(x, labels), attack.surrogate_epochs, (knowledge.root, (name, "fit")), _distillation(targets))
-    logits = learner.logits(knowledge.dataset.x_train[queries])
-    return decode(logits.numpy(), "logits", classes=targets.shape[1])[0]
+    by_model: dict[str, list[int]] = {}
+    for client in sets:
+        models = training.client_models or (training.model,)
+        by_model.setdefault(models[client % len(models)], []).append(client)
+    found: dict[int, Float] = {}
+    for model, clients in by_model.items():
+        start = bench.initial(model, (knowledge.root, (name,)))
+        members = [_member(sets[client], start, (knowledge.root, (name, "fit"))) for client in clients]
+        trained = train_fleet(bench, model, members, attack.surrogate_epochs, _divergence)
+        for client, weights in zip(clients, trained, strict=True):
+            logits = bench.logits(model, weights, knowledge.dataset.x_train[queries])
+            found[client] = decode(logits.numpy(), "logits", classes=sets[client].targets.shape[1])[0]
+    return {client: found[client] for client in sets}
 
 
-def _distillation(targets: Float) -> Loss:
-    log_q = torch.from_numpy(targets).to(torch.float32)
+def _member(given: DistillationSet, start: Mapping[str, Tensor], seed: Seed) -> Member:
+    unlabelled = Records(given.x, np.zeros(len(given.x), dtype=np.int64))
+    return Member(start, unlabelled, seed, torch.from_numpy(given.targets).to(torch.float32))
 
-    def loss(logits: Tensor, _: Tensor, rows: Tensor) -> Tensor:
-        return kl_divergence(log_q.to(logits.device)[rows], log_probabilities(logits))
 
-    return loss
+def _divergence(logits: Tensor, _: Tensor, log_q: Tensor) -> Tensor:
+    """``KL(victim || surrogate)``; written out, because torch's own has no batched form."""
+    return (log_q.exp() * (log_q - log_probabilities(logits))).sum(1).mean()

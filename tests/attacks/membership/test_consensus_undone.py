@@ -91,9 +91,9 @@ def test_a_peer_distils_what_the_others_said(
     assert [a.client for a in answers(view)] == [0] and len(list(aggregates(view))) == 1
     distilled: list[Any] = []
 
-    def spy(x: Any, targets: Any, *_: Any) -> Any:
-        distilled.append(targets)
-        return np.full((len(made.candidates) + len(made.auxiliary), 4), np.log(0.25))
+    def spy(sets: Any, *_: Any) -> Any:
+        distilled.extend(given.targets for given in sets.values())
+        return {client: np.full((len(made.candidates) + len(made.auxiliary), 4), np.log(0.25)) for client in sets}
 
     monkeypatch.setattr(surrogate, "distilled", spy)
     knowledge = type(made.knowledge)(**{**vars(made.knowledge), "config": config})

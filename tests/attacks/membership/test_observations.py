@@ -164,9 +164,9 @@ def test_a_surrogate_is_distilled_from_no_candidate(
     made = hand_made(20)
     used: list[Any] = []
 
-    def spy(x: Any, targets: Any, knowledge: Any, queries: Any, client: int) -> Any:
-        used.append(x)
-        return np.full((len(queries), 4), np.log(0.25))
+    def spy(sets: Any, knowledge: Any, queries: Any) -> Any:
+        used.extend(given.x for given in sets.values())
+        return {client: np.full((len(queries), 4), np.log(0.25)) for client in sets}
 
     monkeypatch.setattr(surrogate_module, "distilled", spy)
     folds = {1: np.concatenate([made.public[:30], made.candidates[:7], made.auxiliary[:3]]), 2: made.public[30:]}

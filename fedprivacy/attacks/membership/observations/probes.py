@@ -19,6 +19,7 @@ from fedprivacy import seeds
 from fedprivacy.attacks.membership.decode import decode_sent
 from fedprivacy.attacks.membership.distillation import collected, distilled
 from fedprivacy.attacks.membership.received import Answer, answers, seen_before
+from fedprivacy.data.records import Ids
 from fedprivacy.interfaces import Knowledge, Observed
 from fedprivacy.threat import Float, View
 
@@ -95,14 +96,16 @@ def _surrogates(view: View, knowledge: Knowledge) -> Float:
         told.setdefault(answer.client, []).append(answer)
     n, classes = len(knowledge.candidates), len(knowledge.dataset.classes)
     found = np.full((knowledge.config.clients, SURROGATES, n, classes), np.nan)
-    for client, given in told.items():
-        whole = collected(given, knowledge, known)
-        if not len(whole.x):
-            continue
-        draw = seeds.numpy_generator(knowledge.root, "surrogates", client)
-        size = max(1, int(PART * len(whole.x)))
-        parts = [np.sort(draw.permutation(len(whole.x))[:size]) for _ in range(SURROGATES)]
-        for number, rows in enumerate(parts):
-            one, name = whole.part(rows), f"surrogate {number}"
-            found[client, number] = distilled(one.x, one.targets, knowledge, knowledge.candidates, client, name)
+    whole = {client: collected(given, knowledge, known) for client, given in told.items()}
+    drawn = {client: seeds.numpy_generator(knowledge.root, "surrogates", client) for client in whole}
+    for number in range(SURROGATES):
+        sets = {client: one.part(_some(len(one.x), drawn[client])) for client, one in whole.items() if len(one.x)}
+        answered = distilled(sets, knowledge, knowledge.candidates, f"surrogate {number}")
+        for client, logp in answered.items():
+            found[client, number] = logp
     return found
+
+
+def _some(number: int, draw: np.random.Generator) -> Ids:
+    """A random part of ``number`` rows, in order."""
+    return np.sort(draw.permutation(number)[: max(1, int(PART * number))])

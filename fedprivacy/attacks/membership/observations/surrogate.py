@@ -51,8 +51,8 @@ def _by_client(sets: Mapping[int, DistillationSet], knowledge: Knowledge, positi
     ids = np.concatenate([knowledge.candidates, knowledge.auxiliary])
     classes, clients = len(knowledge.dataset.classes), knowledge.config.clients
     logp = np.full((clients, 1, len(ids), classes), np.nan)
-    for client, given in sets.items():
-        logp[client, 0] = distilled(given.x, given.targets, knowledge, ids, client)
+    for client, answered in distilled(sets, knowledge, ids).items():
+        logp[client, 0] = answered
     size = max((len(given.x) for given in sets.values()), default=0)
     notes = [f"surrogates distilled from {size} predictions a client, no candidate among them"]
     if position == EAVESDROPPER:
@@ -72,13 +72,13 @@ def _of_consensus(
         undone = undone and values is not None
         sent.append(answer if values is None else _replaced(answer, values))
     given = collected(sent, knowledge, known)
-    logp = distilled(given.x, given.targets, knowledge, ids, me or 0)[None, None]
+    logp = distilled({me or 0: given}, knowledge, ids)[me or 0][None, None]
     what = "the others' mean, recovered from the consensus" if undone else "the consensus, which mixes all clients"
     notes = [f"one surrogate distilled from {len(given.x)} predictions: {what}"]
     reference = None
     if mine and me is not None:
         theirs = collected(mine, knowledge, known)
-        reference = distilled(theirs.x, theirs.targets, knowledge, ids, me)[None, None]
+        reference = distilled({me: theirs}, knowledge, ids)[me][None, None]
     return _observed(logp, knowledge, [given.floor], notes, reference)
 
 
