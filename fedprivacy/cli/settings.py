@@ -25,6 +25,9 @@ RENAMED = {
     "attack.schedule": "--probe-schedule",
     "defense.name": "--defense",
     "training.client_models": "--client-models",
+    "canaries.kind": "--canary",
+    "canaries.number": "--canaries",
+    "canaries.coins": "--coins",
 }
 """Flags that are not the field's own name."""
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from fedprivacy.config.base import Part
+from fedprivacy.config.canaries import CanaryConfig
 
 Names = Annotated[tuple[str, ...], Field(strict=False)]
 
@@ -183,6 +184,13 @@ class RunConfig(Part):
     training: TrainingConfig = TrainingConfig()
     attack: AttackConfig = AttackConfig()
     defense: DefenseConfig = DefenseConfig()
+    canaries: CanaryConfig = CanaryConfig()
+
+    @model_validator(mode="after")
+    def _fair(self) -> RunConfig:
+        if self.canaries.coins != "record" and self.data.inclusion != 0.5:
+            raise ValueError(f"a coin that decides a {self.canaries.coins} is fair: data.inclusion must be 0.5")
+        return self
 
     def digest(self) -> str:
         """Twelve hex digits that name this configuration; equal configurations share runs on disk."""

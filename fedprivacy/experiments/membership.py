@@ -86,7 +86,8 @@ def judges_bank(config: RunConfig) -> bool:
 def _targets(config: RunConfig, repetition: Repetition, adversary: Adversary, loaded: Loaded) -> Iterator[list[Judged]]:
     """The target clients of each federation that is judged; a client that nothing was seen of is left out."""
     played, root = repetition.game, repetition.root
-    drawn = [redraw(played.division, config.data.inclusion, root, s) for s in range(len(repetition.shadows))]
+    shadows = range(len(repetition.shadows))
+    drawn = [redraw(played.division, config.data.inclusion, root, s, config.canaries.coins) for s in shadows]
     coins = [played.flat_coins, *(np.concatenate(one) for one in drawn)]
     labels = played.dataset.y_train[played.candidates]
     auxiliary = played.dataset.y_train[played.division.auxiliary]
@@ -95,7 +96,10 @@ def _targets(config: RunConfig, repetition: Repetition, adversary: Adversary, lo
         own = federations[number]
         others = [one for place, one in enumerate(federations) if place != number]
         judged = []
-        for name, source, chosen in _sources(own.observed, played.owners, adversary):
+        for name, source, theirs in _sources(own.observed, played.owners, adversary):
+            chosen = theirs[played.flat_canaries[theirs]]
+            if not len(chosen):
+                continue
             signals = signals_of(own.observed, others, source, chosen, labels, auxiliary, config.attack.coop)
             if not (signals.seen & signals.clean).any():
                 continue

@@ -13,6 +13,7 @@ from fedprivacy import catalog, federation, folder, seeds
 from fedprivacy.attacks.labels.observe import LabelEstimates, observe_labels
 from fedprivacy.attacks.labels.positions import label_adversaries
 from fedprivacy.config.run import RunConfig
+from fedprivacy.data.canaries import canaries
 from fedprivacy.data.records import Division
 from fedprivacy.interfaces import Defense, Environment, FederatedProtocol, Knowledge, Observed, Part, SharesPredictions
 from fedprivacy.threat import Adversary, view_of
@@ -121,12 +122,17 @@ def plant(
 ) -> list[Transcript]:
     """What an active server receives that plants candidates, and its own records, in the public folds.
 
+    Where an audit chose canaries, they alone are planted, ahead of the adversary's own records.
     ``last``: the honest rounds, then alternative last rounds. ``spread``: one run with a share of each fold replaced.
     Of a static set the same records stand in every round, so there is room for one fold of probes in all.
     """
     assert isinstance(protocol, SharesPredictions)
-    probes = np.concatenate([knowledge.candidates, knowledge.auxiliary])
-    probes = probes[seeds.numpy_generator(root, "adversary", "probes").permutation(len(probes))]
+    rng = seeds.numpy_generator(root, "adversary", "probes")
+    if config.canaries.number is None:
+        probes = rng.permutation(np.concatenate([knowledge.candidates, knowledge.auxiliary]))
+    else:
+        guessed = np.concatenate(canaries(env.division, config.canaries, root))
+        probes = np.concatenate([rng.permutation(knowledge.candidates[guessed]), rng.permutation(knowledge.auxiliary)])
     share, regular = config.attack.planted_share, env.division.public
     if config.attack.schedule == "last":
         last = federation.probe_last_round(protocol, env, done.before_last, probes, share, place / "probes", defense)

@@ -1,0 +1,31 @@
+"""Which candidates serve as canaries of an audit, what is done to them, and what one coin decides. No torch."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from fedprivacy.config.base import Part
+
+Coins = Literal["record", "pair", "client"]
+
+
+class CanaryConfig(Part):
+    """The canaries of an audit. Without one: every candidate as it is, each with its own coin."""
+
+    kind: Literal["as-is", "mislabelled", "out-of-distribution"] = "as-is"
+    """What a canary is: an ordinary record; one with a wrong label; or random pixels (or features) with a random
+    label. Members and non-members are changed alike."""
+    number: int | None = Field(default=None, ge=2)
+    """Canaries of one federation, dealt over its clients (pairs of them where a coin chooses between two); the other
+    candidates stay as they are and are not guessed. None: all candidates."""
+    coins: Coins = "record"
+    """What one coin decides. record: whether a record is in. pair: which of two records is in (replace-one). client:
+    which half of its pool a client trains on, as a whole (replace-one for clients): one guess a client."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> CanaryConfig:
+        if self.coins == "client" and (self.number is not None or self.kind != "as-is"):
+            raise ValueError("coins = 'client' decides whole pools, as they are: leave kind and number of canaries out")
+        return self

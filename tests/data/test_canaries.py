@@ -1,0 +1,87 @@
+"""Canaries: chosen and changed without a look at the coins, and coins that decide pairs and whole clients."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fedprivacy.config.base import UsageError, build
+from fedprivacy.config.canaries import CanaryConfig
+from fedprivacy.config.run import DataConfig, RunConfig
+from fedprivacy.data.canaries import canaries, planted
+from fedprivacy.data.coins import coins, redraw, units
+from fedprivacy.data.division import divide
+from fedprivacy.data.duplicates import extra_copies
+from fedprivacy.data.records import Dataset, Division
+from fedprivacy.data.sources import load
+
+
+@pytest.fixture(scope="module")
+def digits() -> Dataset:
+    return load(DataConfig(dataset="digits"))
+
+
+@pytest.fixture(scope="module")
+def division(digits: Dataset) -> Division:
+    settings = DataConfig(dataset="digits", candidates=61, public_size=10, auxiliary=20, schedule="fresh")
+    return divide(digits, settings, 3, 2, 0)
+
+
+def test_they_are_dealt_over_clients_and_the_same_for_every_draw_of_coins(division: Division) -> None:
+    chosen = canaries(division, CanaryConfig(number=50), 0)
+    assert [int(mask.sum()) for mask in chosen] == [17, 17, 16]
+    again = canaries(division, CanaryConfig(number=50), 0)
+    assert all(np.array_equal(a, b) for a, b in zip(chosen, again, strict=True))
+    assert all(mask.all() for mask in canaries(division, CanaryConfig(), 0))
+    with pytest.raises(UsageError, match="raise --candidates"):
+        canaries(division, CanaryConfig(number=200), 0)
+
+
+def test_a_wrong_label_is_always_wrong_and_nothing_else_changes(digits: Dataset, division: Division) -> None:
+    config = CanaryConfig(kind="mislabelled", number=50)
+    changed = planted(digits, division, config, 0)
+    masks = canaries(division, config, 0)
+    ids = np.concatenate([division.pool(k)[mask] for k, mask in enumerate(masks)])
+    moved = np.flatnonzero(changed.y_train != digits.y_train)
+    assert np.array_equal(moved, np.sort(ids))
+    assert np.array_equal(changed.x_train, digits.x_train)
+    assert planted(digits, division, CanaryConfig(number=50), 0) is digits
+
+
+def test_records_from_far_away_have_no_copies(digits: Dataset, division: Division) -> None:
+    changed = planted(digits, division, CanaryConfig(kind="out-of-distribution", number=60), 0)
+    moved = (changed.x_train != digits.x_train).reshape(len(digits.x_train), -1).any(axis=1)
+    assert int(moved.sum()) == 60
+    assert extra_copies(changed.x_train) == 0
+    assert changed.x_train.dtype == digits.x_train.dtype
+
+
+def test_coins_do_not_tell_which_candidates_are_canaries(division: Division) -> None:
+    masks = np.concatenate(canaries(division, CanaryConfig(number=90), 0))
+    shares = [np.concatenate(redraw(division, 0.5, 0, s))[masks].mean() for s in range(200)]
+    assert abs(np.mean(shares) - 0.5) < 4 * 0.5 / np.sqrt(200 * 90)
+
+
+@pytest.mark.parametrize("kind", ["pair", "client"])
+def test_one_coin_decides_both_sides_in_the_same_fold(division: Division, kind: str) -> None:
+    for client, (unit, side) in enumerate(units(division, kind)):
+        sizes = [len(fold) for fold in division.candidates[client]]
+        assert np.array_equal(np.sort(np.unique(side[side != 0])), [-1, 1])
+        assert sum(side == 1) == sum(side == -1) == sum(size // 2 for size in sizes)
+        assert len(np.unique(unit[side != 0])) == (1 if kind == "client" else sum(size // 2 for size in sizes))
+        flips = np.array([coins(division, 0.5, root, kind)[client] for root in range(40)])
+        for number in np.unique(unit[side != 0])[:5]:
+            first, second = flips[:, (unit == number) & (side == 1)], flips[:, (unit == number) & (side == -1)]
+            assert (first == first[:, :1]).all()
+            assert (second == ~first[:, :1]).all()
+        assert not flips[:, side == 0].any()
+        assert 5 < flips[:, side != 0][:, 0].sum() < 35
+
+
+def test_other_coins_are_fair_and_whole_clients_stay_as_they_are(division: Division) -> None:
+    with pytest.raises(ValueError, match="is fair"):
+        coins(division, 0.3, 0, "pair")
+    with pytest.raises(UsageError, match="inclusion must be"):
+        build(RunConfig, {"canaries": {"coins": "client"}, "data": {"inclusion": 0.4}}, "test")
+    with pytest.raises(UsageError, match="whole pools"):
+        build(RunConfig, {"canaries": {"coins": "client", "number": 20}}, "test")
