@@ -23,10 +23,16 @@ from fedprivacy.config.base import build
 from fedprivacy.config.run import RunConfig
 from fedprivacy.experiments.run import Plan, execute
 from fedprivacy.metrics.intervals import Interval, mean_interval, paired_interval
+from fedprivacy.reporting.figures.style import colour, drawing, marker, to_png
 from fedprivacy.result import Finding, RunResult, from_json
 
 LEVEL = 0.95
-METRICS = ("AUC", "TPR@1%FPR")
+STATISTICS = ("ratio", "loss", "lira-online", "lira-offline", "base-online")
+DECLARED, SECOND = "ratio", "base-online"
+"""The statistic of the verdicts, and the strongest one with references of both kinds in ``setup_f.py``."""
+AUC, AUC_SECOND, TPR = ("AUC", DECLARED), ("AUC", SECOND), ("TPR@1%FPR", DECLARED)
+Measure = tuple[str, str]
+"""Metric and statistic."""
 EQUAL = 0.015
 """Mean test accuracies that differ by less count as equal utility."""
 
@@ -54,6 +60,7 @@ ENTRANTS = (
     Entrant("FedProto", "fedproto", {}),
 )
 FIRST = ENTRANTS[0].label
+PREDICTIONS = ("mutual", "DS-FL", "FedMD")
 STOPPED = tuple(Entrant(f"FedAvg, {n} round{'s' * (n > 1)}", "fedavg", {}, rounds=n) for n in (1, 2, 3, 4, 6, 8))
 """FedAvg that stops early: what weights leak at the accuracy of a protocol that learns less."""
 
@@ -80,7 +87,7 @@ def configuration(task: str, entrant: Entrant, seed: int, data_dir: str | None, 
             "shadows": shadows,
             "targets": "bank",
             "coop": False,
-            "statistics": ("ratio", "loss", "lira-online", "lira-offline", "base-online"),
+            "statistics": STATISTICS,
         },
     }
     for name, part in TASKS[task].items():
@@ -107,13 +114,16 @@ def place(runs: Path, task: str, entrant: Entrant, seed: int) -> Path:
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """One protocol and adversary over the seeds: values by metric, and what it costs."""
+    """One protocol and adversary over the seeds: values by metric and statistic, and what it costs.
+
+    ``chance`` is that of :data:`TPR`.
+    """
 
     label: str
     adversary: str
     observation: str
-    values: Mapping[str, list[float]]
-    chance: Mapping[str, float]
+    values: Mapping[Measure, list[float]]
+    chance: float
     accuracy: list[float]
     bytes: float
 
@@ -131,27 +141,22 @@ def rows(runs: Path, task: str, seeds: Sequence[int]) -> Iterator[Row]:
             continue
         known = [result for result in results if result is not None]
         for adversary in dict.fromkeys(f.adversary for f in known[0].findings):
-            found = [[headline(result, adversary, metric) for metric in METRICS] for result in known]
-            values = {m: [float(one[i].value or np.nan) for one in found] for i, m in enumerate(METRICS)}
-            chance = {m: float(np.mean([one[i].chance or 0.0 for one in found])) for i, m in enumerate(METRICS)}
+            found = {m: [over_all(result, adversary, *m) for result in known] for m in (AUC, AUC_SECOND, TPR)}
             yield Row(
                 entrant.label,
                 adversary,
-                found[0][0].observation,
-                values,
-                chance,
+                found[AUC][0].observation,
+                {measure: [float(f.value or np.nan) for f in one] for measure, one in found.items()},
+                float(np.mean([f.chance or 0.0 for f in found[TPR]])),
                 [result.utility["test_accuracy"].mean for result in known],
                 float(np.mean([r.communication.up_bytes + r.communication.down_bytes for r in known])),
             )
 
 
-def headline(result: RunResult, adversary: str, metric: str) -> Finding:
-    """The declared statistic's finding over all clients."""
-    return next(
-        f
-        for f in result.findings
-        if f.headline and f.adversary == adversary and f.metric == metric and f.target == "all clients"
-    )
+def over_all(result: RunResult, adversary: str, metric: str, statistic: str) -> Finding:
+    """A statistic's finding over all clients."""
+    wanted = (adversary, metric, statistic, "all clients")
+    return next(f for f in result.findings if (f.adversary, f.metric, f.statistic, f.target) == wanted)
 
 
 def stored(where: Path) -> RunResult | None:
@@ -174,45 +179,130 @@ def table(found: Sequence[Row]) -> list[str]:
     """One row a protocol and adversary, differences paired by seed against FedAvg's server."""
     base = next(row for row in found if row.label == FIRST)
     lines = [
-        "| protocol | adversary | observes | AUC | AUC minus FedAvg's | TPR at 1% FPR | test accuracy | sent |",
-        "|---|---|---|---|---|---|---|---|",
+        f"| protocol | adversary | observes | AUC | AUC minus FedAvg's | AUC, {SECOND} | TPR at 1% FPR "
+        "| test accuracy | sent |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for row in found:
-        gap = (
-            interval(paired_interval(row.values["AUC"], base.values["AUC"], LEVEL), 3, "+") if row is not base else "-"
-        )
+        gap = interval(paired_interval(row.values[AUC], base.values[AUC], LEVEL), 3, "+") if row is not base else "-"
         lines.append(
-            f"| {row.label} | {row.adversary} | {row.observation} | {cell(row.values['AUC'], 3)} | {gap} "
-            f"| {cell(row.values['TPR@1%FPR'], 4)} | {cell(row.accuracy, 3)} | {row.bytes / 1e6:,.2f} MB |"
+            f"| {row.label} | {row.adversary} | {row.observation} | {cell(row.values[AUC], 3)} | {gap} "
+            f"| {cell(row.values[AUC_SECOND], 3)} | {cell(row.values[TPR], 4)} | {cell(row.accuracy, 3)} "
+            f"| {row.bytes / 1e6:,.2f} MB |"
         )
     return lines
 
 
-def sentences(found: Sequence[Row]) -> list[str]:
-    """What follows, in words that say no more than the intervals."""
+@dataclass(frozen=True)
+class Equal:
+    """A protocol and the FedAvg, stopped early or not, whose mean test accuracy is nearest; AUC paired by seed."""
+
+    row: Row
+    other: Row
+
+    @classmethod
+    def of(cls, row: Row, averages: Sequence[Row]) -> Equal:
+        """Find the nearest of ``averages``."""
+        mean = float(np.mean(row.accuracy))
+        return cls(row, min(averages, key=lambda one: abs(float(np.mean(one.accuracy)) - mean)))
+
+    @property
+    def active(self) -> bool:
+        """Whether the adversary chooses what is asked."""
+        return "active" in self.row.adversary
+
+    def leak(self, measure: Measure = AUC) -> Interval:
+        """How much more the protocol leaks."""
+        return paired_interval(self.row.values[measure], self.other.values[measure], LEVEL)
+
+    def own(self) -> Interval:
+        """The protocol's own AUC over seeds."""
+        return mean_interval(self.row.values[AUC], LEVEL, (0.0, 1.0))
+
+    def words(self) -> str:
+        """One line that says no more than the intervals."""
+        leak, own = self.leak(), self.own()
+        still = ", and still leaks" if own.low > 0.5 and leak.high < 0 else ""
+        mean, other = float(np.mean(self.row.accuracy)), float(np.mean(self.other.accuracy))
+        gap = mean - other
+        where = "equal utility" if abs(gap) < EQUAL else f"{100 * gap:+.1f} points of accuracy, the nearest there is"
+        relation = {-1: "leaks less than", 0: "does not measurably differ from", 1: "leaks more than"}[sign(leak)]
+        return (
+            f"- **{self.row.name}** {relation} {self.other.label}{still}: AUC {interval(own, 3)}, difference "
+            f"{interval(leak, 3, '+')} ({SECOND}: {interval(self.leak(AUC_SECOND), 3, '+')}), at {where} "
+            f"({mean:.3f} and {other:.3f})."
+        )
+
+
+def sign(difference: Interval) -> int:
+    """-1 or 1 where the interval lies on one side of 0, else 0."""
+    return int(difference.low > 0) - int(difference.high < 0)
+
+
+def compared(found: Sequence[Row]) -> list[Equal]:
+    """Every protocol beside the FedAvg of equal utility."""
     averages = [row for row in found if row.label.startswith(FIRST)]
-    return [sentence(row, averages) for row in found if row not in averages]
+    return [Equal.of(row, averages) for row in found if row not in averages]
 
 
-def sentence(row: Row, averages: Sequence[Row]) -> str:
-    """A protocol against the FedAvg, stopped early or not, whose mean test accuracy is nearest."""
-    mean = float(np.mean(row.accuracy))
-    equal = min(averages, key=lambda other: abs(float(np.mean(other.accuracy)) - mean))
-    leak = paired_interval(row.values["AUC"], equal.values["AUC"], LEVEL)
-    if leak.high < 0:
-        words = "leaks less than"
-    elif leak.low > 0:
-        words = "leaks more than"
-    else:
-        words = "does not measurably differ from"
-    own = mean_interval(row.values["AUC"], LEVEL, (0.0, 1.0))
-    still = ", and still leaks" if own.low > 0.5 and leak.high < 0 else ""
-    gap = mean - float(np.mean(equal.accuracy))
-    where = "equal utility" if abs(gap) < EQUAL else f"{100 * gap:+.1f} points of accuracy, the nearest there is"
+def conclusion(pairs: Sequence[Equal]) -> str:
+    """What follows for protocols that share predictions, counted over them, by both statistics."""
+    told = [pair for pair in pairs if pair.row.label in PREDICTIONS]
+    passive, active = [p for p in told if not p.active], [p for p in told if p.active]
+    names = ", ".join(dict.fromkeys(pair.row.label for pair in told))
+    leaking = sum(pair.own().low > 0.5 for pair in passive)
     return (
-        f"- **{row.name}** {words} {equal.label}{still}: AUC {interval(own, 3)}, difference "
-        f"{interval(leak, 3, '+')}, at {where} ({mean:.3f} and {np.mean(equal.accuracy):.3f})."
+        f"**What follows.** Predictions instead of weights ({names}), against a FedAvg of the nearest accuracy. An "
+        f"honest-but-curious server learns {counted(passive, AUC)} by the declared statistic, and "
+        f"{counted(passive, AUC_SECOND)} by {SECOND}; {leaking} of {len(passive)} leak. A server that may choose the "
+        f"public records learns {counted(active, AUC)} by the declared statistic, and {counted(active, AUC_SECOND)} "
+        f"by {SECOND}."
     )
+
+
+def counted(pairs: Sequence[Equal], measure: Measure) -> str:
+    """For how many of them the difference has which sign."""
+    signs = [sign(pair.leak(measure)) for pair in pairs]
+    words = {-1: "less", 1: "more", 0: "neither more nor less that could be measured"}
+    parts = [f"{word} for {signs.count(one)} of {len(signs)}" for one, word in words.items() if one in signs]
+    return ", ".join(parts)
+
+
+def figure(found: Sequence[Row], task: str) -> bytes:
+    """Leakage over accuracy: FedAvg as it learns, and every protocol and adversary, as PNG."""
+    averages = [row for row in found if row.label.startswith(FIRST)]
+    averages.sort(key=lambda row: float(np.mean(row.accuracy)))
+    with drawing(7.2, 5.0) as made:
+        axes = made.add_subplot()
+        axes.axhline(0.5, color="#444444", lw=1)
+        axes.plot(
+            [np.mean(row.accuracy) for row in averages],
+            [np.mean(row.values[AUC]) for row in averages],
+            "-",
+            color="#000000",
+            marker=".",
+            label="FedAvg after 1, 2, 3, 4, 6, 8, 12 rounds",
+        )
+        labels = [entrant.label for entrant in ENTRANTS[1:]]
+        for row in (row for row in found if row not in averages):
+            number, active = labels.index(row.label), "active" in row.adversary
+            auc, use = (mean_interval(values, LEVEL, (0.0, 1.0)) for values in (row.values[AUC], row.accuracy))
+            axes.errorbar(
+                use.value,
+                auc.value,
+                xerr=[[use.value - use.low], [use.high - use.value]],
+                yerr=[[auc.value - auc.low], [auc.high - auc.value]],
+                fmt=marker(number),
+                color=colour(number),
+                markerfacecolor=colour(number) if active else "white",
+                elinewidth=1,
+                label=f"{row.label}, {'active' if active else 'passive'} server",
+            )
+        axes.set_xlabel("test accuracy")
+        axes.set_ylabel("AUC of membership (0.5: chance)")
+        axes.set_title(f"{task}: what the server learns, over what the models learn", loc="left")
+        axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+        return to_png(made)
 
 
 def report(runs: Path, task: str, seeds: Sequence[int]) -> str:
@@ -223,7 +313,8 @@ def report(runs: Path, task: str, seeds: Sequence[int]) -> str:
     config = build(RunConfig, _tuples(dict(some.config)), "stored")
     members = next(f for f in some.findings if f.headline and f.metric == "AUC" and f.target == "all clients")
     federations = config.attack.shadows + 1
-    chance = found[0].chance["TPR@1%FPR"]
+    chance = found[0].chance
+    pairs = compared(found)
     return "\n".join(
         [
             f"## {task}",
@@ -232,14 +323,18 @@ def report(runs: Path, task: str, seeds: Sequence[int]) -> str:
             f"{config.training.local_epochs} local epochs, {config.training.model}; public folds of "
             f"{config.data.public_size} records. {len(seeds)} seeds of {federations} federations, each a target with "
             f"the other {federations - 1} as references; {members.n // federations:,} candidates a federation. "
-            f"Statistic: ratio, declared before. Intervals: 95%, Student's t over {len(seeds)} seeds; differences are "
-            f"paired by seed. Chance: AUC 0.5, TPR {chance:.4f}.",
+            f"Statistic: {DECLARED}, declared before, unless another is named. "
+            f"Intervals: 95%, Student's t over {len(seeds)} seeds; differences are paired by seed. Chance: AUC 0.5, TPR {chance:.4f}.",
             "",
             *table(found),
             "",
+            f"![{task}: leakage over accuracy](figures/leakage_{task}.png)",
+            "",
             "Each against the FedAvg of the nearest test accuracy:",
             "",
-            *sentences(found),
+            *(pair.words() for pair in pairs),
+            "",
+            conclusion(pairs),
             "",
         ]
     )
@@ -257,7 +352,9 @@ The same records, coins, public folds and adversary's records for every protocol
 honest-but-curious server reads what it receives: predictions (it distils a surrogate of each client), weights, memes,
 decoded updates or prototypes. An active server plants the candidates in the last public fold and reads the clients'
 predictions of them before anybody trains on it. Accuracy is that of the models the protocol is for: each client's own,
-or the global one.
+or the global one. FedAvg also stops early, so that each protocol can be held against weights of the same accuracy.
+A second statistic shows how far the answer depends on the first: BASE with references of both kinds.
+An active server of FedAvg was not tried: it could send weights of its choice, and would learn more than is shown.
 """
 
 TAIL = """Regenerate: `python benchmarks/leakage.py --runs runs/leakage --out reports/leakage.md` (hours on one core; a
@@ -284,6 +381,10 @@ def main() -> None:
     print(text)
     if options.out:
         options.out.write_text(text)
+        for task in tasks:
+            path = options.out.parent / "figures" / f"leakage_{task}.png"
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(figure(list(rows(options.runs, task, seeds)), task))
 
 
 if __name__ == "__main__":
