@@ -2,39 +2,55 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from fedprivacy import catalog
+from fedprivacy.cli.settings import allowed, shown
 from fedprivacy.config.base import UsageError, near_miss
 from fedprivacy.config.protocol_cards import CARDS, Card
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 KINDS = ("protocols", "attacks", "statistics", "datasets", "models", "defenses", "recipes")
 
 
 @click.command("list")
 @click.argument("kind", metavar="|".join(KINDS))
-def command(kind: str) -> None:
-    """What exists: protocols, attacks, statistics, datasets, models, defenses or recipes."""
+@click.argument("name", required=False, metavar="[PROTOCOL]")
+def command(kind: str, name: str | None) -> None:
+    """What exists: protocols, attacks, statistics, datasets, models, defenses or recipes.
+
+    `list protocols NAME` explains the settings of one protocol, with the values they take.
+    """
     if kind not in KINDS:
         raise UsageError(f"list: there are no '{kind}'. {near_miss(kind, KINDS)}")
+    if name is not None and kind != "protocols":
+        raise UsageError(f"list {kind}: takes no name; only `list protocols NAME` does.")
+    if name is not None and name not in CARDS:
+        raise UsageError(f"list protocols: no protocol '{name}' exists. {near_miss(name, CARDS)}")
     from rich.console import Console
     from rich.table import Table
 
     console = Console()
+    if name is not None:
+        _explain(console, name)
+        return
     if kind == "protocols":
-        for name, card in CARDS.items():
-            console.print(f"[bold]{name}[/bold]  {card.title}", highlight=False)
+        for each, card in CARDS.items():
+            console.print(f"[bold]{each}[/bold]  {card.title}", highlight=False)
             table = Table.grid(padding=(0, 2))
             for label, value in _rows(card):
                 table.add_row(f"  {label}", value)
-            table.add_row(
-                "  settings", ", ".join(_setting(n, f) for n, f in card.options.model_fields.items()) or "none"
-            )
+            table.add_row("  settings", ", ".join(card.options.model_fields) or "none")
             console.print(table)
+        console.print("\n`fedprivacy list protocols NAME` explains the settings of one protocol.", highlight=False)
         return
     table = Table.grid(padding=(0, 2))
-    for name, about in catalog.described(kind).items():
-        table.add_row(f"[bold]{name}[/bold]", about)
+    for each, about in catalog.described(kind).items():
+        table.add_row(f"[bold]{each}[/bold]", about)
     console.print(table)
 
 
@@ -49,5 +65,26 @@ def _rows(card: Card) -> list[tuple[str, str]]:
     ]
 
 
-def _setting(name: str, field: object) -> str:
-    return f"{name}={field.default}"  # type: ignore[attr-defined]
+def _explain(console: Console, name: str) -> None:
+    """One protocol, and each of its settings: values, default, meaning."""
+    from rich.markup import escape
+    from rich.padding import Padding
+    from rich.table import Table
+
+    card = CARDS[name]
+    console.print(f"[bold]{name}[/bold]  {card.title}", highlight=False)
+    table = Table.grid(padding=(0, 2))
+    for label, value in _rows(card):
+        table.add_row(f"  {label}", value)
+    console.print(table)
+    if not card.options.model_fields:
+        console.print("  It has no settings of its own.", highlight=False)
+        return
+    console.print("\nSettings, given as --set NAME=VALUE or under [options] in a file:", markup=False, highlight=False)
+    for each, field in card.options.model_fields.items():
+        value = field.get_default()
+        default = str(value).lower() if isinstance(value, bool) else shown(value) or "none"
+        line = f"[bold]{each}[/bold]  {escape(allowed(field))}; default {default}"
+        about = escape(" ".join((field.description or "").split()))
+        console.print(Padding(line, (0, 0, 0, 2)), highlight=False)
+        console.print(Padding(about, (0, 0, 0, 6)), highlight=False)

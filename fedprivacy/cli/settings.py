@@ -12,6 +12,7 @@ import click
 from pydantic.fields import FieldInfo
 
 from fedprivacy.config.base import Part, UsageError, build
+from fedprivacy.config.protocol_cards import CARDS
 from fedprivacy.config.run import RunConfig
 from fedprivacy.config.toml import read_toml
 
@@ -30,6 +31,8 @@ RENAMED = {
     "canaries.coins": "--coins",
 }
 """Flags that are not the field's own name."""
+
+BUDGET = "--budget"
 
 LEFT_OUT = {"options", "defense.options"}
 """Given by --set and --defense-set."""
@@ -76,14 +79,15 @@ def configured(skip: frozenset[str] = frozenset()) -> Callable[[CommandT], Comma
 def _option(path: str, field: FieldInfo) -> Callable[[CommandT], CommandT]:
     flag, destination = flag_of(path), path.replace(".", "__")
     text = " ".join((field.description or "").split())
-    shown = _shown(field.get_default())
-    text = f"{text} [default: {shown}]" if shown else text
+    default = shown(field.get_default())
+    text = f"{text} [default: {default}]" if default else text
     if field.annotation is bool:
         return click.option(f"{flag}/--no-{flag[2:]}", destination, default=None, help=text)
     return click.option(flag, destination, default=None, metavar=_metavar(field.annotation), help=text)
 
 
-def _shown(default: Any) -> str:
+def shown(default: Any) -> str:
+    """A default as a user types it; empty where there is none."""
     if default is None or default == ():
         return ""
     return ("yes" if default else "no") if isinstance(default, bool) else f"{default}"
@@ -99,6 +103,23 @@ def _metavar(annotation: Any) -> str:
     return "N" if int in kinds else "A,B,..." if any(typing.get_origin(k) is tuple for k in kinds) else "TEXT"
 
 
+def allowed(field: FieldInfo) -> str:
+    """The values a field takes, in words: choices, or a kind of number with its bounds."""
+    kinds = _kinds(field.annotation)
+    if bool in kinds:
+        return "true or false"
+    choices = [str(c) for kind in kinds if typing.get_origin(kind) is typing.Literal for c in typing.get_args(kind)]
+    if choices:
+        return "one of " + ", ".join(choices)
+    if any(typing.get_origin(kind) is tuple for kind in kinds):
+        return "names, separated by commas"
+    kind = "a number" if float in kinds else "a whole number" if int in kinds else "a name"
+    words = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
+    bounds = [f"{words[k]} {getattr(m, k):g}" for m in field.metadata for k in words if getattr(m, k, None) is not None]
+    text = ", ".join([kind, " and ".join(bounds)] if bounds else [kind])
+    return f"{text}, or none" if type(None) in kinds else text
+
+
 def _kinds(annotation: Any) -> list[Any]:
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):
         return [kind for part in typing.get_args(annotation) for kind in _kinds(part)]
@@ -112,6 +133,8 @@ def parsed(text: str, annotation: Any, where: str) -> Any:
         return None
     if any(typing.get_origin(kind) is tuple for kind in kinds):
         return tuple(part.strip() for part in text.split(",") if part.strip())
+    if where == BUDGET:
+        text = _seconds(text)
     for kind, name in ((int, "a whole number"), (float, "a number")):
         if kind in kinds:
             try:
@@ -123,15 +146,37 @@ def parsed(text: str, annotation: Any, where: str) -> Any:
     return text
 
 
-def assignments(texts: tuple[str, ...], where: str) -> dict[str, Any]:
-    """``name=value`` settings; values read as true, false, numbers, or text."""
+def _seconds(text: str) -> str:
+    """``60s``, ``2m`` and ``1h`` as seconds; other texts as they are."""
+    factor = {"s": 1, "m": 60, "h": 3600}.get(text[-1:].lower())
+    try:
+        return text if factor is None else repr(float(text[:-1]) * factor)
+    except ValueError:
+        return text
+
+
+def assignments(texts: tuple[str, ...], where: str, fields: Mapping[str, FieldInfo] | None = None) -> dict[str, Any]:
+    """``name=value`` settings; values as the field of that name says, else read as true, false, numbers, or text."""
     found: dict[str, Any] = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not name:
             raise UsageError(f"{where}: '{text}' is not NAME=VALUE, such as kl=literal.")
-        found[name.strip().replace("-", "_")] = _guessed(value.strip())
+        name, value = name.strip().replace("-", "_"), value.strip()
+        field = (fields or {}).get(name)
+        found[name] = _guessed(value) if field is None else _typed(value, field.annotation, f"{where} {name}")
     return found
+
+
+def _typed(text: str, annotation: Any, where: str) -> Any:
+    """A setting of a protocol: ``on`` is a word where words are asked for, and a list may have one entry."""
+    kinds = _kinds(annotation)
+    for choice in (c for kind in kinds if typing.get_origin(kind) is typing.Literal for c in typing.get_args(kind)):
+        if str(choice) == text.lower():
+            return choice
+    if bool in kinds or any(typing.get_origin(kind) is typing.Literal for kind in kinds):
+        return _guessed(text)
+    return parsed(text, annotation, where)
 
 
 def _guessed(text: str) -> Any:
@@ -162,7 +207,9 @@ def configuration(given: Mapping[str, Any], base: Mapping[str, Any] | None = Non
         for part in parts[:-1]:
             target = target.setdefault(part, {})
         target[parts[-1]] = parsed(value, field.annotation, flag_of(path)) if isinstance(value, str) else value
-    content.setdefault("options", {}).update(assignments(given.get("protocol_set") or (), "--set"))
+    card = CARDS.get(str(content.get("protocol", RunConfig.model_fields["protocol"].default)))
+    fields = card.options.model_fields if card else None
+    content.setdefault("options", {}).update(assignments(given.get("protocol_set") or (), "--set", fields))
     defense = assignments(given.get("defense_set") or (), "--defense-set")
     if defense:
         content.setdefault("defense", {}).setdefault("options", {}).update(defense)

@@ -115,6 +115,10 @@ WRONG: dict[str, tuple[str, ...]] = {
     "report . --format pdf": ("'pdf' is not one of",),
     "list protocol": ("there are no 'protocol'. Did you mean 'protocols'?",),
     "list": ("Missing argument",),
+    "list protocols cdf": ("no protocol 'cdf' exists. Did you mean 'cfd'?",),
+    "list models mlp": ("takes no name",),
+    "run --protocol cfd --set delta=maybe": ("delta: Input should be 'auto', 'on' or 'off' (got 'maybe').",),
+    "run --protocol fedkd --set energy-start=high": ("--set energy_start: 'high' is not a number.",),
 }
 
 

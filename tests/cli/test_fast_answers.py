@@ -28,6 +28,7 @@ print(json.dumps(found))
 
 HELP = ["--help", "-h", "--version"]
 HELP += [f"{verb} --help" for verb in ("run", "compare", "sweep", "reproduce", "attack", "report", "list")]
+CARD = "list protocols cfd"
 KINDS = ["protocols", "attacks", "statistics", "datasets", "models", "defenses", "recipes"]
 WRONG = [
     "rnu",
@@ -52,13 +53,15 @@ WRONG = [
     "report nowhere",
     "attack nowhere",
     "list protocol",
+    "list protocols cdf",
+    "list models mlp",
 ]
 
 
 @pytest.fixture(scope="module")
 def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str, str, list[str]]]:
     """What one process answered, line by line."""
-    lines = [*HELP, *(f"list {kind}" for kind in KINDS), *WRONG]
+    lines = [*HELP, CARD, *(f"list {kind}" for kind in KINDS), *WRONG]
     printed = subprocess.run(
         [sys.executable, "-c", SCRIPT, json.dumps(lines)],
         capture_output=True,
@@ -76,7 +79,7 @@ def test_no_answer_imports_torch(answers: dict[str, tuple[int, str, str, list[st
 
 
 def test_help_and_lists_end_well_and_say_something(answers: dict[str, tuple[int, str, str, list[str]]]) -> None:
-    for line in [*HELP, *(f"list {kind}" for kind in KINDS)]:
+    for line in [*HELP, CARD, *(f"list {kind}" for kind in KINDS)]:
         code, out, err, _ = answers[line]
         assert (code or 0, err) == (0, "") and out.strip(), line
     for line in WRONG:
@@ -103,3 +106,16 @@ def test_every_name_is_in_its_list(answers: dict[str, tuple[int, str, str, list[
         shown = answers[f"list {kind}"][1].split()
         assert set(catalog.described(kind)) <= set(shown), kind
         assert set(catalog.described(kind)), kind
+
+
+def test_one_protocol_is_explained_with_the_values_of_its_settings(
+    answers: dict[str, tuple[int, str, str, list[str]]],
+) -> None:
+    from fedprivacy.config.protocol_cards import CARDS
+
+    shown = " ".join(answers[CARD][1].split())
+    card = CARDS["cfd"]
+    for words in (card.title, card.source, card.weighting, *card.options.model_fields):
+        assert words in shown
+    assert "delta one of auto, on, off; default auto Code only what changed" in shown
+    assert "distill_epochs a whole number, at least 1; default 10" in shown

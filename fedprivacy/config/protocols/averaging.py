@@ -67,7 +67,7 @@ class FedAsyncOptions(ClockOptions):
     hinge_from: int = Field(default=4, ge=0)
     """b of the hinge."""
     max_staleness: int | None = Field(default=None, ge=0)
-    """Models later than this are ignored; None takes all."""
+    """Models later than this are ignored; none takes all."""
     rho: float = Field(default=0.005, ge=0)
     """Weight of ``rho/2 * ||x - x_s||^2`` in the client's loss."""
 

@@ -13,7 +13,7 @@ class FmlOptions(Part):
     """Federated mutual learning (Shen et al. 2020, arXiv 2006.16765)."""
 
     meme: str | None = None
-    """Architecture of the shared model; None: training.model."""
+    """Architecture of the shared model; none: training.model."""
     alpha: float = Field(default=0.5, ge=0, le=1)
     """Weight of the labels in the private model's loss; the rest is the divergence from the meme."""
     beta: float = Field(default=0.5, ge=0, le=1)
@@ -32,7 +32,7 @@ class FedKdOptions(Part):
     """Communication-efficient federated distillation (Wu et al. 2022, arXiv 2108.13323)."""
 
     mentee: str | None = None
-    """Architecture of the shared model; None: training.model."""
+    """Architecture of the shared model; none: training.model."""
     energy_start: float = Field(default=0.95, gt=0, le=1)
     """Share of the squared singular values that is sent in the first rounds."""
     energy_end: float = Field(default=0.98, gt=0, le=1)
@@ -64,7 +64,7 @@ class ProFeOptions(Part):
     """Prototypes and a distilled student from peer to peer (arXiv 2412.11207)."""
 
     student: str | None = None
-    """Architecture of the shared model; None: training.model."""
+    """Architecture of the shared model; none: training.model."""
     topology: Literal["ring", "full"] = "ring"
     """Who hears whom: the two neighbours on a ring, or everybody."""
     temperature: float = Field(default=2.0, gt=0)

@@ -1,0 +1,44 @@
+"""Settings of a protocol as typed on the command line take the type that the protocol gives them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from fedprivacy import catalog
+from fedprivacy.cli.settings import allowed, configuration
+from fedprivacy.config.protocol_cards import CARDS
+
+
+@pytest.mark.parametrize(
+    ("protocol", "text", "value"),
+    [
+        ("cfd", "delta=on", "on"),
+        ("cfd", "bits-up=32", 32),
+        ("fedkd-hybrid", "shared_layers=hidden", ("hidden",)),
+        ("fedkd-hybrid", "shared_layers=hidden,head", ("hidden", "head")),
+        ("fml", "meme=none", None),
+        ("fml", "meme=mlp-small", "mlp-small"),
+        ("fml", "alpha=1", 1),
+        ("fedasync", "max_staleness=4", 4),
+        ("mutual", "public_labels=off", False),
+        ("mutual", "kl=literal", "literal"),
+    ],
+)
+def test_a_setting_is_read_as_its_field(protocol: str, text: str, value: Any) -> None:
+    config = configuration({"protocol": protocol, "protocol_set": (text,)})
+    name = text.partition("=")[0].replace("-", "_")
+    assert getattr(catalog.options(config), name) == value
+
+
+@pytest.mark.parametrize("name", CARDS)
+def test_every_default_and_choice_can_be_typed(name: str) -> None:
+    """What `list protocols NAME` shows is what --set takes."""
+    for option, field in CARDS[name].options.model_fields.items():
+        texts = [str(field.get_default()).lower()] if field.get_default() != () else []
+        if allowed(field).startswith("one of "):
+            texts += allowed(field).removeprefix("one of ").split(", ")
+        for text in texts:
+            config = configuration({"protocol": name, "protocol_set": (f"{option}={text}",)})
+            assert str(config.options[option]).lower() == text
