@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 ATTACKS: dict[str, str] = {
     "membership": "was this record in a client's training data? From what crossed the wire, by any statistic",
     "labels": "which classes does a client hold? From shared predictions, models or prototypes",
+    "inversion": "what do a client's records look like? From updates record by record, from predictions by class",
 }
 
 STATISTICS: dict[str, str] = {
@@ -109,6 +110,11 @@ def check(config: RunConfig) -> None:
 
         adversaries(config)
         label_adversaries(config)
+    if "inversion" in config.attack.attacks:
+        from fedprivacy.attacks.inversion.positions import inversion_adversaries
+
+        adversaries(config)
+        inversion_adversaries(config)
     if "membership" not in config.attack.attacks:
         return
     if config.data.inclusion >= 1:

@@ -123,6 +123,55 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class AuditRow:
+    """One measured lower bound of epsilon, and the best that a perfect attack could have given in its place."""
+
+    adversary: str
+    observation: str
+    statistic: str
+    method: str
+    assumption: str
+    low: float
+    ceiling: float
+    counts: str
+    """Canaries, guesses and right ones, or the counts at a threshold."""
+    judged: bool
+    """Whether it may be held against a claim; the others are true only under what they assume."""
+    control: bool = False
+    """Of the same federations with the noise off: shows what the audit can see."""
+
+
+@dataclass(frozen=True)
+class Audit:
+    """Lower bounds of epsilon for what the coins play, and the claim brought to the same unit, relation and delta."""
+
+    unit: str
+    relation: str
+    canaries: str
+    """What a canary is."""
+    m: int
+    """Canaries of all federations together, whether guessed or not."""
+    federations: int
+    epsilon: float | None
+    """The claim for this unit and relation; None: none, or infinite."""
+    delta: float
+    """That of the claim as it is compared; every bound is at this delta."""
+    level: float
+    """Of all judged rows together."""
+    rows: tuple[AuditRow, ...]
+    conversion: str = ""
+    """How the claim was brought to this unit and relation; empty where it is about them anyway."""
+    noise_draws: int = 0
+    noise_fired: int = 0
+    """Bounds above 0 among ``noise_draws`` audits of pure noise, of which ``noise_allowed`` are within chance."""
+    noise_allowed: int = 0
+    control: str = ""
+    """What the control without noise was; empty where it was not run."""
+    notes: tuple[str, ...] = ()
+    """What was left out, and why."""
+
+
+@dataclass(frozen=True)
 class Verdict:
     """A claim held against findings."""
 
@@ -159,7 +208,10 @@ class RunResult:
     findings: tuple[Finding, ...]
     verdicts: tuple[Verdict, ...]
     provenance: Provenance
+    audit: Audit | None = None
     schema: str = SCHEMA
+    cards: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Adversary -> what it knew, name to text, of attacks whose result hangs on it."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -187,7 +239,9 @@ def from_json(content: Mapping[str, Any]) -> RunResult:
             privacy=PrivacyClaim(**content["privacy"]),
             findings=tuple(_build(Finding, f) for f in content["findings"]),
             verdicts=tuple(_build(Verdict, v) for v in content["verdicts"]),
+            cards=content.get("cards", {}),
             provenance=Provenance(**{**content["provenance"], "notes": tuple(content["provenance"]["notes"])}),
+            audit=_audit(content.get("audit")),
         )
     except (KeyError, TypeError) as error:
         raise ValueError(f"not a result of fedprivacy: {error}") from None
@@ -197,6 +251,13 @@ def _intervals(content: Mapping[str, Any]) -> dict[str, Interval]:
     return {
         name: Interval(**{**value, "per_seed": tuple(value.get("per_seed", ()))}) for name, value in content.items()
     }
+
+
+def _audit(content: Mapping[str, Any] | None) -> Audit | None:
+    if content is None:
+        return None
+    rows = tuple(_build(AuditRow, row) for row in content["rows"])
+    return _build(Audit, {**content, "rows": rows, "notes": tuple(content.get("notes", ()))})
 
 
 def _build(kind: type[ValueT], content: Mapping[str, Any]) -> ValueT:

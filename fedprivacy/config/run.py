@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from fedprivacy.config.base import Part
 from fedprivacy.config.canaries import CanaryConfig
+from fedprivacy.config.inversion import InversionConfig
 
 Names = Annotated[tuple[str, ...], Field(strict=False)]
 
@@ -137,7 +138,8 @@ class AttackConfig(Part):
     level: float = Field(default=0.95, gt=0.5, lt=1)
     """Level of every interval."""
     budget: float | None = Field(default=None, gt=0)
-    """Seconds an iterative attack may spend; None: its own default."""
+    """Seconds an iterative attack may spend, such as 60s or 2m; None: its own default."""
+    inversion: InversionConfig = InversionConfig()
 
 
 class DefenseConfig(Part):

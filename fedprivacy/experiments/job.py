@@ -11,7 +11,6 @@ import resource
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -25,59 +24,18 @@ from fedprivacy.config.run import DataConfig, RunConfig
 from fedprivacy.data.canaries import canaries, planted
 from fedprivacy.data.coins import coins, redraw
 from fedprivacy.data.division import divide
-from fedprivacy.data.records import Dataset, Division, Ids
+from fedprivacy.data.records import Dataset
 from fedprivacy.data.sources import load
+from fedprivacy.experiments.game import Game as Game
+from fedprivacy.experiments.invert import observe_inversions
 from fedprivacy.experiments.observe import observe_all, observe_label_shares
 from fedprivacy.interfaces import Environment
 from fedprivacy.models.build import build
 from fedprivacy.privacy import event_to_json
-from fedprivacy.threat import Bool
 from fedprivacy.training.learner import Seed, Workbench
 from fedprivacy.wire import directions, times
 
 SUMMARY = "summary.json"
-
-
-@dataclass(frozen=True, eq=False)
-class Game:
-    """Records, roles and coins of one repetition, or of one of its shadows."""
-
-    dataset: Dataset
-    division: Division
-    coins: tuple[Bool, ...]
-    canaries: tuple[Bool, ...]
-    """One mask a client: the candidates that are guessed; all of them where no audit chose some."""
-
-    @property
-    def candidates(self) -> Ids:
-        """All candidates, client after client."""
-        return np.concatenate([self.division.pool(k) for k in range(len(self.division.candidates))])
-
-    @property
-    def owners(self) -> Ids:
-        """Owner of each candidate."""
-        return np.repeat(np.arange(len(self.coins)), [len(c) for c in self.coins])
-
-    @property
-    def flat_coins(self) -> Bool:
-        """Coins in the order of :attr:`candidates`."""
-        return np.concatenate(self.coins)
-
-    @property
-    def flat_canaries(self) -> Bool:
-        """Which of :attr:`candidates` are guessed."""
-        return np.concatenate(self.canaries)
-
-    def members(self) -> tuple[tuple[Ids, ...], ...]:
-        """[client][fold] records trained on."""
-        result = []
-        for client, flips in enumerate(self.coins):
-            folds, start = [], 0
-            for fold in self.division.candidates[client]:
-                folds.append(fold[flips[start : start + len(fold)]])
-                start += len(fold)
-            result.append(tuple(folds))
-        return tuple(result)
 
 
 @lru_cache(maxsize=2)
@@ -145,6 +103,10 @@ def federate(
     observe_all(settings, env, played.division, defense, done, root, place)
     if shadow is None and "labels" in settings.attack.attacks:
         observe_label_shares(settings, env, played.division, done, root, place)
+    if shadow is None and "inversion" in settings.attack.attacks:
+        observe_inversions(
+            settings, env, played, defense, done, root, place, lambda units: tick(settings.rounds + units)
+        )
     summary = _summary(protocol, env, done, test=shadow is None)
     summary["cost"] = {
         "cpu_seconds": round(time.process_time() - start, 2),

@@ -17,13 +17,17 @@ from typing import Any
 import numpy as np
 
 from fedprivacy import __version__, catalog, folder
+from fedprivacy.attacks.inversion.positions import inversion_adversaries
 from fedprivacy.config.base import UsageError
+from fedprivacy.config.inversion import InversionConfig
 from fedprivacy.config.run import RunConfig
 from fedprivacy.config.toml import to_toml
 from fedprivacy.execution.pool import Job, run_jobs
 from fedprivacy.experiments import verdicts
 from fedprivacy.experiments.documents import write_documents
 from fedprivacy.experiments.estimate import announced
+from fedprivacy.experiments.inversion import inversion_findings
+from fedprivacy.experiments.invert import UNITS
 from fedprivacy.experiments.job import dataset_of, environment, game
 from fedprivacy.experiments.judged import Head
 from fedprivacy.experiments.label_inference import label_findings
@@ -150,7 +154,10 @@ def _job(config: RunConfig, plan: Plan, name: str, root: int, shadow: int | None
         "where": str(place),
         "device": plan.device,
     }
-    return Job(name, "fedprivacy.experiments.job:federate", arguments, config.rounds)
+    units = config.rounds
+    if shadow is None and "inversion" in config.attack.attacks:
+        units += UNITS * len(inversion_adversaries(config))
+    return Job(name, "fedprivacy.experiments.job:federate", arguments, units)
 
 
 def _place(config: RunConfig, plan: Plan, root: int) -> Path:
@@ -169,6 +176,7 @@ def bank(config: RunConfig, plan: Plan, root: int) -> Path:
             "coop": True,
             "level": 0.95,
             "budget": None,
+            "inversion": InversionConfig(),
         }
     )
     key = config.model_copy(update={"attack": attack, "seed": root, "seeds": 1}).digest()
@@ -205,6 +213,10 @@ def assembled(config: RunConfig, plan: Plan, repetitions: Sequence[Repetition], 
         heads += [head] if head is not None else []
     if "labels" in config.attack.attacks:
         findings += label_findings(config, repetitions)
+    cards: dict[str, dict[str, str]] = {}
+    if "inversion" in config.attack.attacks:
+        reconstructed, cards = inversion_findings(config, repetitions)
+        findings += reconstructed
     level = config.attack.level
     utility = _utility([r.summary["utility"] for r in repetitions], level)
     compared = _baselines(config) if repetitions[0].baselines else {}
@@ -220,6 +232,7 @@ def assembled(config: RunConfig, plan: Plan, repetitions: Sequence[Repetition], 
     judged: list[Verdict] = verdicts.leakage(findings, card.family, "the claim that is tested")
     judged += _compared(heads, level)
     judged += verdicts.labels(findings, card.family, "the claim that is tested")
+    judged += verdicts.inversion(findings, card.family, "the claim that is tested")
     judged += verdicts.utility(config.protocol, utility["test_accuracy"], baselines, paired)
     judged += verdicts.bandwidth(config.protocol, sizes)
     return RunResult(
@@ -230,6 +243,7 @@ def assembled(config: RunConfig, plan: Plan, repetitions: Sequence[Repetition], 
         privacy=_claim(config, repetitions[0].summary),
         findings=tuple(findings),
         verdicts=tuple(judged),
+        cards=cards,
         provenance=Provenance(
             versions={"python": platform.python_version(), **{name: metadata.version(name) for name in VERSIONED}},
             seed=config.seed,

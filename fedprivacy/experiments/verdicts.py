@@ -59,6 +59,49 @@ def _judged_gain(finding: Finding) -> tuple[Kind, str]:
     return "inconclusive", f"{how} is not measurably nearer to the truth than a uniform guess."
 
 
+def inversion(findings: Sequence[Finding], what_is_sent: str, source: str) -> list[Verdict]:
+    """One verdict an adversary: records are seen only by more than the best public guess and the paired null."""
+    found = [f for f in findings if f.attack == "inversion" and f.headline]
+    verdicts = []
+    for adversary in dict.fromkeys(f.adversary for f in found):
+        own = [f for f in found if f.adversary == adversary]
+        claim = f"Sharing {what_is_sent} does not tell the {adversary} what a client's records look like"
+        failed = next((f for f in own if f.flag == "error"), None)
+        if failed is not None:
+            verdicts.append(Verdict(claim, source, "inconclusive", f"the attack gave no number: {failed.note}"))
+            continue
+        verdicts.append(Verdict(claim, source, *_judged_pictures([f for f in own if "gain" in f.metric])))
+    return verdicts
+
+
+def _judged_pictures(gains: Sequence[Finding]) -> tuple[Kind, str]:
+    pictures = [f for f in gains if f.metric.startswith("PSNR")]
+    features = [f for f in gains if not f.metric.startswith("PSNR")]
+    told = "; ".join(_gain_words(f) for f in [*pictures, *features])
+    if len(pictures) < 2:
+        return "inconclusive", f"there is no second message for the paired null. {told}."
+    if any(f.low is None for f in gains):
+        return "inconclusive", f"one message has no interval. {told}."
+    if all((f.low or 0.0) > 0 for f in gains):
+        return "refuted", f"the reconstruction is nearer to the truth than both. {told}."
+    below = [f for f in gains if (f.low or 0.0) <= 0]
+    return "inconclusive", (
+        f"not measurably better than {_over(below[0])}, so nothing was seen that could not be guessed; that is no "
+        f"proof of privacy. {told}."
+    )
+
+
+def _over(gain: Finding) -> str:
+    return f"the {gain.metric.partition(' over the ')[2]}"
+
+
+def _gain_words(gain: Finding) -> str:
+    unit, value = (" dB", f"{gain.value:+.1f}") if gain.metric.startswith("PSNR") else ("", f"{gain.value:+.3f}")
+    digits = 1 if unit else 3
+    ends = "" if gain.low is None else f" [{gain.low:+.{digits}f}, {gain.high:+.{digits}f}]"
+    return f"{value}{unit}{ends} over {_over(gain)}"
+
+
 def comparison(first: Finding, second: Finding, difference: Estimate) -> Verdict:
     """Whether the first adversary learns measurably more than the second from the same run."""
     claim = f"The {second.adversary} learns as much as the {first.adversary}"

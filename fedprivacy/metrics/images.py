@@ -18,6 +18,7 @@ from fedprivacy.metrics.scores import Float, Int
 from fedprivacy.metrics.ssim import ssim
 
 PSNR_CAP = 100.0
+SMALLEST = 7
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +64,8 @@ def score_images(reconstructions: ArrayLike, truths: ArrayLike, mean_image: Arra
 
     The assignment has the least total MSE (Hungarian algorithm). Surplus reconstructions stay unmatched; missing ones
     (R < B, even R = 0) count as ``mean_image`` [C, H, W], the mean of the public images. Chance rows go through the
-    same call. Raises ValueError on shapes, on values that are not finite, and on images below 7 pixels a side.
+    same call. SSIM of images below 7 pixels a side is NaN. Raises ValueError on shapes and on values that
+    are not finite.
     """
     true_images = as_images(truths, "truths")
     guesses = as_images(reconstructions, "reconstructions")
@@ -78,7 +80,26 @@ def score_images(reconstructions: ArrayLike, truths: ArrayLike, mean_image: Arra
     rows, columns = linear_sum_assignment(errors)
     mse = errors[rows, columns]
     match = np.where(columns < guesses.shape[0], columns, -1).astype(np.int64)
-    return ImageScores(mse, psnr(mse), ssim(true_images, offered[columns]), match)
+    return ImageScores(mse, psnr(mse), _similarity(true_images, offered[columns]), match)
+
+
+def score_pairs(reconstructions: ArrayLike, truths: ArrayLike) -> ImageScores:
+    """Scores of ``reconstructions`` [B, C, H, W] each against the truth of the same place; cut to [0, 1].
+
+    For images that stand for a named thing, such as a class, and for guesses chosen one a truth.
+    """
+    guesses, true_images = as_images(reconstructions, "reconstructions"), as_images(truths, "truths")
+    if guesses.shape != true_images.shape or not len(true_images):
+        raise ValueError(f"need as many images as truths, got {guesses.shape} and {true_images.shape}.")
+    mse: Float = np.square(guesses - true_images).mean(axis=(1, 2, 3))
+    return ImageScores(mse, psnr(mse), _similarity(true_images, guesses), np.arange(len(mse)))
+
+
+def _similarity(first: Float, second: Float) -> Float:
+    """SSIM [B]; NaN for what is too small to have any, such as a row of features."""
+    if min(first.shape[2:]) < SMALLEST:
+        return np.full(len(first), np.nan)
+    return ssim(first, second)
 
 
 def nearest_images(queries: ArrayLike, pool: ArrayLike) -> Int:

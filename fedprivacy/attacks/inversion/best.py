@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from fedprivacy.attacks.inversion.analytic import analytic, first_linear
+from fedprivacy.attacks.inversion.clock import Clock
 from fedprivacy.attacks.inversion.common_loss import common_loss
 from fedprivacy.attacks.inversion.cosine import CosineSettings, cosine
 from fedprivacy.attacks.inversion.dlg import DlgSettings, dlg
@@ -28,12 +29,15 @@ Message = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class BestSettings:
-    """Settings of the attacks, and the cpu-seconds after which no further attack is started (None: no limit)."""
+    """Settings of the attacks; the seconds that all of them may take together (None: no limit); and the common loss
+    below which a message counts as explained, so that no further attack is started.
+    """
 
     dlg: DlgSettings = field(default_factory=DlgSettings)
     cosine: CosineSettings = field(default_factory=CosineSettings)
     fedavg: UnrollSettings = field(default_factory=UnrollSettings)
-    cpu_seconds: float | None = None
+    seconds: float | None = None
+    explained: float = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,20 +86,24 @@ def best_of(
     public: Public | None = None,
     settings: BestSettings = BestSettings(),
     attacks: Sequence[str] | None = None,
+    labels: Tensor | None = None,
+    progress: Callable[[float], None] = lambda share: None,
 ) -> Outcome:
     """Run ``attacks`` (None: all that fit) on T ``observed`` messages, all sent at the weights ``parameters``.
 
-    Labels follow the card: given, recovered from each message, or found by the attack (``joint``). Raises UsageError
-    for an attack that does not fit.
+    Labels follow the card: given, recovered from each message, or found by the attack (``joint``); ``labels`` [T, B]
+    are those of whoever knows or recovered them otherwise. ``progress`` is told the share of attacks that are done.
+    Raises UsageError for an attack that does not fit.
     """
-    labels = _labels(model, parameters, observed, knowledge, public)
+    labels = _labels(model, parameters, observed, knowledge, public) if labels is None else labels
+    clock = Clock(settings.seconds)
     joint = None if knowledge.labels == "joint" else labels
     work: dict[str, Callable[[], Reconstruction]] = {
         "analytic": lambda: _analytic(model, parameters, observed, knowledge, labels),
-        "dlg": lambda: dlg(model, parameters, observed, knowledge, None, generator, settings.dlg),
-        "idlg": lambda: dlg(model, parameters, observed, knowledge, labels, generator, settings.dlg),
-        "cosine": lambda: cosine(model, parameters, observed, knowledge, labels, generator, settings.cosine),
-        "fedavg": lambda: fedavg(model, parameters, observed, knowledge, joint, generator, settings.fedavg),
+        "dlg": lambda: dlg(model, parameters, observed, knowledge, None, generator, settings.dlg, share()),
+        "idlg": lambda: dlg(model, parameters, observed, knowledge, labels, generator, settings.dlg, share()),
+        "cosine": lambda: cosine(model, parameters, observed, knowledge, labels, generator, settings.cosine, share()),
+        "fedavg": lambda: fedavg(model, parameters, observed, knowledge, joint, generator, settings.fedavg, share()),
     }
     fitting = attacks_for(model, knowledge)
     names = fitting if attacks is None else tuple(attacks)
@@ -103,11 +111,22 @@ def best_of(
         if name not in fitting:
             raise UsageError(f"inversion: '{name}' does not fit this message. Fitting: {', '.join(fitting)}.")
     rows: list[AttackRow] = []
+
+    def share() -> Clock:
+        return clock.part(1 / (len(names) - len(rows)))
+
     for name in names:
-        limit = settings.cpu_seconds
-        if limit is not None and sum(row.cpu_seconds for row in rows) >= limit:
+        why_not = ""
+        if rows and clock.over:
+            why_not = f"the budget of {settings.seconds:g} s was spent"
+        elif rows and bool(
+            (torch.stack([row.loss for row in rows]).nan_to_num(torch.inf).min(0).values < settings.explained).all()
+        ):
+            why_not = "an earlier attack explains every message"
+        progress(len(rows) / len(names))
+        if why_not:
             nothing = torch.full((len(observed),), torch.nan, dtype=torch.float64)
-            rows.append(AttackRow(name, None, nothing, 0.0, f"the budget of {limit:g} cpu-s was spent"))
+            rows.append(AttackRow(name, None, nothing, 0.0, why_not))
             continue
         start = time.process_time()
         found = work[name]()
@@ -152,6 +171,8 @@ def _analytic(
     shape = (len(observed), knowledge.records, *knowledge.input_shape)
     images, known = torch.full(shape, 0.5, dtype=torch.float64), labels.clone()
     for target, message in enumerate(observed):
+        if not all(bool(value.isfinite().all()) for value in message.values()):
+            continue
         guesses = analytic(model, parameters, message, knowledge, labels[target])
         images[target, : len(guesses.images)] = guesses.images
         left = labels[target].tolist()

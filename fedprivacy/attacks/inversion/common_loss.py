@@ -41,4 +41,6 @@ def common_loss(
     wanted = Layout.of(model).flat_all(observed, like)
     if knowledge.shared == "update":
         wanted = -wanted / (knowledge.lr or 1.0)
+    if knowledge.zeros == "unknown":
+        simulated = simulated * (wanted != 0)
     return relative_l2(simulated, wanted, scale_known=knowledge.shared == "gradient" or knowledge.lr is not None)

@@ -13,10 +13,11 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from fedprivacy.attacks.inversion.clock import UNLIMITED, Clock
 from fedprivacy.attacks.inversion.gradients import GradientMap, Layout, gradient_map, matched, one_hot
 from fedprivacy.attacks.inversion.knowledge import Knowledge, as_gradient
 from fedprivacy.attacks.inversion.matching import cosine as cosine_distance
-from fedprivacy.attacks.inversion.matching import total_variation
+from fedprivacy.attacks.inversion.matching import of_nonzero, total_variation
 from fedprivacy.attacks.inversion.reconstruction import Reconstruction, choose
 from fedprivacy.attacks.inversion.variables import Penalty, PixelVariables
 
@@ -41,9 +42,8 @@ class CosineSettings:
     dtype: torch.dtype = torch.float32
     device: str = "cpu"
 
-    def rate(self, iteration: int) -> float:
-        """Learning rate of one iteration, from 0."""
-        done = iteration / self.iterations
+    def rate(self, done: float) -> float:
+        """Learning rate when the share ``done`` of the iterations, or of the time, is over."""
         if self.schedule == "steps":
             return float(self.lr * 0.1 ** sum(8 * done >= eighths for eighths in (3, 5, 7)))
         return self.lr if 8 * done < 1 else 0.15 * self.lr * (1 - done) * 8 / 7
@@ -60,6 +60,7 @@ def cosine(
     labels: Tensor,
     generator: torch.Generator,
     settings: CosineSettings = CosineSettings(),
+    clock: Clock = UNLIMITED,
 ) -> Reconstruction:
     """Reconstruct the records behind each of the T ``observed`` messages; ``labels`` [T, B].
 
@@ -68,7 +69,8 @@ def cosine(
     """
     like = torch.zeros(1, dtype=settings.dtype, device=settings.device)
     gradients = Layout.of(model).flat_all([as_gradient(message, knowledge) for message in observed], like)
-    return descend(gradient_map(model, parameters, knowledge, like), gradients, knowledge, labels, generator, settings)
+    problem = gradient_map(model, parameters, knowledge, like)
+    return descend(problem, gradients, knowledge, labels, generator, settings, clock=clock)
 
 
 class _Adam:
@@ -95,8 +97,13 @@ def descend(
     generator: torch.Generator,
     settings: CosineSettings,
     penalty: Penalty | None = None,
+    clock: Clock = UNLIMITED,
 ) -> Reconstruction:
-    """Minimise cosine distance to ``observed`` [T, n], total variation and ``penalty``, inside the box of inputs."""
+    """Minimise cosine distance to ``observed`` [T, n], total variation and ``penalty``, inside the box of inputs.
+
+    A ``clock`` that runs out earlier than the iterations brings the schedule of the learning rate forward.
+    """
+    apart = of_nonzero(cosine_distance) if knowledge.zeros == "unknown" else cosine_distance
     tries = settings.restarts * len(settings.tv)
     shape = (settings.restarts, knowledge.records, *knowledge.input_shape)
     start = PixelVariables(observed).start(shape, generator)
@@ -112,7 +119,10 @@ def descend(
     lowest = best.clone()
     mark, adam = lowest.clone(), _Adam(x)
     for iteration in range(settings.iterations):
-        distance, slope, _ = matched(problem, x, distribution, wanted, cosine_distance)
+        done = max(iteration / settings.iterations, clock.spent())
+        if iteration and done >= 1:
+            break
+        distance, slope, _ = matched(problem, x, distribution, wanted, apart)
         variation, variation_slope = total_variation(x)
         slope = slope + weight[:, None, None, None, None] * variation_slope
         objective = distance + weight * variation
@@ -127,7 +137,7 @@ def descend(
         going = finite
         if (iteration + 1) % settings.window == 0:
             settled = lowest > mark * (1 - settings.tolerance)
-            going = finite & ~settled if 4 * iteration >= 3 * settings.iterations else finite
+            going = finite & ~settled if 4 * done >= 3 else finite
             mark = lowest.clone()
         if not going.all():
             failed[problems] = ~finite
@@ -137,5 +147,5 @@ def descend(
             problems, x, slope, weight, wanted = problems[rows], x[rows], slope[rows], weight[rows], wanted[rows]
             distribution, lowest, mark = distribution[rows], lowest[rows], mark[rows]
             adam.keep(rows)
-        x = torch.clamp(x - settings.rate(iteration) * adam.of(slope.sign()), low, high)
+        x = torch.clamp(x - settings.rate(done) * adam.of(slope.sign()), low, high)
     return choose(knowledge.to_pixels(best_x), every, best, failed, tries, evaluations)

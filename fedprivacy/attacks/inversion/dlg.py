@@ -13,10 +13,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from fedprivacy.attacks.inversion.clock import UNLIMITED, Clock
 from fedprivacy.attacks.inversion.gradients import GradientMap, Layout, gradient_map, matched, one_hot
 from fedprivacy.attacks.inversion.knowledge import Knowledge, as_gradient
 from fedprivacy.attacks.inversion.lbfgs import minimise
-from fedprivacy.attacks.inversion.matching import squared_l2
+from fedprivacy.attacks.inversion.matching import of_nonzero, squared_l2
 from fedprivacy.attacks.inversion.reconstruction import Reconstruction, choose
 from fedprivacy.attacks.inversion.variables import Penalty, Space, Variables, variables_of
 from fedprivacy.config.base import UsageError
@@ -54,6 +55,7 @@ def dlg(
     labels: Tensor | None,
     generator: torch.Generator,
     settings: DlgSettings = DlgSettings(),
+    clock: Clock = UNLIMITED,
 ) -> Reconstruction:
     """Reconstruct the records behind each of the T ``observed`` messages, all sent at the weights ``parameters``.
 
@@ -67,7 +69,8 @@ def dlg(
         )
     like = torch.zeros(1, dtype=settings.dtype, device=settings.device)
     gradients = Layout.of(model).flat_all([as_gradient(message, knowledge) for message in observed], like)
-    return match(gradient_map(model, parameters, knowledge, like), gradients, knowledge, labels, generator, settings)
+    problem = gradient_map(model, parameters, knowledge, like)
+    return match(problem, gradients, knowledge, labels, generator, settings, clock=clock)
 
 
 def match(
@@ -78,6 +81,7 @@ def match(
     generator: torch.Generator,
     settings: DlgSettings,
     penalty: Penalty | None = None,
+    clock: Clock = UNLIMITED,
 ) -> Reconstruction:
     """Minimise the squared distance of ``problem`` to ``observed`` [T, n] over records (and labels, if None).
 
@@ -94,10 +98,10 @@ def match(
         rows = torch.arange(len(observed), device=observed.device)
         if found is not None:
             rows = torch.nonzero(~(found.loss <= settings.unsolved)).squeeze(1)
-        if not len(rows):
+        if not len(rows) or (found is not None and clock.over):
             break
         part = _Matching(problem, variables, observed[rows], None if known is None else known[rows], penalty)
-        again = part.solve(start, label_start, knowledge, settings)
+        again = part.solve(start, label_start, knowledge, settings, clock)
         found = again if found is None else found.improved(rows, again)
     assert found is not None
     return found
@@ -117,18 +121,21 @@ class _Matching:
         self.problem, self.variables, self.penalty = problem, variables, penalty
         self.observed, self.known = observed, known
 
-    def solve(self, start: Tensor, label_start: Tensor, knowledge: Knowledge, settings: DlgSettings) -> Reconstruction:
+    def solve(
+        self, start: Tensor, label_start: Tensor, knowledge: Knowledge, settings: DlgSettings, clock: Clock
+    ) -> Reconstruction:
         """From ``start`` [restarts, B, C, H, W] and label logits [restarts, B, classes], the same for each target."""
         targets, restarts = len(self.observed), len(start)
         self.shape, self.size, self.classes = start.shape[1:], start[0].numel(), label_start.shape[2]
         self.wanted = self.observed.repeat_interleave(restarts, 0)
         self.fixed = None if self.known is None else self.known.repeat_interleave(restarts, 0)
         self.norm = torch.linalg.vecdot(self.wanted, self.wanted)
+        self.apart = of_nonzero(squared_l2) if knowledge.zeros == "unknown" else squared_l2
         flat = start.flatten(1) if self.known is not None else torch.cat([start.flatten(1), label_start.flatten(1)], 1)
         below = settings.stop_below * self.norm
         evaluations = settings.outer * settings.inner
         found = minimise(
-            self.evaluate, flat.repeat(targets, 1), evaluations, settings.history, 1.0, below, torch.float32
+            self.evaluate, flat.repeat(targets, 1), evaluations, settings.history, 1.0, below, torch.float32, clock
         )
         every = torch.arange(targets * restarts, device=flat.device)
         images = knowledge.to_pixels(self.variables.inputs(self._records(found.x)))
@@ -138,7 +145,7 @@ class _Matching:
     def evaluate(self, x: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Objective [A] and its derivative [A, D] for the problems ``rows``."""
         distribution, inputs = self._targets(x, rows), self.variables.inputs(self._records(x))
-        value, slope, label_slope = matched(self.problem, inputs, distribution, self.wanted[rows], squared_l2)
+        value, slope, label_slope = matched(self.problem, inputs, distribution, self.wanted[rows], self.apart)
         if self.penalty is not None:
             extra, extra_slope = self.penalty(inputs)
             value = value + self.norm[rows] * extra

@@ -19,9 +19,8 @@ from torch.func import functional_call, grad, replace_all_batch_norm_modules_, v
 from fedprivacy.attacks.inversion.chain import ChainMap
 from fedprivacy.attacks.inversion.chain_reader import read_chain
 from fedprivacy.attacks.inversion.knowledge import Knowledge
+from fedprivacy.attacks.inversion.matching import Distance
 
-Distance = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-"""(simulated [P, n], observed [P, n]) -> value [P] and its derivative in the simulated gradient."""
 RECORDS_AT_ONCE = 64
 
 

@@ -24,11 +24,17 @@ class ImprintedModel(nn.Module):
     """Flatten, ``imprint`` (k equal rows, thresholds in the bias), ReLU, ``spread`` (equal columns), then ``inner``.
 
     ``spread`` turns the mean of the rows into ``inner_shape`` values, all equal: the input of the unsuspecting rest.
-    The mean and not the sum, so that softmax does not saturate and make records vanish from the gradient.
+    The mean and not the sum, so that softmax does not saturate and make records vanish from the gradient. ``gain``
+    times the mean makes the gradient larger: weights travel in float32, and a small change of them is rounded away.
     """
 
     def __init__(
-        self, direction: Tensor, thresholds: Tensor, inner: nn.Module, inner_shape: tuple[int, ...] = (1,)
+        self,
+        direction: Tensor,
+        thresholds: Tensor,
+        inner: nn.Module,
+        inner_shape: tuple[int, ...] = (1,),
+        gain: float = 1.0,
     ) -> None:
         super().__init__()
         bins, size, width = len(thresholds), len(direction), int(torch.Size(inner_shape).numel())
@@ -37,7 +43,7 @@ class ImprintedModel(nn.Module):
         with torch.no_grad():
             self.imprint.weight.copy_(direction.expand(bins, size))
             self.imprint.bias.copy_(-thresholds)
-            self.spread.weight.fill_(1 / bins)
+            self.spread.weight.fill_(gain / bins)
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, ...] -> what ``inner`` makes of it."""
@@ -79,15 +85,15 @@ class Imprinted:
     bins: Tensor
 
 
-def read_out(weight_gradient: Tensor, bias_gradient: Tensor) -> Imprinted:
+def read_out(weight_gradient: Tensor, bias_gradient: Tensor, empty: float = EMPTY) -> Imprinted:
     """Records in the gradient of ``imprint``: weight [k, d], bias [k], in float64.
 
     The scale does not matter, so the update of one local step serves as well. Several local steps move the
-    thresholds, and the read-out stops being exact.
+    thresholds, and the read-out stops being exact. A bin whose bias gradient is within ``empty`` of 0 holds nothing.
     """
     rows, sums = weight_gradient.detach().double(), bias_gradient.detach().double()
     rows, sums = (torch.cat([part[:-1] - part[1:], part[-1:]]) for part in (rows, sums))
-    bins = torch.nonzero(sums.abs() > EMPTY).squeeze(1)
+    bins = torch.nonzero(sums.abs() > empty).squeeze(1)
     return Imprinted(rows[bins] / sums[bins, None], bins)
 
 

@@ -34,7 +34,7 @@ class Knowledge:
     records: int = 1
     """Different private records behind the message."""
     batch: int | None = None
-    """Records a local step; None: all of them at once."""
+    """Records a local step, the last one of an epoch perhaps fewer; None: all of them at once."""
     epochs: int = 1
     lr: float | None = None
     """Learning rate of plain local SGD; None: unknown, and an update is known up to its scale."""
@@ -48,13 +48,15 @@ class Knowledge:
     batchnorm: Literal["stored", "batch"] = "stored"
     """Statistics the client's batch normalisation used: those sent with the weights, or its batch's own."""
     public_images: int = 0
+    zeros: Literal["known", "unknown"] = "known"
+    """Whether a zero in the message is a value, or a coordinate that was cut off or not sent."""
 
     def __post_init__(self) -> None:
         channels = self.input_shape[0]
         if self.records < 1 or self.epochs < 1 or self.classes < 2 or min(self.input_shape) < 1:
             raise ValueError("records, epochs and the input shape must be positive, classes at least 2.")
-        if self.batch is not None and (self.batch < 1 or self.records % self.batch):
-            raise ValueError(f"records ({self.records}) must be a multiple of the batch ({self.batch}).")
+        if self.batch is not None and not 1 <= self.batch <= self.records:
+            raise ValueError(f"a batch ({self.batch}) holds between 1 and all records ({self.records}).")
         if self.shared == "gradient" and self.steps != 1:
             raise ValueError("a gradient is one step: several local steps share an update.")
         if len(self.mean) not in (1, channels) or len(self.std) != len(self.mean) or min(self.std) <= 0:
@@ -69,7 +71,7 @@ class Knowledge:
     @property
     def steps(self) -> int:
         """Local SGD steps behind the message."""
-        return self.epochs * (self.records // (self.batch or self.records))
+        return self.epochs * -(-self.records // (self.batch or self.records))
 
     def under(self, preset: Preset) -> Knowledge:
         """The card of a weaker attacker: what the preset withholds is forgotten. ``strong`` withholds nothing."""
@@ -97,6 +99,8 @@ class Knowledge:
     def rows(self) -> dict[str, str]:
         """The card as printed, name to text."""
         statistics = "raw pixels" if not any(self.mean) and set(self.std) == {1.0} else f"{self.mean} / {self.std}"
+        if len(self.mean) > 4:
+            statistics = "known for each feature"
         scale = "unknown" if self.lr is None else f"{self.lr:g}"
         return {
             "weights": "architecture and weights at the round",

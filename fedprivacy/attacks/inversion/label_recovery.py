@@ -116,3 +116,16 @@ def recover_labels(
     ]
     counts = class_counts(derivatives, np.mean(tables, 0), knowledge.records)
     return torch.from_numpy(np.repeat(np.arange(counts.size), counts))
+
+
+def present_labels(model: nn.Module, observed: Mapping[str, Tensor], records: int) -> Tensor:
+    """Labels [records], ascending, from an update of unknown scale.
+
+    A class whose bias rises occurs in the batch. Such classes are dealt in turn, the steepest first, until there are as
+    many as records; how often each occurs is not known.
+    """
+    rises = -class_derivatives(model, {name: -change for name, change in observed.items()})
+    order = np.argsort(-rises, kind="stable")
+    present = [int(c) for c in order if rises[c] > 0] or [int(order[0])]
+    dealt = [present[i % len(present)] for i in range(records)]
+    return torch.tensor(sorted(dealt))

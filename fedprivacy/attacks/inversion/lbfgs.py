@@ -16,6 +16,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from fedprivacy.attacks.inversion.clock import UNLIMITED, Clock
+
 Evaluate = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """(x [A, D], problems [A]) -> value [A], derivative [A, D]: the rows are those problems, in that order."""
 CURVATURE = 1e-10
@@ -116,6 +118,7 @@ def minimise(
     lr: float = 1.0,
     stop_below: Tensor | None = None,
     precision: torch.dtype | None = None,
+    clock: Clock = UNLIMITED,
 ) -> Minimum:
     """Minimise every row of ``start`` [P, D] on its own, from ``iterations`` evaluations each.
 
@@ -123,7 +126,7 @@ def minimise(
     the same ``outer * inner`` evaluations at the same points. ``precision`` (None: that of ``start``) is the one pairs
     are stored in: reading them is most of the work, and a direction need not be exact to descend. A problem stops
     early when its value falls below ``stop_below`` [P], when its direction no longer descends, or when value or
-    derivative stop being finite.
+    derivative stop being finite, and all stop when ``clock`` is over.
     """
     x, problems = start.clone(), torch.arange(start.shape[0], device=start.device)
     best_x, best = start.clone(), start.new_full((start.shape[0],), torch.inf)
@@ -132,6 +135,8 @@ def minimise(
     step, slope = torch.zeros_like(x), torch.zeros_like(x)
     evaluations = 0
     for iteration in range(iterations):
+        if iteration and clock.over:
+            break
         value, now = evaluate(x, problems)
         evaluations += len(problems)
         finite = value.isfinite() & now.isfinite().all(1)

@@ -7,9 +7,14 @@ returns ``(value [P], derivative)``, so that an optimiser needs no graph through
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+Distance = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+"""(simulated [P, n], observed [P, n]) -> value [P] and its derivative in the simulated gradient."""
 
 
 def squared_l2(simulated: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
@@ -25,6 +30,20 @@ def cosine(simulated: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
     size = (square * torch.linalg.vecdot(observed, observed)).sqrt()
     alike = dot / size
     return 1 - alike, (alike / square)[:, None] * simulated - observed / size[:, None]
+
+
+def of_nonzero(distance: Distance) -> Distance:
+    """``distance`` over the coordinates in which the observed gradient is not zero: the others count as unknown.
+
+    For messages whose small entries were cut off, and for messages that hold some layers alone.
+    """
+
+    def found(simulated: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
+        known = (observed != 0).to(simulated)
+        value, slope = distance(simulated * known, observed)
+        return value, slope * known
+
+    return found
 
 
 def total_variation(images: Tensor) -> tuple[Tensor, Tensor]:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, vjp, vmap
 from torch.nn import functional as F
 
+from fedprivacy.attacks.inversion.clock import UNLIMITED, Clock
 from fedprivacy.attacks.inversion.cosine import CosineSettings, descend
 from fedprivacy.attacks.inversion.dlg import DlgSettings, match
 from fedprivacy.attacks.inversion.gradients import RECORDS_AT_ONCE, Layout, cross_entropy, frozen_copy
@@ -31,7 +32,7 @@ class UpdateMap:
     """``(weights before - weights after) / lr`` of plain local SGD as a map of the records.
 
     With ``copies`` (the number of epochs, or 1) the records of epoch e are rows ``e * records`` onwards; else every
-    epoch goes through the same rows. Batches are consecutive rows.
+    epoch goes through the same rows. Batches are consecutive rows, the last of an epoch perhaps smaller.
     """
 
     at_once = RECORDS_AT_ONCE
@@ -42,7 +43,7 @@ class UpdateMap:
         self._twin, self._lr, size = twin, knowledge.lr, knowledge.batch or knowledge.records
         self._start: dict[str, Tensor] = dict(twin.named_parameters())
         self._batches = [
-            slice(first, first + size)
+            slice(first, min(first + size, (epoch % copies + 1) * knowledge.records))
             for epoch in range(knowledge.epochs)
             for first in range((epoch % copies) * knowledge.records, (epoch % copies + 1) * knowledge.records, size)
         ]
@@ -93,6 +94,7 @@ def fedavg(
     labels: Tensor | None,
     generator: torch.Generator,
     settings: UnrollSettings = UnrollSettings(),
+    clock: Clock = UNLIMITED,
 ) -> Reconstruction:
     """Reconstruct the records behind each of the T ``observed`` updates of local SGD; ``labels`` [T, B], or None.
 
@@ -119,11 +121,11 @@ def fedavg(
     known = None if labels is None or (mixed and settings.optimiser == "lbfgs") else labels.repeat(1, copies)
     penalty = order_free(knowledge, copies, settings.agreement, generator, like) if copies > 1 else None
     if settings.optimiser == "lbfgs":
-        found = match(problem, wanted, card, known, generator, settings.lbfgs, penalty)
+        found = match(problem, wanted, card, known, generator, settings.lbfgs, penalty, clock)
     elif known is None:
         raise UsageError("inversion: 'fedavg' by signed steps needs labels; recover them first, or use 'lbfgs'.")
     else:
-        found = descend(problem, wanted, card, known, generator, settings.signed, penalty)
+        found = descend(problem, wanted, card, known, generator, settings.signed, penalty, clock)
     return found if copies == 1 else _averaged(found, copies)
 
 

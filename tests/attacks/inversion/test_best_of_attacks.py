@@ -23,7 +23,7 @@ Gradient = Callable[[nn.Module, Tensor, Tensor], dict[str, Tensor]]
 State = Callable[[nn.Module], dict[str, Tensor]]
 SHAPE, LABELS = (1, 8, 8), torch.tensor([2, 0])
 CARD = Knowledge(SHAPE, 4)
-QUICK = BestSettings(DlgSettings(outer=6), CosineSettings(iterations=40))
+QUICK = BestSettings(DlgSettings(outer=6), CosineSettings(iterations=40), explained=0.0)
 
 
 def _generator() -> torch.Generator:
@@ -94,9 +94,9 @@ def test_linear_first_layer_is_read_exactly(images: Tensor, gradient_of: Gradien
 def test_budget_stops_later_attacks_and_says_so(
     smooth: nn.Module, messages: list[dict[str, Tensor]], state_of: State
 ) -> None:
-    settings = replace(QUICK, cpu_seconds=1e-9)
+    settings = replace(QUICK, seconds=1e-9)
     found = best_of(smooth, state_of(smooth), messages, CARD, _generator(), settings=settings)
-    assert found.rows[1].found is None and "budget of 1e-09 cpu-s was spent" in found.rows[1].why_not
+    assert found.rows[1].found is None and "budget of 1e-09 s was spent" in found.rows[1].why_not
     assert found.chosen == ("idlg", "idlg")
 
 
@@ -118,3 +118,13 @@ def test_joint_labels_are_found(smooth: nn.Module, messages: list[dict[str, Tens
     card = replace(CARD, labels="joint")
     found = best_of(smooth, state_of(smooth), messages, card, _generator(), settings=QUICK, attacks=["dlg"])
     assert found.targets.argmax(2).flatten().tolist() == LABELS.tolist()
+
+
+def test_nothing_is_run_on_a_message_that_is_explained(
+    smooth: nn.Module, messages: list[dict[str, Tensor]], state_of: State
+) -> None:
+    shares: list[float] = []
+    settings = replace(QUICK, explained=1e-3)
+    found = best_of(smooth, state_of(smooth), messages, CARD, _generator(), settings=settings, progress=shares.append)
+    assert [row.why_not for row in found.rows] == ["", "an earlier attack explains every message"]
+    assert shares == [0.0, 0.5]

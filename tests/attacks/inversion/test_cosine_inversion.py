@@ -96,7 +96,7 @@ def test_restarts_that_are_not_finite_are_counted(
 
 
 def test_schedules() -> None:
-    rates = [PUBLISHED.rate(i) for i in (0, 374, 375, 624, 625, 874, 875, 999)]
+    rates = [PUBLISHED.rate(i / 1000) for i in (0, 374, 375, 624, 625, 874, 875, 999)]
     assert rates == pytest.approx([0.1, 0.1, 0.01, 0.01, 1e-3, 1e-3, 1e-4, 1e-4])
     linear = CosineSettings(iterations=800, lr=0.2)
-    assert [linear.rate(i) for i in (0, 99, 100, 450, 800)] == pytest.approx([0.2, 0.2, 0.03, 0.015, 0.0])
+    assert [linear.rate(i / 800) for i in (0, 99, 100, 450, 800)] == pytest.approx([0.2, 0.2, 0.03, 0.015, 0.0])

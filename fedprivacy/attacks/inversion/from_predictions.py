@@ -1,0 +1,140 @@
+"""Where predictions are shared there is no gradient: one image a class and client is the most that is sought.
+
+Paired logits (Takahashi et al. 2023) where the adversary has a model of its own, and the image that a surrogate of the
+client, distilled from its predictions, takes most surely for a class (Fredrikson et al. 2015).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fedprivacy import seeds
+from fedprivacy.attacks.inversion.clock import Clock
+from fedprivacy.attacks.inversion.knowledge import Knowledge as Card
+from fedprivacy.attacks.inversion.pli import PliSettings, PublicRound, invert_classes, prior_images, train_inverter
+from fedprivacy.attacks.inversion.recovered import Reconstructions, Recovered
+from fedprivacy.attacks.inversion.surrogate_inversion import ClassInversionSettings, class_images
+from fedprivacy.attacks.membership.decode import decode_sent
+from fedprivacy.attacks.membership.received import Answer, answers
+from fedprivacy.data.pixels import PixelScale
+from fedprivacy.interfaces import Knowledge, Part
+from fedprivacy.threat import View
+from fedprivacy.training.learner import Records
+from fedprivacy.training.losses import kl_divergence, log_probabilities
+from fedprivacy.wire import client_index
+
+PLI = PliSettings(lr=1e-3, width=128)
+"""The published network is four times as wide and learns for far longer; small pictures need neither."""
+OWN_EPOCHS, BATCH = 20, 32
+CLASSES = ClassInversionSettings(iterations=200, restarts=4)
+HEADLINE, SECOND = "paired logits", "surrogate"
+WHOLE_RUN = 0
+"""The number of a message that stands for all rounds."""
+
+
+def from_predictions(
+    view: View, knowledge: Knowledge, scale: PixelScale, clock: Clock, progress: Callable[[float], None]
+) -> Reconstructions:
+    """Images of every class for each client whose predictions are in sight. Raises ValueError where none are."""
+    me = client_index(view.position) if view.position.startswith("client-") else None
+    told: dict[int, list[Answer]] = {}
+    for answer in answers(view):
+        if answer.client not in (me, -1):
+            told.setdefault(answer.client, []).append(answer)
+    if not told:
+        raise ValueError("no client's predictions are in sight")
+    classes = len(knowledge.dataset.classes)
+    own = _own_model(knowledge)
+    found: list[Recovered] = []
+    last, stopped = max(given[-1].round for given in told.values()), False
+    for place, (client, given) in enumerate(sorted(told.items())[: knowledge.config.attack.inversion.messages]):
+        progress(place / len(told))
+        if clock.over and found:
+            stopped = True
+            break
+        images = {SECOND: _of_surrogate(given, client, knowledge, scale)}
+        if scale.shape[1] > 1:
+            images = {HEADLINE: _by_pairs(given, client, own, knowledge, scale), **images}
+        name = next(iter(images))
+        marks = np.arange(classes)
+        found.append(Recovered(last, client, WHOLE_RUN, "classes", images[name], marks, name, others=images))
+    public = sum(len(answer.records) for answer in next(iter(told.values())))
+    labelled = any(answer.labelled for given in told.values() for answer in given)
+    card = {
+        "shared": "predictions on public records: there is no gradient, and no record of a client to match",
+        "records": f"one image for each of {classes} classes and client",
+        "public records": f"{public} with predictions, {'labels known' if labelled else 'labels not known'}",
+        "own model": f"the architecture, trained on {len(knowledge.auxiliary)} records of its own",
+        "labels": "every class",
+    }
+    notes = ["predictions hold no gradient: what is sought is one image a class, which stands for no single record"]
+    if stopped:
+        notes.append(f"stopped by the budget of {clock.seconds:g} s")
+    return Reconstructions("shared predictions", tuple(found), card, tuple(notes))
+
+
+def _own_model(knowledge: Knowledge) -> tuple[str, Part]:
+    """The adversary's model: trained on its own records with their labels."""
+    name, training = knowledge.config.training.model, knowledge.config.training
+    bench = knowledge.workbench.with_training(
+        training.model_copy(update={"optimizer": "adam", "lr": 1e-3, "batch_size": BATCH, "weight_decay": 0.0})
+    )
+    learner = bench.learner(name, bench.initial(name, (knowledge.root, ("own model",))))
+    ids, data = knowledge.auxiliary, knowledge.dataset
+    records = Records(data.x_train[ids], data.y_train[ids])
+    learner.fit(records, OWN_EPOCHS, (knowledge.root, ("own model", "fit")))
+    return name, learner.weights()
+
+
+def _logp(answer: Answer, knowledge: Knowledge) -> Tensor:
+    rows, data = np.arange(len(answer.records)), knowledge.dataset
+    labels, values = data.y_train[answer.records], answer.payload.values.numpy()
+    logp, _ = decode_sent(values, answer.payload.form, rows, labels=labels, classes=len(data.classes))
+    return torch.from_numpy(logp)
+
+
+def _by_pairs(
+    given: Sequence[Answer], client: int, own: tuple[str, Part], knowledge: Knowledge, scale: PixelScale
+) -> np.ndarray:
+    data, classes = knowledge.dataset, len(knowledge.dataset.classes)
+    rounds = []
+    for answer in given:
+        x = data.x_train[answer.records]
+        logits = knowledge.workbench.logits(*own, x).double()
+        labels = torch.from_numpy(data.y_train[answer.records]) if answer.labelled else None
+        pixels = torch.from_numpy(scale.pixels(x))
+        rounds.append(PublicRound(pixels, log_probabilities(logits), _logp(answer, knowledge), labels))
+    known = all(fold.labels is not None for fold in rounds)
+    joined = torch.cat([fold.labels for fold in rounds if fold.labels is not None]) if known else None
+    prior = prior_images(torch.cat([fold.pixels for fold in rounds]), joined, classes)
+    network = train_inverter(rounds, prior, seeds.value(knowledge.root, "pairs", client), PLI)
+    return invert_classes(network, classes).double().numpy()
+
+
+def _of_surrogate(given: Sequence[Answer], client: int, knowledge: Knowledge, scale: PixelScale) -> np.ndarray:
+    config, data = knowledge.config, knowledge.dataset
+    models = config.training.client_models or (config.training.model,)
+    name = models[client % len(models)]
+    bench = knowledge.workbench.with_training(
+        config.training.model_copy(
+            update={"optimizer": "adam", "lr": config.attack.surrogate_lr, "batch_size": 64, "weight_decay": 0.0}
+        )
+    )
+    learner = bench.learner(name, bench.initial(name, (knowledge.root, ("surrogate",))))
+    wanted = torch.cat([_logp(answer, knowledge) for answer in given]).float()
+    ids = np.concatenate([answer.records for answer in given])
+
+    def loss(logits: Tensor, _: Tensor, rows: Tensor) -> Tensor:
+        return kl_divergence(wanted.to(logits.device)[rows], log_probabilities(logits))
+
+    records = Records(data.x_train[ids], np.zeros(len(ids), dtype=np.int64))
+    learner.fit(records, config.attack.surrogate_epochs, (knowledge.root, ("surrogate", "fit")), loss)
+    classes = len(data.classes)
+    low, size = (np.asarray(values) for values in (scale.low, scale.range))
+    card = Card(scale.shape, classes, mean=tuple((-low / size).tolist()), std=tuple((1 / size).tolist()))
+    draw = seeds.generator(knowledge.root, "surrogate inversion", client)
+    return class_images(learner.module, card, range(classes), draw, CLASSES).images.double().cpu().numpy()

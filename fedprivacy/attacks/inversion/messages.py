@@ -1,0 +1,110 @@
+"""Updates in a view: who sent what, from which weights, trained on how many records. No record is in here."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from fedprivacy.attacks.membership.models_on_wire import broadcast_models, uploads
+from fedprivacy.interfaces import Knowledge, Part, round_half_up
+from fedprivacy.threat import View
+from fedprivacy.wire import SERVER, Scalars, client_index, same_bits
+
+EVERYBODY = -1
+"""The client number of a mean over all clients."""
+
+OF_JOBS = ("fedasync", "fedbuff")
+"""Protocols in which a client's uploads are numbered, and not its rounds."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sent:
+    """One update: ``change`` of the tensors that were sent, from the whole model ``before``.
+
+    ``number`` counts a client's rounds, or its uploads where clients work at their own speed. ``records``: on how many
+    the client trains, as it said or as the settings let expect; ``merged``: clients in a mean.
+    """
+
+    round: int
+    client: int
+    number: int
+    before: Part
+    change: Mapping[str, Tensor]
+    records: int
+    merged: int = 1
+
+    @property
+    def first(self) -> bool:
+        """Whether it is the sender's first."""
+        return self.number == 1
+
+
+def client_updates(view: View, knowledge: Knowledge, names: frozenset[str]) -> Iterator[Sent]:
+    """Each client's updates of the parameters ``names``, in transcript order; none of unknown starting weights."""
+    told, me = view.transcripts[0], view.position
+    counts = _record_counts(view)
+    uploaded: Counter[int] = Counter()
+    seen: dict[int, set[str]] = {}
+    for round, client, before, after in uploads(told, knowledge.start):
+        uploaded[client] += 1
+        new = set(after) - seen.setdefault(client, set())
+        sent = new or set(after)
+        seen[client] |= set(after)
+        if f"client-{client}" == me or not names <= set(before):
+            continue
+        change = {name: after[name].double() - before[name].double() for name in sent if name in names}
+        number = uploaded[client] if knowledge.config.protocol in OF_JOBS else round
+        records = counts.get((round, client), nominal_records(knowledge))
+        yield Sent(round, client, number, before, change, records)
+
+
+def mean_updates(view: View, knowledge: Knowledge, names: frozenset[str]) -> Iterator[Sent]:
+    """The mean update of each round, from what the server broadcast; ``client`` is :data:`EVERYBODY`."""
+    if knowledge.start is None:
+        return
+    config, before = knowledge.config, dict(knowledge.start)
+    merged = max(1, round_half_up(config.participation * config.clients))
+    receiver = view.position if view.position != SERVER else None
+    for model in broadcast_models(view.transcripts[0], False, receiver, knowledge.start):
+        if names <= set(model.weights):
+            change = {name: model.weights[name].double() - before[name].double() for name in names}
+            yield Sent(model.round, EVERYBODY, model.round, before, change, nominal_records(knowledge), merged)
+        before = {**before, **model.weights}
+
+
+def nominal_records(knowledge: Knowledge) -> int:
+    """Expected records of one client's training: pool times inclusion, over the folds of a fresh schedule."""
+    config = knowledge.config
+    folds = config.rounds if config.data.schedule == "fresh" or config.data.layout == "folds" else 1
+    pool = len(knowledge.candidates) / config.clients
+    return max(1, round_half_up(pool * config.data.inclusion / folds))
+
+
+def of_one_start(sent: list[Sent]) -> list[list[Sent]]:
+    """The same updates in groups that began from the same weights, in order of first appearance."""
+    groups: list[list[Sent]] = []
+    for one in sent:
+        home = next((g for g in groups if g[0].before is one.before or same_bits(g[0].before, one.before)), None)
+        groups.append([one]) if home is None else home.append(one)
+    return groups
+
+
+def whole(change: Mapping[str, Tensor], like: Part, names: frozenset[str]) -> dict[str, Tensor]:
+    """``change`` with zeros for the parameters that were not sent."""
+    return {name: change.get(name, torch.zeros_like(like[name], dtype=torch.float64)) for name in names}
+
+
+def _record_counts(view: View) -> dict[tuple[int, int], int]:
+    """(round, client) -> the number of records that the client said it has."""
+    told = view.transcripts[0]
+    found = {}
+    for message in told.messages:
+        if message.kind == Scalars.kind and message.purpose == "n_k" and message.sender != SERVER:
+            payload = told.payload(message)
+            assert isinstance(payload, Scalars)
+            found[message.round, client_index(message.sender)] = int(payload.tensors["records"])
+    return found

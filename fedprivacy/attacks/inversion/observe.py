@@ -1,0 +1,238 @@
+"""From an adversary's view to reconstructed records. No coin, no private record and no client's batch is in here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from fedprivacy import seeds
+from fedprivacy.attacks.inversion.best import BestSettings, Outcome, attacks_for, best_of
+from fedprivacy.attacks.inversion.clock import Clock
+from fedprivacy.attacks.inversion.cosine import CosineSettings
+from fedprivacy.attacks.inversion.dlg import DlgSettings
+from fedprivacy.attacks.inversion.from_imprint import from_imprint
+from fedprivacy.attacks.inversion.from_predictions import from_predictions
+from fedprivacy.attacks.inversion.knowledge import Knowledge as Card
+from fedprivacy.attacks.inversion.label_recovery import Public, last_layer, present_labels, recover_labels
+from fedprivacy.attacks.inversion.messages import Sent, client_updates, mean_updates, of_one_start, whole
+from fedprivacy.attacks.inversion.positions import Source
+from fedprivacy.attacks.inversion.recovered import Reconstructions, Recovered
+from fedprivacy.attacks.inversion.situation import Situation, situation
+from fedprivacy.attacks.inversion.unroll import UnrollSettings
+from fedprivacy.attacks.membership.models_on_wire import travelling_model
+from fedprivacy.config.base import UsageError
+from fedprivacy.data.pixels import PixelScale, pixel_scale
+from fedprivacy.interfaces import Knowledge, Part
+from fedprivacy.threat import View
+
+DEFAULT_SECONDS = 120.0
+SMOOTH = ("lenet-sigmoid",)
+PAIR_BYTES = 2**28
+"""Memory of all curvature pairs together."""
+
+StatedLabels = Mapping[tuple[int, int], Sequence[int]]
+"""(client, number of the message) -> labels of its records: stated knowledge of the preset ``strong`` alone."""
+Progress = Callable[[float], None]
+
+
+def observe_inversion(
+    view: View,
+    knowledge: Knowledge,
+    source: Source,
+    stated: StatedLabels | None = None,
+    progress: Progress = lambda share: None,
+) -> Reconstructions:
+    """Reconstruct what ``source`` allows. Raises ValueError where nothing can be attempted, and says why."""
+    scale = pixel_scale(knowledge.dataset, knowledge.auxiliary)
+    clock = Clock(knowledge.config.attack.budget or DEFAULT_SECONDS)
+    if source == "predictions":
+        return from_predictions(view, knowledge, scale, clock, progress)
+    name = travelling_model(knowledge.config, 0)
+    if source == "imprint":
+        return from_imprint(view, knowledge, scale, name)
+    model = knowledge.workbench.module(name)
+    return _from_updates(view, knowledge, source, model, scale, clock, stated or {}, progress)
+
+
+def _from_updates(
+    view: View,
+    knowledge: Knowledge,
+    source: Source,
+    model: nn.Module,
+    scale: PixelScale,
+    clock: Clock,
+    stated: StatedLabels,
+    progress: Progress,
+) -> Reconstructions:
+    wanted = knowledge.config.attack.inversion
+    names = frozenset(name for name, _ in model.named_parameters())
+    read = mean_updates if source == "aggregate" else client_updates
+    sent = [one for one in read(view, knowledge, names) if one.round >= wanted.first_round]
+    if knowledge.config.protocol == "layerwise-async":
+        sent = [one for one in sent if one.first]
+    if not sent:
+        raise ValueError("no update in sight starts from weights that the adversary knows")
+    groups = of_one_start(sent[: wanted.messages])
+    found: list[Recovered] = []
+    notes: dict[str, None] = {}
+    card: Mapping[str, str] = {}
+    for place, group in enumerate(groups):
+
+        def told(share: float, place: int = place) -> None:
+            progress((place + share) / len(groups))
+
+        for same in _alike(group, knowledge, scale, names):
+            plan = situation(knowledge.config, same[0], scale, len(knowledge.dataset.classes), _partial(same[0], names))
+            part = clock.part(1 / (len(groups) - place))
+            outcome, labels = _attacked(same, plan, model, knowledge, scale, part, names, stated, told)
+            found += _recovered(same, plan, outcome, labels)
+            card = card or _card_rows(plan, knowledge)
+            notes |= dict.fromkeys([plan.attempt, *outcome.errors, *_left_out(outcome)])
+    if clock.over:
+        notes[f"stopped by the budget of {clock.seconds:g} s: another machine may get further"] = None
+    title = {"updates": "clients' updates", "aggregate": "mean update of all clients"}[source]
+    return Reconstructions(title, tuple(found), card, tuple(notes))
+
+
+def _alike(group: Sequence[Sent], knowledge: Knowledge, scale: PixelScale, names: frozenset[str]) -> list[list[Sent]]:
+    """Messages of which the same is attempted with the same card: they run as one batch."""
+    classes = len(knowledge.dataset.classes)
+    by_plan: dict[Situation, list[Sent]] = {}
+    for one in group:
+        by_plan.setdefault(situation(knowledge.config, one, scale, classes, _partial(one, names)), []).append(one)
+    return list(by_plan.values())
+
+
+def _partial(sent: Sent, names: frozenset[str]) -> bool:
+    return not names <= set(sent.change)
+
+
+def _attacked(
+    sent: Sequence[Sent],
+    plan: Situation,
+    model: nn.Module,
+    knowledge: Knowledge,
+    scale: PixelScale,
+    clock: Clock,
+    names: frozenset[str],
+    stated: StatedLabels,
+    progress: Progress,
+) -> tuple[Outcome, Tensor]:
+    """The outcome of all attacks on ``sent``, and the labels that they began from."""
+    config = knowledge.config
+    wanted, before = config.attack.inversion, sent[0].before
+    state = dict(before)
+    observed = [whole(one.change, before, names) for one in sent]
+    card, headless = plan.card, last_layer(model)[0] not in sent[0].change
+    if plan.one_step and card.lr is not None:
+        observed = [_gradient(one, state, card, config.training.weight_decay) for one in observed]
+        card = replace(card, shared="gradient")
+    if plan.kind == "records":
+        card = card.under("blind") if wanted.knowledge == "blind" else card
+        card = replace(card, labels="joint") if headless else card
+    labels = _labels(sent, observed, plan, card, model, knowledge, scale, stated, headless)
+    fitting = attacks_for(model, card)
+    methods = [name for name in fitting if not wanted.methods or name in wanted.methods]
+    if headless and card.records > 1:
+        methods = [name for name in methods if name != "cosine"]
+    if not methods:
+        raise UsageError(f"--methods: none of {', '.join(wanted.methods)} fits; these do: {', '.join(fitting)}.")
+    generator = seeds.generator(knowledge.root, "inversion", sent[0].round, sent[0].client)
+    settings = _settings(config.training.model, len(sent), card, knowledge, clock)
+    outcome = best_of(model, state, observed, card, generator, None, settings, methods, labels, progress)
+    return outcome, labels
+
+
+def _gradient(update: Mapping[str, Tensor], start: Part, card: Card, decay: float) -> dict[str, Tensor]:
+    """The loss gradient behind one step of SGD with weight decay; what is unknown stays zero."""
+    rate = card.lr or 1.0
+    found = {name: -change / rate - decay * start[name].double() for name, change in update.items()}
+    if card.zeros == "known":
+        return found
+    return {name: torch.where(update[name] == 0, 0.0, slope) for name, slope in found.items()}
+
+
+def _labels(
+    sent: Sequence[Sent],
+    observed: Sequence[Mapping[str, Tensor]],
+    plan: Situation,
+    card: Card,
+    model: nn.Module,
+    knowledge: Knowledge,
+    scale: PixelScale,
+    stated: StatedLabels,
+    headless: bool,
+) -> Tensor:
+    if plan.kind == "classes":
+        return torch.arange(card.records).repeat(len(sent), 1)
+    if headless:
+        return torch.zeros(len(sent), card.records, dtype=torch.long)
+    if stated:
+        return torch.tensor([list(stated[one.client, one.number])[: card.records] for one in sent])
+    if card.shared == "update" and card.lr is None:
+        return torch.stack([present_labels(model, message, card.records) for message in observed])
+    ids = knowledge.auxiliary
+    pixels = torch.from_numpy(scale.pixels(knowledge.dataset.x_train[ids]))
+    public: Public = (pixels, torch.from_numpy(knowledge.dataset.y_train[ids]))
+    state = dict(sent[0].before)
+    return torch.stack([recover_labels(model, state, message, card, public) for message in observed])
+
+
+def _settings(model: str, targets: int, card: Card, knowledge: Knowledge, clock: Clock) -> BestSettings:
+    wanted, device = knowledge.config.attack.inversion, str(knowledge.workbench.device)
+    smooth, image = model in SMOOTH, card.input_shape[1] > 1
+    size = card.records * int(torch.Size(card.input_shape).numel()) * targets * wanted.restarts
+    pairs = max(10, min(300, PAIR_BYTES // (8 * size)))
+    dlg = DlgSettings(
+        outer=max(1, round(wanted.iterations * 0.65 / 20)),
+        history=pairs,
+        restarts=wanted.restarts,
+        space="spectrum" if image else "pixels",
+        device=device,
+    )
+    grid = ((0.1,) if smooth else (0.01, 0.001)) if image else (0.0,)
+    cosine = CosineSettings(wanted.iterations, grid, wanted.restarts, device=device)
+    unroll = UnrollSettings("lbfgs" if smooth else "signed", dlg, cosine)
+    seconds = None if clock.seconds is None else clock.part(1).seconds
+    return BestSettings(dlg, cosine, unroll, seconds)
+
+
+def _recovered(sent: Sequence[Sent], plan: Situation, outcome: Outcome, labels: Tensor) -> list[Recovered]:
+    found = []
+    for place, one in enumerate(sent):
+        images = outcome.images[place].numpy()
+        if not torch.isfinite(outcome.images[place]).all():
+            images = images[:0]
+        others = {
+            row.attack: row.found.images[place].double().cpu().numpy()
+            for row in outcome.rows
+            if row.found is not None and bool(row.found.images[place].isfinite().all())
+        }
+        marks = outcome.targets[place].argmax(1).numpy() if plan.kind == "records" else labels[place].numpy()
+        name, loss = outcome.chosen[place], float(outcome.loss[place])
+        found.append(Recovered(one.round, one.client, one.number, plan.kind, images, marks, name, loss, others))
+    return found
+
+
+def _left_out(outcome: Outcome) -> list[str]:
+    return [f"{row.attack} was not run: {row.why_not}" for row in outcome.rows if row.why_not]
+
+
+def _card_rows(plan: Situation, knowledge: Knowledge) -> dict[str, str]:
+    config = knowledge.config
+    rows = plan.card.rows()
+    wanted = config.attack.inversion
+    if plan.kind == "classes":
+        rows["records"] = f"one image for each of {plan.card.records} classes"
+        rows["labels"] = "every class"
+    else:
+        rows["labels"] = {"strong": "given", "fair": "recovered from the update", "blind": "found by the attack"}[
+            wanted.knowledge
+        ]
+    defense = config.defense.name
+    if defense != "none":
+        rows["defense"] = f"{defense}, " + ("known to the attacker" if wanted.adaptive else "unknown to the attacker")
+    return {"preset": wanted.knowledge, **rows, "attempted": plan.attempt}

@@ -1,0 +1,89 @@
+"""What can be attempted on an update, from what the adversary knows of the client's training.
+
+One step is a gradient. Several plain steps on few records are simulated. Anything else is no gradient of single
+records any more: then one image a class is sought whose gradient points where the whole update points.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from fedprivacy.attacks.inversion.knowledge import Knowledge as Card
+from fedprivacy.attacks.inversion.messages import Sent
+from fedprivacy.config.run import RunConfig
+from fedprivacy.data.pixels import PixelScale
+
+PLAIN = ("fedavg", "fedprox", "feddf", "layerwise-async", "fedasync", "fedbuff")
+"""Protocols whose local loss is, at the weights that were sent, the cross-entropy of the private records alone."""
+
+MOST_STEPS = 32
+SCALED = ("dp-fedavg", "dp-sgd")
+CUT = ("gradient-pruning",)
+
+Kind = Literal["records", "classes"]
+
+
+@dataclass(frozen=True)
+class Situation:
+    """``card``: the attacker's knowledge, of single records or (``classes``) of one image a class.
+
+    ``one_step``: the update is a gradient, of known scale where the card has a learning rate. ``attempt`` says what is
+    tried and why, in one sentence.
+    """
+
+    kind: Kind
+    card: Card
+    one_step: bool
+    attempt: str
+
+
+def situation(config: RunConfig, sent: Sent, scale: PixelScale, classes: int, partial: bool) -> Situation:
+    """The situation of one update; ``partial`` where some layers were not sent."""
+    training, wanted = config.training, config.attack.inversion
+    passes = math.ceil(sent.records / training.batch_size)
+    steps = training.local_steps or training.local_epochs * passes
+    used, epochs = _records(sent.records, training.batch_size, steps, passes)
+    plain = training.optimizer == "sgd" and config.protocol in PLAIN
+    fresh = training.momentum == 0 or sent.first or training.optimizer_state == "fresh"
+    guarded = wanted.adaptive and config.defense.name in SCALED
+    lr = training.lr if plain and (fresh or training.momentum == 0) and not guarded else None
+    cut = partial or (wanted.adaptive and config.defense.name in CUT)
+    base = Card(
+        scale.shape,
+        classes,
+        shared="update",
+        records=used * sent.merged,
+        lr=lr,
+        mean=tuple(-low / size for low, size in zip(scale.low, scale.range, strict=True)),
+        std=tuple(1 / size for size in scale.range),
+        public_images=config.data.auxiliary,
+        zeros="unknown" if cut else "known",
+    )
+    who = f"the mean of {sent.merged} clients' updates" if sent.merged > 1 else "each update"
+    what = f"{who} is {steps} local step{'s' if steps > 1 else ''} of {training.optimizer} on {used} records"
+    if steps == 1 and base.records <= wanted.most_records:
+        how = "taken as their gradient" if lr is not None else "its direction taken as that of their gradient"
+        if training.optimizer == "adam":
+            how += "; a first step of adam sends little more than the signs"
+        return Situation("records", base, True, f"{what}, {how}")
+    simple = training.momentum == 0 and training.weight_decay == 0 and epochs > 0 and sent.merged == 1 and not partial
+    if simple and lr is not None and steps <= MOST_STEPS and base.records <= wanted.most_records and steps > 1:
+        order: Literal["known", "unknown"] = "known" if epochs == 1 else "unknown"
+        card = replace(base, batch=min(training.batch_size, used), epochs=epochs, order=order)
+        return Situation("records", card, False, f"{what}, simulated step by step")
+    why = f"more than {wanted.most_records} records" if base.records > wanted.most_records else "no gradient of them"
+    return Situation(
+        "classes",
+        replace(base, records=classes, lr=None),
+        True,
+        f"{what}: {why}, so one image a class is sought whose gradient points the same way",
+    )
+
+
+def _records(number: int, batch: int, steps: int, passes: int) -> tuple[int, int]:
+    """(different records in the steps, whole passes over them), 0 passes where the last one is cut short."""
+    if steps <= passes:
+        return min(number, steps * batch), 1
+    return number, steps // passes if steps % passes == 0 else 0

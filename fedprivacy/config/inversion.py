@@ -1,0 +1,35 @@
+"""What the attacker of single messages knows and may spend. No torch in here."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from fedprivacy.config.base import Part
+
+Names = Annotated[tuple[str, ...], Field(strict=False)]
+METHODS = ("analytic", "idlg", "dlg", "cosine", "fedavg")
+
+
+class InversionConfig(Part):
+    """Settings of the attack `inversion`."""
+
+    knowledge: Literal["strong", "fair", "blind"] = "fair"
+    """strong: labels given. fair: labels recovered, steps and learning rate known. blind: weights and update alone."""
+    methods: Names = ()
+    """Inversion attacks to run, of analytic, idlg, dlg, cosine, fedavg; empty runs all that fit."""
+    first_round: int = Field(default=1, ge=1)
+    """Messages are inverted from this round on."""
+    messages: int = Field(default=10, ge=1)
+    """Messages that are inverted, client after client, round after round."""
+    most_records: int = Field(default=16, ge=1)
+    """Records behind one message that are reconstructed one by one; of more, one image a class."""
+    iterations: int = Field(default=400, ge=1)
+    """Iterations of the cosine attack, and about as many of the others."""
+    restarts: int = Field(default=1, ge=1)
+    """Starts of each iterative attack; the one of lowest loss counts."""
+    adaptive: bool = True
+    """Let the attacker know the defense, such as which coordinates were cut off."""
+    bins: int = Field(default=256, ge=2)
+    """Rows of the imprint layer that an active server sends."""

@@ -1,0 +1,210 @@
+"""Inversion findings: what every adversary reconstructed, scored beside chance rows and a paired null.
+
+Intervals are Student's t over messages, since the images of one message stand and fall together; over images where
+each message has one. A reconstruction counts as a leak only where it is measurably nearer to the truth than the best
+public guess, and than the same attack fed another client's message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from fedprivacy import folder
+from fedprivacy.attacks.inversion.positions import inversion_adversaries
+from fedprivacy.attacks.inversion.recovered import load
+from fedprivacy.config.run import RunConfig
+from fedprivacy.experiments.invert import inversion_path
+from fedprivacy.experiments.reconstructed import BEST, MEAN, NULL, RANDOM, Case, cases
+from fedprivacy.experiments.repetition import Repetition
+from fedprivacy.metrics.intervals import clopper_pearson, mean_interval
+from fedprivacy.result import Finding, Flag
+from fedprivacy.threat import Adversary, Float
+
+PSNR, SSIM, MSE = "PSNR (dB)", "SSIM", "MSE"
+GAIN = "PSNR gain (dB) over the "
+FEATURES = "features right"
+SHOWN = 8
+"""Pictures that are kept for the report, first ones first."""
+
+Value = Callable[[Case], Float | None]
+
+
+def inversion_findings(
+    config: RunConfig, repetitions: Sequence[Repetition]
+) -> tuple[list[Finding], dict[str, dict[str, str]]]:
+    """Findings of every adversary, and the card of what each knew."""
+    found: list[Finding] = []
+    cards: dict[str, dict[str, str]] = {}
+    for adversary, _ in inversion_adversaries(config):
+        judged: list[Case] = []
+        cause, observation, notes = "", "reconstruction", dict[str, None]()
+        for repetition in repetitions:
+            result = load(inversion_path(repetition.place, adversary))
+            if isinstance(result, str):
+                cause = result
+                break
+            observation = result.observation
+            notes |= dict.fromkeys(result.notes)
+            cards.setdefault(str(adversary), dict(result.card))
+            own = cases(config, repetition.game, repetition.root, result)
+            judged += own
+            if own and repetition is repetitions[0]:
+                save_pictures(repetition.place, adversary, observation, own)
+        write = _Writer(config.attack.level, adversary, observation, judged, "; ".join(notes))
+        found += [write.failed(cause)] if cause or not judged else write.all()
+    return found, cards
+
+
+def save_pictures(place: Path, adversary: Adversary, observation: str, judged: Sequence[Case]) -> None:
+    """The first pictures of each message in turn, beside what was reconstructed and the chance rows."""
+    if min(judged[0].truths.shape[2:]) < 2:
+        return
+    order = [(case, i) for i in range(max(len(c.truths) for c in judged)) for case in judged if i < len(case.truths)]
+    chosen = order[:SHOWN]
+    rows = [BEST, judged[0].bar, *([NULL] if all(NULL in case.images for case, _ in chosen) else [])]
+    arrays = {"original": np.stack([case.truths[i] for case, i in chosen]).astype(np.float32)}
+    for name in rows:
+        arrays[name] = np.stack([np.clip(case.images[name][i], 0, 1) for case, i in chosen]).astype(np.float32)
+        arrays[f"psnr of {name}"] = np.array([case.scores[name].psnr[i] for case, i in chosen])
+    header = {"rows": rows, "title": f"{adversary}, {observation}", "kind": judged[0].kind}
+    folder.write_arrays(place / "pictures" / f"{adversary.name}.safetensors", arrays, header)
+
+
+@dataclass(frozen=True, eq=False)
+class _Writer:
+    level: float
+    adversary: Adversary
+    observation: str
+    judged: Sequence[Case]
+    notes: str
+
+    def all(self) -> list[Finding]:
+        """The best reconstruction, its gains, each attack, the chance rows, and the null."""
+        bar = self.judged[0].bar
+        rows = self._quality(BEST, headline=True, full=True)
+        rows += [self._gain(bar), *([self._gain(NULL)] if self._has(NULL) else [])]
+        if not self._has(NULL):
+            rows.append(self._finding(NULL, PSNR, None, None, None, None, 0, note="no other message to pair with"))
+        rows += self._labels() + self._features()
+        attacks = list(dict.fromkeys(name for case in self.judged for name in case.attacks))
+        for name in attacks if len(attacks) > 1 else []:
+            rows += self._quality(name)
+        for name in (MEAN, RANDOM, bar):
+            rows += self._quality(name, full=True, note="looks at nothing but public records")
+        if self._has(NULL):
+            rows += self._quality(NULL, full=True, note="the same attack, fed another client's message")
+        return rows
+
+    def failed(self, cause: str) -> Finding:
+        """A row for an attack that gave nothing."""
+        cause = cause or "no record stood behind any message"
+        return self._finding(BEST, PSNR, None, None, None, None, 0, "error", True, cause)
+
+    def _has(self, row: str) -> bool:
+        return all(row in case.scores for case in self.judged)
+
+    def _quality(self, row: str, headline: bool = False, full: bool = False, note: str = "") -> list[Finding]:
+        bar = self.judged[0].bar
+        some = [case for case in self.judged if row in case.scores]
+        of: Mapping[str, Callable[[Case, str], Float]] = {
+            PSNR: lambda case, name: case.scores[name].psnr,
+            SSIM: lambda case, name: case.scores[name].ssim,
+            MSE: lambda case, name: case.scores[name].mse,
+        }
+        found = []
+        for metric, value in of.items() if full else [(PSNR, of[PSNR])]:
+            values = [value(case, row) for case in some]
+            if np.isnan(np.concatenate(values)).any():
+                continue
+            chance = float(np.concatenate([value(case, bar) for case in some]).mean())
+            said = self.notes if headline and metric == PSNR else note
+            found.append(self._mean(row, metric, values, None if row == bar else chance, headline, said))
+        if headline:
+            for limit in (20, 30):
+                own = np.concatenate([case.scores[row].psnr for case in some]) > limit
+                base = np.concatenate([case.scores[bar].psnr for case in some]) > limit
+                share = clopper_pearson(int(own.sum()), len(own), self.level)
+                metric = f"share above {limit} dB"
+                found.append(
+                    self._finding(
+                        row, metric, share.value, float(base.mean()), share.low, share.high, len(own), "", headline
+                    )
+                )
+        return found
+
+    def _gain(self, row: str) -> Finding:
+        values = [case.scores[BEST].psnr - case.scores[row].psnr for case in self.judged]
+        return self._mean(BEST, GAIN + row, values, 0.0, True, "image by image")
+
+    def _labels(self) -> list[Finding]:
+        known = [case for case in self.judged if case.label_share is not None]
+        if not known:
+            return []
+        values = [np.array([case.label_share or 0.0]) for case in known]
+        chance = float(np.mean([case.label_chance for case in known]))
+        return [self._mean(BEST, "labels recovered", values, chance, False, "chance: labels drawn as the public ones")]
+
+    def _features(self) -> list[Finding]:
+        known = [case for case in self.judged if case.features]
+        if not known:
+            return []
+        prior = float(np.concatenate([case.features["prior"] for case in known]).mean())
+        said = "chance: each feature's most frequent public value"
+        rows = [self._mean(BEST, FEATURES, [case.features[BEST] for case in known], prior, True, said)]
+        gains = [case.features[BEST] - case.features["prior"] for case in known]
+        rows.append(self._mean(BEST, f"{FEATURES}, gain over the prior", gains, 0.0, True, "record by record"))
+        if all(NULL in case.features for case in known):
+            rows.append(self._mean(NULL, FEATURES, [case.features[NULL] for case in known], prior, False, ""))
+        return rows
+
+    def _mean(
+        self, row: str, metric: str, values: Sequence[Float], chance: float | None, headline: bool, note: str
+    ) -> Finding:
+        everything = np.concatenate(values)
+        units = [float(one.mean()) for one in values]
+        within = (0.0, 1.0) if metric in (FEATURES, "labels recovered") else (-np.inf, np.inf)
+        low, high = None, None
+        if len(units) > 1:
+            estimate = mean_interval(units, self.level, within)
+            middle = float(everything.mean())
+            low, high = middle - (estimate.value - estimate.low), middle + (estimate.high - estimate.value)
+        return self._finding(
+            row, metric, float(everything.mean()), chance, low, high, len(everything), "", headline, note
+        )
+
+    def _finding(
+        self,
+        row: str,
+        metric: str,
+        value: float | None,
+        chance: float | None,
+        low: float | None,
+        high: float | None,
+        n: int,
+        flag: Flag = "",
+        headline: bool = False,
+        note: str = "",
+    ) -> Finding:
+        if value is None and not flag:
+            flag = "below"
+        return Finding(
+            "inversion",
+            self.observation,
+            row,
+            str(self.adversary),
+            "all messages",
+            metric,
+            value,
+            chance,
+            low,
+            high,
+            self.level,
+            n,
+            flag=flag,
+            headline=headline,
+            note=note,
+        )
