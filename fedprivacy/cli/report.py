@@ -30,7 +30,7 @@ def command(run: Path, form: str, output: Path | None) -> None:
     if form == "table" and output is None:
         from fedprivacy.cli.show import show
 
-        show(result, None)
+        show(result, None, run)
         return
     text = _text(result, run, form)
     if output is None:

@@ -8,15 +8,37 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from fedprivacy.result import RunResult
 
 
-def show(result: RunResult, where: Path | None) -> None:
-    """The terminal report, and where its files lie."""
+def show(result: RunResult, where: Path | None, pictures: Path | None = None) -> None:
+    """The terminal report, pictures where the terminal can show them, and where the files of the run lie.
+
+    ``pictures``: the run folder that they lie in, where it is not ``where``.
+    """
     from rich.console import Console
 
     from fedprivacy.reporting.terminal import render
 
-    render(result, Console())
+    console = Console()
+    render(result, console)
+    _show_pictures(console, where or pictures)
     if where is not None:
         click.echo(f"Run folder: {where}")
+
+
+def _show_pictures(console: Console, run: Path | None) -> None:
+    from fedprivacy.reporting.half_blocks import can_show, show_panel
+    from fedprivacy.reporting.pictures import panels
+
+    if run is None or not (run / "pictures").is_dir():
+        return
+    for panel in panels(run):
+        if can_show(console):
+            show_panel(panel, console)
+        else:
+            console.print(
+                f"Pictures: {run / 'figures' / f'inversion-{panel.name}.png'}", highlight=False, soft_wrap=True
+            )

@@ -10,24 +10,38 @@ from numpy.typing import NDArray
 
 from fedprivacy import folder
 from fedprivacy.metrics.pooling import pool_by_rank
-from fedprivacy.reporting.figures import RocSeries, leakage_figure, roc_figure
+from fedprivacy.reporting.figures import ClaimRow, RocSeries, claim_figure, leakage_figure, pictures_figure, roc_figure
+from fedprivacy.reporting.findings import is_rate
 from fedprivacy.reporting.html import to_html
-from fedprivacy.result import RunResult
+from fedprivacy.reporting.pictures import panels
+from fedprivacy.result import Audit, RunResult
 from fedprivacy.threat import Adversary
 
 
 def figures(result: RunResult, where: Path) -> dict[str, bytes]:
-    """PNG figures by name: the ROC of each adversary's headline (first seed), and the AUC of every statistic."""
-    if not result.findings:
-        return {}
-    level = result.findings[0].level
+    """PNG figures by name: the ROC of each adversary's headline (first seed), AUC of every statistic; pictures."""
     found = {}
+    if result.audit is not None:
+        found["claim"] = claim_figure(claim_rows(result.audit), result.audit.level)
+    if not result.findings:
+        return found
+    level = result.findings[0].level
     curves = [_curve(path) for path in sorted((where / "scores").glob("*.safetensors"))]
     known = [curve for curve in curves if curve is not None]
     if known:
         found["roc"] = roc_figure(known, level)
-    found["leakage"] = leakage_figure(result)
+    if any(is_rate(finding.metric) for finding in result.findings):
+        found["leakage"] = leakage_figure(result)
+    for panel in panels(where):
+        found[f"inversion-{panel.name}"] = pictures_figure(panel.rows, panel.title)
     return found
+
+
+def claim_rows(audit: Audit) -> list[ClaimRow]:
+    """One bar a judged bound, and one for the control, which claims nothing."""
+    rows = [ClaimRow(f"{r.adversary}, {r.statistic}", audit.epsilon, r.low, r.ceiling) for r in audit.rows if r.judged]
+    off = [r for r in audit.rows if r.control]
+    return rows + [ClaimRow(f"noise off: {r.adversary}, {r.statistic}", None, r.low, r.ceiling) for r in off]
 
 
 def _curve(path: Path) -> RocSeries | None:

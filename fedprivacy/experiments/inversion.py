@@ -86,7 +86,7 @@ class _Writer:
         """The best reconstruction, its gains, each attack, the chance rows, and the null."""
         bar = self.judged[0].bar
         rows = self._quality(BEST, headline=True, full=True)
-        rows += [self._gain(bar), *([self._gain(NULL)] if self._has(NULL) else [])]
+        rows += [self._gain(row) for row in (MEAN, bar, NULL) if self._has(row)]
         if not self._has(NULL):
             rows.append(self._finding(NULL, PSNR, None, None, None, None, 0, note="no other message to pair with"))
         rows += self._labels() + self._features()

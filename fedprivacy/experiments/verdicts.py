@@ -78,12 +78,12 @@ def _judged_pictures(gains: Sequence[Finding]) -> tuple[Kind, str]:
     pictures = [f for f in gains if f.metric.startswith("PSNR")]
     features = [f for f in gains if not f.metric.startswith("PSNR")]
     told = "; ".join(_gain_words(f) for f in [*pictures, *features])
-    if len(pictures) < 2:
+    if not any("the null" in f.metric for f in pictures):
         return "inconclusive", f"there is no second message for the paired null. {told}."
     if any(f.low is None for f in gains):
         return "inconclusive", f"one message has no interval. {told}."
     if all((f.low or 0.0) > 0 for f in gains):
-        return "refuted", f"the reconstruction is nearer to the truth than both. {told}."
+        return "refuted", f"the reconstruction is nearer to the truth than any of them. {told}."
     below = [f for f in gains if (f.low or 0.0) <= 0]
     return "inconclusive", (
         f"not measurably better than {_over(below[0])}, so nothing was seen that could not be guessed; that is no "

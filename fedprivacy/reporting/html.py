@@ -16,6 +16,8 @@ PNG = b"\x89PNG\r\n\x1a\n"
 CAPTIONS: Mapping[str, str] = {
     "roc": "ROC on log axes: members recognised against non-members called members, with bands and the chance line.",
     "leakage": "AUC with interval by adversary and statistic; the grey band is what no leakage reads.",
+    "inversion": "Originals, what the attack that explains each message best made of it, and guesses: the best from "
+    "public records, and the same attack fed another client's message. The first ones in order, none chosen.",
     "frontier": "Accuracy and leakage against epsilon, with intervals.",
     "claim": "Claimed epsilon from above, measured lower bound from below, and the ceiling of the audit.",
 }

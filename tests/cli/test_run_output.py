@@ -32,6 +32,8 @@ def test_json_is_all_that_is_printed_and_equals_the_stored_result(fedprivacy: Ca
         "findings",
         "verdicts",
         "provenance",
+        "audit",
+        "cards",
     ]
     assert {"test_accuracy", "test_loss"} <= set(content["utility"])
     assert {"mean", "low", "high", "per_client"} <= set(content["utility"]["test_accuracy"])

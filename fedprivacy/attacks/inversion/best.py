@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +25,7 @@ from fedprivacy.attacks.inversion.unroll import UnrollSettings, fedavg
 from fedprivacy.config.base import UsageError
 
 Message = Mapping[str, Tensor]
+CLEARLY = 0.5
 
 
 @dataclass(frozen=True)
@@ -140,8 +141,7 @@ def _chosen(rows: Sequence[AttackRow]) -> Outcome:
     ran = [(row, row.found) for row in rows if row.found is not None]
     if not ran:
         raise UsageError("inversion: no attack was named, or the budget allows none.")
-    losses = torch.stack([row.loss for row, _ in ran])
-    loss, choice = torch.where(losses.isfinite(), losses, torch.inf).min(0)
+    loss, choice = _preferred(torch.stack([row.loss for row, _ in ran]))
     at = list(enumerate(choice.tolist()))
     lost = loss.isinf()
     images = torch.stack([ran[best][1].images[target].double().cpu() for target, best in at])
@@ -156,6 +156,20 @@ def _chosen(rows: Sequence[AttackRow]) -> Outcome:
     )
 
 
+def _preferred(losses: Tensor) -> tuple[Tensor, Tensor]:
+    """Loss and number of the attack chosen for each target, from ``losses`` [attacks, T], cheapest attack first.
+
+    A later attack takes the place of an earlier one only where it halves the loss: two that explain a message about
+    as well differ by what the attacker does not know of the training, and the closed form depends on it least.
+    """
+    worth = torch.where(losses.isfinite(), losses, torch.inf)
+    loss, choice = worth[0].clone(), torch.zeros(losses.shape[1], dtype=torch.long)
+    for place in range(1, len(worth)):
+        better = worth[place] < loss * CLEARLY
+        loss, choice = torch.where(better, worth[place], loss), torch.where(better, place, choice)
+    return loss, choice
+
+
 def _labels(
     model: nn.Module, parameters: Message, observed: Sequence[Message], knowledge: Knowledge, public: Public | None
 ) -> Tensor:
@@ -167,7 +181,22 @@ def _labels(
 def _analytic(
     model: nn.Module, parameters: Message, observed: Sequence[Message], knowledge: Knowledge, labels: Tensor
 ) -> Reconstruction:
-    """:func:`analytic` on each message; records that it does not find stay mid-grey, with the labels left over."""
+    """:func:`analytic` on each message; records that it does not find stay mid-grey, with the labels left over.
+
+    The image of a single record does not hang on its label: where that is not known, each class is tried.
+    """
+    if knowledge.records == 1 and knowledge.labels == "joint":
+        card = replace(knowledge, labels="recovered")
+        tried = [
+            _analytic(model, parameters, observed, card, torch.full_like(labels, c)) for c in range(knowledge.classes)
+        ]
+        choice = torch.stack([one.loss for one in tried]).nan_to_num(torch.inf).argmin(0).tolist()
+        picked = list(enumerate(choice))
+        return replace(
+            tried[0],
+            targets=torch.stack([tried[c].targets[t] for t, c in picked]),
+            loss=torch.stack([tried[c].loss[t] for t, c in picked]),
+        )
     shape = (len(observed), knowledge.records, *knowledge.input_shape)
     images, known = torch.full(shape, 0.5, dtype=torch.float64), labels.clone()
     for target, message in enumerate(observed):

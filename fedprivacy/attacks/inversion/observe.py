@@ -20,7 +20,7 @@ from fedprivacy.attacks.inversion.label_recovery import Public, last_layer, pres
 from fedprivacy.attacks.inversion.messages import Sent, client_updates, mean_updates, of_one_start, whole
 from fedprivacy.attacks.inversion.positions import Source
 from fedprivacy.attacks.inversion.recovered import Reconstructions, Recovered
-from fedprivacy.attacks.inversion.situation import Situation, situation
+from fedprivacy.attacks.inversion.situation import Situation, situation, told
 from fedprivacy.attacks.inversion.unroll import UnrollSettings
 from fedprivacy.attacks.membership.models_on_wire import travelling_model
 from fedprivacy.config.base import UsageError
@@ -78,21 +78,25 @@ def _from_updates(
     groups = of_one_start(sent[: wanted.messages])
     found: list[Recovered] = []
     notes: dict[str, None] = {}
-    card: Mapping[str, str] = {}
+    plans: list[Situation] = []
     for place, group in enumerate(groups):
 
-        def told(share: float, place: int = place) -> None:
+        def done(share: float, place: int = place) -> None:
             progress((place + share) / len(groups))
 
         for same in _alike(group, knowledge, scale, names):
             plan = situation(knowledge.config, same[0], scale, len(knowledge.dataset.classes), _partial(same[0], names))
             part = clock.part(1 / (len(groups) - place))
-            outcome, labels = _attacked(same, plan, model, knowledge, scale, part, names, stated, told)
+            outcome, labels = _attacked(same, plan, model, knowledge, scale, part, names, stated, done)
             found += _recovered(same, plan, outcome, labels)
-            card = card or _card_rows(plan, knowledge)
-            notes |= dict.fromkeys([plan.attempt, *outcome.errors, *_left_out(outcome)])
+            classes = len(knowledge.dataset.classes)
+            plans += [situation(knowledge.config, one, scale, classes, _partial(one, names)) for one in same]
+            notes |= dict.fromkeys([*outcome.errors, *_left_out(outcome)])
     if clock.over:
         notes[f"stopped by the budget of {clock.seconds:g} s: another machine may get further"] = None
+    attempts = told(plans, knowledge.config.training.optimizer, sent[0].merged)
+    notes = dict.fromkeys(attempts) | notes
+    card = _card_rows(plans[0], knowledge, "; ".join(attempts))
     title = {"updates": "clients' updates", "aggregate": "mean update of all clients"}[source]
     return Reconstructions(title, tuple(found), card, tuple(notes))
 
@@ -100,10 +104,11 @@ def _from_updates(
 def _alike(group: Sequence[Sent], knowledge: Knowledge, scale: PixelScale, names: frozenset[str]) -> list[list[Sent]]:
     """Messages of which the same is attempted with the same card: they run as one batch."""
     classes = len(knowledge.dataset.classes)
-    by_plan: dict[Situation, list[Sent]] = {}
+    by_work: dict[object, list[Sent]] = {}
     for one in group:
-        by_plan.setdefault(situation(knowledge.config, one, scale, classes, _partial(one, names)), []).append(one)
-    return list(by_plan.values())
+        plan = situation(knowledge.config, one, scale, classes, _partial(one, names))
+        by_work.setdefault(plan.work, []).append(one)
+    return list(by_work.values())
 
 
 def _partial(sent: Sent, names: frozenset[str]) -> bool:
@@ -136,6 +141,8 @@ def _attacked(
     labels = _labels(sent, observed, plan, card, model, knowledge, scale, stated, headless)
     fitting = attacks_for(model, card)
     methods = [name for name in fitting if not wanted.methods or name in wanted.methods]
+    if plan.kind == "classes":
+        methods = [name for name in methods if name == "cosine"]
     if headless and card.records > 1:
         methods = [name for name in methods if name != "cosine"]
     if not methods:
@@ -221,7 +228,7 @@ def _left_out(outcome: Outcome) -> list[str]:
     return [f"{row.attack} was not run: {row.why_not}" for row in outcome.rows if row.why_not]
 
 
-def _card_rows(plan: Situation, knowledge: Knowledge) -> dict[str, str]:
+def _card_rows(plan: Situation, knowledge: Knowledge, attempts: str) -> dict[str, str]:
     config = knowledge.config
     rows = plan.card.rows()
     wanted = config.attack.inversion
@@ -235,4 +242,4 @@ def _card_rows(plan: Situation, knowledge: Knowledge) -> dict[str, str]:
     defense = config.defense.name
     if defense != "none":
         rows["defense"] = f"{defense}, " + ("known to the attacker" if wanted.adaptive else "unknown to the attacker")
-    return {"preset": wanted.knowledge, **rows, "attempted": plan.attempt}
+    return {"preset": wanted.knowledge, **rows, "attempted": attempts}

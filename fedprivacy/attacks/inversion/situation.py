@@ -7,6 +7,7 @@ records any more: then one image a class is sought whose gradient points where t
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -29,14 +30,39 @@ Kind = Literal["records", "classes"]
 class Situation:
     """``card``: the attacker's knowledge, of single records or (``classes``) of one image a class.
 
-    ``one_step``: the update is a gradient, of known scale where the card has a learning rate. ``attempt`` says what is
-    tried and why, in one sentence.
+    ``one_step``: the update is a gradient, of known scale where the card has a learning rate. ``steps`` on ``used``
+    different records are what lies behind it; ``attempt`` says what is tried and why.
     """
 
     kind: Kind
     card: Card
     one_step: bool
     attempt: str
+    steps: int
+    used: int
+
+    @property
+    def work(self) -> tuple[Kind, Card, bool]:
+        """What decides the attack: updates of equal work run as one batch."""
+        return self.kind, self.card, self.one_step
+
+
+def told(plans: Sequence[Situation], optimizer: str, merged: int) -> list[str]:
+    """What was attempted, one sentence an attempt, with the steps and records of all its updates."""
+    sentences = []
+    for attempt in dict.fromkeys(plan.attempt for plan in plans):
+        same = [plan for plan in plans if plan.attempt == attempt]
+        steps, used = _range([p.steps for p in same]), _range([p.used for p in same])
+        whose = f"the mean of {merged} clients' updates" if merged > 1 else "each update"
+        step, record = "step" if steps == "1" else "steps", "record" if used == "1" else "records"
+        each = " of each" if merged > 1 else ""
+        sentences.append(f"{whose} is {steps} local {step} of {optimizer} on {used} {record}{each}, {attempt}")
+    return sentences
+
+
+def _range(numbers: Sequence[int]) -> str:
+    low, high = min(numbers), max(numbers)
+    return f"{low}" if low == high else f"{low} to {high}"
 
 
 def situation(config: RunConfig, sent: Sent, scale: PixelScale, classes: int, partial: bool) -> Situation:
@@ -61,24 +87,25 @@ def situation(config: RunConfig, sent: Sent, scale: PixelScale, classes: int, pa
         public_images=config.data.auxiliary,
         zeros="unknown" if cut else "known",
     )
-    who = f"the mean of {sent.merged} clients' updates" if sent.merged > 1 else "each update"
-    what = f"{who} is {steps} local step{'s' if steps > 1 else ''} of {training.optimizer} on {used} records"
     if steps == 1 and base.records <= wanted.most_records:
-        how = "taken as their gradient" if lr is not None else "its direction taken as that of their gradient"
+        how = "taken as the gradient" if lr is not None else "its direction taken as that of the gradient"
         if training.optimizer == "adam":
             how += "; a first step of adam sends little more than the signs"
-        return Situation("records", base, True, f"{what}, {how}")
+        return Situation("records", base, True, how, steps, used)
     simple = training.momentum == 0 and training.weight_decay == 0 and epochs > 0 and sent.merged == 1 and not partial
     if simple and lr is not None and steps <= MOST_STEPS and base.records <= wanted.most_records and steps > 1:
         order: Literal["known", "unknown"] = "known" if epochs == 1 else "unknown"
         card = replace(base, batch=min(training.batch_size, used), epochs=epochs, order=order)
-        return Situation("records", card, False, f"{what}, simulated step by step")
-    why = f"more than {wanted.most_records} records" if base.records > wanted.most_records else "no gradient of them"
+        return Situation("records", card, False, "simulated step by step", steps, used)
+    many = base.records > wanted.most_records
+    why = f"more than {wanted.most_records} records to tell apart" if many else "which cannot be simulated"
     return Situation(
         "classes",
         replace(base, records=classes, lr=None),
         True,
-        f"{what}: {why}, so one image a class is sought whose gradient points the same way",
+        f"{why}: one image a class is sought, together of a gradient that points the same way",
+        steps,
+        used,
     )
 
 

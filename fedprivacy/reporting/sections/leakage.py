@@ -7,6 +7,7 @@ from dataclasses import replace
 from fedprivacy.reporting.document import Block, Line, Section
 from fedprivacy.reporting.findings import groups, is_rate
 from fedprivacy.reporting.sections.generic import generic_blocks
+from fedprivacy.reporting.sections.inversion import QUALITY, WORDS, inversion_blocks
 from fedprivacy.reporting.sections.membership import group_blocks
 from fedprivacy.reporting.text import clean
 from fedprivacy.result import RunResult
@@ -23,6 +24,11 @@ def leakage_sections(result: RunResult) -> tuple[Section, ...]:
     sections = []
     for attack in dict.fromkeys(group.attack for group in found):
         rated = any(is_rate(f.metric) for group in found if group.attack == attack for f in group.findings)
+        own = [group for group in found if group.attack == attack]
+        if attack == "inversion" and any(f.metric in QUALITY for group in own for f in group.findings):
+            drawn = [block for group in own for block in inversion_blocks(group, result.cards.get(group.adversary, {}))]
+            sections.append(Section("Leakage: inversion", (Line(WORDS, "quiet"), *drawn)))
+            continue
         words = f"Value [interval]; '-' is no number, for the reason in the note. {OF_RATES if rated else OF_OTHERS}"
         blocks: list[Block] = [Line(words, "quiet")]
         for group in (one for one in found if one.attack == attack):

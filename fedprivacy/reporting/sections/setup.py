@@ -99,5 +99,5 @@ def _attack(config: Any) -> Iterator[str]:
     yield listed(clean(name) for name in names)
     if names and shadows:
         yield counted(shadows, "shadow federation")
-    elif names and setting(config, "attack.coop"):
+    elif "membership" in names and setting(config, "attack.coop"):
         yield "the other clients as references"

@@ -1,0 +1,71 @@
+"""Reconstructions: what the attacker knew, how near it came beside what could be guessed, and by how much."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from fedprivacy.reporting.document import Block, Cell, Column, Facts, Footnotes, Line, Table, cell, row
+from fedprivacy.reporting.findings import Group
+from fedprivacy.reporting.sections.rate_table import DECLARED, HEADLINE, NO_CAUSE
+from fedprivacy.reporting.text import MISSING, chance_level, clean, count, estimate, levels
+from fedprivacy.result import Finding
+
+QUALITY = ("PSNR (dB)", "SSIM", "MSE")
+WORDS = (
+    "PSNR, SSIM higher is nearer to the truth, MSE lower. A leak beats every guess from public records, and the null "
+    "in which the same attack is fed another client's message."
+)
+
+
+def inversion_blocks(group: Group, card: Mapping[str, str]) -> list[Block]:
+    """The card, one row a reconstruction or guess, and the gains and rates of the headline."""
+    place = f"{clean(group.adversary)}, observing {clean(group.observation)}"
+    failed = [f for f in group.findings if f.flag == "error"]
+    if failed:
+        words = "; ".join(clean(f.note) or NO_CAUSE for f in failed)
+        return [Line(f"{place}: the attack failed: {words}", "bad")]
+    blocks: list[Block] = [Line(f"{place}. What it knew:", "strong")] if card else []
+    if card:
+        blocks.append(Facts(tuple((clean(name), clean(text)) for name, text in card.items())))
+    first = group.findings[0]
+    told = [part for part in clean(first.note).split("; ") if part and part not in card.get("attempted", "")]
+    blocks += [Line(words[:1].upper() + words[1:] + ".", "quiet") for words in told]
+    rest = [f for f in group.findings if f.metric not in QUALITY]
+    blocks.append(_quality([f for f in group.findings if f.metric in QUALITY], place))
+    if rest:
+        blocks.append(_rates(rest, place))
+    return blocks
+
+
+def _quality(findings: Sequence[Finding], place: str) -> Table:
+    marks = Footnotes()
+    rows = []
+    for name in dict.fromkeys(f.statistic for f in findings):
+        own = {f.metric: f for f in findings if f.statistic == name}
+        first = next(iter(own.values()))
+        mark = "" if first.headline or not first.note else f" {marks.mark(clean(first.note))}"
+        words = f"{clean(name)} {HEADLINE}" if first.headline else clean(name) + mark
+        cells = [_value(own[metric]) if metric in own else MISSING for metric in QUALITY]
+        rows.append(row([cell(words, tone="strong" if first.headline else "plain"), *cells, count(first.n)]))
+    columns = (Column("images", fold=True), *(Column(metric) for metric in QUALITY), Column("n", "right"))
+    caption = f"{place}; {levels(f.level for f in findings)} intervals over messages"
+    notes = [DECLARED, *marks.lines()] if any(f.headline for f in findings) else list(marks.lines())
+    return Table(columns, tuple(rows), caption, tuple(notes))
+
+
+def _rates(findings: Sequence[Finding], place: str) -> Table:
+    marks = Footnotes()
+    rows = []
+    for f in findings:
+        note = f" {marks.mark(clean(f.note))}" if f.note else ""
+        what = (
+            clean(f.metric) if f.headline or f.statistic == "best by own loss" else f"{clean(f.metric)}, {f.statistic}"
+        )
+        value = f"{_value(f)}{note}" if f.value is not None else f"{MISSING}{note}"
+        rows.append(row([Cell((what,)), value, chance_level(f.chance, f.chance_low, f.chance_high), count(f.n)]))
+    columns = (Column("of the best by own loss", fold=True), Column("value"), Column("without"), Column("n", "right"))
+    return Table(columns, tuple(rows), "", marks.lines())
+
+
+def _value(finding: Finding) -> str:
+    return estimate(finding.value, finding.low, finding.high, finding.chance, sign="gain" in finding.metric)
