@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from fedprivacy.config.run import RunConfig
 from fedprivacy.data.names import check as check_data
 
 if TYPE_CHECKING:
+    from fedprivacy.experiments.run import Plan
     from fedprivacy.result import RunResult
 
 
@@ -56,23 +57,45 @@ def carry_out(
     again: str,
 ) -> RunResult:
     """Run ``config`` in ``where``, or read the result that is already there."""
+
+    def work(plan: Plan) -> RunResult:
+        from fedprivacy.experiments.run import execute
+
+        return execute(config, plan)
+
+    return taken_up(work, where, workers, device, resume, fresh, baselines, quiet, again)
+
+
+def taken_up(
+    work: Callable[[Plan], RunResult],
+    where: Path,
+    workers: int | None,
+    device: str,
+    resume: bool,
+    fresh: bool,
+    baselines: bool,
+    quiet: bool,
+    again: str,
+    whole: Callable[[RunResult], bool] = lambda result: True,
+) -> RunResult:
+    """What ``work`` makes in ``where``, or the stored result where it is ``whole``; ``again``: how to go on."""
     stored, begun = where / "result.json", where / "config.toml"
     if fresh and resume:
         raise UsageError("--resume goes on with a run and --fresh throws it away: give one of the two.")
     if fresh and where.exists():
         shutil.rmtree(where)
-    if stored.exists():
+    if stored.exists() and whole(found := read_result(where)):
         click.echo(f"Found in {where}; nothing to train. --fresh runs it again.", err=True)
-        return read_result(where)
+        return found
     if begun.exists() and not resume:
         raise UsageError(f"{where} holds an unfinished run: add --resume to go on, or --fresh to start over.")
     _writable(where)
-    from fedprivacy.experiments.run import Plan, execute
+    from fedprivacy.experiments.run import Plan
 
     with Display(quiet) as display, clear_ends(again):
         cores = workers or os.cpu_count() or 1
         plan = Plan(where, cores, resume, device, baselines, display.tick, display.start, display.say)
-        return execute(config, plan)
+        return work(plan)
 
 
 @contextmanager

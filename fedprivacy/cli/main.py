@@ -15,6 +15,7 @@ VERBS: dict[str, str] = {
     "compare": "Several protocols on the same data, in one table.",
     "reproduce": "A paper's table beside ours, with the ablations that could explain it away.",
     "attack": "Attack a stored run again, or judge the scores of models trained elsewhere.",
+    "audit": "A claimed epsilon beside the lower bound that is measured.",
     "sweep": "The privacy-utility frontier of a defense.",
     "report": "Draw the report of a stored run again.",
     "list": "What exists: protocols, attacks, statistics, datasets, models, defenses, recipes.",

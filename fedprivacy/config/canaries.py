@@ -24,6 +24,10 @@ class CanaryConfig(Part):
     """What one coin decides. record: whether a record is in. pair: which of two records is in (replace-one). client:
     which half of its pool a client trains on, as a whole (replace-one for clients): one guess a client."""
 
+    guesses: int | None = Field(default=None, ge=1)
+    """Canaries that are guessed, half of them in: a number fixed before the run. None: the best of a tenth, two
+    fifths and nine tenths of them, with the error shared out among the three."""
+
     @model_validator(mode="after")
     def _consistent(self) -> CanaryConfig:
         if self.coins == "client" and (self.number is not None or self.kind != "as-is"):

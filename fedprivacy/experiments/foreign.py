@@ -46,7 +46,7 @@ def judge_file(given: ScoresFile, attack: AttackConfig, where: Path | None = Non
     With ``where`` the scores of the first target, the result, its figures and page are written there.
     """
     start, cpu = time.perf_counter(), time.process_time()
-    judged, notes = _from_scores(given, attack) if given.bank is None else _from_bank(given, given.bank, attack)
+    judged, notes = from_scores(given, attack) if given.bank is None else from_bank(given, given.bank, attack)
     title = "scores of a file" if given.bank is None else "logits of a file"
     label = examiner.Label(title, WHO, "", attack.level, True, "; ".join(notes))
     findings, _ = judged_findings(judged, [0] * len(judged), label)
@@ -58,7 +58,8 @@ def judge_file(given: ScoresFile, attack: AttackConfig, where: Path | None = Non
     return result
 
 
-def _from_scores(given: ScoresFile, attack: AttackConfig) -> tuple[list[list[Judged]], tuple[str, ...]]:
+def from_scores(given: ScoresFile, attack: AttackConfig) -> tuple[list[list[Judged]], tuple[str, ...]]:
+    """Clients of the one model, with the scores of the file; no notes."""
     for asked in (*attack.statistics, *filter(None, [attack.headline])):
         if asked not in given.scores:
             raise UsageError(f"{given.name} has no scores '{asked}'. {near_miss(asked, given.scores)}")
@@ -73,7 +74,8 @@ def _from_scores(given: ScoresFile, attack: AttackConfig) -> tuple[list[list[Jud
     return [judged], ()
 
 
-def _from_bank(given: ScoresFile, bank: Bank, attack: AttackConfig) -> tuple[list[list[Judged]], tuple[str, ...]]:
+def from_bank(given: ScoresFile, bank: Bank, attack: AttackConfig) -> tuple[list[list[Judged]], tuple[str, ...]]:
+    """Clients of every model that is a target, scored from logits, and notes."""
     logp = log_softmax(bank.logits)
     population = None if bank.population_logits is None else log_softmax(bank.population_logits)
     judged: list[list[Judged]] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fedprivacy.reporting.document import Document, Section
+from fedprivacy.reporting.sections.audit import audit_section
 from fedprivacy.reporting.sections.claim import claim_section
 from fedprivacy.reporting.sections.leakage import leakage_sections
 from fedprivacy.reporting.sections.provenance import provenance_section
@@ -26,6 +27,8 @@ def report(result: RunResult, verdicts_first: bool = False) -> Document:
     measured: tuple[Section, ...] = leakage_sections(result)
     if setting(result.config, "scores") is None:
         measured = (utility_section(result), traffic_section(result), *measured, claim_section(result))
+    if result.audit is not None:
+        measured = (*measured, audit_section(result.audit))
     verdicts = verdict_sections(result)
     body = (*verdicts, *measured) if verdicts_first else (*measured, *verdicts)
     return Document(title, (setup_section(result), *body, provenance_section(result)))

@@ -16,9 +16,8 @@ DELTA = 1e-5
 
 def test_the_number_of_guesses_depends_on_the_number_of_canaries_alone() -> None:
     assert guess_grid(1) == (1,)
-    assert guess_grid(5) == (4,)
-    assert guess_grid(100) == (10, 20, 50, 90)
-    assert guess_grid(1200)[-2:] == (1000, 1080)
+    assert guess_grid(5) == (1, 2, 4)
+    assert guess_grid(1000) == (100, 400, 900)
 
 
 def test_a_perfect_attack_reaches_the_ceiling_and_pays_for_every_row() -> None:

@@ -69,13 +69,15 @@ def _draw(axes: Axes, place: int, row: ClaimRow, top: float) -> None:
 
 
 def verdict(row: ClaimRow) -> str:
-    """The word for a row: an audit whose ceiling lies at or below the claim could never have refuted it."""
+    """The word for a row: a bound of 0, or a ceiling at or below the claim, could not have refuted it."""
     if row.claim is None:
         return "no claim to refute"
     if row.bound is None:
         return "not audited"
     if row.bound > row.claim:
         return "refuted"
+    if row.bound == 0:
+        return "inconclusive"
     return "inconclusive" if row.ceiling is not None and row.ceiling <= row.claim else "not refuted"
 
 

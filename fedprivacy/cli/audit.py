@@ -1,0 +1,182 @@
+"""``fedprivacy audit``: the epsilon that is claimed beside the lower bound that is measured. Exit 1: it was refuted."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fedprivacy.cli.run import again
+from fedprivacy.cli.settings import configuration, configured, fields_of, flag_of
+from fedprivacy.config.base import UsageError
+from fedprivacy.config.protocol_cards import CARDS
+
+if TYPE_CHECKING:
+    from fedprivacy.config.run import RunConfig
+    from fedprivacy.result import RunResult
+
+WITH_RUN = frozenset({"attack.statistics", "attack.level", "canaries.guesses"})
+"""Settings that mean something for a stored run."""
+
+WITH_SCORES = frozenset({"attack.statistics", "attack.level", "canaries.guesses", "defense.epsilon", "defense.delta"})
+"""Settings that mean something for scores from a file."""
+
+
+@click.command("audit")
+@click.argument("run", type=click.Path(path_type=Path), required=False)
+@click.option(
+    "--scores",
+    type=click.Path(path_type=Path),
+    default=None,
+    metavar="FILE.npz",
+    help="Audit models trained elsewhere, from member flags and scores, against --epsilon and --delta.",
+)
+@click.option(
+    "--control/--no-control", default=None, help="Train the same with the noise off and audit that too [default: yes]."
+)
+@configured()
+@click.option("--out", default=None, metavar="DIR", help="Folder that holds run folders [default: runs].")
+@click.option("--workers", type=int, default=None, metavar="N", help="Worker processes [default: number of cores].")
+@click.option("--device", default="cpu", show_default=True, metavar="NAME", help="Torch device, such as cuda.")
+@click.option("--resume", is_flag=True, help="Go on with an unfinished audit.")
+@click.option("--fresh", is_flag=True, help="Throw an earlier audit of the same configuration away.")
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+def command(
+    run: Path | None,
+    scores: Path | None,
+    control: bool | None,
+    out: str | None,
+    workers: int | None,
+    device: str,
+    resume: bool,
+    fresh: bool,
+    form: str,
+    **given: Any,
+) -> int:
+    """Hold a claimed epsilon against what an attack on canaries measures. Exit 1 where the claim is refuted.
+
+    \b
+    fedprivacy audit --defense dp-sgd --epsilon 4
+    fedprivacy audit --protocol mutual --defense gaussian --epsilon 8 --canaries 200 --seeds 3
+    fedprivacy audit --protocol fedavg --defense dp-fedavg --epsilon 8 --coins client --seeds 20
+    fedprivacy audit runs/mutual-membership-mnist5k-1a2b3c4d
+    fedprivacy audit --scores FILE.npz --epsilon 4 --delta 1e-5
+
+    Every canary is in or out by a coin of its own, and is guessed once. The bound is the one-run test of Steinke et
+    al. (2023) at the claim's delta; it assumes nothing on the mechanism. Bounds that assume more are listed apart and
+    decide nothing. A bound of 0 is no evidence of privacy.
+
+    Unless told otherwise half of the candidates are out-of-distribution canaries. Predictions are guessed on by a
+    server that plants canaries in public folds, weights by the server. FILE.npz: see `fedprivacy attack --help`.
+    """
+    if run is not None and scores is not None:
+        raise UsageError("audit takes a stored run or --scores FILE.npz, not both.")
+    if scores is not None:
+        _refuse(given, WITH_SCORES, "--scores", control, resume, fresh)
+        where = None if out is None else _beside(Path(out), f"scores-{scores.stem}")
+        result = _of_scores(scores, given, where)
+    elif run is not None:
+        _refuse(given, WITH_RUN, "a stored run", control, resume, fresh)
+        where = None if out is None else _beside(Path(out), run.name)
+        result = _of_run(run, given, where)
+    else:
+        config = configuration(given, base(given))
+        where, result = _trained(
+            config, control is not False, Path(out or "runs"), workers, device, resume, fresh, form
+        )
+    if form == "json":
+        click.echo(json.dumps(result.to_json(), indent=2))
+    else:
+        from fedprivacy.cli.show import show
+
+        show(result, where)
+    return int(any(verdict.verdict == "refuted" for verdict in result.verdicts))
+
+
+def base(given: dict[str, Any]) -> dict[str, Any]:
+    """Settings of an audit that nobody chose: who guesses, on which canaries, and when they are planted."""
+    plain = configuration(given)
+    attack: dict[str, Any] = {"attacks": ("membership",)}
+    predictions = CARDS[plain.protocol].family == "predictions" if plain.protocol in CARDS else False
+    if plain.defense.options.get("placement") == "aggregator" or plain.protocol == "profe":
+        attack["adversaries"] = ("client-0",)
+    else:
+        attack["adversaries"] = ("active-server",) if predictions else ("server",)
+    if predictions and plain.defense.name not in ("none", "dp-sgd"):
+        attack["schedule"] = "spread"
+    content: dict[str, Any] = {"attack": attack}
+    if plain.canaries.coins == "record":
+        content["canaries"] = {"kind": "out-of-distribution"}
+        if plain.data.candidates is not None and plain.data.layout == "pools":
+            content["canaries"]["number"] = plain.clients * plain.data.candidates // 2
+    return content
+
+
+def _trained(
+    config: RunConfig,
+    control: bool,
+    out: Path,
+    workers: int | None,
+    device: str,
+    resume: bool,
+    fresh: bool,
+    form: str,
+) -> tuple[Path, RunResult]:
+    from fedprivacy.cli.carry_out import placed, ready, taken_up
+    from fedprivacy.experiments.audit_run import audit
+
+    ready(config, workers, device)
+    where = _beside(out, placed(config, out).name)
+    result = taken_up(
+        lambda plan: audit(config, plan, control),
+        where,
+        workers,
+        device,
+        resume,
+        fresh,
+        False,
+        form == "json",
+        again(where, str(out)),
+        lambda stored: stored.audit is not None,
+    )
+    return where, result
+
+
+def _beside(out: Path, name: str) -> Path:
+    return out / f"audit-{name}"
+
+
+def _refuse(given: dict[str, Any], useful: frozenset[str], what: str, *flags: bool | None) -> None:
+    """Raise UsageError for a setting that would do nothing."""
+    if any(flags):
+        raise UsageError(f"--control, --resume and --fresh do nothing with {what}: nothing is trained.")
+    for path in fields_of():
+        if given.get(path.replace(".", "__")) not in (None, ()) and path not in useful:
+            able = ", ".join(sorted(map(flag_of, useful)))
+            raise UsageError(f"{flag_of(path)} does nothing with {what}; what does: {able}.")
+
+
+def _of_run(run: Path, given: dict[str, Any], where: Path | None) -> RunResult:
+    stored = run / "config.toml"
+    if not stored.exists() or not (run / "result.json").exists():
+        raise UsageError(f"{run} holds no finished run (config.toml and result.json are needed).")
+    config = configuration(given, tomllib.loads(stored.read_text(encoding="utf-8")))
+    from fedprivacy.cli.carry_out import read_result
+    from fedprivacy.experiments.audit_run import audit_stored
+
+    return audit_stored(read_result(run), config, run, where)
+
+
+def _of_scores(scores: Path, given: dict[str, Any], where: Path | None) -> RunResult:
+    config = configuration({**given, "defense__epsilon": None})
+    epsilon = given.get("defense__epsilon")
+    if epsilon is None:
+        raise UsageError("--scores: say what is claimed, with --epsilon and, unless it is 1e-5, --delta.")
+    from fedprivacy.cli.settings import parsed
+    from fedprivacy.experiments.audit_scores import audit_file
+    from fedprivacy.experiments.scores_file import read_scores
+
+    return audit_file(read_scores(scores), config, float(parsed(epsilon, float, "--epsilon")), where)
