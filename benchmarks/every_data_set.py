@@ -57,7 +57,6 @@ def cases(folder: Path | None) -> list[Case]:
         Case("mnist5k", {"dataset": "mnist5k", **SKEWED}, {}),
         Case("mnist5k, one class", {"dataset": "mnist5k", **ONE_CLASS}, {}),
         Case("digits, cnn", {"dataset": "digits", **SKEWED}, {"model": "cnn"}),
-        Case("digits, resnet18", {"dataset": "digits"}, {"model": "resnet18"}),
         Case("mnist5k, cnn and mlp", {"dataset": "mnist5k", **SKEWED}, {"client_models": ("cnn", "mlp")}, True),
     ]
     files: tuple[tuple[str, str, dict[str, Any], dict[str, Any]], ...] = (

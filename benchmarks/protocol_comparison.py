@@ -134,12 +134,13 @@ def measured(config: RunConfig) -> dict[str, float]:
     """One run and what came of it."""
     env, _ = environment(config, config.seed, None)
     protocol = catalog.protocol(config)
+    share = CLIENTS * config.rounds
     with tempfile.TemporaryDirectory() as place:
         done = federation.run(protocol, env, Path(place))
+        up = [m for m in done.transcript.messages if m.sender != SERVER]
+        down = [m for m in done.transcript.messages if m.receiver != SERVER]
+        coded = [entropy_of(done.transcript.payload(m)) for m in up if m.kind == CodedLabels.kind]
     own, balanced = accuracies(env, protocol.models(done.state, env))
-    up = [m for m in done.transcript.messages if m.sender != SERVER]
-    down = [m for m in done.transcript.messages if m.receiver != SERVER]
-    share = CLIENTS * config.rounds
     found = {
         "own": own,
         "balanced": balanced,
@@ -150,9 +151,7 @@ def measured(config: RunConfig) -> dict[str, float]:
     if config.protocol in ("fml", "fedkd"):
         option = config.options.get("meme" if config.protocol == "fml" else "mentee") or config.training.model
         found["shared"] = accuracies(env, {"common": (option, done.state.parts[SHARED])})[1]
-    if any(m.kind == CodedLabels.kind for m in up):
-        found["entropy"] = sum(entropy_of(done.transcript.payload(m)) for m in up) / share
-    return found
+    return found | ({"entropy": sum(coded) / share} if coded else {})
 
 
 def entropy_of(payload: Any) -> float:
