@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import rankdata
 
 from fedprivacy import examiner, folder
 from fedprivacy.attacks.membership.assemble import Scored
@@ -58,7 +59,8 @@ def judged_findings(
         found = examiner.membership(targets, own, groups)
         findings += found
         if found[0].flag != "error":
-            measured[statistic] = targets
+            if own.headline or not any(_same_order(targets, other) for other in measured.values()):
+                measured[statistic] = targets
             if own.headline:
                 head = Head(found[0], *_ranks(targets))
     findings += examiner.best_of(measured, label, groups)
@@ -67,6 +69,19 @@ def judged_findings(
         own = replace(label, statistic=first.headline, headline=False)
         findings += examiner.most_vulnerable_tenth(measured[first.headline], margins, own, groups)
     return sorted(findings, key=lambda finding: finding.statistic == examiner.NULL), head
+
+
+def _same_order(one: Sequence[Sequence[examiner.Target]], other: Sequence[Sequence[examiner.Target]]) -> bool:
+    """Whether two statistics order the candidates of every target alike, so that they are one choice and not two."""
+    pairs = (
+        (a.scores, b.scores) for mine, theirs in zip(one, other, strict=True) for a, b in zip(mine, theirs, strict=True)
+    )
+    return all(np.array_equal(_ranks_of(a), _ranks_of(b)) for a, b in pairs)
+
+
+def _ranks_of(scores: Float) -> Float:
+    ranks: Float = np.asarray(rankdata(scores, nan_policy="omit"), dtype=np.float64)
+    return ranks
 
 
 def _with_scores(targets: Sequence[Judged], statistic: str) -> list[examiner.Target]:

@@ -34,7 +34,7 @@ GOLDEN = {
     "mutual": Golden(2 * 2 * 2 * 20 * 40, 2 * 2 * 20 * 65, 0.228),
     "fedavg": Golden(2 * 2 * (2 * WEIGHTS + 4), 0, 0.111),
     "fedprox": Golden(2 * 2 * (2 * WEIGHTS + 4), 0, 0.111),
-    "layerwise-async": Golden(2 * 2 * (2 * 4 * (64 * 256 + 256) + 4), 0, 0.162),
+    "layerwise-async": Golden(2 * (2 * 4 * (64 * 256 + 256) + 4) + 2 * (2 * 4 * (256 * 10 + 10) + 4), 0, 0.162),
     "fedasync": Golden(2 * 2 * 2 * WEIGHTS, 0, 0.120),
     "fedbuff": Golden(2 * 2 * 2 * WEIGHTS, 0, 0.120),
     "fml": Golden(2 * 2 * 2 * WEIGHTS, 0, 0.153),
@@ -60,6 +60,8 @@ def short(name: str) -> str:
             words += f" --set {field}=1"
         if field in ("steps", "patience"):
             words += f" --set {field}=4"
+        if field == "deep_every":
+            words += f" --set {field}=2"
     return words
 
 

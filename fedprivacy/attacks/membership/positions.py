@@ -62,8 +62,21 @@ def observable(config: RunConfig, adversary: Adversary) -> tuple[str, ...]:
             return ("global-from-updates",) if config.protocol == "fedkd" else ("global-model",)
         return ("decoded-updates",)
     if family == "weights":
+        _whole_model_in_time(config)
         return ("global-model",) if peer else ("uploaded-memes" if config.protocol == "fml" else "uploaded-weights",)
     raise _unknown(config, adversary, "nothing is sent")
+
+
+def _whole_model_in_time(config: RunConfig) -> None:
+    """Refuse a run that ends before every group of layers has crossed the wire."""
+    if config.protocol != "layerwise-async":
+        return
+    every = CARDS[config.protocol].options(**config.options).deep_every
+    if config.rounds < every:
+        raise UsageError(
+            f"--attack membership: the deep layers are sent in every round that {every} divides (deep_every), and the "
+            f"run ends after {config.rounds}: no whole model crosses the wire; use --rounds {every} or more."
+        )
 
 
 def _why_not_active(adversary: Adversary, family: str) -> str:

@@ -41,6 +41,8 @@ def group_blocks(group: Group) -> list[Block]:
     declared = headline_statistics(group.findings)
     names = dict.fromkeys(f.statistic for f in group.findings)
     statistics = sorted(names, key=lambda name: (name not in declared, is_null(name)))
+    alike = _alike(group, statistics)
+    statistics = [name for name in statistics if name not in alike]
     targets = list(dict.fromkeys(f.target for f in group.findings))
     shared = [target for target in targets if not is_client(target)]
     clients = sorted((target for target in targets if is_client(target)), key=client_key)
@@ -54,11 +56,28 @@ def group_blocks(group: Group) -> list[Block]:
         chosen = chosen or [name for name in statistics if name in told][:1]
         blocks.append(_by_client(group, chosen, clients, place))
     compared = sum(not is_null(name) and not is_selected(name) for name in statistics)
+    for kept in dict.fromkeys(alike.values()):
+        others = [clean(name) for name, same in alike.items() if same == kept]
+        blocks.append(Line(f"{listed(others)}: the same numbers as {clean(kept)} here, not shown again.", "quiet"))
     if compared > 1:
         words = f"{compared} statistics are compared here, and the best of them is a selection."
         end = f" Only the headline ({HEADLINE}) was declared before the run." if declared else ""
         blocks.append(Line(words + end, "quiet"))
     return blocks
+
+
+def _alike(group: Group, statistics: Sequence[str]) -> dict[str, str]:
+    """Statistics with every number of an earlier one: with these references they order the candidates alike."""
+    first: dict[object, str] = {}
+    found: dict[str, str] = {}
+    for name in statistics:
+        own = [f for f in group.findings if f.statistic == name]
+        if is_null(name) or is_selected(name) or any(f.value is None and f.flag == "error" for f in own):
+            continue
+        key = tuple(sorted((f.target, f.metric, str(f.value), str(f.low), str(f.high)) for f in own))
+        if first.setdefault(key, name) != name:
+            found[name] = first[key]
+    return found
 
 
 def _entry(group: Group, statistic: str, target: str) -> Entry:

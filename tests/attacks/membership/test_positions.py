@@ -21,7 +21,7 @@ SENDING = [name for name, card in CARDS.items() if card.family != "none"]
 def test_a_position_observes_something_or_is_told_why_not(
     protocol: str, position: str, power: str, small_config: Any
 ) -> None:
-    config = small_config(protocol=protocol)
+    config = small_config(protocol=protocol, rounds=3)
     adversary = Adversary.parse(power + position)
     try:
         names = observable(config, adversary)
@@ -37,7 +37,7 @@ def test_a_position_observes_something_or_is_told_why_not(
 
 @pytest.mark.parametrize("protocol", SENDING)
 def test_the_default_set_can_observe(protocol: str, small_config: Any) -> None:
-    config = small_config(protocol=protocol, attack={"attacks": ("membership",)})
+    config = small_config(protocol=protocol, rounds=3, attack={"attacks": ("membership",)})
     assert len(default_adversaries(config)) == 2
     assert len(catalog.observations(config)) >= 2
 
@@ -55,3 +55,10 @@ def test_whole_models_are_read_where_they_travel_beside_predictions(small_config
 def test_a_client_that_is_not_there(small_config: Any) -> None:
     with pytest.raises(UsageError, match="there are 3 clients, 0 to 2"):
         observable(small_config(), Adversary("client-3"))
+
+
+def test_a_run_that_ends_before_the_deep_layers_travel(small_config: Any) -> None:
+    server = Adversary.parse("server")
+    with pytest.raises(UsageError, match="--rounds 4 or more"):
+        observable(small_config(protocol="layerwise-async", rounds=3, options={"deep_every": 4}), server)
+    assert observable(small_config(protocol="layerwise-async", rounds=4, options={"deep_every": 4}), server)
