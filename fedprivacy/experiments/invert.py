@@ -15,7 +15,7 @@ from fedprivacy.attacks.inversion import recovered
 from fedprivacy.attacks.inversion.from_imprint import malicious
 from fedprivacy.attacks.inversion.messages import EVERYBODY
 from fedprivacy.attacks.inversion.observe import StatedLabels, observe_inversion
-from fedprivacy.attacks.inversion.positions import Source, inversion_adversaries
+from fedprivacy.attacks.inversion.positions import MASKED, Source, inversion_adversaries
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.run import RunConfig
 from fedprivacy.data.records import Division
@@ -27,6 +27,7 @@ from fedprivacy.models.build import build
 from fedprivacy.threat import Adversary, view_of
 from fedprivacy.training.learner import Seed, Workbench, normalised
 
+MASKED_ROUNDS = 4
 UNITS = 10
 """Steps of progress that one adversary's reconstruction counts for."""
 
@@ -71,8 +72,12 @@ def observe_inversions(
 
 
 def imprinted(env: Environment, division: Division) -> Environment:
-    """One round in which the server sends a malicious model made from public records alone."""
-    config = env.config.model_copy(update={"rounds": 1})
+    """One round in which the server sends a malicious model made from public records alone.
+
+    Several rounds where it sees but one sum a round, so that there is another message to compare with.
+    """
+    rounds = min(MASKED_ROUNDS, env.rounds) if env.config.defense.name == MASKED else 1
+    config = env.config.model_copy(update={"rounds": rounds})
     data = env.dataset
     public = normalised(torch.from_numpy(data.x_train[division.auxiliary])).flatten(1)
 

@@ -25,7 +25,7 @@ from fedprivacy.attacks.inversion.unroll import UnrollSettings, fedavg
 from fedprivacy.config.base import UsageError
 
 Message = Mapping[str, Tensor]
-CLEARLY = 0.5
+CLEARLY, EXPLAINS = 0.5, 0.1
 
 
 @dataclass(frozen=True)
@@ -159,13 +159,14 @@ def _chosen(rows: Sequence[AttackRow]) -> Outcome:
 def _preferred(losses: Tensor) -> tuple[Tensor, Tensor]:
     """Loss and number of the attack chosen for each target, from ``losses`` [attacks, T], cheapest attack first.
 
-    A later attack takes the place of an earlier one only where it halves the loss: two that explain a message about
-    as well differ by what the attacker does not know of the training, and the closed form depends on it least.
+    The lowest loss wins. But where an earlier attack leaves less than a tenth of the message unexplained, a later one
+    has to halve that: two that explain it so well differ by what the attacker does not know of the training, and the
+    closed form depends on it least.
     """
     worth = torch.where(losses.isfinite(), losses, torch.inf)
     loss, choice = worth[0].clone(), torch.zeros(losses.shape[1], dtype=torch.long)
     for place in range(1, len(worth)):
-        better = worth[place] < loss * CLEARLY
+        better = worth[place] < torch.where(loss < EXPLAINS, loss * CLEARLY, loss)
         loss, choice = torch.where(better, worth[place], loss), torch.where(better, place, choice)
     return loss, choice
 

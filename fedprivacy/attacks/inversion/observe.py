@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
@@ -148,7 +149,7 @@ def _attacked(
     if not methods:
         raise UsageError(f"--methods: none of {', '.join(wanted.methods)} fits; these do: {', '.join(fitting)}.")
     generator = seeds.generator(knowledge.root, "inversion", sent[0].round, sent[0].client)
-    settings = _settings(config.training.model, len(sent), card, knowledge, clock)
+    settings = _settings(travelling_model(config, 0), len(sent), plan.kind, card, knowledge, clock)
     outcome = best_of(model, state, observed, card, generator, None, settings, methods, labels, progress)
     return outcome, labels
 
@@ -188,7 +189,7 @@ def _labels(
     return torch.stack([recover_labels(model, state, message, card, public) for message in observed])
 
 
-def _settings(model: str, targets: int, card: Card, knowledge: Knowledge, clock: Clock) -> BestSettings:
+def _settings(model: str, targets: int, kind: str, card: Card, knowledge: Knowledge, clock: Clock) -> BestSettings:
     wanted, device = knowledge.config.attack.inversion, str(knowledge.workbench.device)
     smooth, image = model in SMOOTH, card.input_shape[1] > 1
     size = card.records * int(torch.Size(card.input_shape).numel()) * targets * wanted.restarts
@@ -201,7 +202,10 @@ def _settings(model: str, targets: int, card: Card, knowledge: Knowledge, clock:
         device=device,
     )
     grid = ((0.1,) if smooth else (0.01, 0.001)) if image else (0.0,)
-    cosine = CosineSettings(wanted.iterations, grid, wanted.restarts, device=device)
+    iterations = wanted.iterations
+    if kind == "classes":
+        grid, iterations = grid[:1], math.ceil(wanted.iterations / 2)
+    cosine = CosineSettings(iterations, grid, wanted.restarts, device=device)
     unroll = UnrollSettings("lbfgs" if smooth else "signed", dlg, cosine)
     seconds = None if clock.seconds is None else clock.part(1).seconds
     return BestSettings(dlg, cosine, unroll, seconds)

@@ -1,0 +1,138 @@
+"""What is attempted follows from the settings and from nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from fedprivacy.attacks.inversion.clock import UNLIMITED, Clock
+from fedprivacy.attacks.inversion.gradients import frozen_copy
+from fedprivacy.attacks.inversion.knowledge import Knowledge
+from fedprivacy.attacks.inversion.label_recovery import present_labels
+from fedprivacy.attacks.inversion.matching import cosine, of_nonzero, squared_l2
+from fedprivacy.attacks.inversion.messages import Sent
+from fedprivacy.attacks.inversion.positions import inversion_adversaries
+from fedprivacy.attacks.inversion.situation import situation, told
+from fedprivacy.attacks.inversion.unroll import UpdateMap
+from fedprivacy.cli.settings import parsed
+from fedprivacy.config.base import UsageError
+from fedprivacy.config.protocol_cards import CARDS
+from fedprivacy.data.pixels import PixelScale
+from fedprivacy.models.build import build
+
+Configure = Callable[..., Any]
+SCALE = PixelScale((1, 8, 8))
+SGD = {"optimizer": "sgd", "lr": 0.1}
+
+
+def sent(records: int, number: int = 1, merged: int = 1) -> Sent:
+    return Sent(number, 0, number, {}, {}, records, merged)
+
+
+@pytest.mark.parametrize(
+    ("training", "records", "kind", "steps", "lr"),
+    [
+        ({**SGD, "local_steps": 1, "batch_size": 4}, 30, "records", 1, 0.1),
+        ({"local_steps": 1, "batch_size": 4}, 30, "records", 1, None),
+        ({**SGD, "local_epochs": 1, "batch_size": 2}, 5, "records", 3, 0.1),
+        ({**SGD, "local_epochs": 2, "batch_size": 4}, 8, "records", 4, 0.1),
+        ({"local_epochs": 1, "batch_size": 2}, 5, "classes", 3, None),
+        ({**SGD, "local_epochs": 2, "batch_size": 32}, 200, "classes", 14, None),
+        ({**SGD, "local_steps": 1, "batch_size": 64}, 200, "classes", 1, None),
+        ({**SGD, "momentum": 0.9, "local_epochs": 1, "batch_size": 2}, 6, "classes", 3, None),
+        ({**SGD, "local_steps": 4, "batch_size": 2}, 6, "classes", 4, None),
+    ],
+)
+def test_steps_and_records_decide(
+    training: dict[str, Any], records: int, kind: str, steps: int, lr: float | None, small_config: Configure
+) -> None:
+    config = small_config(protocol="fedavg", training=training)
+    plan = situation(config, sent(records), SCALE, 10, False)
+    assert (plan.kind, plan.steps, plan.card.lr) == (kind, steps, lr)
+
+
+def test_a_loss_with_more_terms_hides_the_scale(small_config: Configure) -> None:
+    training = {**SGD, "local_steps": 1, "batch_size": 1}
+    for protocol in ("fml", "fedkd", "fedckd"):
+        plan = situation(small_config(protocol=protocol, training=training), sent(9), SCALE, 10, False)
+        assert plan.kind == "records" and plan.card.lr is None
+
+
+def test_a_mean_counts_everybodys_records(small_config: Configure) -> None:
+    config = small_config(protocol="fedavg", training={**SGD, "local_steps": 1, "batch_size": 2})
+    plan = situation(config, sent(9, merged=3), SCALE, 10, False)
+    assert plan.card.records == 6
+    assert told([plan], "sgd", 3)[0].startswith("the mean of 3 clients' updates is 1 local step of sgd on 2 records of")
+
+
+def test_every_protocol_is_attacked_or_refused_in_one_line(small_config: Configure) -> None:
+    sources = {}
+    for name in CARDS:
+        try:
+            ((_, sources[name]),) = inversion_adversaries(small_config(protocol=name))
+        except UsageError as error:
+            assert "\n" not in str(error)
+            sources[name] = "refused"
+    assert {n for n, s in sources.items() if s == "refused"} == {"local", "central", "fedproto", "profe"}
+    assert {n for n, s in sources.items() if s == "predictions"} == {"mutual", "fedmd", "ds-fl", "cfd", "fedkd-hybrid"}
+
+
+def test_coordinates_that_are_zero_count_for_nothing() -> None:
+    draw = torch.Generator().manual_seed(0)
+    simulated, observed = (torch.randn(3, 9, generator=draw, dtype=torch.float64) for _ in range(2))
+    observed[:, ::2] = 0
+    for distance in (cosine, squared_l2):
+        value, slope = of_nonzero(distance)(simulated, observed)
+        known, known_slope = distance(simulated[:, 1::2], observed[:, 1::2])
+        torch.testing.assert_close(value, known)
+        torch.testing.assert_close(slope[:, 1::2], known_slope)
+        assert (slope[:, ::2] == 0).all()
+
+
+def test_present_classes_are_dealt_in_turn() -> None:
+    model = build("mlp", (1, 8, 8), 4, "softmax", 0, "net")
+    update = {name: torch.zeros_like(value) for name, value in model.named_parameters()}
+    update["head.bias"] = torch.tensor([-1.0, 1.0, -1.0, 0.5])
+    assert present_labels(model, update, 1).tolist() == [1]
+    assert present_labels(model, update, 3).tolist() == [1, 1, 3]
+    update["head.bias"] = -torch.ones(4)
+    assert len(present_labels(model, update, 2)) == 2
+
+
+def test_a_last_batch_may_be_smaller() -> None:
+    model = build("mlp", (1, 8, 8), 4, "softmax", 0, "net").double()
+    card = Knowledge((1, 8, 8), 4, shared="update", records=5, batch=2, lr=0.1)
+    assert card.steps == 3
+    like = torch.zeros(1, dtype=torch.float64)
+    draw = torch.Generator().manual_seed(0)
+    x = torch.rand(1, 5, 1, 8, 8, generator=draw, dtype=torch.float64)
+    targets = torch.eye(4, dtype=torch.float64)[torch.arange(5) % 4][None]
+    start = {name: value.clone() for name, value in model.state_dict().items()}
+    found = UpdateMap(frozen_copy(model, start, card, like), card).gradients(x, targets)
+    optimiser = torch.optim.SGD(model.parameters(), lr=0.1)
+    for rows in (slice(0, 2), slice(2, 4), slice(4, 5)):
+        optimiser.zero_grad()
+        torch.nn.functional.cross_entropy(model(x[0, rows]), targets[0, rows].argmax(1)).backward()
+        optimiser.step()
+    change = torch.cat([((start[name] - value) / 0.1).flatten() for name, value in model.named_parameters()])
+    torch.testing.assert_close(found[0], change.detach())
+
+
+def test_clocks_share_what_is_left() -> None:
+    assert not UNLIMITED.over and UNLIMITED.part(0.1) is UNLIMITED
+    assert Clock(0.0).over
+    part = Clock(100.0).part(0.25)
+    assert part.seconds is not None and 24 < part.seconds <= 25
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("60s", 60.0), ("2m", 120.0), ("45", 45.0), ("0.5h", 1800.0)])
+def test_budgets_are_times(text: str, seconds: float) -> None:
+    assert parsed(text, float | None, "--budget") == seconds
+
+
+def test_a_budget_that_is_no_time_is_told() -> None:
+    with pytest.raises(UsageError, match="--budget: 'soons' is not a number"):
+        parsed("soons", float | None, "--budget")

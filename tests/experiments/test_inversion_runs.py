@@ -1,0 +1,223 @@
+"""Inversion from end to end on small digits: planted leaks are seen, nulls stay at chance, misuse is told at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from fedprivacy import catalog
+from fedprivacy.attacks.inversion import recovered
+from fedprivacy.attacks.inversion.recovered import Reconstructions, Recovered
+from fedprivacy.config.base import UsageError
+from fedprivacy.data.pixels import pixel_scale
+from fedprivacy.experiments.batches import all_used, used
+from fedprivacy.experiments.inversion import GAIN, PSNR
+from fedprivacy.experiments.job import environment, game
+from fedprivacy.experiments.reconstructed import BEST, CLASS_MEAN, MEAN, NEAREST, NULL, RANDOM, cases
+from fedprivacy.experiments.run import Plan, execute
+from fedprivacy.federation import run as run_federation
+from fedprivacy.federation import stored_transcript
+from fedprivacy.result import Finding, RunResult, from_json
+from fedprivacy.wire import Update, Weights, client_name
+
+Configure = Callable[..., Any]
+ONE_STEP = {"local_steps": 1, "batch_size": 1, "optimizer": "sgd", "lr": 0.1}
+CHEAP = {"attacks": ("inversion",), "inversion": {"iterations": 20, "messages": 6}}
+
+
+def ran(config: Any, where: Path) -> RunResult:
+    catalog.check(config)
+    return execute(config, Plan(where, baselines=False))
+
+
+def one(result: RunResult, metric: str, row: str = BEST) -> Finding:
+    (found,) = [f for f in result.findings if f.metric == metric and f.statistic == row]
+    return found
+
+
+@pytest.mark.parametrize(
+    "protocol", ["fedavg", "fedprox", "layerwise-async", "fml", "fedkd", "fedckd", "feddf", "fedasync", "fedbuff"]
+)
+def test_one_record_a_step_is_read_from_every_update(protocol: str, small_config: Configure, tmp_path: Path) -> None:
+    config = small_config(protocol=protocol, training=ONE_STEP, attack=CHEAP)
+    result = ran(config, tmp_path)
+    psnr, null = one(result, PSNR), one(result, PSNR, NULL)
+    assert psnr.value is not None and psnr.value > 60 and psnr.headline
+    assert null.value is not None and null.value < 20
+    gain = one(result, GAIN + NULL)
+    assert gain.low is not None and gain.low > 0
+    (verdict,) = [v for v in result.verdicts if "look like" in v.claim]
+    assert verdict.verdict == "refuted"
+
+
+def test_a_result_holds_card_pictures_and_chance_rows(small_config: Configure, tmp_path: Path) -> None:
+    config = small_config(protocol="fedavg", training=ONE_STEP, attack=CHEAP)
+    result = ran(config, tmp_path)
+    card = result.cards["server (honest-but-curious)"]
+    assert card["labels"] == "recovered from the update" and "1 local step of sgd on 1 record" in card["attempted"]
+    assert from_json(result.to_json()) == result
+    for row in (MEAN, RANDOM, NEAREST):
+        assert one(result, PSNR, row).value is not None
+    nearest, mean = one(result, PSNR, NEAREST).value, one(result, PSNR, MEAN).value
+    assert nearest is not None and mean is not None and nearest > mean
+    assert (tmp_path / "figures" / "inversion-server.png").stat().st_size > 1000
+    assert "What it knew" in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.parametrize("protocol", ["fedavg", "fml", "fedkd", "fedasync", "fedbuff", "fedprox"])
+def test_the_truth_explains_the_message(protocol: str, small_config: Configure, tmp_path: Path) -> None:
+    """The examiner's batch, pushed through one step by hand, gives the update in the transcript."""
+    config = small_config(protocol=protocol, training={**ONE_STEP, "batch_size": 5}, attack={"attacks": ()})
+    env, played = environment(config, 0, None)
+    made = catalog.protocol(config)
+    run_federation(made, env, tmp_path)
+    told = stored_transcript(tmp_path / "transcript")
+    start = made.init(env).state.parts["server/model"]
+    sent = next(m for m in told.messages if m.sender == client_name(1) and m.kind in ("weights", "update"))
+    payload = told.payload(sent)
+    module = env.workbench.module("mlp", "truth")
+    module.load_state_dict(start)
+    (ids,) = used(config, played, 0, 1, 1)
+    assert len(ids) == 5 and set(ids) <= set(np.concatenate(env.members[1]))
+    loss = F.cross_entropy(module(torch.from_numpy(env.dataset.x_train[ids]).float() / 255), _labels(env, ids))
+    slopes = torch.autograd.grad(loss, list(module.parameters()))
+    assert isinstance(payload, Weights | Update)
+    for (name, _), slope in zip(module.named_parameters(), slopes, strict=True):
+        change = payload.tensors[name] - (start[name] if isinstance(payload, Weights) else 0)
+        alike = torch.cosine_similarity(change.flatten(), -slope.flatten(), dim=0)
+        assert float(alike) > 0.98, name
+    assert isinstance(module, nn.Module)
+
+
+def _labels(env: Any, ids: Any) -> torch.Tensor:
+    return torch.from_numpy(env.dataset.y_train[ids])
+
+
+def test_public_pictures_are_no_leak(small_config: Configure) -> None:
+    """Submitting public images, whatever the message, beats neither the best public guess nor the null."""
+    config = small_config(protocol="fedavg", training=ONE_STEP, attack=CHEAP)
+    played = game(config, 0, None)
+    scale = pixel_scale(played.dataset, played.division.auxiliary)
+    public = scale.pixels(played.dataset.x_train[played.division.auxiliary])
+    draw = np.random.default_rng(0)
+    found = tuple(
+        Recovered(t, k, t, "records", public[draw.integers(len(public), size=1)], np.zeros(1, dtype=np.int64), "public")
+        for t in (1, 2)
+        for k in range(3)
+    )
+    judged = cases(config, played, 0, Reconstructions("updates", found, {}))
+    assert len(judged) == 6
+    gains = np.concatenate([case.scores[BEST].psnr - case.scores[NEAREST].psnr for case in judged])
+    assert (gains <= 0).all()
+    paired = np.concatenate([case.scores[BEST].psnr - case.scores[NULL].psnr for case in judged])
+    assert abs(paired.mean()) < 3 * paired.std() / np.sqrt(len(paired))
+
+
+def test_a_planted_reconstruction_is_seen_and_its_null_is_not(small_config: Configure) -> None:
+    config = small_config(protocol="fedavg", training={**ONE_STEP, "batch_size": 4}, attack=CHEAP)
+    played = game(config, 0, None)
+    scale = pixel_scale(played.dataset, played.division.auxiliary)
+    found = []
+    for client in range(3):
+        ids = all_used(config, played, 0, client, 1)[::-1]
+        images = scale.pixels(played.dataset.x_train[ids])
+        found.append(Recovered(1, client, 1, "records", images, played.dataset.y_train[ids], "planted"))
+    for case in cases(config, played, 0, Reconstructions("updates", tuple(found), {})):
+        assert (case.scores[BEST].psnr == 100).all() and case.label_share == 1
+        assert (case.scores[NULL].psnr < 40).all() and case.images[BEST].shape == case.truths.shape
+
+
+def test_an_active_server_reads_records_from_any_model(small_config: Configure, tmp_path: Path) -> None:
+    config = small_config(
+        protocol="fedavg",
+        training={**ONE_STEP, "batch_size": 4, "model": "cnn"},
+        attack={**CHEAP, "adversaries": ("active-server",)},
+    )
+    result = ran(config, tmp_path)
+    share = one(result, "share above 30 dB")
+    assert share.value is not None and share.value >= 0.8
+    assert one(result, PSNR, NULL).value < 20  # type: ignore[operator]
+    assert "bins" in result.cards["server (active)"]
+
+
+def test_secure_aggregation_leaves_the_mean(small_config: Configure, tmp_path: Path) -> None:
+    config = small_config(
+        protocol="fedavg",
+        options={"weighting": "uniform"},
+        training=ONE_STEP,
+        defense={"name": "secure-aggregation"},
+        attack={**CHEAP, "inversion": {"methods": ("analytic",)}},
+    )
+    found = recovered_of(config, tmp_path)
+    assert found.observation == "mean update of all clients" and "mean of 3 clients' updates" in found.notes[0]
+    assert [one.client for one in found.found] == [-1, -1] and found.found[0].images.shape[0] == 3
+
+
+def recovered_of(config: Any, where: Path) -> Reconstructions:
+    ran(config, where)
+    found = recovered.load(where / "observed" / "server--inversion.safetensors")
+    assert isinstance(found, Reconstructions)
+    return found
+
+
+def test_pruned_coordinates_are_unknown_to_an_adaptive_attacker(small_config: Configure, tmp_path: Path) -> None:
+    settings = {"protocol": "fedavg", "training": ONE_STEP, "defense": {"name": "gradient-pruning"}}
+    knows = recovered_of(small_config(**settings, attack=CHEAP), tmp_path / "adaptive")
+    other = {**CHEAP, "inversion": {"iterations": 20, "messages": 6, "adaptive": False}}
+    blind = recovered_of(small_config(**settings, attack=other), tmp_path / "unaware")
+    assert knows.card["defense"].endswith("known to the attacker") and "unknown" in blind.card["defense"]
+    assert max(one.loss for one in knows.found) < 1e-2 < min(one.loss for one in blind.found)
+
+
+def test_many_records_give_one_image_a_class(small_config: Configure, tmp_path: Path) -> None:
+    config = small_config(protocol="fedavg", attack=CHEAP)
+    result = ran(config, tmp_path)
+    assert "one image a class" in result.cards["server (honest-but-curious)"]["attempted"]
+    assert one(result, PSNR, CLASS_MEAN).value is not None
+    (verdict,) = [v for v in result.verdicts if "look like" in v.claim]
+    assert verdict.verdict == "inconclusive" and "no proof of privacy" in verdict.why
+
+
+def test_predictions_have_no_gradient_and_the_card_says_so(small_config: Configure, tmp_path: Path) -> None:
+    config = small_config(protocol="mutual", attack={**CHEAP, "surrogate_epochs": 2})
+    result = ran(config, tmp_path)
+    assert "there is no gradient" in result.cards["server (honest-but-curious)"]["shared"]
+    names = {f.statistic for f in result.findings}
+    assert {"paired logits", "surrogate", CLASS_MEAN, NULL} <= names
+
+
+def test_binary_features_are_scored_one_by_one(small_config: Configure, tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    x = (draw.random((600, 20)) < draw.random(20)).astype(np.float32)
+    np.savez(tmp_path / "bits.npz", x=x, y=np.arange(600) % 3)
+    data = {"dataset": "npz", "data_dir": str(tmp_path / "bits.npz"), "candidates": 30, "duplicates": "keep"}
+    config = small_config(protocol="fedavg", data={**data, "inclusion": 1.0}, training=ONE_STEP, attack=CHEAP)
+    result = ran(config, tmp_path / "run")
+    right = one(result, "features right")
+    assert right.value == 1.0 and right.chance is not None and 0.5 < right.chance < 1
+    assert not (tmp_path / "run" / "pictures").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"protocol": "local"}, "sends nothing"),
+        ({"protocol": "fedproto"}, "class prototypes"),
+        ({"protocol": "mutual", "attack": {"adversaries": ("active-server",)}}, "malicious model"),
+        ({"protocol": "fedasync", "attack": {"adversaries": ("client-0",)}}, "no mean of one round"),
+        ({"protocol": "fedavg", "attack": {"adversaries": ("client-7",)}}, "numbered from 0"),
+        ({"protocol": "fedavg", "data": {"auxiliary": 0}}, "--auxiliary"),
+        ({"protocol": "fedavg", "attack": {"inversion": {"methods": ("magic",)}}}, "no inversion attack 'magic'"),
+    ],
+)
+def test_misuse_is_one_line_before_any_training(changes: dict[str, Any], words: str, small_config: Configure) -> None:
+    attack = {**CHEAP, **changes.get("attack", {})}
+    with pytest.raises(UsageError, match=words):
+        catalog.check(small_config(**{**changes, "attack": attack}))
