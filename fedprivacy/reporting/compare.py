@@ -42,11 +42,12 @@ from fedprivacy.reporting.text import (
     estimate,
     fixed,
     listed,
+    scientific,
     size,
     times,
 )
 from fedprivacy.reporting.text import level as level_words
-from fedprivacy.result import Finding, RunResult
+from fedprivacy.result import Finding, PrivacyClaim, RunResult
 
 RATES = ("auc", "tpr@1%fpr")
 SHARED_SETTINGS: Mapping[str, str] = {
@@ -81,6 +82,7 @@ def comparison(results: Sequence[RunResult], labels: Sequence[str] | None = None
     if len(names) != len(results):
         raise ValueError(f"{len(results)} results need as many labels, got {len(names)}")
     blocks: list[Block] = [_shapes(results, names)]
+    blocks += _claims(results)
     blocks += [Line(words, "warn") for words in _differences(results)]
     return Document("fedprivacy: comparison", (Section(f"{counted(len(results), 'run')} side by side", tuple(blocks)),))
 
@@ -132,8 +134,8 @@ def _shapes(results: Sequence[RunResult], names: Sequence[str]) -> Layouts:
     )
 
 
-def _facts(result: RunResult, metric: str | None) -> list[str]:
-    """Utility, bytes and epsilon of one run."""
+def _facts(result: RunResult, metric: str | None) -> list[str | Cell]:
+    """Utility, bytes and epsilon of one run, the last with its delta and unit."""
     wire = result.communication
     ratio = fedavg_ratio(wire)
     words = MISSING
@@ -142,7 +144,30 @@ def _facts(result: RunResult, metric: str | None) -> list[str]:
     utility = result.utility.get(metric) if metric else None
     mean = MISSING if utility is None else estimate(utility.mean, utility.low, utility.high)
     sent = [size(wire.up_bytes + wire.down_bytes), size(wire.public_bytes)]
-    return [*([mean] if metric else []), *sent, words, epsilon(result.privacy.epsilon)]
+    return [*([mean] if metric else []), *sent, words, _claimed(result.privacy)]
+
+
+def _claimed(claim: PrivacyClaim) -> Cell:
+    """Epsilon with its delta and unit; infinite has neither."""
+    if claim.epsilon is None:
+        return cell(epsilon(None))
+    return cell(epsilon(claim.epsilon), f"delta {scientific(claim.delta)}", clean(claim.unit) or "unit not stated")
+
+
+def _claims(results: Sequence[RunResult]) -> Iterator[Line]:
+    """What the finite epsilons of the table are about, whether they may be compared, and what they are worth."""
+    finite = [result.privacy for result in results if result.privacy.epsilon is not None]
+    if not finite:
+        return
+    about = list(dict.fromkeys((clean(c.unit), clean(c.relation), clean(c.adversary)) for c in finite))
+    words = [f"for one {unit or '(unit not stated)'} ({relation}), view: {view}" for unit, relation, view in about]
+    yield Line(f"Epsilon is an upper bound {listed(words)}.")
+    if len(about) > 1:
+        yield Line("The runs differ in what their epsilon is about: equal figures are not equal protection.", "warn")
+    if any(claim.vacuous for claim in finite):
+        yield Line("Vacuous: delta is one over the records of a client, or more.", "bad")
+    if any(claim.seeded for claim in finite):
+        yield Line("Seeded noise: measurement only, no guarantee.", "warn")
 
 
 def _leakage(result: RunResult, adversary: str, metric: str, marks: Footnotes) -> Cell:

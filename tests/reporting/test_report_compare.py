@@ -12,7 +12,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from fedprivacy.reporting.compare import comparison_to_markdown, render_comparison, run_labels
-from fedprivacy.result import RunResult
+from fedprivacy.result import PrivacyClaim, RunResult
 
 Results = Mapping[str, Callable[[], RunResult]]
 
@@ -70,6 +70,23 @@ def test_runs_that_are_not_alike_are_named(results: Results) -> None:
     text = comparison_to_markdown([base, results["hundred_clients"]()])
     assert "The runs differ in clients (5 and 100)" in text
     assert "0.55 to 0.75" in text
+
+
+def test_an_epsilon_stands_with_its_delta_its_unit_and_what_seeded_noise_is_worth(results: Results) -> None:
+    base = results["ordinary"]()
+    record = PrivacyClaim("record", "add-remove", 4.0, 1e-5, "PLD", 12, seeded=True)
+    noisy, bare = replace(base, privacy=record), replace(base, privacy=replace(record, epsilon=None, seeded=False))
+    text = comparison_to_markdown([noisy, bare])
+    assert "4<br>delta 1e-5<br>record" in text
+    assert "upper bound for one record (add-remove), view: whole transcript" in text
+    assert "Seeded noise: measurement only, no guarantee." in text
+    assert "not equal protection" not in text
+    assert "Vacuous" not in text
+    client = replace(base, privacy=replace(record, unit="client", relation="replace-one", vacuous=True))
+    text = comparison_to_markdown([noisy, client])
+    assert "equal figures are not equal protection" in text
+    assert "Vacuous" in text
+    assert "upper bound" not in comparison_to_markdown([bare])
 
 
 def test_wrong_input_is_refused(results: Results) -> None:

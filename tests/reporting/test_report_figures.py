@@ -21,7 +21,7 @@ from fedprivacy.reporting.figures import (
     roc_figure,
 )
 from fedprivacy.reporting.figures.claim import verdict
-from fedprivacy.reporting.figures.frontier import headline_findings
+from fedprivacy.reporting.figures.frontier import allowed_auc, headline_findings
 from fedprivacy.reporting.figures.style import colour, dash, marker, shortened
 from fedprivacy.result import RunResult
 
@@ -104,6 +104,14 @@ def test_a_frontier_holds_finite_zero_and_infinite_epsilon(results: Results, mak
     assert not has(frontier_figure(bare), colour(0))
     few = replace(base, findings=make.rates("ratio", 0.6, 0.2, 0.1, headline=True))
     pixels(frontier_figure([few], metric="tpr@0.1%fpr"))
+
+
+@pytest.mark.parametrize(("epsilon", "delta"), [(0.0, 0.0), (1.0, 0.0), (4.0, 1e-5), (0.5, 0.1)])
+def test_the_auc_that_a_claim_allows_is_the_area_over_its_trade_off_curve(epsilon: float, delta: float) -> None:
+    fpr = np.linspace(0, 1, 200_001)
+    steep, flat = 1 - delta - np.exp(epsilon) * fpr, np.exp(-epsilon) * (1 - delta - fpr)
+    fnr = np.maximum(0, np.maximum(steep, flat))
+    assert allowed_auc(epsilon, delta) == pytest.approx(1 - np.trapezoid(fnr, fpr), abs=1e-5)
 
 
 def test_the_frontier_uses_declared_headlines_about_all_clients(results: Results) -> None:
