@@ -69,8 +69,9 @@ def command(
     al. (2023) at the claim's delta; it assumes nothing on the mechanism. Bounds that assume more are listed apart and
     decide nothing. A bound of 0 is no evidence of privacy.
 
-    Unless told otherwise half of the candidates are out-of-distribution canaries. Predictions are guessed on by a
-    server that plants canaries in public folds, weights by the server. FILE.npz: see `fedprivacy attack --help`.
+    Unless told otherwise three quarters of the candidates are out-of-distribution canaries. Predictions are guessed
+    on by a server that plants canaries in public folds, weights by the server. FILE.npz: see `fedprivacy attack
+    --help`.
     """
     if run is not None and scores is not None:
         raise UsageError("audit takes a stored run or --scores FILE.npz, not both.")
@@ -108,10 +109,11 @@ def base(given: dict[str, Any]) -> dict[str, Any]:
     if predictions and plain.defense.name not in ("none", "dp-sgd"):
         attack["schedule"] = "spread"
     content: dict[str, Any] = {"attack": attack}
-    if plain.canaries.coins == "record":
+    if plain.canaries.coins != "client":
         content["canaries"] = {"kind": "out-of-distribution"}
         if plain.data.candidates is not None and plain.data.layout == "pools":
-            content["canaries"]["number"] = plain.clients * plain.data.candidates // 2
+            most = 3 * plain.clients * plain.data.candidates // 4
+            content["canaries"]["number"] = most if plain.canaries.coins == "record" else most // 2
     return content
 
 

@@ -42,8 +42,9 @@ PLAYED: Mapping[str, Played] = {
 }
 """What one coin decides, as unit and neighbouring relation."""
 
-DEFAULT = "calibrated"
-"""Judged where it can be computed and nothing else was asked for: under noise it tells most."""
+DEFAULTS = ("ratio", "calibrated")
+"""Judged where they can be computed and nothing else was asked for: the one is stronger on models that know their
+records by heart, the other under noise. Each gets half of the error."""
 
 BY_RELEASE = (
     "planted in alternative last rounds, each a release of its own that the claim does not count; audit with "
@@ -180,7 +181,7 @@ def _rows(one: Guessed, delta: float, rows: int, settings: Settings, control: bo
 def guessed(config: RunConfig, where: Path, claim: PrivacyClaim | None) -> tuple[list[Guessed], tuple[str, ...]]:
     """The rows that may be judged against ``claim``, and why others may not; one a statistic that was asked for.
 
-    Without ``--statistic`` one alone: the declared headline, or :data:`DEFAULT`. Raises UsageError where no row is
+    Without ``--statistic`` the headline if one is named, or :data:`DEFAULTS`. Raises UsageError where no row is
     left.
     """
     places = {config.seed + i: _place(config, where, config.seed + i) for i in range(config.seeds)}
@@ -198,7 +199,7 @@ def guessed(config: RunConfig, where: Path, claim: PrivacyClaim | None) -> tuple
             notes.append(f"{adversary}, {title}: not judged: {why}")
             continue
         stored = {root: folder.read_arrays(path) for root, path in paths.items()}
-        for statistic in config.attack.statistics or (_declared(config, list(stored.values())),):
+        for statistic in config.attack.statistics or _declared(config, list(stored.values())):
             parts = [
                 _of_seed(arrays, statistic, games[root], adversary, config) for root, (arrays, _) in stored.items()
             ]
@@ -214,15 +215,14 @@ def guessed(config: RunConfig, where: Path, claim: PrivacyClaim | None) -> tuple
     return rows, tuple(notes)
 
 
-def _declared(config: RunConfig, stored: Sequence[tuple[Mapping[str, Float], Mapping[str, Any]]]) -> str:
-    """The one statistic that is judged where none was asked for: it depends on what could be observed alone."""
+def _declared(config: RunConfig, stored: Sequence[tuple[Mapping[str, Float], Mapping[str, Any]]]) -> tuple[str, ...]:
+    """The statistics that are judged where none were asked for: it depends on what could be observed alone."""
     if config.attack.headline is not None:
-        return config.attack.headline
-    targets = [{name.rpartition("/")[0] for name in arrays} for arrays, _ in stored]
-    everywhere = all(
-        f"{target}/{DEFAULT}" in arrays for (arrays, _), own in zip(stored, targets, strict=True) for target in own
-    )
-    return DEFAULT if everywhere else str(stored[0][1]["headline"])
+        return (config.attack.headline,)
+    names = {name for arrays, _ in stored for name in arrays}
+    targets = {name.rpartition("/")[0] for name in names}
+    everywhere = all(f"{target}/{statistic}" in names for target in targets for statistic in DEFAULTS)
+    return DEFAULTS if everywhere else (str(stored[0][1]["headline"]),)
 
 
 def _place(config: RunConfig, where: Path, root: int) -> Path:

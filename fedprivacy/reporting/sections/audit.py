@@ -91,15 +91,17 @@ def _controls(audit: Audit) -> list[Block]:
             else ": more than chance allows, do not trust it."
         )
         found.append(Line(words + end, "plain" if fine else "bad"))
-    for one in audit.rows:
-        if not one.control:
-            continue
-        number = f"{epsilon(one.low, 'down')} of at most {epsilon(one.ceiling, 'down')}"
-        words = f"Control, {clean(audit.control)}: {number} ({clean(one.statistic)}, {clean(one.counts)})"
-        silent = one.low == 0 or (audit.epsilon is not None and one.low <= audit.epsilon)
-        weak = ": not above the claim even so, so this audit could not have refuted it."
-        end = weak if silent and audit.epsilon is not None else ": it fires."
-        found.append(Line(words + end, "warn" if silent else "plain"))
+    off = [one for one in audit.rows if one.control]
+    if off:
+        best = max(off, key=lambda one: one.low)
+        numbers = "; ".join(
+            f"{epsilon(one.low, 'down')} of at most {epsilon(one.ceiling, 'down')} by {clean(one.statistic)}"
+            for one in off
+        )
+        silent = best.low <= (audit.epsilon or 0.0)
+        weak = "not above the claim even so, so this audit could not have refuted it."
+        words = f"Control, {clean(audit.control)}: {numbers}: {weak if silent else 'it fires.'}"
+        found.append(Line(words, "warn" if silent else "plain"))
     if not audit.control and audit.epsilon is not None:
         found.append(
             Line("The control with the noise off was not run, so it is not known what the audit can see.", "warn")
