@@ -61,7 +61,7 @@ def command(
     \b
     fedprivacy audit --defense dp-sgd --epsilon 4
     fedprivacy audit --protocol mutual --defense gaussian --epsilon 8 --canaries 200 --seeds 3
-    fedprivacy audit --protocol fedavg --defense dp-fedavg --epsilon 8 --coins client --seeds 20
+    fedprivacy audit --protocol fedavg --set weighting=uniform --defense dp-fedavg --epsilon 1 --coins client --seeds 12
     fedprivacy audit runs/mutual-membership-mnist5k-1a2b3c4d
     fedprivacy audit --scores FILE.npz --epsilon 4 --delta 1e-5
 
