@@ -70,7 +70,8 @@ def command(run: Path | None, scores: Path | None, out: str | None, device: str,
     if not stored.exists() or not (run / "result.json").exists():
         raise UsageError(f"{run} holds no finished run (config.toml and result.json are needed).")
     base = tomllib.loads(stored.read_text(encoding="utf-8"))
-    base.setdefault("attack", {})["attacks"] = ["membership"]
+    attack = base.setdefault("attack", {})
+    attack["attacks"] = attack.get("attacks") or ["membership"]
     config = configuration(given, base)
     from fedprivacy.cli.carry_out import Display, placed, ready
 

@@ -62,4 +62,9 @@ def command(
         return
     from rich.console import Console
 
-    render_comparison(results, Console())
+    from fedprivacy.cli.show import show_pictures
+
+    console = Console()
+    render_comparison(results, console)
+    for config in configs:
+        show_pictures(console, placed(config, Path(out)))

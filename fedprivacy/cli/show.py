@@ -24,12 +24,13 @@ def show(result: RunResult, where: Path | None, pictures: Path | None = None) ->
 
     console = Console()
     render(result, console)
-    _show_pictures(console, where or pictures)
+    show_pictures(console, where or pictures)
     if where is not None:
         click.echo(f"Run folder: {where}")
 
 
-def _show_pictures(console: Console, run: Path | None) -> None:
+def show_pictures(console: Console, run: Path | None) -> None:
+    """The pictures of a run folder where ``console`` can show them, else where they lie."""
     from fedprivacy.reporting.half_blocks import can_show, show_panel
     from fedprivacy.reporting.pictures import panels
 

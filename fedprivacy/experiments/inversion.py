@@ -7,6 +7,7 @@ public guess, and than the same attack fed another client's message.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,14 +21,15 @@ from fedprivacy.config.run import RunConfig
 from fedprivacy.experiments.invert import inversion_path
 from fedprivacy.experiments.reconstructed import BEST, MEAN, NULL, RANDOM, Case, cases
 from fedprivacy.experiments.repetition import Repetition
+from fedprivacy.metrics.images import PSNR_CAP
 from fedprivacy.metrics.intervals import clopper_pearson, mean_interval
 from fedprivacy.result import Finding, Flag
 from fedprivacy.threat import Adversary, Float
 
 PSNR, SSIM, MSE = "PSNR (dB)", "SSIM", "MSE"
 GAIN = "PSNR gain (dB) over the "
-FEATURES = "features right"
-SHOWN = 8
+FEATURES, RECOVERED = "features right", "labels recovered"
+SHOWN = 10
 """Pictures that are kept for the report, first ones first."""
 
 Value = Callable[[Case], Float | None]
@@ -41,7 +43,7 @@ def inversion_findings(
     cards: dict[str, dict[str, str]] = {}
     for adversary, _ in inversion_adversaries(config):
         judged: list[Case] = []
-        cause, observation, notes = "", "reconstruction", dict[str, None]()
+        cause, observation, notes, chosen = "", "reconstruction", dict[str, None](), Counter[str]()
         for repetition in repetitions:
             result = load(inversion_path(repetition.place, adversary))
             if isinstance(result, str):
@@ -50,26 +52,36 @@ def inversion_findings(
             observation = result.observation
             notes |= dict.fromkeys(result.notes)
             cards.setdefault(str(adversary), dict(result.card))
+            counted = Counter(one.attack or "none, all failed" for one in result.found)
+            chosen.update(counted)
             own = cases(config, repetition.game, repetition.root, result)
             judged += own
             if own and repetition is repetitions[0]:
                 save_pictures(repetition.place, adversary, observation, own)
+        if len(chosen) > 1:
+            words = ", ".join(f"{name} for {number}" for name, number in chosen.most_common())
+            notes[f"of lowest own loss: {words} of {chosen.total()} messages"] = None
         write = _Writer(config.attack.level, adversary, observation, judged, "; ".join(notes))
         found += [write.failed(cause)] if cause or not judged else write.all()
     return found, cards
 
 
 def save_pictures(place: Path, adversary: Adversary, observation: str, judged: Sequence[Case]) -> None:
-    """The first pictures of each message in turn, beside what was reconstructed and the chance rows."""
+    """The first pictures, beside what was reconstructed and the best guesses.
+
+    Of single records those of each message in turn, of classes those of the first message.
+    """
     if min(judged[0].truths.shape[2:]) < 2:
         return
     order = [(case, i) for i in range(max(len(c.truths) for c in judged)) for case in judged if i < len(case.truths)]
-    chosen = order[:SHOWN]
+    classes = judged[0].kind == "classes"
+    chosen = [(judged[0], i) for i in range(len(judged[0].truths))][:SHOWN] if classes else order[:SHOWN]
     rows = [BEST, judged[0].bar, *([NULL] if all(NULL in case.images for case, _ in chosen) else [])]
     arrays = {"original": np.stack([case.truths[i] for case, i in chosen]).astype(np.float32)}
     for name in rows:
         arrays[name] = np.stack([np.clip(case.images[name][i], 0, 1) for case, i in chosen]).astype(np.float32)
         arrays[f"psnr of {name}"] = np.array([case.scores[name].psnr[i] for case, i in chosen])
+    arrays["labels"] = np.array([case.labels[i] for case, i in chosen], dtype=np.int64)
     header = {"rows": rows, "title": f"{adversary}, {observation}", "kind": judged[0].kind}
     folder.write_arrays(place / "pictures" / f"{adversary.name}.safetensors", arrays, header)
 
@@ -146,7 +158,7 @@ class _Writer:
             return []
         values = [np.array([case.label_share or 0.0]) for case in known]
         chance = float(np.mean([case.label_chance for case in known]))
-        return [self._mean(BEST, "labels recovered", values, chance, False, "chance: labels drawn as the public ones")]
+        return [self._mean(BEST, RECOVERED, values, chance, False, "chance: labels drawn as the public ones")]
 
     def _features(self) -> list[Finding]:
         known = [case for case in self.judged if case.features]
@@ -166,10 +178,10 @@ class _Writer:
     ) -> Finding:
         everything = np.concatenate(values)
         units = [float(one.mean()) for one in values]
-        within = (0.0, 1.0) if metric in (FEATURES, "labels recovered") else (-np.inf, np.inf)
+        within = {PSNR: (-np.inf, PSNR_CAP), SSIM: (-1.0, 1.0), FEATURES: (0.0, 1.0), RECOVERED: (0.0, 1.0)}
         low, high = None, None
         if len(units) > 1:
-            estimate = mean_interval(units, self.level, within)
+            estimate = mean_interval(units, self.level, within.get(metric, (-np.inf, np.inf)))
             middle = float(everything.mean())
             low, high = middle - (estimate.value - estimate.low), middle + (estimate.high - estimate.value)
         return self._finding(

@@ -29,6 +29,7 @@ from fedprivacy.reporting.findings import (
     of_statistic,
 )
 from fedprivacy.reporting.markdown import document_to_markdown
+from fedprivacy.reporting.sections.inversion import compared
 from fedprivacy.reporting.sections.rate_table import marked_value
 from fedprivacy.reporting.sections.traffic import fedavg_ratio
 from fedprivacy.reporting.settings import level, run_name, setting
@@ -82,6 +83,7 @@ def comparison(results: Sequence[RunResult], labels: Sequence[str] | None = None
     if len(names) != len(results):
         raise ValueError(f"{len(results)} results need as many labels, got {len(names)}")
     blocks: list[Block] = [_shapes(results, names)]
+    blocks += compared(results, names)
     blocks += _claims(results)
     blocks += [Line(words, "warn") for words in _differences(results)]
     return Document("fedprivacy: comparison", (Section(f"{counted(len(results), 'run')} side by side", tuple(blocks)),))

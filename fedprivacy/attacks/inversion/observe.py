@@ -97,7 +97,8 @@ def _from_updates(
         notes[f"stopped by the budget of {clock.seconds:g} s: another machine may get further"] = None
     attempts = told(plans, knowledge.config.training.optimizer, sent[0].merged)
     notes = dict.fromkeys(attempts) | notes
-    card = _card_rows(plans[0], knowledge, "; ".join(attempts))
+    dropout = any(isinstance(part, nn.Dropout) and part.p > 0 for part in model.modules())
+    card = _card_rows(plans[0], knowledge, "; ".join(attempts), dropout)
     title = {"updates": "clients' updates", "aggregate": "mean update of all clients"}[source]
     return Reconstructions(title, tuple(found), card, tuple(notes))
 
@@ -232,7 +233,7 @@ def _left_out(outcome: Outcome) -> list[str]:
     return [f"{row.attack} was not run: {row.why_not}" for row in outcome.rows if row.why_not]
 
 
-def _card_rows(plan: Situation, knowledge: Knowledge, attempts: str) -> dict[str, str]:
+def _card_rows(plan: Situation, knowledge: Knowledge, attempts: str, dropout: bool) -> dict[str, str]:
     config = knowledge.config
     rows = plan.card.rows()
     wanted = config.attack.inversion
@@ -243,6 +244,8 @@ def _card_rows(plan: Situation, knowledge: Knowledge, attempts: str) -> dict[str
         rows["labels"] = {"strong": "given", "fair": "recovered from the update", "blind": "found by the attack"}[
             wanted.knowledge
         ]
+    mode = "training, with dropout whose masks are not known" if dropout else "training; the same as evaluation here"
+    rows["mode of the client"] = mode
     defense = config.defense.name
     if defense != "none":
         rows["defense"] = f"{defense}, " + ("known to the attacker" if wanted.adaptive else "unknown to the attacker")

@@ -8,7 +8,7 @@ from fedprivacy.reporting.document import Block, Cell, Column, Facts, Footnotes,
 from fedprivacy.reporting.findings import Group
 from fedprivacy.reporting.sections.rate_table import DECLARED, HEADLINE, NO_CAUSE
 from fedprivacy.reporting.text import MISSING, chance_level, clean, count, estimate, levels
-from fedprivacy.result import Finding
+from fedprivacy.result import Finding, RunResult
 
 QUALITY = ("PSNR (dB)", "SSIM", "MSE")
 WORDS = (
@@ -69,3 +69,30 @@ def _rates(findings: Sequence[Finding], place: str) -> Table:
 
 def _value(finding: Finding) -> str:
     return estimate(finding.value, finding.low, finding.high, finding.chance, sign="gain" in finding.metric)
+
+
+def compared(results: Sequence[RunResult], names: Sequence[str]) -> list[Block]:
+    """One table of reconstructions, a row a run and adversary; nothing where no run has any."""
+    rows = []
+    for name, result in zip(names, results, strict=True):
+        own = [f for f in result.findings if f.attack == "inversion" and f.headline]
+        for adversary in dict.fromkeys(f.adversary for f in own):
+            theirs = [f for f in own if f.adversary == adversary]
+            first = theirs[0]
+            gains = [f for f in theirs if "gain" in f.metric and f.metric.startswith(QUALITY[0][:4])]
+            told = [f"{_value(f)} {f.metric.partition(' over the ')[2]}" for f in gains]
+            quality = _value(first) if first.value is not None else MISSING
+            what = Cell((clean(adversary), clean(first.observation)))
+            rows.append(
+                row([cell(name, tone="strong"), what, quality, Cell(tuple(told) or (MISSING,)), count(first.n)])
+            )
+    if not rows:
+        return []
+    columns = (
+        Column("run", fold=True),
+        Column("adversary", fold=True),
+        Column(QUALITY[0]),
+        Column("gain (dB) over", fold=True),
+        Column("images", "right"),
+    )
+    return [Table(columns, tuple(rows), "What was reconstructed, beside what could be guessed")]
