@@ -15,6 +15,9 @@ from fedprivacy.privacy.claim import Claim
 
 SCHEMA = "fedprivacy/1"
 
+JUDGED_FROM = 100
+"""Members, and non-members, from which a membership finding is judged; with fewer it is shown and decides nothing."""
+
 Flag = Literal["", "few", "below", "error"]
 Kind = Literal["supported", "refuted", "inconclusive", "not refuted", "vacuous"]
 ValueT = TypeVar("ValueT")

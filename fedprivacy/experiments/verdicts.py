@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from fedprivacy.metrics.intervals import Interval as Estimate
-from fedprivacy.result import Baseline, Communication, Finding, Interval, Kind, Verdict
+from fedprivacy.result import JUDGED_FROM, Baseline, Communication, Finding, Interval, Kind, Verdict
 
-MINIMUM = 100
-"""Members and non-members below which a verdict on leakage is only inconclusive."""
+MOSTLY = 0.5
+"""Share of pictures nearer to their record than to any public one, above which records count as recognised."""
 
 FEWEST_CLIENTS = 5
 """Clients below which a verdict on label distributions is only inconclusive."""
@@ -29,7 +29,7 @@ def _judged(finding: Finding) -> tuple[Kind, str]:
     how = f"{finding.statistic} on {finding.observation}"
     if finding.value is None or finding.low is None or finding.high is None:
         return "inconclusive", f"the attack gave no number: {finding.note}"
-    if min(finding.members or 0, finding.non_members or 0) < MINIMUM:
+    if min(finding.members or 0, finding.non_members or 0) < JUDGED_FROM:
         return "inconclusive", f"too few candidates to say ({how})."
     if finding.low > 0.5 and finding.value > (finding.chance_high or 0.5):
         return "refuted", f"the AUC of {how} and its whole interval lie above chance."
@@ -70,11 +70,12 @@ def inversion(findings: Sequence[Finding], what_is_sent: str, source: str) -> li
         if failed is not None:
             verdicts.append(Verdict(claim, source, "inconclusive", f"the attack gave no number: {failed.note}"))
             continue
-        verdicts.append(Verdict(claim, source, *_judged_pictures([f for f in own if "gain" in f.metric])))
+        told = next((f for f in own if f.metric.startswith("told from")), None)
+        verdicts.append(Verdict(claim, source, *_judged_pictures([f for f in own if "gain" in f.metric], told)))
     return verdicts
 
 
-def _judged_pictures(gains: Sequence[Finding]) -> tuple[Kind, str]:
+def _judged_pictures(gains: Sequence[Finding], recognised: Finding | None) -> tuple[Kind, str]:
     pictures = [f for f in gains if f.metric.startswith("PSNR")]
     features = [f for f in gains if not f.metric.startswith("PSNR")]
     told = "; ".join(_gain_words(f) for f in [*pictures, *features])
@@ -85,6 +86,12 @@ def _judged_pictures(gains: Sequence[Finding]) -> tuple[Kind, str]:
     if all((f.low or 0.0) > 0 for f in gains):
         return "refuted", f"the reconstruction is nearer to the truth than any of them. {told}."
     below = [f for f in gains if (f.low or 0.0) <= 0]
+    if recognised is not None and (recognised.low or 0.0) > MOSTLY and all("the null" not in f.metric for f in below):
+        return "inconclusive", (
+            f"its pixels are not measurably nearer to the truth than {_over(below[0])}, yet in "
+            f"{100 * (recognised.value or 0.0):.0f}% of the cases the picture is nearer to the client's record than to "
+            f"any public one: it is recognised. {told}."
+        )
     return "inconclusive", (
         f"not measurably better than {_over(below[0])}, so nothing was seen that could not be guessed; that is no "
         f"proof of privacy. {told}."

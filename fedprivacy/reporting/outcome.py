@@ -7,7 +7,7 @@ from typing import Literal
 
 from fedprivacy.reporting.findings import metric_name
 from fedprivacy.reporting.text import chance_level, estimate, percent
-from fedprivacy.result import Finding
+from fedprivacy.result import JUDGED_FROM, Finding
 
 Outcome = Literal["leak", "none", "unclear", "reversed", "failed", "unjudged"]
 
@@ -19,10 +19,12 @@ def against_chance(finding: Finding) -> Outcome:
 
     ``none``: chance lies inside the interval. ``leak``: the interval is above chance and the value above the band of
     no leakage. ``unclear``: the interval is above chance, the value is not above the band. ``reversed``: the interval
-    is below chance. ``unjudged``: too few false positives, or no chance or interval to compare with.
+    is below chance. ``unjudged``: too few candidates or false positives, or no chance or interval to compare with.
     """
     if finding.flag == "error":
         return "failed"
+    if min(finding.members or JUDGED_FROM, finding.non_members or JUDGED_FROM) < JUDGED_FROM:
+        return "unjudged"
     value, chance, low, high = finding.value, finding.chance, finding.low, finding.high
     if finding.flag or value is None or chance is None or low is None or high is None:
         return "unjudged"

@@ -10,7 +10,7 @@ import pytest
 from fedprivacy.reporting.findings import groups, is_client, main_target, metric_name
 from fedprivacy.reporting.outcome import NO_LEAKAGE, against_chance, overall
 from fedprivacy.reporting.sections.verdicts import adversary_lines, verdict_line
-from fedprivacy.result import Finding, Verdict
+from fedprivacy.result import JUDGED_FROM, Finding, Verdict
 
 
 def lines_of(*findings: Finding) -> list[str]:
@@ -111,3 +111,12 @@ def test_metric_names() -> None:
         "label_accuracy": "label accuracy",
     }
     assert {metric: metric_name(metric) for metric in names} == names
+
+
+def test_few_candidates_decide_nothing(make: SimpleNamespace) -> None:
+    clear = replace(make.auc("ratio", 0.9, 0.02, headline=True), members=JUDGED_FROM, non_members=JUDGED_FROM)
+    assert against_chance(clear) == "leak"
+    few = replace(clear, non_members=JUDGED_FROM - 1)
+    assert against_chance(few) == "unjudged"
+    (line,) = lines_of(few)
+    assert "too few records for a verdict" in line
