@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -42,15 +43,21 @@ def judged_findings(
 ) -> tuple[list[Finding], Head | None]:
     """Findings of all statistics on all targets, and the headline for comparisons.
 
-    ``judged`` holds the targets of each federation, ``groups`` says which federations share a seed.
+    ``judged`` holds the targets of each federation, ``groups`` says which federations share a seed. A statistic that
+    some targets did not allow, as where noise left one client's answers with nothing but a class, is a failed row:
+    leaving those targets out would choose among them.
     """
-    first = next(targets[0] for targets in judged if targets).scored
+    scored = [target.scored for targets in judged for target in targets]
+    offered = dict.fromkeys(name for one in scored for name in one.scores)
+    declared = Counter(one.headline for one in scored).most_common(1)[0][0]
     findings: list[Finding] = []
     measured: dict[str, list[list[examiner.Target]]] = {}
     head: Head | None = None
-    for statistic in first.scores:
-        own = replace(label, statistic=statistic, headline=statistic == first.headline)
-        failures = (t.scored.scores[statistic] for targets in judged for t in targets)
+    for statistic in offered:
+        own = replace(label, statistic=statistic, headline=statistic == declared)
+        without = sum(statistic not in one.scores for one in scored)
+        lacking = f"{without} of {len(scored)} targets did not give what it reads"
+        failures = (one.scores.get(statistic, lacking) for one in scored)
         cause = next((words for words in failures if isinstance(words, str)), None)
         if cause is not None:
             findings.append(examiner.failed(own, cause))
@@ -64,10 +71,10 @@ def judged_findings(
             if own.headline:
                 head = Head(found[0], *_ranks(targets))
     findings += examiner.best_of(measured, label, groups)
-    if first.headline in measured and len(judged) > len(set(groups)):
+    if declared in measured and len(judged) > len(set(groups)):
         margins = [[target.margins for target in targets] for targets in judged]
-        own = replace(label, statistic=first.headline, headline=False)
-        findings += examiner.most_vulnerable_tenth(measured[first.headline], margins, own, groups)
+        own = replace(label, statistic=declared, headline=False)
+        findings += examiner.most_vulnerable_tenth(measured[declared], margins, own, groups)
     return sorted(findings, key=lambda finding: finding.statistic == examiner.NULL), head
 
 
