@@ -324,7 +324,8 @@ def report(runs: Path, task: str, seeds: Sequence[int]) -> str:
             f"{config.data.public_size} records. {len(seeds)} seeds of {federations} federations, each a target with "
             f"the other {federations - 1} as references; {members.n // federations:,} candidates a federation. "
             f"Statistic: {DECLARED}, declared before, unless another is named. "
-            f"Intervals: 95%, Student's t over {len(seeds)} seeds; differences are paired by seed. Chance: AUC 0.5, TPR {chance:.4f}.",
+            f"Intervals: 95%, Student's t over {len(seeds)} seeds; differences are paired by seed. "
+            f"Chance: AUC 0.5, TPR {chance:.4f}.",
             "",
             *table(found),
             "",

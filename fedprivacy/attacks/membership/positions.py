@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.protocol_cards import CARDS
+from fedprivacy.config.protocols import LayerwiseOptions
 from fedprivacy.config.run import RunConfig
 from fedprivacy.parties import SERVER
 from fedprivacy.threat import EAVESDROPPER, Adversary
@@ -71,7 +72,7 @@ def _whole_model_in_time(config: RunConfig) -> None:
     """Refuse a run that ends before every group of layers has crossed the wire."""
     if config.protocol != "layerwise-async":
         return
-    every = CARDS[config.protocol].options(**config.options).deep_every
+    every = LayerwiseOptions.model_validate(dict(config.options)).deep_every
     if config.rounds < every:
         raise UsageError(
             f"--attack membership: the deep layers are sent in every round that {every} divides (deep_every), and the "
