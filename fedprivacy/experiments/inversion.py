@@ -27,8 +27,11 @@ from fedprivacy.result import Finding, Flag
 from fedprivacy.threat import Adversary, Float
 
 PSNR, SSIM, MSE = "PSNR (dB)", "SSIM", "MSE"
+TOLD = "told from {} public images"
 GAIN = "PSNR gain (dB) over the "
 FEATURES, RECOVERED = "features right", "labels recovered"
+CLEAR = 40.0
+"""PSNR above which the eye sees no difference. Without a limit one exact record would outweigh all others."""
 SHOWN = 10
 """Pictures that are kept for the report, first ones first."""
 
@@ -101,7 +104,7 @@ class _Writer:
         rows += [self._gain(row) for row in (MEAN, bar, NULL) if self._has(row)]
         if not self._has(NULL):
             rows.append(self._finding(NULL, PSNR, None, None, None, None, 0, note="no other message to pair with"))
-        rows += self._labels() + self._features()
+        rows += self._told() + self._labels() + self._features()
         attacks = list(dict.fromkeys(name for case in self.judged for name in case.attacks))
         for name in attacks if len(attacks) > 1 else []:
             rows += self._quality(name)
@@ -149,8 +152,36 @@ class _Writer:
         return found
 
     def _gain(self, row: str) -> Finding:
-        values = [case.scores[BEST].psnr - case.scores[row].psnr for case in self.judged]
-        return self._mean(BEST, GAIN + row, values, 0.0, True, "image by image")
+        seen = [(case.scores[BEST].psnr, case.scores[row].psnr) for case in self.judged]
+        values = [np.minimum(own, CLEAR) - np.minimum(other, CLEAR) for own, other in seen]
+        return self._mean(BEST, GAIN + row, values, 0.0, True, f"image by image, PSNR counted up to {CLEAR:g} dB")
+
+    def _told(self) -> list[Finding]:
+        """Whether the picture tells its record from public ones, however far its pixels are off."""
+        found = []
+        for row in (BEST, NULL):
+            known = [case for case in self.judged if row in case.told]
+            if len(known) < len(self.judged):
+                continue
+            hits = np.concatenate([case.told[row] for case in known])
+            share = clopper_pearson(int(hits.sum()), len(hits), self.level)
+            public = known[0].public
+            words = "the record is nearer to the picture than every public image is"
+            found.append(
+                self._finding(
+                    row,
+                    TOLD.format(public),
+                    share.value,
+                    1 / (public + 1),
+                    share.low,
+                    share.high,
+                    len(hits),
+                    "",
+                    row == BEST,
+                    words,
+                )
+            )
+        return found
 
     def _labels(self) -> list[Finding]:
         known = [case for case in self.judged if case.label_share is not None]

@@ -17,7 +17,7 @@ from fedprivacy.data.records import Ids
 from fedprivacy.experiments.batches import all_used
 from fedprivacy.experiments.game import Game
 from fedprivacy.metrics.features import feature_accuracy, prior_row
-from fedprivacy.metrics.images import ImageScores, nearest_images, score_images, score_pairs
+from fedprivacy.metrics.images import ImageScores, nearest_images, pairwise_mse, score_images, score_pairs
 from fedprivacy.threat import Float, Int
 
 BEST, NULL = "best by own loss", "null (another client's message)"
@@ -42,6 +42,10 @@ class Case:
     label_share: float | None
     label_chance: float
     features: Mapping[str, Float]
+    told: Mapping[str, Float]
+    """Per row, 1 where the truth is nearer to the image than every public image is, else 0 [B]; of single records."""
+    public: int
+    """How many public images that were."""
 
     @property
     def bar(self) -> str:
@@ -165,8 +169,29 @@ def _case(
         }
         prior = prior_row(public.pixels.reshape(len(public.pixels), -1))
         features["prior"] = feature_accuracy(np.repeat(prior[None], len(truths), axis=0), truths, public.binary)
+    told = {}
+    if one.kind == "records":
+        told = {name: _told(rows[name][1], pixels, public.pixels) for name in (BEST, NULL) if name in rows}
     scores, images_of = {n: s for n, (s, _) in rows.items()}, {n: i for n, (_, i) in rows.items()}
-    return Case(one.kind, pixels, labels, scores, images_of, tuple(one.others), share, chance, features)
+    return Case(
+        one.kind,
+        pixels,
+        labels,
+        scores,
+        images_of,
+        tuple(one.others),
+        share,
+        chance,
+        features,
+        told,
+        len(public.pixels),
+    )
+
+
+def _told(images: Float, truths: Float, public: Float) -> Float:
+    """1 where image i is nearer to truth i than to every public image, else 0."""
+    own = np.square(np.clip(images, 0, 1) - truths).mean(axis=(1, 2, 3))
+    return np.asarray(own < pairwise_mse(images, public).min(axis=1), dtype=np.float64)
 
 
 def _one(pool: Float, draw: np.random.Generator) -> Float:

@@ -116,6 +116,7 @@ def test_public_pictures_are_no_leak(small_config: Configure) -> None:
     assert len(judged) == 6
     gains = np.concatenate([case.scores[BEST].psnr - case.scores[NEAREST].psnr for case in judged])
     assert (gains <= 0).all()
+    assert not any(case.told[BEST].any() for case in judged)
     paired = np.concatenate([case.scores[BEST].psnr - case.scores[NULL].psnr for case in judged])
     assert abs(paired.mean()) < 3 * paired.std() / np.sqrt(len(paired))
 
@@ -132,6 +133,7 @@ def test_a_planted_reconstruction_is_seen_and_its_null_is_not(small_config: Conf
     for case in cases(config, played, 0, Reconstructions("updates", tuple(found), {})):
         assert (case.scores[BEST].psnr == 100).all() and case.label_share == 1
         assert (case.scores[NULL].psnr < 40).all() and case.images[BEST].shape == case.truths.shape
+        assert (case.told[BEST] == 1).all() and case.told[NULL].mean() < 0.5
 
 
 def test_an_active_server_reads_records_from_any_model(small_config: Configure, tmp_path: Path) -> None:
@@ -221,3 +223,13 @@ def test_misuse_is_one_line_before_any_training(changes: dict[str, Any], words: 
     attack = {**CHEAP, **changes.get("attack", {})}
     with pytest.raises(UsageError, match=words):
         catalog.check(small_config(**{**changes, "attack": attack}))
+
+
+def test_a_picture_with_thick_strokes_is_recognised(small_config: Configure, tmp_path: Path) -> None:
+    """A first step of adam sends signs: pixels are off, and yet the record is told from all public ones."""
+    config = small_config(protocol="fedavg", training={"local_steps": 1, "batch_size": 1}, attack=CHEAP)
+    result = ran(config, tmp_path)
+    told = one(result, "told from 40 public images")
+    assert told.value is not None and told.low is not None and told.low > 0.4
+    null = one(result, "told from 40 public images", NULL)
+    assert null.value is not None and null.value < 0.2
