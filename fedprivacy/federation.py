@@ -169,23 +169,36 @@ def probe_last_round(
 def tested(models: Mapping[str, tuple[str, Part]], env: Environment) -> dict[str, dict[str, float]]:
     """Accuracy and mean cross-entropy (nats) of each model on the test set.
 
+    Where the clients' records are skewed also ``own_accuracy``: the test set weighted to the class frequencies of a
+    client's private records; for a model that is not a client's, the mean over all clients.
+
     For two classes also the AUC, and ``tuned_accuracy``: at the threshold that is best on a client's validation
     records, where there are any; for a model that is not a client's, the mean over every client's threshold, so that
     it has no more records to tune on. It tells a better model from one that merely sits at a better threshold.
     """
     x, labels = env.dataset.x_test, torch.from_numpy(env.dataset.y_test)
+
+    def whose(owner: str) -> Sequence[int]:
+        return [client_index(owner)] if owner.startswith("client-") else range(env.clients)
+
     results = {}
     for owner, (architecture, weights) in models.items():
         logits = env.workbench.logits(architecture, weights, x)
+        right = predicted_class(logits) == labels
         results[owner] = {
-            "accuracy": float((predicted_class(logits) == labels).double().mean()),
+            "accuracy": float(right.double().mean()),
             "loss": float(cross_entropy(logits.double(), labels)),
         }
+        if env.config.data.partition != "iid":
+            own = [
+                own_accuracy(right.numpy(), env.dataset.y_test, _private_labels(env, client)) for client in whose(owner)
+            ]
+            results[owner]["own_accuracy"] = float(np.mean(own))
         if len(env.dataset.classes) == 2:
             score = _margin(logits)
             results[owner]["auc"] = auc(score[env.dataset.y_test == 1], score[env.dataset.y_test == 0])
             tuned = []
-            for client in [client_index(owner)] if owner.startswith("client-") else range(env.clients):
+            for client in whose(owner):
                 held_out = env.records(np.concatenate(env.division.validation[client]))
                 if len(held_out):
                     known = _margin(env.workbench.logits(architecture, weights, held_out.x))
@@ -208,6 +221,22 @@ def tested_otherwise(
         return {}
     name = f"{protocol.answers_by}_accuracy"
     return {owner: {name: float((s.argmax(dim=1) == labels).double().mean())} for owner, s in answers.items()}
+
+
+def own_accuracy(right: Bool, tested: Ids, private: Ids) -> float:
+    """Share of right answers on test records [N] of classes ``tested``, weighted to the frequencies of ``private`` [n].
+
+    Classes that the test set lacks are left out; without any in common it is the plain share.
+    """
+    classes, counts = np.unique(private[np.isin(private, tested)], return_counts=True)
+    if not len(classes):
+        return float(right.mean())
+    return float(np.average([right[tested == label].mean() for label in classes], weights=counts))
+
+
+def _private_labels(env: Environment, client: int) -> Ids:
+    """The classes of all records that a client trains on, whatever the round."""
+    return env.dataset.y_train[np.concatenate(env.members[client])]
 
 
 def _margin(logits: Tensor) -> Float:

@@ -281,6 +281,33 @@ def test_two_classes_have_an_auc_and_a_tuned_threshold(
         assert ((margin > tuned) == (held_out.y == 1)).sum() == max(right)
 
 
+def test_skewed_clients_are_also_tested_on_their_own_classes(world: Any, tmp_path: Path) -> None:
+    data = {"partition": "shards", "classes_per_client": 2}
+    protocol, env = world(protocol="local", data=data)
+    done = federation.run(protocol, env, tmp_path)
+    models = protocol.models(done.state, env)
+    y = env.dataset.y_test
+    by_client = []
+    for client, (architecture, weights) in enumerate(models.values()):
+        right = env.workbench.logits(architecture, weights, env.dataset.x_test).argmax(1).numpy() == y
+        held = env.private(client, 1).y
+        expected = sum((held == label).mean() * right[y == label].mean() for label in set(held.tolist()))
+        by_client.append(expected)
+        assert federation.tested(models, env)[f"client-{client}"]["own_accuracy"] == pytest.approx(expected)
+    one = federation.tested({"global": models["client-0"]}, env)["global"]
+    every = [federation.tested({f"client-{k}": models["client-0"]}, env) for k in range(env.clients)]
+    mean = np.mean([row["own_accuracy"] for found in every for row in found.values()])
+    assert one["own_accuracy"] == pytest.approx(mean)
+    assert len(set(by_client)) > 1
+
+
+def test_own_accuracy_leaves_out_classes_without_test_records() -> None:
+    right, tested = np.array([True, False, True, True]), np.array([0, 0, 1, 1])
+    assert federation.own_accuracy(right, tested, np.array([0, 0, 0, 1])) == pytest.approx(0.75 * 0.5 + 0.25)
+    assert federation.own_accuracy(right, tested, np.array([0, 7, 7])) == pytest.approx(0.5)
+    assert federation.own_accuracy(right, tested, np.array([7])) == pytest.approx(0.75)
+
+
 @given(st.data())
 def test_the_best_threshold_is_the_best(data: st.DataObject) -> None:
     n = data.draw(st.integers(1, 12))

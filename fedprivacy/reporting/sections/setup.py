@@ -76,6 +76,9 @@ def _federation(config: Any) -> Iterator[str]:
     share = setting(config, "participation")
     if share is not None and share < 1:
         yield f"{percent(share)} of the clients in a round"
+    lost = setting(config, "dropout_rate")
+    if lost:
+        yield f"each drops out of a round with probability {lost:g}"
 
 
 def _training(config: Any) -> Iterator[str]:

@@ -90,9 +90,16 @@ def _means(result: RunResult, metric: str) -> Table:
             Column("bytes", "right"),
         ),
         tuple(lines),
-        f"{title}, mean over {counted(ours.n, clean(ours.over).removesuffix('s'))} with {level_words(at)} interval",
+        _caption(title, ours, at),
         tuple(notes),
     )
+
+
+def _caption(title: str, ours: Interval, at: float) -> str:
+    """What the means of a table are taken over."""
+    if ours.over == "one model":
+        return f"{title} of the one model that all clients end with; others with {level_words(at)} interval"
+    return f"{title}, mean over {counted(ours.n, clean(ours.over).removesuffix('s'))} with {level_words(at)} interval"
 
 
 def _mean(interval: Interval | None) -> str:

@@ -1,0 +1,24 @@
+"""What was run: absent clients and lost messages are told, and nothing is said of what did not happen."""
+
+from __future__ import annotations
+
+from fedprivacy.reporting.sections import setup, utility
+from fedprivacy.result import Interval
+
+
+def test_participation_and_loss_are_told_only_where_there_are_any() -> None:
+    whole = {"clients": 5, "rounds": 2, "participation": 1.0, "dropout_rate": 0.0}
+    assert list(setup._federation(whole)) == ["5 clients", "2 rounds"]
+    partly = {**whole, "participation": 0.4, "dropout_rate": 0.3}
+    assert list(setup._federation(partly)) == [
+        "5 clients",
+        "2 rounds",
+        "40% of the clients in a round",
+        "each drops out of a round with probability 0.3",
+    ]
+
+
+def test_the_caption_of_means_says_what_they_are_over() -> None:
+    one, many = Interval(0.5, 0.5, 0.5, (), 1, "one model"), Interval(0.5, 0.4, 0.6, (), 5, "clients")
+    assert utility._caption("test accuracy", many, 0.95) == "test accuracy, mean over 5 clients with 95% interval"
+    assert "mean over 1" not in utility._caption("test accuracy", one, 0.95)
