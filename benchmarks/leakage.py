@@ -159,6 +159,12 @@ def over_all(result: RunResult, adversary: str, metric: str, statistic: str) -> 
     return next(f for f in result.findings if (f.adversary, f.metric, f.statistic, f.target) == wanted)
 
 
+def finished(runs: Path, task: str, seeds: Sequence[int]) -> list[int]:
+    """The seeds for which every protocol has a result."""
+    every = (*ENTRANTS, *STOPPED)
+    return [seed for seed in seeds if all((place(runs, task, one, seed) / "result.json").exists() for one in every)]
+
+
 def stored(where: Path) -> RunResult | None:
     """The result in a run folder, or None."""
     path = where / "result.json"
@@ -323,8 +329,9 @@ def report(runs: Path, task: str, seeds: Sequence[int]) -> str:
             f"{config.training.local_epochs} local epochs, {config.training.model}; public folds of "
             f"{config.data.public_size} records. {len(seeds)} seeds of {federations} federations, each a target with "
             f"the other {federations - 1} as references; {members.n // federations:,} candidates a federation. "
-            f"Statistic: {DECLARED}, declared before, unless another is named. "
-            f"Intervals: 95%, Student's t over {len(seeds)} seeds; differences are paired by seed. "
+            f"A surrogate is distilled in {config.attack.surrogate_epochs} passes. Statistic: {DECLARED}, declared "
+            f"before, unless another is named. Intervals: 95%, Student's t over {len(seeds)} seeds; differences are "
+            "paired by seed. "
             f"Chance: AUC 0.5, TPR {chance:.4f}.",
             "",
             *table(found),
@@ -377,15 +384,16 @@ def main() -> None:
     seeds = range(options.seeds)
     if not options.report_only:
         run_all(options, seeds)
-    tasks = [task for task in TASKS if stored(place(options.runs, task, ENTRANTS[0], 0)) is not None]
-    text = "\n".join([HEAD, *(report(options.runs, task, seeds) for task in tasks), TAIL])
+    known = {task: finished(options.runs, task, seeds) for task in TASKS}
+    known = {task: whole for task, whole in known.items() if len(whole) > 1}
+    text = "\n".join([HEAD, *(report(options.runs, task, whole) for task, whole in known.items()), TAIL])
     print(text)
     if options.out:
         options.out.write_text(text)
-        for task in tasks:
+        for task, whole in known.items():
             path = options.out.parent / "figures" / f"leakage_{task}.png"
             path.parent.mkdir(exist_ok=True)
-            path.write_bytes(figure(list(rows(options.runs, task, seeds)), task))
+            path.write_bytes(figure(list(rows(options.runs, task, whole)), task))
 
 
 if __name__ == "__main__":
