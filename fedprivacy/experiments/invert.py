@@ -12,7 +12,7 @@ from torch import nn
 
 from fedprivacy import catalog, federation, folder, seeds
 from fedprivacy.attacks.inversion import recovered
-from fedprivacy.attacks.inversion.from_imprint import malicious
+from fedprivacy.attacks.inversion.from_imprint import ONE_STEP, malicious
 from fedprivacy.attacks.inversion.messages import EVERYBODY
 from fedprivacy.attacks.inversion.observe import StatedLabels, observe_inversion
 from fedprivacy.attacks.inversion.positions import MASKED, Source, inversion_adversaries
@@ -81,10 +81,12 @@ def imprinted(env: Environment, division: Division) -> Environment:
     data = env.dataset
     public = normalised(torch.from_numpy(data.x_train[division.auxiliary])).flatten(1)
 
+    shrink = ONE_STEP if config.training.local_steps == 1 and rounds == 1 else 1.0
+
     def made(name: str, seed: Seed) -> nn.Module:
         root, key = seed
         inner = build(name, data.shape, len(data.classes), config.training.output, root, *key)
-        return malicious(inner, data.shape, public, config.attack.inversion.bins)
+        return malicious(inner, data.shape, public, config.attack.inversion.bins, shrink)
 
     bench = Workbench(made, config.training, str(env.workbench.device))
     return replace(env, config=config, workbench=bench)

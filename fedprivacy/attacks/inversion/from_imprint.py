@@ -25,20 +25,25 @@ from fedprivacy.interfaces import Knowledge
 from fedprivacy.threat import Float, View
 
 GAIN = 10.0
+ONE_STEP = 0.01
+"""The rows' size where one step is all that they have to serve for."""
 ROUNDING = 2.0**-19
 """Change of a bias, as a share of the largest one, below which it may be rounding of float32."""
 
 
-def malicious(inner: nn.Module, shape: tuple[int, ...], public: Tensor, bins: int) -> ImprintedModel:
+def malicious(
+    inner: nn.Module, shape: tuple[int, ...], public: Tensor, bins: int, shrink: float = 1.0
+) -> ImprintedModel:
     """``inner`` behind an imprint layer; bins from the mean value of ``public`` records [n, d] as the model reads them.
 
-    Raises ValueError where the public records are all of one mean value.
+    ``shrink`` as in :class:`ImprintedModel`: small where clients take one step alone. Raises ValueError where the public
+    records are all of one mean value.
     """
     size = math.prod(shape)
     direction = torch.full((size,), 1.0 / size)
     low, high = float(public.min()), float(public.max())
     thresholds = thresholds_from(public, direction, bins, lowest_projection(direction, min(low, 0.0), max(high, 1.0)))
-    return ImprintedModel(direction, thresholds.to(torch.float32), inner, shape, GAIN)
+    return ImprintedModel(direction, thresholds.to(torch.float32), inner, shape, GAIN, shrink)
 
 
 def from_imprint(view: View, knowledge: Knowledge, scale: PixelScale, name: str) -> Reconstructions:

@@ -26,6 +26,8 @@ class ImprintedModel(nn.Module):
     ``spread`` turns the mean of the rows into ``inner_shape`` values, all equal: the input of the unsuspecting rest.
     The mean and not the sum, so that softmax does not saturate and make records vanish from the gradient. ``gain``
     times the mean makes the gradient larger: weights travel in float32, and a small change of them is rounded away.
+    ``shrink`` divides the rows and multiplies ``spread``, so that the model is the same and the change of the rows is
+    larger beside them, by the square; one step on, the thresholds are then lost.
     """
 
     def __init__(
@@ -35,15 +37,16 @@ class ImprintedModel(nn.Module):
         inner: nn.Module,
         inner_shape: tuple[int, ...] = (1,),
         gain: float = 1.0,
+        shrink: float = 1.0,
     ) -> None:
         super().__init__()
         bins, size, width = len(thresholds), len(direction), int(torch.Size(inner_shape).numel())
         self.imprint, self.spread = nn.Linear(size, bins), nn.Linear(bins, width, bias=False)
         self.inner, self.inner_shape = inner, inner_shape
         with torch.no_grad():
-            self.imprint.weight.copy_(direction.expand(bins, size))
-            self.imprint.bias.copy_(-thresholds)
-            self.spread.weight.fill_(gain / bins)
+            self.imprint.weight.copy_(shrink * direction.expand(bins, size))
+            self.imprint.bias.copy_(-shrink * thresholds)
+            self.spread.weight.fill_(gain / shrink / bins)
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, ...] -> what ``inner`` makes of it."""

@@ -128,3 +128,20 @@ def test_shape_of_what_goes_on(gradient_of: Gradient) -> None:
     model(_records(2, np.random.default_rng(5)))
     assert seen[0].shape == (2, 3, 2, 2)
     torch.testing.assert_close(seen[0], seen[0][:, :1, :1, :1].expand(2, 3, 2, 2))
+
+
+def test_small_rows_are_the_same_model_with_a_larger_change() -> None:
+    """The gradient of the rows grows by 1/shrink while the rows shrink, so that float32 rounds less of it away."""
+    draw = torch.Generator().manual_seed(3)
+    direction, thresholds = torch.full((16,), 1 / 16), torch.linspace(-0.01, 0.9, 8)
+    x = torch.rand(4, 16, generator=draw)
+    plain, small = (
+        ImprintedModel(direction, thresholds, nn.Linear(1, 3), gain=10, shrink=shrink) for shrink in (1.0, 0.01)
+    )
+    small.inner.load_state_dict(plain.inner.state_dict())
+    torch.testing.assert_close(plain(x), small(x), rtol=1e-4, atol=1e-5)
+    slopes = []
+    for model in (plain, small):
+        (slope,) = torch.autograd.grad(model(x).square().sum(), [model.imprint.bias])
+        slopes.append(slope)
+    torch.testing.assert_close(slopes[1] * 0.01, slopes[0], rtol=1e-3, atol=1e-6)
