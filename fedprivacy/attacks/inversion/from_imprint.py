@@ -36,7 +36,7 @@ def malicious(
 ) -> ImprintedModel:
     """``inner`` behind an imprint layer; bins from the mean value of ``public`` records [n, d] as the model reads them.
 
-    ``shrink`` as in :class:`ImprintedModel`: small where clients take one step alone. Raises ValueError where the public
+    ``shrink`` as in :class:`ImprintedModel`: small where clients take one step. Raises ValueError where the public
     records are all of one mean value.
     """
     size = math.prod(shape)
