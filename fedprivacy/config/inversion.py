@@ -18,7 +18,8 @@ class InversionConfig(Part):
     knowledge: Literal["strong", "fair", "blind"] = "fair"
     """strong: labels given. fair: labels recovered, steps and learning rate known. blind: weights and update alone."""
     methods: Names = ()
-    """Inversion attacks to run, of analytic, idlg, dlg, cosine, fedavg; empty runs all that fit."""
+    """Inversion attacks to run, of analytic, idlg (labels recovered) or dlg (labels found too), cosine, fedavg (local
+    steps simulated); empty runs all that fit, with idlg."""
     first_round: int = Field(default=1, ge=1)
     """Messages are inverted from this round on."""
     messages: int = Field(default=10, ge=1)

@@ -24,7 +24,6 @@ from fedprivacy.attacks.inversion.recovered import Reconstructions, Recovered
 from fedprivacy.attacks.inversion.situation import Situation, situation, told
 from fedprivacy.attacks.inversion.unroll import UnrollSettings
 from fedprivacy.attacks.membership.models_on_wire import travelling_model
-from fedprivacy.config.base import UsageError
 from fedprivacy.data.pixels import PixelScale, pixel_scale
 from fedprivacy.interfaces import Knowledge, Part
 from fedprivacy.threat import View
@@ -137,9 +136,8 @@ def _attacked(
     if plan.one_step and card.lr is not None:
         observed = [_gradient(one, state, card, config.training.weight_decay) for one in observed]
         card = replace(card, shared="gradient")
-    if plan.kind == "records":
-        card = card.under("blind") if wanted.knowledge == "blind" else card
-        card = replace(card, labels="joint") if headless else card
+    if plan.kind == "records" and (headless or "dlg" in wanted.methods):
+        card = replace(card, labels="joint")
     labels = _labels(sent, observed, plan, card, model, knowledge, scale, stated, headless)
     fitting = attacks_for(model, card)
     methods = [name for name in fitting if not wanted.methods or name in wanted.methods]
@@ -148,7 +146,7 @@ def _attacked(
     if headless and card.records > 1:
         methods = [name for name in methods if name != "cosine"]
     if not methods:
-        raise UsageError(f"--methods: none of {', '.join(wanted.methods)} fits; these do: {', '.join(fitting)}.")
+        raise ValueError(f"none of {', '.join(wanted.methods)} fits these messages; these do: {', '.join(fitting)}")
     generator = seeds.generator(knowledge.root, "inversion", sent[0].round, sent[0].client)
     settings = _settings(travelling_model(config, 0), len(sent), plan.kind, card, knowledge, clock)
     outcome = best_of(model, state, observed, card, generator, None, settings, methods, labels, progress)
@@ -241,9 +239,11 @@ def _card_rows(plan: Situation, knowledge: Knowledge, attempts: str, dropout: bo
         rows["records"] = f"one image for each of {plan.card.records} classes"
         rows["labels"] = "every class"
     else:
-        rows["labels"] = {"strong": "given", "fair": "recovered from the update", "blind": "found by the attack"}[
-            wanted.knowledge
-        ]
+        rows["labels"] = {
+            "strong": "given",
+            "fair": "recovered from the update",
+            "blind": "read off the signs of the update",
+        }[wanted.knowledge]
     mode = "training, with dropout whose masks are not known" if dropout else "training; the same as evaluation here"
     rows["mode of the client"] = mode
     defense = config.defense.name

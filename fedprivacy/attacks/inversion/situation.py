@@ -87,6 +87,9 @@ def situation(config: RunConfig, sent: Sent, scale: PixelScale, classes: int, pa
         public_images=config.data.auxiliary,
         zeros="unknown" if cut else "known",
     )
+    if wanted.knowledge == "blind":
+        blind = replace(base.under("blind"), mean=base.mean, std=base.std)
+        return Situation("records", blind, True, "taken as the direction of one record's gradient", steps, used)
     if steps == 1 and base.records <= wanted.most_records:
         how = "taken as the gradient" if lr is not None else "its direction taken as that of the gradient"
         if training.optimizer == "adam":

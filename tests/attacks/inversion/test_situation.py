@@ -136,3 +136,11 @@ def test_budgets_are_times(text: str, seconds: float) -> None:
 def test_a_budget_that_is_no_time_is_told() -> None:
     with pytest.raises(UsageError, match="--budget: 'soons' is not a number"):
         parsed("soons", float | None, "--budget")
+
+
+def test_the_blind_know_neither_scale_nor_number(small_config: Configure) -> None:
+    training = {**SGD, "local_epochs": 1, "batch_size": 2}
+    config = small_config(protocol="fedavg", training=training, attack={"inversion": {"knowledge": "blind"}})
+    plan = situation(config, sent(30), SCALE, 10, False)
+    assert (plan.kind, plan.card.records, plan.card.lr, plan.card.labels) == ("records", 1, None, "joint")
+    assert plan.card.public_images == 0 and plan.steps == 15
