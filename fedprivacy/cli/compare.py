@@ -60,11 +60,10 @@ def command(
     if form == "markdown":
         click.echo(comparison_to_markdown(results), nl=False)
         return
-    from rich.console import Console
-
+    from fedprivacy.cli.output import Output
     from fedprivacy.cli.show import show_pictures
 
-    console = Console()
+    console = Output()
     render_comparison(results, console)
     for config in configs:
         show_pictures(console, placed(config, Path(out)))

@@ -31,10 +31,11 @@ def command(kind: str, name: str | None) -> None:
         raise UsageError(f"list {kind}: takes no name; only `list protocols NAME` does.")
     if name is not None and name not in CARDS:
         raise UsageError(f"list protocols: no protocol '{name}' exists. {near_miss(name, CARDS)}")
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console()
+    from fedprivacy.cli.output import Output
+
+    console = Output()
     if name is not None:
         _explain(console, name)
         return

@@ -70,10 +70,11 @@ def command(
         click.echo(recipes.to_markdown(found, verdicts, clients), nl=False)
         return
     from rich.box import SIMPLE_HEAD
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console()
+    from fedprivacy.cli.output import Output
+
+    console = Output()
     console.print(f"[bold]{chosen.title}[/bold]\n{chosen.source}", highlight=False)
     table = Table(box=SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
     for head in ("", "method", "accuracy %", "sd", "AUC", "tuned %", "up", "down", "public", "published % / AUC"):

@@ -18,11 +18,10 @@ def show(result: RunResult, where: Path | None, pictures: Path | None = None) ->
 
     ``pictures``: the run folder that they lie in, where it is not ``where``.
     """
-    from rich.console import Console
-
+    from fedprivacy.cli.output import Output
     from fedprivacy.reporting.terminal import render
 
-    console = Console()
+    console = Output()
     render(result, console)
     show_pictures(console, where or pictures)
     if where is not None:

@@ -72,9 +72,9 @@ def command(
     if form == "markdown":
         click.echo(comparison_to_markdown(results, labels), nl=False)
     else:
-        from rich.console import Console
+        from fedprivacy.cli.output import Output
 
-        render_comparison(results, Console(), labels)
+        render_comparison(results, Output(), labels)
     click.echo(f"Figure and table: {folder}", err=form == "markdown")
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -180,3 +182,13 @@ def test_federations_too_small_to_say_anything_end_well(fedprivacy: Call) -> Non
     assert {f["adversary"] for f in alone["findings"]} == {"server (honest-but-curious)"}
     refused = fedprivacy(f"{RUN} --protocol fedavg --clients 1 --adversary client-0")
     assert refused.code == 2 and "there is no other client; use server" in refused.complaint
+
+
+def test_a_reader_that_stops_early_leaves_the_exit_code(tmp_path: Path) -> None:
+    """``| head -1`` must not read as a broken limit (1), nor hide one."""
+    line = [sys.executable, "-c", "from fedprivacy.cli.main import main; main()", "list", "protocols", "mutual"]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path) as running:
+        assert running.stdout is not None and running.stderr is not None
+        running.stdout.close()
+        assert running.stderr.read() == b""
+    assert running.returncode == 0
