@@ -56,21 +56,34 @@ CLOTHES = (
 """Rows on Fashion-MNIST."""
 CODED = ("cfd", UNCODED)
 """Rows with a larger public fold."""
-LARGE_FOLD, FEW = 2000, 3
+CLAIMED = ("local", "fedavg", "fml", "fedkd", "fedkd, small mentee")
+"""Rows that rest on small differences of accuracy, with more seeds on the digits."""
+LARGE_FOLD, FEW, MANY = 2000, 3, 8
 SHARED = "server/model"
 INTRODUCTION = """# Protocols on the same skewed clients
 
 Ten clients, Dirichlet(0.3) over classes, 2 local epochs a round, Adam 1e-3, batch 32, full participation, default
-settings; 20 rounds, of the CNN 10; {seeds} seeds (partition, initial weights, order). In brackets: 95 % intervals
-(Student t over seeds), of differences over pairs of the same seed; with few seeds they are wide.
+settings; 20 rounds, of the CNN and of the large public fold 10. A seed decides partition, initial weights and order. In
+brackets: 95 % intervals (Student t over seeds), of differences over pairs of the same seed; with few seeds they are
+wide.
 
 Own accuracy: the model that a client ends up using, on the test set weighted to the client's class frequencies, mean
 over clients, in per cent. Balanced: the same on the plain test set. Shared model: balanced accuracy of the meme or
 mentee that travels. Bytes: per client and round, messages as encoded, and of the upload the values without headers;
-public records not counted. cpu-s: one thread, per round, on a busy machine.
+public records not counted.
 
 Mutual, FedMD and layerwise-async also train on the labels of the 500 public records, and FedDF stops by 100 of them;
 the others see no labels but their own.
+
+Settings are the defaults, which are those of the papers where they state them, and were not tuned for this page. One
+thing was tried on another seed (100) first: a fresh optimiser in every round changes FedAvg by -0.2 points, so its
+persistent one is no straw man. FedKD's mentee is a third or a sixth of the mentor in the paper, and by default as
+large as the mentor here; the rows "small mentee" are the paper's case: a perceptron of 64 units beside one of 256, or
+the smaller convolutional network. FedKD is tested with its mentors, as in the paper, and these are personal models;
+the mentee's accuracy stands beside theirs, because on balanced data it is what compares with FedAvg's model.
+FedBuff's default step of the server (0.7, momentum 0.9) is made for long runs over many clients; in 20 steps it
+overshoots, as the row without momentum shows. On the digits FML against FedAvg was undecided with three seeds, so the
+rows that rest on small differences were run again with eight.
 
 Regenerate: `python benchmarks/protocol_comparison.py --fashion fashion_mnist_10k.npz --cache FOLDER --out
 reports/protocols.md`. The file is a class-balanced subset of Fashion-MNIST: 10,000 training and 2,000 test images."""
@@ -167,8 +180,8 @@ def known_as(config: RunConfig) -> str:
     return hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def collected(cache: Path, block: Block) -> dict[str, list[dict[str, float]]]:
-    """Label -> what each seed measured, from the cache or anew."""
+def collected(cache: Path, block: Block, known_only: bool = False) -> dict[str, list[dict[str, float]]]:
+    """Label -> what each seed measured, from the cache or anew; ``known_only``: no row that has a run to do."""
     results: dict[str, list[dict[str, float]]] = {}
     for label in block.rows:
         protocol, options = ROWS[block.model][label]
@@ -176,6 +189,9 @@ def collected(cache: Path, block: Block) -> dict[str, list[dict[str, float]]]:
             config = configuration(block.data, block.model, protocol, options, seed)
             place = cache / f"{block.name}-{known_as(config)}.json"
             if not place.exists():
+                if known_only:
+                    results.pop(label, None)
+                    break
                 folder.write_json(place, measured(config))
                 print(f"{block.title}: {label}, seed {seed}", flush=True)
             results.setdefault(label, []).append(json.loads(place.read_text()))
@@ -231,6 +247,8 @@ def distilled_claim(results: Mapping[str, list[dict[str, float]]]) -> list[str]:
     lines = []
     fedavg = results["fedavg"]
     for label in ("fedkd", "fedkd, small mentee"):
+        if label not in results:
+            continue
         rows = results[label]
         up = float(np.mean(column(fedavg, "up")) / np.mean(column(rows, "up")))
         both = float(np.mean(both_ways(fedavg)) / np.mean(both_ways(rows)))
@@ -267,11 +285,11 @@ def coded_claim(results: Mapping[str, list[dict[str, float]]], records: int) -> 
 def claims(results: Mapping[str, list[dict[str, float]]], records: int) -> list[str]:
     """What papers claim, as far as these rows can tell."""
     lines = []
-    if "fml" in results:
+    if "fml" in results and "local" in results:
         lines += mutual_claim(results)
-    if "fedkd" in results:
+    if "fedkd" in results and "fedavg" in results:
         lines += distilled_claim(results)
-    if "cfd" in results:
+    if "cfd" in results and UNCODED in results:
         lines += coded_claim(results, records)
     return lines
 
@@ -279,7 +297,10 @@ def claims(results: Mapping[str, list[dict[str, float]]], records: int) -> list[
 def blocks(fashion: str | None, seeds: int) -> list[Block]:
     """Every table; the slow ones have fewer seeds."""
     digits = {"dataset": "mnist5k"}
-    found = [Block("Digits: 5,000 of MNIST, mlp", "digits", digits, "mlp", ROWS["mlp"], seeds)]
+    found = [
+        Block("Digits: 5,000 of MNIST, mlp", "digits", digits, "mlp", ROWS["mlp"], seeds),
+        Block("Digits again, with more seeds", "digits", digits, "mlp", CLAIMED, MANY),
+    ]
     if fashion:
         clothes = {"dataset": "npz", "data_dir": fashion}
         large = {**clothes, "public_size": LARGE_FOLD}
@@ -298,11 +319,14 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, required=True, help="folder that keeps the result of each run")
     parser.add_argument("--out", type=Path, required=True, help="Markdown file to write")
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--known-only", action="store_true", help="run nothing: rows whose runs are all in the cache")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    lines = [INTRODUCTION.format(seeds=arguments.seeds)]
+    lines = [INTRODUCTION]
     for block in blocks(arguments.fashion, arguments.seeds):
-        results = collected(arguments.cache, block)
+        results = collected(arguments.cache, block, arguments.known_only)
+        if not results:
+            continue
         found = claims(results, block.data.get("public_size", PUBLIC))
         lines += ["", f"## {block.title}, {block.seeds} seeds", "", *table(results), "", *found]
     arguments.out.write_text("\n".join(lines) + "\n")
