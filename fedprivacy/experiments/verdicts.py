@@ -7,9 +7,6 @@ from collections.abc import Mapping, Sequence
 from fedprivacy.metrics.intervals import Interval as Estimate
 from fedprivacy.result import JUDGED_FROM, Baseline, Communication, Finding, Interval, Kind, Verdict
 
-MOSTLY = 0.5
-"""Share of pictures nearer to their record than to any public one, above which records count as recognised."""
-
 FEWEST_CLIENTS = 5
 """Clients below which a verdict on label distributions is only inconclusive."""
 
@@ -70,12 +67,16 @@ def inversion(findings: Sequence[Finding], what_is_sent: str, source: str) -> li
         if failed is not None:
             verdicts.append(Verdict(claim, source, "inconclusive", f"the attack gave no number: {failed.note}"))
             continue
-        told = next((f for f in own if f.metric.startswith("told from")), None)
+        told = [
+            f
+            for f in findings
+            if f.attack == "inversion" and f.adversary == adversary and f.metric.startswith("told from")
+        ]
         verdicts.append(Verdict(claim, source, *_judged_pictures([f for f in own if "gain" in f.metric], told)))
     return verdicts
 
 
-def _judged_pictures(gains: Sequence[Finding], recognised: Finding | None) -> tuple[Kind, str]:
+def _judged_pictures(gains: Sequence[Finding], recognised: Sequence[Finding]) -> tuple[Kind, str]:
     pictures = [f for f in gains if f.metric.startswith("PSNR")]
     features = [f for f in gains if not f.metric.startswith("PSNR")]
     told = "; ".join(_gain_words(f) for f in [*pictures, *features])
@@ -86,16 +87,22 @@ def _judged_pictures(gains: Sequence[Finding], recognised: Finding | None) -> tu
     if all((f.low or 0.0) > 0 for f in gains):
         return "refuted", f"the reconstruction is nearer to the truth than any of them. {told}."
     below = [f for f in gains if (f.low or 0.0) <= 0]
-    if recognised is not None and (recognised.low or 0.0) > MOSTLY and all("the null" not in f.metric for f in below):
+    if _recognised(recognised) and all("the null" not in f.metric for f in below):
+        share = f"{100 * (recognised[0].value or 0.0):.0f}%"
         return "inconclusive", (
-            f"its pixels are not measurably nearer to the truth than {_over(below[0])}, yet in "
-            f"{100 * (recognised.value or 0.0):.0f}% of the cases the picture is nearer to the client's record than to "
-            f"any public one: it is recognised. {told}."
+            f"its pixels are not measurably nearer to the truth than {_over(below[0])}, yet {share} of pictures are "
+            f"nearer to the client's record than to any public one: they are recognised. {told}."
         )
     return "inconclusive", (
         f"not measurably better than {_over(below[0])}, so nothing was seen that could not be guessed; that is no "
         f"proof of privacy. {told}."
     )
+
+
+def _recognised(told: Sequence[Finding]) -> bool:
+    """Whether pictures tell their record from public ones measurably more often than another message's do."""
+    own, null = (next((f for f in told if f.headline is wanted), None) for wanted in (True, False))
+    return own is not None and null is not None and (own.low or 0.0) > (null.high or 0.0)
 
 
 def _over(gain: Finding) -> str:

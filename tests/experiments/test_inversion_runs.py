@@ -233,3 +233,5 @@ def test_a_picture_with_thick_strokes_is_recognised(small_config: Configure, tmp
     assert told.value is not None and told.low is not None and told.low > 0.4
     null = one(result, "told from 40 public images", NULL)
     assert null.value is not None and null.value < 0.2
+    (verdict,) = [v for v in result.verdicts if "look like" in v.claim]
+    assert verdict.verdict == "refuted" or "recognised" in verdict.why
