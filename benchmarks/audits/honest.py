@@ -7,6 +7,7 @@ one; and the library's DP-SGD in one federation with many canaries, which an act
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -18,6 +19,9 @@ from fedprivacy import catalog, seeds
 from fedprivacy.config.run import DefenseConfig
 from fedprivacy.interfaces import prepared
 from fedprivacy.threat import Bool, Float
+
+Game = Callable[[int, float, int], tuple[Float, Bool]]
+"""Seed, claimed epsilon, and runs or canaries, to scores and coins."""
 
 EPSILONS = (0.5, 1.0, 2.0, 4.0, 8.0)
 COPIES, CANARIES, ROUNDS = 64, 400, 10
@@ -45,10 +49,16 @@ def of_training(seed: int, epsilon: float, canaries: int) -> tuple[Float, Bool]:
 
 
 GAMES = (
-    ("Gaussian noise on matrices, one canary", of_predictions, 600),
-    ("DP-SGD, every noisy sum seen", of_sums, 1000),
-    ("DP-SGD, 400 canaries, predictions probed", of_training, CANARIES),
+    ("Gaussian noise on matrices, one canary", of_predictions, {4.0: 2500}, 600),
+    ("DP-SGD, every noisy sum seen", of_sums, {4.0: 2500}, 1000),
+    ("DP-SGD, 400 canaries, predictions probed", of_training, {}, CANARIES),
 )
+"""Runs or canaries: more for a claim of 4, so that the ceiling passes it; no affordable number does that for 8."""
+
+
+def judged(game: Game, epsilon: float, size: int, seeds_of_row: int) -> str:
+    """Cells of one row."""
+    return cells([bounds(*game(seed, epsilon, size), 1) for seed in range(seeds_of_row)], epsilon)
 
 
 def section(share: float, draws: int) -> list[str]:
@@ -59,10 +69,10 @@ def section(share: float, draws: int) -> list[str]:
         "| one run or Clopper-Pearson above the claim | Gaussian DP above the claim |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for name, game, size in GAMES:
+    for name, game, more, usual in GAMES:
         for epsilon in EPSILONS:
-            found = [bounds(*game(seed, epsilon, size), 1) for seed in range(number)]
-            lines.append(f"| {name} | {number} | {size} | {epsilon:g} | {cells(found, epsilon)} |")
+            size = more.get(epsilon, usual)
+            lines.append(f"| {name} | {number} | {size} | {epsilon:g} | {judged(game, epsilon, size, number)} |")
     return lines
 
 

@@ -261,6 +261,15 @@ NATURAL: tuple[Row, ...] = (
     ("half labels, half KL, and the teacher likewise (FML)", Setting(alpha=0.5, beta=0.5), 1000),
 )
 
+SMALL: tuple[Row, ...] = (
+    ("half labels, half KL, clip 0.1", Setting(clip=0.1, lr=20.0, beta=0.5), 2000),
+    (
+        "half labels, half KL, and the teacher likewise (FML), clip 0.1",
+        Setting(clip=0.1, lr=20.0, alpha=0.5, beta=0.5),
+        2000,
+    ),
+)
+
 FIXED: tuple[Row, ...] = (
     ("no teacher (KL weight 0)", Setting(teacher="none"), 2000),
     ("teacher trained on public records alone", Setting(teacher="public"), 2000),
@@ -311,6 +320,10 @@ def section(share: float, draws: int) -> list[str]:
         *whole_runs(NATURAL, share),
         "",
         spread(draws),
+        "",
+        "### The same with a smaller clip bound",
+        "",
+        *whole_runs(SMALL, share),
         "",
         "### What holds",
         "",
