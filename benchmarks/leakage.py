@@ -361,12 +361,14 @@ honest-but-curious server reads what it receives: predictions (it distils a surr
 decoded updates or prototypes. An active server plants the candidates in the last public fold and reads the clients'
 predictions of them before anybody trains on it. Accuracy is that of the models the protocol is for: each client's own,
 or the global one. FedAvg also stops early, so that each protocol can be held against weights of the same accuracy.
-A second statistic shows how far the answer depends on the first: BASE with references of both kinds.
+A second statistic shows how far the answer depends on the first: BASE with references of both kinds. Intervals are not
+corrected for the number of rows.
+
 An active server of FedAvg was not tried: it could send weights of its choice, and would learn more than is shown.
 """
 
-TAIL = """Regenerate: `python benchmarks/leakage.py --runs runs/leakage --out reports/leakage.md` (hours on one core; a
-stopped run goes on). With `--task facemask --data-dir DIR` for the second part.
+TAIL = """Regenerate: `python benchmarks/leakage.py --runs runs/leakage --seeds 6 --out reports/leakage.md` (25
+CPU-minutes; a stopped run goes on). With `--task facemask --data-dir DIR --seeds 5` for the second part (34).
 """
 
 
