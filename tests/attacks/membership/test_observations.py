@@ -14,6 +14,7 @@ from torch import nn
 
 from fedprivacy import catalog, examiner
 from fedprivacy.attacks.membership.assemble import score_target, signals_of
+from fedprivacy.attacks.membership.decode import HARD_LABEL, UNIFORM_REST
 from fedprivacy.attacks.membership.observations import surrogate as surrogate_module
 from fedprivacy.attacks.membership.observations.probes import Probes
 from fedprivacy.attacks.membership.observations.surrogate import Surrogate
@@ -307,3 +308,14 @@ def test_no_model_and_no_coin_is_in_an_attacks_reach(
         masks = [o for o in found if isinstance(o, np.ndarray) and o.dtype == bool]
         assert not [m for m in masks if m.shape == coins.shape and (m == coins).all()]
         assert [o for o in found if isinstance(o, Knowledge)] and [o for o in found if isinstance(o, Transcript)]
+
+
+def test_a_surrogate_of_hard_labels_answers_with_probabilities(hand_made: Callable[..., Made]) -> None:
+    """Probes of hard labels allow ``correct`` alone; what a surrogate makes of them is soft and allows all."""
+    made = hand_made(20, attack={"surrogate_epochs": 5})
+    told = made.transcript({1: made.public}, lambda r, k: np.eye(4, dtype=np.float32)[r % 4], "probabilities")
+    soft = Surrogate().observe(seen_by("server", told), made.knowledge)
+    assert HARD_LABEL not in soft.floor and UNIFORM_REST not in soft.floor
+    assert np.exp(soft.logp[0, 0]).max(axis=1).min() < 0.999
+    planted = made.transcript({1: made.candidates}, lambda r, k: np.eye(4, dtype=np.float32)[r % 4], "probabilities")
+    assert HARD_LABEL in Probes().observe(seen_by("server", planted), made.knowledge).floor

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from fedprivacy.attacks.membership import consensus
+from fedprivacy.attacks.membership.decode import HARD_LABEL, UNIFORM_REST
 from fedprivacy.attacks.membership.distillation import DistillationSet, collected, distilled
 from fedprivacy.attacks.membership.received import Answer, aggregates, answers
 from fedprivacy.interfaces import Knowledge, Observed
@@ -113,6 +114,9 @@ def _observed(
     for one in floors:
         for name, count in one.items():
             floor[name] = floor.get(name, 0) + count
+    # What was received had no probabilities, or only one; the surrogate's own answers are whole.
+    for name in (HARD_LABEL, UNIFORM_REST):
+        floor.pop(name, None)
     seen = np.asarray((~np.isnan(logp).any(axis=3)).any(axis=0))
     return Observed(
         logp[:, :, :n],
