@@ -20,7 +20,8 @@ from fedprivacy import catalog, seeds
 from fedprivacy.config.run import DataConfig, RunConfig, TrainingConfig
 from fedprivacy.data.records import Ids
 from fedprivacy.defenses import matrices, noise
-from fedprivacy.defenses.gaussian import Clip, Gaussian
+from fedprivacy.defenses.clip import Clip
+from fedprivacy.defenses.gaussian import Gaussian
 from fedprivacy.experiments.job import environment
 from fedprivacy.interfaces import Environment, FederationState, SharesPredictions, releases_of
 from fedprivacy.privacy.accountant import claim

@@ -15,7 +15,6 @@ import torch
 
 from fedprivacy.config.defenses import Budget, DpFedAvgOptions
 from fedprivacy.defenses import noise, plan, updates
-from fedprivacy.defenses.gaussian import multiplier_for
 from fedprivacy.interfaces import Defense, Environment, Release
 from fedprivacy.privacy import PrivacyEvent
 from fedprivacy.wire import SERVER, Channel, Payload, Update, Weights
@@ -110,6 +109,6 @@ def build(options: DpFedAvgOptions, budget: Budget, env: Environment, releases: 
     """The defense with noise for the whole run, at the clients or at the server."""
     at_server = options.placement == "aggregator"
     plan.check_every(NAME, env, releases, merged_problem if at_server else updates.problem)
-    multiplier = multiplier_for(budget, plan.most_sends(env, releases))
+    multiplier = plan.multiplier_for(budget, plan.most_sends(env, releases))
     kind = DpFedAvgAggregate if at_server else DpFedAvg
     return kind(env.root, options.clip, multiplier)

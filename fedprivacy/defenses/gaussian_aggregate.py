@@ -14,10 +14,12 @@ from dataclasses import dataclass, replace
 import torch
 
 from fedprivacy.defenses import noise, plan
-from fedprivacy.defenses.gaussian import NAME, Clip, problem
+from fedprivacy.defenses.clip import Clip, problem
 from fedprivacy.interfaces import Environment, Release
 from fedprivacy.privacy import PrivacyEvent, Unit
 from fedprivacy.wire import SERVER, Channel, Payload
+
+NAME = "gaussian"
 
 
 @dataclass(frozen=True)

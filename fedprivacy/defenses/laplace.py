@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from fedprivacy.config.defenses import Budget, LaplaceOptions
 from fedprivacy.defenses import matrices, noise, plan
-from fedprivacy.defenses.gaussian import Clip, problem
+from fedprivacy.defenses.clip import Clip, problem
 from fedprivacy.interfaces import Environment, Release
 from fedprivacy.privacy import Laplace as LaplaceMechanism
 from fedprivacy.privacy import PrivacyEvent, Unit

@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, NoReturn
 
 from fedprivacy.config.base import UsageError
+from fedprivacy.config.defenses import Budget
 from fedprivacy.interfaces import Environment, Release
 from fedprivacy.privacy import Gaussian, Mechanism, NoNoise, PrivacyEvent, Relation, Unit
+from fedprivacy.privacy.calibration import gaussian_multiplier
 
 Problem = Callable[[Release], str | None]
 """Why a release cannot be acted on; None where it can."""
@@ -85,3 +87,12 @@ def public_rows(env: Environment) -> int:
 def columns(env: Environment) -> int:
     """Outputs of a model: one for a sigmoid, else one a class."""
     return 1 if env.config.training.output == "sigmoid" else len(env.dataset.classes)
+
+
+def multiplier_for(budget: Budget, sends: int) -> float:
+    """The noise multiplier of ``sends`` equal releases."""
+    if budget.sigma is not None:
+        return budget.sigma
+    if budget.epsilon is None:
+        raise ValueError("a budget needs epsilon or sigma")
+    return gaussian_multiplier(budget.epsilon, budget.delta, sends)

@@ -14,7 +14,8 @@ from scipy import stats
 from fedprivacy import seeds
 from fedprivacy.config.base import UsageError
 from fedprivacy.defenses import matrices
-from fedprivacy.defenses.gaussian import Clip, Gaussian
+from fedprivacy.defenses.clip import Clip
+from fedprivacy.defenses.gaussian import Gaussian
 from fedprivacy.defenses.gaussian_aggregate import GaussianAggregate
 from fedprivacy.defenses.laplace import Laplace
 from fedprivacy.privacy.accountant import claim

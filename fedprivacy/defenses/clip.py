@@ -1,0 +1,53 @@
+"""The clip in front of noise on predictions: centred, bounded as a whole matrix, and brought back afterwards."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from fedprivacy.defenses import matrices, plan
+from fedprivacy.interfaces import Environment, Release
+from fedprivacy.wire import Payload, Predictions
+
+
+@dataclass(frozen=True)
+class Clip:
+    """How predictions of one form are centred and clipped, and brought back."""
+
+    form: str
+    centre: float
+    bound: float
+    project: bool
+
+    def clipped(self, payload: Payload) -> Tensor:
+        """Centre and clip: float64, Frobenius norm at most ``bound``. TypeError for any other payload."""
+        if not isinstance(payload, Predictions) or payload.form != self.form:
+            raise TypeError(f"no noise was planned for {payload.kind}: only for {self.form}")
+        return matrices.clip_norm(matrices.finite(payload.values.double() - self.centre), self.bound)
+
+    def opened(self, matrix: Tensor) -> Predictions:
+        """A noised matrix as predictions again: post-processing."""
+        values = matrix + self.centre
+        if self.project and self.form == "probabilities":
+            values = matrices.projected(values)
+        return Predictions(matrices.as_sent(values), self.form)  # type: ignore[arg-type]
+
+
+def problem(release: Release) -> str | None:
+    """Why a release cannot be noised."""
+    if release.kind != "predictions":
+        return "it acts on predictions alone, and whatever else leaves would void the claim; use dp-sgd"
+    if release.form not in matrices.SOFT:
+        return f"it acts on numbers, not on {release.form}; use randomized-response"
+    return None
+
+
+def clip_for(name: str, env: Environment, release: Release, bound: float | None, project: bool) -> Clip:
+    """How to clip a release; UsageError where the bound must be given."""
+    columns = 1 if release.form == "losses" else plan.columns(env)
+    if bound is None:
+        if release.form != "probabilities":
+            plan.refuse(name, f"{release.form} have no natural bound; set options.clip, chosen without private data")
+        bound = matrices.largest_norm(plan.public_rows(env), columns)
+    return Clip(release.form, matrices.centre(release.form, columns, len(env.dataset.classes)), bound, project)
