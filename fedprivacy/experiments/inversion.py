@@ -1,15 +1,16 @@
 """Inversion findings: what every adversary reconstructed, scored beside chance rows and a paired null.
 
-Intervals are Student's t over messages, since the images of one message stand and fall together; over images where
-each message has one. A reconstruction counts as a leak only where it is measurably nearer to the truth than the best
-public guess, and than the same attack fed another client's message.
+Intervals are Student's t over messages, since the images of one message stand and fall together; messages that share a
+record, such as two rounds of one client, count as one. A share of images has the wider of that and Clopper-Pearson over
+images, and no interval where all of them came in one message. A reconstruction counts as a leak only where it is
+measurably nearer to the truth than the best public guess, and than the same attack fed another client's message.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -58,12 +59,12 @@ def inversion_findings(
             counted = Counter(one.attack or "none, all failed" for one in result.found)
             chosen.update(counted)
             own = cases(config, repetition.game, repetition.root, result)
-            judged += own
+            judged += [replace(case, unit=case.unit + len(judged)) for case in own]
             if own and repetition is repetitions[0]:
                 save_pictures(repetition.place, adversary, observation, own)
         if len(chosen) > 1:
             words = ", ".join(f"{name} for {number}" for name, number in chosen.most_common())
-            notes[f"of lowest own loss: {words} of {chosen.total()} messages"] = None
+            notes[f"chosen by own loss: {words} of {chosen.total()} messages"] = None
         write = _Writer(config.attack.level, adversary, observation, judged, "; ".join(notes))
         found += [write.failed(cause)] if cause or not judged else write.all()
     return found, cards
@@ -137,24 +138,19 @@ class _Writer:
                 continue
             chance = float(np.concatenate([value(case, bar) for case in some]).mean())
             said = self.notes if headline and metric == PSNR else note
-            found.append(self._mean(row, metric, values, None if row == bar else chance, headline, said))
+            found.append(self._mean(row, metric, some, values, None if row == bar else chance, headline, said))
         if headline:
             for limit in (20, 30):
-                own = np.concatenate([case.scores[row].psnr for case in some]) > limit
+                own = [np.asarray(case.scores[row].psnr > limit, dtype=np.float64) for case in some]
                 base = np.concatenate([case.scores[bar].psnr for case in some]) > limit
-                share = clopper_pearson(int(own.sum()), len(own), self.level)
-                metric = f"share above {limit} dB"
-                found.append(
-                    self._finding(
-                        row, metric, share.value, float(base.mean()), share.low, share.high, len(own), "", headline
-                    )
-                )
+                found.append(self._share(row, f"share above {limit} dB", some, own, float(base.mean()), headline, ""))
         return found
 
     def _gain(self, row: str) -> Finding:
         seen = [(case.scores[BEST].psnr, case.scores[row].psnr) for case in self.judged]
         values = [np.minimum(own, CLEAR) - np.minimum(other, CLEAR) for own, other in seen]
-        return self._mean(BEST, GAIN + row, values, 0.0, True, f"image by image, PSNR counted up to {CLEAR:g} dB")
+        said = f"image by image, PSNR counted up to {CLEAR:g} dB"
+        return self._mean(BEST, GAIN + row, self.judged, values, 0.0, True, said)
 
     def _told(self) -> list[Finding]:
         """Whether the picture tells its record from public ones, however far its pixels are off."""
@@ -163,24 +159,13 @@ class _Writer:
             known = [case for case in self.judged if row in case.told]
             if len(known) < len(self.judged):
                 continue
-            hits = np.concatenate([case.told[row] for case in known])
-            share = clopper_pearson(int(hits.sum()), len(hits), self.level)
-            public = known[0].public
-            words = "the record is nearer to the picture than every public image is"
-            found.append(
-                self._finding(
-                    row,
-                    TOLD.format(public),
-                    share.value,
-                    1 / (public + 1),
-                    share.low,
-                    share.high,
-                    len(hits),
-                    "",
-                    row == BEST,
-                    words,
-                )
+            chance = np.concatenate([np.full(len(case.truths), case.told_chance) for case in known])
+            words = (
+                "the record is nearer to the picture than every public image is; chance: at most, for pictures that "
+                "know nothing, on records drawn like the public ones"
             )
+            hits, metric = [case.told[row] for case in known], TOLD.format(known[0].public)
+            found.append(self._share(row, metric, known, hits, float(chance.mean()), row == BEST, words))
         return found
 
     def _labels(self) -> list[Finding]:
@@ -189,7 +174,7 @@ class _Writer:
             return []
         values = [np.array([case.label_share or 0.0]) for case in known]
         chance = float(np.mean([case.label_chance for case in known]))
-        return [self._mean(BEST, RECOVERED, values, chance, False, "chance: labels drawn as the public ones")]
+        return [self._mean(BEST, RECOVERED, known, values, chance, False, "chance: labels drawn as the public ones")]
 
     def _features(self) -> list[Finding]:
         known = [case for case in self.judged if case.features]
@@ -197,27 +182,62 @@ class _Writer:
             return []
         prior = float(np.concatenate([case.features["prior"] for case in known]).mean())
         said = "chance: each feature's most frequent public value"
-        rows = [self._mean(BEST, FEATURES, [case.features[BEST] for case in known], prior, True, said)]
+        rows = [self._mean(BEST, FEATURES, known, [case.features[BEST] for case in known], prior, True, said)]
         gains = [case.features[BEST] - case.features["prior"] for case in known]
-        rows.append(self._mean(BEST, f"{FEATURES}, gain over the prior", gains, 0.0, True, "record by record"))
+        rows.append(self._mean(BEST, f"{FEATURES}, gain over the prior", known, gains, 0.0, True, "record by record"))
         if all(NULL in case.features for case in known):
-            rows.append(self._mean(NULL, FEATURES, [case.features[NULL] for case in known], prior, False, ""))
+            values = [case.features[NULL] for case in known]
+            rows.append(self._mean(NULL, FEATURES, known, values, prior, False, ""))
         return rows
 
-    def _mean(
-        self, row: str, metric: str, values: Sequence[Float], chance: float | None, headline: bool, note: str
+    def _share(
+        self,
+        row: str,
+        metric: str,
+        of: Sequence[Case],
+        hits: Sequence[Float],
+        chance: float,
+        headline: bool,
+        note: str,
     ) -> Finding:
+        """Part of all images with a hit."""
+        single = clopper_pearson(int(np.concatenate(hits).sum()), sum(map(len, hits)), self.level)
+        low, high = self._ends(of, hits, (0.0, 1.0))
+        if low is not None and high is not None:
+            low, high = min(low, single.low), max(high, single.high)
+        return self._finding(row, metric, single.value, chance, low, high, sum(map(len, hits)), "", headline, note)
+
+    def _mean(
+        self,
+        row: str,
+        metric: str,
+        of: Sequence[Case],
+        values: Sequence[Float],
+        chance: float | None,
+        headline: bool,
+        note: str,
+    ) -> Finding:
+        """Mean over all images of ``values``, one array for each message in ``of``."""
         everything = np.concatenate(values)
-        units = [float(one.mean()) for one in values]
         within = {PSNR: (-np.inf, PSNR_CAP), SSIM: (-1.0, 1.0), FEATURES: (0.0, 1.0), RECOVERED: (0.0, 1.0)}
-        low, high = None, None
-        if len(units) > 1:
-            estimate = mean_interval(units, self.level, within.get(metric, (-np.inf, np.inf)))
-            middle = float(everything.mean())
-            low, high = middle - (estimate.value - estimate.low), middle + (estimate.high - estimate.value)
+        low, high = self._ends(of, values, within.get(metric, (-np.inf, np.inf)))
         return self._finding(
             row, metric, float(everything.mean()), chance, low, high, len(everything), "", headline, note
         )
+
+    def _ends(
+        self, of: Sequence[Case], values: Sequence[Float], within: tuple[float, float]
+    ) -> tuple[float | None, float | None]:
+        """Student's t over messages that share no record, around the mean over all images; None of one message."""
+        units: dict[int, list[Float]] = {}
+        for case, own in zip(of, values, strict=True):
+            units.setdefault(case.unit, []).append(np.asarray(own, dtype=np.float64))
+        if len(units) < 2:
+            return None, None
+        means = [float(np.concatenate(own).mean()) for own in units.values()]
+        estimate, middle = mean_interval(means, self.level, within), float(np.concatenate(values).mean())
+        low, high = middle - (estimate.value - estimate.low), middle + (estimate.high - estimate.value)
+        return max(within[0], low), min(within[1], high)
 
     def _finding(
         self,

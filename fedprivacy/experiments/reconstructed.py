@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -44,8 +44,12 @@ class Case:
     features: Mapping[str, Float]
     told: Mapping[str, Float]
     """Per row, 1 where the truth is nearer to the image than every public image is, else 0 [B]; of single records."""
+    told_chance: float
+    """The largest part of them that pictures which know nothing could reach, on average."""
     public: int
     """How many public images that were."""
+    unit: int = 0
+    """Messages that share a record are one unit: they do not vary independently."""
 
     @property
     def bar(self) -> str:
@@ -72,13 +76,24 @@ def cases(config: RunConfig, played: Game, root: int, result: Reconstructions) -
     data, auxiliary = played.dataset, played.division.auxiliary
     scale = pixel_scale(data, auxiliary)
     public = Public(scale.pixels(data.x_train[auxiliary]), data.y_train[auxiliary], _binary(played))
-    found = []
+    found, behind = [], []
     for place, one in enumerate(result.found):
         ids = _ids(config, played, root, one)
         if len(ids):
             draw = seeds.numpy_generator(root, "inversion", "chance", one.client, one.number)
             found.append(_case(one, _other(result.found, place), ids, played, scale, public, draw))
-    return found
+            behind.append(ids)
+    return [replace(case, unit=unit) for case, unit in zip(found, units_of(behind), strict=True)]
+
+
+def units_of(behind: Sequence[Ids]) -> list[int]:
+    """A number for each message, equal where messages share a record, directly or through others."""
+    units: list[int] = []
+    for place, ids in enumerate(behind):
+        near = {units[before] for before in range(place) if np.isin(ids, behind[before]).any()}
+        units = [place if unit in near else unit for unit in units]
+        units.append(place)
+    return units
 
 
 def _binary(played: Game) -> Int:
@@ -172,6 +187,7 @@ def _case(
     told = {}
     if one.kind == "records":
         told = {name: _told(rows[name][1], pixels, public.pixels) for name in (BEST, NULL) if name in rows}
+    offered = max(len(one.images), len(pixels))
     scores, images_of = {n: s for n, (s, _) in rows.items()}, {n: i for n, (_, i) in rows.items()}
     return Case(
         one.kind,
@@ -184,12 +200,17 @@ def _case(
         chance,
         features,
         told,
+        min(1.0, offered / (len(public.pixels) + len(pixels))),
         len(public.pixels),
     )
 
 
 def _told(images: Float, truths: Float, public: Float) -> Float:
-    """1 where image i is nearer to truth i than to every public image, else 0."""
+    """1 where image i is nearer to truth i than to every public image, else 0.
+
+    Of R images, of which the nearest goes to each of B truths, those that know nothing have a truth as the nearest of
+    all B + P known images with probability B / (B + P), so at most R / (B + P) of the truths are expected to be told.
+    """
     own = np.square(np.clip(images, 0, 1) - truths).mean(axis=(1, 2, 3))
     return np.asarray(own < pairwise_mse(images, public).min(axis=1), dtype=np.float64)
 
