@@ -103,10 +103,15 @@ def labels_path(place: Path, adversary: Adversary) -> Path:
 
 
 def common_start(protocol: FederatedProtocol, env: Environment) -> Part | None:
-    """The weights that everybody begins from: those of the model that travels, or of the clients; None for neither."""
+    """The weights that everybody begins from: those of the model that travels, or of the clients; None for neither.
+
+    None too where the server begins from one client's model and the others from models of their own.
+    """
     parts = protocol.init(env).state.parts
     if "server/model" in parts:
-        return parts["server/model"]
+        start = parts["server/model"]
+        shared = [parts.get(f"client-{client}/model") is start for client in range(env.clients)]
+        return start if all(shared) or not any(shared) else None
     return parts.get("client-0/model") if env.config.training.init == "shared" else None
 
 

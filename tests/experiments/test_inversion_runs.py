@@ -20,6 +20,7 @@ from fedprivacy.data.pixels import pixel_scale
 from fedprivacy.experiments.batches import all_used, used
 from fedprivacy.experiments.inversion import GAIN, PSNR, _Writer
 from fedprivacy.experiments.job import environment, game
+from fedprivacy.experiments.observe import common_start
 from fedprivacy.experiments.reconstructed import BEST, CLASS_MEAN, MEAN, NEAREST, NULL, RANDOM, Case, cases, units_of
 from fedprivacy.experiments.run import Plan, execute
 from fedprivacy.federation import run as run_federation
@@ -191,6 +192,23 @@ def test_images_of_one_message_are_no_independent_hits(small_config: Configure) 
     alone = _Writer(0.95, Adversary("server"), "updates", judged[:1], "").all()
     share = next(f for f in alone if f.metric == "share above 30 dB" and f.statistic == BEST)
     assert share.value == 1 and share.low is None and share.high is None
+
+
+@pytest.mark.parametrize(
+    ("protocol", "init", "known"),
+    [
+        ("layerwise-async", "shared", True),
+        ("layerwise-async", "independent", False),
+        ("fedavg", "independent", True),
+        ("fml", "independent", True),
+    ],
+)
+def test_a_start_of_one_client_is_no_common_start(
+    protocol: str, init: str, known: bool, small_config: Configure
+) -> None:
+    config = small_config(protocol=protocol, training={**ONE_STEP, "init": init}, attack=CHEAP)
+    env, _ = environment(config, 0, None)
+    assert (common_start(catalog.protocol(config), env) is not None) == known
 
 
 def test_an_active_server_reads_records_from_any_model(small_config: Configure, tmp_path: Path) -> None:
