@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from fedprivacy import folder
+from fedprivacy.attacks.membership.statistics import STATISTICS
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.run import RunConfig
 from fedprivacy.experiments.audit import Guessed, Settings, audit_of
 from fedprivacy.experiments.audit_verdict import verdicts_of
 from fedprivacy.experiments.documents import write_documents
-from fedprivacy.experiments.foreign import WHO, from_bank, from_scores, judge_file
+from fedprivacy.experiments.foreign import COUNTED, WHO, from_bank, from_scores, judge_file
 from fedprivacy.experiments.run import RESULT
 from fedprivacy.experiments.scores_file import ScoresFile
 from fedprivacy.privacy.comparable import Comparable
@@ -27,14 +28,19 @@ def audit_file(given: ScoresFile, config: RunConfig, epsilon: float, where: Path
 
     Of several models in the file the first is judged: the others are its references with known members. Without
     statistics to use, the first scores of the file, or the default statistic of logits. With ``where`` the result and
-    its page are written there.
+    its page are written there. Raises UsageError for a statistic with references where their members tell those of the
+    judged model, as in a bank with each record in exactly half of the models: it would refute a model that tells
+    nothing.
     """
     attack, delta = config.attack, config.defense.delta
-    judged, _ = from_scores(given, attack) if given.bank is None else from_bank(given, given.bank, attack)
+    judged, told = from_scores(given, attack) if given.bank is None else from_bank(given, given.bank, attack)
     targets, rows = judged[0], []
+    counted = next((note for note in told if note.startswith(COUNTED)), None)
     groups = np.concatenate([np.full(len(one.truth.coins), k, dtype=np.int64) for k, one in enumerate(targets)])
     coins = np.concatenate([one.truth.coins for one in targets])
     for statistic in attack.statistics or (targets[0].scored.headline,):
+        if counted is not None and "references" in STATISTICS[statistic].needs:
+            raise UsageError(f"statistic {statistic}: {counted}. Audit with --statistic loss, which uses none.")
         parts = [one.scored.scores[statistic] for one in targets]
         failed = next((words for words in parts if isinstance(words, str)), None)
         if failed is not None:

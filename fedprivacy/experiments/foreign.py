@@ -11,6 +11,7 @@ import os
 import platform
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from fedprivacy import examiner, folder
 from fedprivacy.attacks.membership.assemble import Scored, score_target
 from fedprivacy.attacks.membership.evidence import last_margins
 from fedprivacy.attacks.membership.logits import log_softmax
+from fedprivacy.attacks.membership.statistics import STATISTICS
 from fedprivacy.config.base import UsageError, near_miss
 from fedprivacy.config.run import AttackConfig
 from fedprivacy.experiments import verdicts
@@ -27,16 +29,16 @@ from fedprivacy.experiments.documents import write_documents
 from fedprivacy.experiments.judged import Judged, judged_findings, save_scores
 from fedprivacy.experiments.scores_file import Bank, ScoresFile
 from fedprivacy.metrics.auc_interval import auc_interval
-from fedprivacy.result import Communication, Finding, PrivacyClaim, Provenance, RunResult
+from fedprivacy.result import Communication, Finding, PrivacyClaim, Provenance, RunResult, Verdict
 from fedprivacy.threat import Float, References, Signals, Truth
 from fedprivacy.wire import client_name
 
 WHO = "reader of these scores"
 VERSIONED = ("fedprivacy", "numpy", "scipy")
 
-DEPENDENT = (
-    "the number of references that lack a record predicts membership (AUC {:.3f}): members were not drawn "
-    "independently for each model, and statistics with references are inflated"
+COUNTED = "the number of references that lack a record predicts membership"
+DEPENDENT = COUNTED + (
+    " (AUC {:.3f}): members were not drawn independently for each model, and statistics with references are inflated"
 )
 
 
@@ -127,6 +129,16 @@ def _dependence(bank: Bank, counts: Sequence[Float]) -> list[str]:
     return [DEPENDENT.format(float(np.mean([value for value, _ in areas])))]
 
 
+def _verdicts(given: ScoresFile, findings: Sequence[Finding], notes: Sequence[str]) -> tuple[Verdict, ...]:
+    """The verdict of the headline; nothing is refuted by what the references' members may have told."""
+    found = verdicts.leakage(findings, "what these models answer", given.name)
+    counted = next((note for note in notes if note.startswith(COUNTED)), None)
+    names = {f.statistic for f in findings if f.headline}
+    if counted is None or not any("references" in STATISTICS[name].needs for name in names if name in STATISTICS):
+        return tuple(found)
+    return tuple(replace(one, verdict="inconclusive", why=f"{counted}.") for one in found)
+
+
 def _result(
     given: ScoresFile,
     attack: AttackConfig,
@@ -142,7 +154,7 @@ def _result(
         communication=Communication(0, 0, 0, 0, 0, ()),
         privacy=PrivacyClaim("", "", None, 0.0, "", 0, "the file tells of no mechanism"),
         findings=tuple(findings),
-        verdicts=tuple(verdicts.leakage(findings, "what these models answer", given.name)),
+        verdicts=_verdicts(given, findings, notes),
         provenance=Provenance(
             versions={"python": platform.python_version(), **{name: metadata.version(name) for name in VERSIONED}},
             seed=0,

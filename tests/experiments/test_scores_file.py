@@ -12,7 +12,8 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from fedprivacy.config.base import UsageError
-from fedprivacy.config.run import AttackConfig
+from fedprivacy.config.run import AttackConfig, RunConfig
+from fedprivacy.experiments.audit_scores import audit_file
 from fedprivacy.experiments.foreign import judge_file
 from fedprivacy.experiments.scores_file import read_scores
 from fedprivacy.metrics.pooling import ranks_within
@@ -145,6 +146,26 @@ def test_without_a_leak_the_bank_is_at_chance(written: Callable[..., Path]) -> N
             assert finding.value is not None and finding.chance_low is not None and finding.chance_high is not None
             assert finding.chance_low - 0.03 < finding.value < finding.chance_high + 0.03, finding.statistic
     assert not any("predicts membership" in note for note in result.provenance.notes)
+
+
+@pytest.mark.parametrize("balanced", [False, True])
+def test_a_silent_model_is_not_refuted_by_the_members_of_its_references(
+    written: Callable[..., Path], balanced: bool
+) -> None:
+    """The first model answers noise. Where members are balanced, who else holds a record tells its coin."""
+    arrays = bank(models=4, n=2000, leak=3.0, balanced=balanced)
+    arrays["logits"][0] = np.random.default_rng(7).normal(size=(2000, 4))
+    path, statistics = written(**arrays), ("base-online",)
+    config = RunConfig.model_validate({"attack": {"attacks": ("membership",), "statistics": statistics}})
+    if balanced:
+        with pytest.raises(UsageError, match="base-online: the number of references"):
+            audit_file(read_scores(path), config, 0.5)
+        result = judged(path, statistics=statistics, headline="base-online")
+        assert [v.verdict for v in result.verdicts] == ["inconclusive"]
+        config = RunConfig.model_validate({"attack": {"attacks": ("membership",), "statistics": ("loss",)}})
+    found = audit_file(read_scores(path), config, 0.5)
+    assert [row.low for row in found.audit.rows if row.judged] == [0.0]  # type: ignore[union-attr]
+    assert [v.verdict for v in found.verdicts] == ["inconclusive"]
 
 
 def test_members_that_were_not_drawn_independently_are_told(written: Callable[..., Path]) -> None:
