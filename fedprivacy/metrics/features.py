@@ -25,6 +25,9 @@ def feature_accuracy(guesses: ArrayLike, truths: ArrayLike, binary: ArrayLike) -
 
 
 def prior_row(public: ArrayLike) -> Float:
-    """The guess [d] that looks at nothing: the median of each feature of ``public`` [n, d], the majority if binary."""
-    row: Float = np.median(np.asarray(public, dtype=np.float64), axis=0)
+    """The guess [d] that looks at nothing: the median of each feature of ``public`` [n, d], the majority if binary.
+
+    The lower of two middle values: a binary feature that is split in half must not be guessed as neither.
+    """
+    row: Float = np.quantile(np.asarray(public, dtype=np.float64), 0.5, axis=0, method="lower")
     return row

@@ -32,3 +32,10 @@ def test_pairs_are_not_reordered() -> None:
     assert np.isnan(score_pairs(small, small).ssim).all()
     with pytest.raises(ValueError, match="as many"):
         score_pairs(images[:2], images)
+
+
+def test_a_feature_split_in_half_is_guessed_as_one_of_both() -> None:
+    public = np.array([[0.0], [1.0], [1.0], [0.0]])
+    truths = np.array([[0.0], [1.0]])
+    guess = np.repeat(prior_row(public)[None], 2, axis=0)
+    assert feature_accuracy(guess, truths, [True]).mean() == 0.5
