@@ -60,7 +60,7 @@ def main() -> None:
     try:
         code = cli.main(prog_name="fedprivacy", standalone_mode=False)
     except UsageError as error:
-        _fail(str(error), 130 if isinstance(error, Interrupted) else 2)
+        _fail(_as_typed(str(error)), 130 if isinstance(error, Interrupted) else 2)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.ctx.get_help() if error.ctx else "", err=True)
         sys.exit(2)
@@ -73,6 +73,13 @@ def main() -> None:
         sys.stderr.close()
         sys.exit(0)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _as_typed(message: str) -> str:
+    """Settings by their flags. Imported here, so that ``--help`` needs no configuration."""
+    from fedprivacy.cli.settings import in_flags
+
+    return in_flags(message)
 
 
 def _fail(message: str, code: int = 2) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import types
 import typing
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -33,6 +35,14 @@ RENAMED = {
 """Flags that are not the field's own name."""
 
 BUDGET = "--budget"
+
+ONLY_WITH = {
+    "data.alpha": ("data.partition", "dirichlet"),
+    "data.classes_per_client": ("data.partition", "shards"),
+    "training.momentum": ("training.optimizer", "sgd"),
+    "training.adam_eps": ("training.optimizer", "adam"),
+}
+"""Flags that change nothing unless another setting has this value. In a file they may stand; typed, they are meant."""
 
 LEFT_OUT = {"options", "defense.options"}
 """Given by --set and --defense-set."""
@@ -83,7 +93,16 @@ def _option(path: str, field: FieldInfo) -> Callable[[CommandT], CommandT]:
     text = f"{text} [default: {default}]" if default else text
     if field.annotation is bool:
         return click.option(f"{flag}/--no-{flag[2:]}", destination, default=None, help=text)
+    if any(typing.get_origin(kind) is tuple for kind in _kinds(field.annotation)):
+        return click.option(
+            flag, destination, default=None, metavar="A,B,...", help=text, multiple=True, callback=_together
+        )
     return click.option(flag, destination, default=None, metavar=_metavar(field.annotation), help=text)
+
+
+def _together(_context: click.Context, _option: click.Parameter, texts: tuple[str, ...]) -> str | None:
+    """A flag given several times as one list of names."""
+    return ",".join(texts) if texts else None
 
 
 def shown(default: Any) -> str:
@@ -100,7 +119,7 @@ def _metavar(annotation: Any) -> str:
         return "|".join(choices)
     if float in kinds:
         return "NUMBER"
-    return "N" if int in kinds else "A,B,..." if any(typing.get_origin(k) is tuple for k in kinds) else "TEXT"
+    return "N" if int in kinds else "TEXT"
 
 
 def allowed(field: FieldInfo) -> str:
@@ -214,9 +233,17 @@ def configuration(given: Mapping[str, Any], base: Mapping[str, Any] | None = Non
     if defense:
         content.setdefault("defense", {}).setdefault("options", {}).update(defense)
     try:
-        return build(RunConfig, content, where)
+        config = build(RunConfig, content, where)
     except UsageError as error:
         raise UsageError(_with_flag(str(error))) from None
+    for path, (other, needed) in ONLY_WITH.items():
+        part, name = other.split(".")
+        value = getattr(getattr(config, part), name)
+        if given.get(path.replace(".", "__")) is not None and value != needed:
+            raise UsageError(
+                f"{flag_of(path)} changes nothing with {flag_of(other)} {value}; add {flag_of(other)} {needed}."
+            )
+    return config
 
 
 def _with_flag(message: str) -> str:
@@ -226,6 +253,23 @@ def _with_flag(message: str) -> str:
         if message.startswith(head):
             return f"{flag_of(path)}:{message[len(head) :]}"
     return message
+
+
+def in_flags(message: str) -> str:
+    """``training.model = 'mlp'`` as ``--model mlp`` and ``options.kl`` as ``--set kl``: settings as they are typed.
+
+    A path that opens what is said of a file (``data.alpha: ...``) stays, for there it is the key.
+    """
+    for path in sorted(filter(lambda path: "." in path, fields_of()), key=len, reverse=True):
+        message = re.sub(
+            rf"\b{re.escape(path)}\b(?!:)(?: = '([^']*)')?", partial(_typed_flag, flag_of(path), " "), message
+        )
+    return re.sub(r"\boptions\.(\w+)\b(?: = '([^']*)')?", lambda m: _typed_flag(f"--set {m[1]}", "=", m), message)
+
+
+def _typed_flag(flag: str, between: str, found: re.Match[str]) -> str:
+    value = found[found.re.groups]
+    return flag if value is None else f"{flag}{between}{value}"
 
 
 def _copied(value: Any) -> Any:

@@ -47,7 +47,8 @@ def comparable(claimed: Game, epsilon: float, delta: float, played: Game) -> Com
         return Comparable(epsilon, delta)
     if claimed.unit == "record" and played.unit == "client":
         raise Incomparable(
-            "the claim is about one record and each coin decides all records of a client; use record coins"
+            "the claim is about one record and each coin decides all records of a client; use record coins "
+            "(--coins record)"
         )
     if claimed.relation == "add-remove" and (played.relation == "replace-one" or claimed.unit == "client"):
         twice, more = replace_one(epsilon, delta)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import click
 import pytest
 
 from fedprivacy import catalog
-from fedprivacy.cli.settings import allowed, configuration
+from fedprivacy.cli.settings import allowed, configuration, configured, in_flags
 from fedprivacy.config.protocol_cards import CARDS
 
 
@@ -30,6 +31,36 @@ def test_a_setting_is_read_as_its_field(protocol: str, text: str, value: Any) ->
     config = configuration({"protocol": protocol, "protocol_set": (text,)})
     name = text.partition("=")[0].replace("-", "_")
     assert getattr(catalog.options(config), name) == value
+
+
+def test_a_flag_for_several_names_may_be_repeated() -> None:
+    """The last of two used to win, and the other attack was left out in silence."""
+    read: list[dict[str, Any]] = []
+
+    @click.command()
+    @configured()
+    def command(**given: Any) -> None:
+        read.append(given)
+
+    for words in ("--attack membership --attack labels,inversion", "--attack membership,labels,inversion", ""):
+        command.main(words.split(), standalone_mode=False)
+    attacks = [configuration(given).attack.attacks for given in read]
+    assert attacks == [("membership", "labels", "inversion")] * 2 + [configuration({}).attack.attacks]
+
+
+@pytest.mark.parametrize(
+    ("message", "typed"),
+    [
+        ("use training.model = 'mlp'.", "use --model mlp."),
+        ("or a larger data.image_size; use mlp", "or a larger --image-size; use mlp"),
+        ("data.schedule = 'fresh' and training.client_models", "--private-schedule fresh and --client-models"),
+        ("use options.weighting = 'uniform'", "use --set weighting=uniform"),
+        ("run.toml: data.alpha: Input should be a number", "run.toml: data.alpha: Input should be a number"),
+        ("nothing is at metadata.limit.npz or options", "nothing is at metadata.limit.npz or options"),
+    ],
+)
+def test_a_complaint_names_settings_as_they_are_typed(message: str, typed: str) -> None:
+    assert in_flags(message) == typed
 
 
 @pytest.mark.parametrize("name", CARDS)

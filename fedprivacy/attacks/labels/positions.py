@@ -20,7 +20,7 @@ def source_of(config: RunConfig, adversary: Adversary) -> Source:
     family = CARDS[config.protocol].family
     peer = adversary.position.startswith("client-")
     if family == "none":
-        raise UsageError(f"--attack labels: protocol {config.protocol} sends nothing, so there is nothing to attack.")
+        raise _nothing(config)
     alone = config.protocol == "profe" or (
         family == "predictions"
         and config.protocol not in CONSENSUS_ONLY
@@ -50,6 +50,15 @@ def label_adversaries(config: RunConfig) -> list[tuple[Adversary, Source]]:
         except UsageError:
             if config.attack.adversaries:
                 raise
+    if not chosen and CARDS[config.protocol].family == "none":
+        raise _nothing(config)
     if not chosen:
         raise UsageError("--attack labels reads what passes by and plants nothing; use --adversary server.")
     return chosen
+
+
+def _nothing(config: RunConfig) -> UsageError:
+    return UsageError(
+        f"--attack labels: protocol {config.protocol} sends nothing, so there is nothing to attack; "
+        "use mutual or fedavg, or leave --attack out."
+    )

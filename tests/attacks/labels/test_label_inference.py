@@ -141,6 +141,11 @@ def test_who_can_infer_nothing_is_told_so(
         catalog.check(configured(protocol, attack={"adversaries": (adversary,)}))
 
 
+def test_where_nothing_is_sent_the_default_positions_are_told_so(configured: Callable[..., Any]) -> None:
+    with pytest.raises(UsageError, match=r"local sends nothing, .* use mutual or fedavg"):
+        label_adversaries(configured("local"))
+
+
 def test_the_default_positions_are_passive(configured: Callable[..., Any]) -> None:
     assert [(a.name, source) for a, source in label_adversaries(configured("mutual"))] == [("server", "predictions")]
     assert [(a.name, source) for a, source in label_adversaries(configured("fedavg"))] == [("server", "models")]
