@@ -85,7 +85,7 @@ def _judged_pictures(gains: Sequence[Finding], recognised: Sequence[Finding]) ->
     if any(f.low is None for f in gains):
         return "inconclusive", f"one message has no interval. {told}."
     if all((f.low or 0.0) > 0 for f in gains):
-        return "refuted", f"the reconstruction is nearer to the truth than any of them. {told}."
+        return "refuted", f"the reconstruction is nearer to the truth than all that it is held against. {told}."
     below = [f for f in gains if (f.low or 0.0) <= 0]
     if _recognised(recognised) and all("the null" not in f.metric for f in below):
         share = f"{100 * (recognised[0].value or 0.0):.0f}%"

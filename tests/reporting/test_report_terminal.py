@@ -163,12 +163,21 @@ def test_markup_in_names_is_shown_and_not_obeyed(results: Results) -> None:
         (100, 100, 100, "mutual sends 2 times more bytes"),
         (0, 0, 100, "mutual sends nothing"),
         (99, 0, 100, "1.0% fewer bytes"),
+        (100_000, 20, 100_000, "mutual sends as many bytes, to within 0.1%"),
         (10, 0, 0, "was not counted, so there is no ratio"),
     ],
 )
 def test_the_ratio_to_federated_averaging(results: Results, up: int, down: int, fedavg: int, words: str) -> None:
     wire = Communication(up, down, 7, up + down, fedavg, ((up, down),))
     assert words in joined(printed(replace(results["ordinary"](), communication=wire), 100))
+
+
+def test_federated_averaging_is_not_held_against_itself(results: Results) -> None:
+    base = results["ordinary"]()
+    averaging = replace(base, config={**base.config, "protocol": "fedavg", "defense": {"name": "none"}})
+    masked = replace(averaging, config={**averaging.config, "defense": {"name": "secure-aggregation"}})
+    assert "FedAvg of the same model" not in joined(printed(averaging, 100))
+    assert "FedAvg of the same model" in joined(printed(masked, 100))
 
 
 def test_a_protocol_that_loses_is_told_so(results: Results, make: SimpleNamespace) -> None:

@@ -18,6 +18,15 @@ def test_participation_and_loss_are_told_only_where_there_are_any() -> None:
     ]
 
 
+def test_a_skewed_partition_is_told_with_its_strength() -> None:
+    said = [{"partition": "dirichlet", "alpha": 0.1}, {"partition": "shards", "classes_per_client": 1}]
+    words = ["dirichlet partition (alpha 0.1)", "shards partition (1 class a client)"]
+    for data, expected in zip(said, words, strict=True):
+        assert list(setup._data({"data": {"dataset": "digits", **data}})) == ["digits", expected]
+    assert setup._skew({"data": {"classes_per_client": 2}}, "shards") == " (2 classes a client)"
+    assert setup._skew({"data": {"alpha": 0.5, "classes_per_client": 2}}, "iid") == ""
+
+
 def test_the_caption_of_means_says_what_they_are_over() -> None:
     one, many = Interval(0.5, 0.5, 0.5, (), 1, "one model"), Interval(0.5, 0.4, 0.6, (), 5, "clients")
     assert utility._caption("test accuracy", many, 0.95) == "test accuracy, mean over 5 clients with 95% interval"

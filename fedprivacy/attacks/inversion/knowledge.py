@@ -107,7 +107,7 @@ class Knowledge:
             "shared": self.shared if self.shared == "gradient" else f"update, learning rate {scale}",
             "records": f"{self.records} ({self.batch or self.records} a step)",
             "labels": self.labels,
-            "local steps": f"{self.steps} ({self.epochs} epochs, order {self.order})",
+            "local steps": f"{self.steps} ({self.epochs} epoch{'s' if self.epochs > 1 else ''}, order {self.order})",
             "input": f"{self.input_shape} in [0, 1], mean / std: {statistics}",
             "batch normalisation": f"{self.batchnorm} statistics",
             "priors": f"{self.public_images} public images",

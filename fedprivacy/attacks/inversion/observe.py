@@ -238,6 +238,7 @@ def _card_rows(plan: Situation, knowledge: Knowledge, attempts: str, dropout: bo
     if plan.kind == "classes":
         rows["records"] = f"one image for each of {plan.card.records} classes"
         rows["labels"] = "every class"
+        rows["local steps"] = "not followed: the update is taken as one step"
     else:
         rows["labels"] = {
             "strong": "given",

@@ -40,16 +40,25 @@ def _data(config: Any) -> Iterator[str]:
     limit, candidates = setting(config, "data.limit"), setting(config, "data.candidates")
     if limit is not None:
         yield f"at most {counted(limit, 'training record')}"
-    partition, alpha = setting(config, "data.partition"), setting(config, "data.alpha")
+    partition = setting(config, "data.partition")
     if setting(config, "data.layout") == "folds":
         yield "stratified folds, one private fold a client and one public fold a round"
     elif partition is not None:
-        yield f"{clean(partition)} partition" + (f" (alpha {alpha:g})" if partition == "dirichlet" and alpha else "")
+        yield f"{clean(partition)} partition" + _skew(config, partition)
     inclusion = setting(config, "data.inclusion")
     if candidates is not None:
         yield f"{counted(candidates, 'candidate')} a client"
     if inclusion is not None:
         yield f"each trained on with probability {inclusion:g}" if inclusion < 1 else "all of them trained on"
+
+
+def _skew(config: Any, partition: Any) -> str:
+    alpha, classes = setting(config, "data.alpha"), setting(config, "data.classes_per_client")
+    if partition == "dirichlet" and alpha:
+        return f" (alpha {alpha:g})"
+    return (
+        f" ({count(classes)} class{'' if classes == 1 else 'es'} a client)" if partition == "shards" and classes else ""
+    )
 
 
 def _public(config: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fedprivacy.reporting.document import Block, Column, Line, Section, Table, row
-from fedprivacy.reporting.settings import protocol_name, setting
+from fedprivacy.reporting.settings import defense_name, protocol_name, setting
 from fedprivacy.reporting.text import MISSING, counted, percent, size, times
 from fedprivacy.result import Communication, RunResult
 
@@ -20,7 +20,8 @@ def traffic_section(result: RunResult) -> Section:
         return Section("Bytes on the wire", (Line("Nothing crossed the wire."),))
     blocks: list[Block] = [_totals(wire, setting(result.config, "clients"))]
     blocks.append(Line(_encoding(wire)))
-    blocks.append(Line(against_fedavg(result), "strong"))
+    if protocol_name(result) != "fedavg" or defense_name(result):
+        blocks.append(Line(against_fedavg(result), "strong"))
     if len(set(wire.per_round)) > 1:
         blocks.append(_rounds(wire.per_round))
     return Section("Bytes on the wire", tuple(blocks))
@@ -48,6 +49,8 @@ def _ratio(other: int, sent: int) -> str:
     if other == sent:
         return "as many bytes"
     ratio = max(other, sent) / min(other, sent)
+    if ratio < 1.0005:
+        return f"as many bytes, to within {percent(0.001)}"
     if ratio < 1.05:
         return f"{percent(ratio - 1)} {'fewer' if sent < other else 'more'} bytes"
     return f"{times(ratio)} times {'fewer' if sent < other else 'more'} bytes"

@@ -36,6 +36,7 @@ def test_presets_forget() -> None:
 def test_card_has_a_row_for_each_part() -> None:
     rows = Knowledge((1, 8, 8), 3, shared="update", records=4, batch=2, epochs=5, lr=0.25).rows()
     assert rows["local steps"] == "10 (5 epochs, order known)"
+    assert Knowledge((1, 8, 8), 3, shared="update").rows()["local steps"] == "1 (1 epoch, order known)"
     assert rows["shared"] == "update, learning rate 0.25"
     assert {"weights", "records", "labels", "input", "batch normalisation", "priors"} <= rows.keys()
 
