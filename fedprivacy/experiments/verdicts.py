@@ -155,13 +155,17 @@ def utility(
     return verdicts
 
 
+def _fewer(ratio: float) -> str:
+    return f"{ratio:,.1f} times fewer" if ratio >= 1 else f"{1 / ratio:,.1f} times more"
+
+
 def bandwidth(protocol: str, sizes: Communication) -> list[Verdict]:
     """Bytes against federated averaging of the same model, with the delivery of public records and without."""
     sent = sizes.up_bytes + sizes.down_bytes
     if not sent or protocol == "fedavg":
         return []
     plain, whole = sizes.fedavg_bytes / sent, sizes.fedavg_bytes / (sent + sizes.public_bytes)
-    why = f"{plain:,.1f} times fewer bytes in messages; {whole:,.1f} times with the delivery of public records counted."
+    why = f"{_fewer(plain)} bytes in messages; {_fewer(whole)} with the delivery of public records counted."
     kind: Kind = "supported" if whole > 1.05 else "refuted"
     if 0.95 < plain < 1.05:
         why = "as many bytes."

@@ -32,6 +32,7 @@ from fedprivacy.reporting.markdown import document_to_markdown
 from fedprivacy.reporting.sections.inversion import compared
 from fedprivacy.reporting.sections.rate_table import marked_value
 from fedprivacy.reporting.sections.traffic import fedavg_ratio
+from fedprivacy.reporting.sections.utility import mean_of
 from fedprivacy.reporting.settings import level, run_name, setting
 from fedprivacy.reporting.terminal import render_document
 from fedprivacy.reporting.text import (
@@ -40,7 +41,6 @@ from fedprivacy.reporting.text import (
     clean,
     counted,
     epsilon,
-    estimate,
     fixed,
     listed,
     scientific,
@@ -143,8 +143,9 @@ def _facts(result: RunResult, metric: str | None) -> list[str | Cell]:
     words = MISSING
     if ratio is not None:
         words = f"{times(ratio)} x fewer" if ratio >= 1 else f"{times(1 / ratio)} x more"
+        words = "as many" if 0.995 < ratio < 1.005 else words
     utility = result.utility.get(metric) if metric else None
-    mean = MISSING if utility is None else estimate(utility.mean, utility.low, utility.high)
+    mean = mean_of(utility)
     sent = [size(wire.up_bytes + wire.down_bytes), size(wire.public_bytes)]
     return [*([mean] if metric else []), *sent, words, _claimed(result.privacy)]
 

@@ -28,6 +28,16 @@ def fedavg(base: RunResult) -> RunResult:
     return replace(base, config={**base.config, "protocol": "fedavg"}, communication=wire)
 
 
+def test_one_model_has_no_interval_and_equal_bytes_are_neither_fewer_nor_more(results: Results) -> None:
+    base = fedavg(results["ordinary"]())
+    one = {name: replace(found, mean=0.808, low=0.808, high=0.808, n=1) for name, found in base.utility.items()}
+    sent = base.communication.up_bytes + base.communication.down_bytes
+    near = replace(base, utility=one, communication=replace(base.communication, fedavg_bytes=sent - 100))
+    words = re.sub(r"\s+", " ", printed([results["ordinary"](), near], 140))
+    assert "0.808 (no interval)" in words and "[0.808" not in words
+    assert "as many" in words and "1 x" not in words.replace("31 x", "")
+
+
 @pytest.mark.parametrize("width", [60, 80, 100, 140, 220])
 def test_one_table_has_utility_bytes_leakage_and_epsilon(results: Results, width: int) -> None:
     text = printed([results["ordinary"](), fedavg(results["ordinary"]())], width)

@@ -119,6 +119,15 @@ def test_many_clients_are_summed_up_and_no_failure_is_lost(results: Results) -> 
     assert "leaks at 100 of 100 clients" in text
 
 
+def test_no_leakage_of_membership_is_not_no_leakage(results: Results) -> None:
+    """Where records were reconstructed too, the sentences are told to be of membership alone."""
+    alone = results["ordinary"]()
+    (seen,) = [f for f in results["other_attacks"]().findings if f.statistic == "cosine"]
+    both = replace(alone, findings=(*alone.findings, seen))
+    assert "What each adversary learned of membership" in printed(both, 80)
+    assert "learned of membership" not in printed(alone, 80)
+
+
 def test_nothing_measured_is_said_as_such(results: Results) -> None:
     bare = joined(printed(results["no_findings"](), 80))
     assert "No attack was run: nothing is known about leakage." in bare

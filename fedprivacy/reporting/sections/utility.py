@@ -67,12 +67,12 @@ def _means(result: RunResult, metric: str) -> Table:
     ours, at = result.utility[metric], level(result)
     protocol = protocol_name(result)
     traffic = result.communication.up_bytes + result.communication.down_bytes
-    lines = [row([cell(f"{protocol} (this run)", tone="strong"), _mean(ours), MISSING, size(traffic)])]
+    lines = [row([cell(f"{protocol} (this run)", tone="strong"), mean_of(ours), MISSING, size(traffic)])]
     for baseline in result.baselines:
         other = baseline.utility.get(metric)
         gap = MISSING if other is None else estimate(*difference(ours, other, at), against=0.0, sign=True)
         name = cell(clean(baseline.name), clean(baseline.why))
-        lines.append(row([name, _mean(other), gap, size(baseline.up_bytes + baseline.down_bytes)]))
+        lines.append(row([name, mean_of(other), gap, size(baseline.up_bytes + baseline.down_bytes)]))
     title = metric_name(metric)
     notes = []
     others = [b.utility[metric] for b in result.baselines if metric in b.utility]
@@ -102,7 +102,8 @@ def _caption(title: str, ours: Interval, at: float) -> str:
     return f"{title}, mean over {counted(ours.n, clean(ours.over).removesuffix('s'))} with {level_words(at)} interval"
 
 
-def _mean(interval: Interval | None) -> str:
+def mean_of(interval: Interval | None) -> str:
+    """A mean with its interval; one model has none, though its ends may be stored as its value."""
     if interval is None:
         return MISSING
     return estimate(interval.mean, *((interval.low, interval.high) if interval.n > 1 else (None, None)))
@@ -135,9 +136,9 @@ def _others(result: RunResult, metrics: Sequence[str]) -> Table | None:
     if not metrics:
         return None
     own = cell(f"{protocol_name(result)} (this run)", tone="strong")
-    rows = [row([own, *(_mean(result.utility[metric]) for metric in metrics)])]
+    rows = [row([own, *(mean_of(result.utility[metric]) for metric in metrics)])]
     for baseline in result.baselines:
-        rows.append(row([clean(baseline.name), *(_mean(baseline.utility.get(metric)) for metric in metrics)]))
+        rows.append(row([clean(baseline.name), *(mean_of(baseline.utility.get(metric)) for metric in metrics)]))
     columns = (Column("protocol", fold=True), *(Column(metric_name(metric)) for metric in metrics))
     return Table(columns, tuple(rows), f"Other measures, mean with {level_words(level(result))} interval")
 

@@ -29,7 +29,9 @@ def verdict_sections(result: RunResult) -> tuple[Section, ...]:
     for group in groups(f for f in result.findings if is_rate(f.metric)):
         learned += adversary_lines(group)
     judged: list[Block] = [verdict_line(verdict) for verdict in result.verdicts]
-    titled = (("What each adversary learned", learned), ("Verdicts on claims", judged))
+    others = any(not is_rate(f.metric) and f.attack not in ("", "membership") for f in result.findings)
+    title = "What each adversary learned" + (" of membership" if others else "")
+    titled = ((title, learned), ("Verdicts on claims", judged))
     return tuple(Section(title, tuple(lines)) for title, lines in titled if lines)
 
 
