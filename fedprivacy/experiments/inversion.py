@@ -20,7 +20,7 @@ from fedprivacy.attacks.inversion.positions import inversion_adversaries
 from fedprivacy.attacks.inversion.recovered import load
 from fedprivacy.config.run import RunConfig
 from fedprivacy.experiments.invert import inversion_path
-from fedprivacy.experiments.reconstructed import BEST, MEAN, NULL, RANDOM, Case, cases
+from fedprivacy.experiments.reconstructed import BEST, MEAN, NEAREST, NULL, RANDOM, Case, cases
 from fedprivacy.experiments.repetition import Repetition
 from fedprivacy.metrics.images import PSNR_CAP
 from fedprivacy.metrics.intervals import clopper_pearson, mean_interval
@@ -33,6 +33,8 @@ GAIN = "PSNR gain (dB) over the "
 FEATURES, RECOVERED = "features right", "labels recovered"
 CLEAR = 40.0
 """PSNR above which the eye sees no difference. Without a limit one exact record would outweigh all others."""
+PUBLIC = "looks at nothing but public records"
+CHOSEN = "the public record of the class that is nearest to the truth, which a guesser could not pick"
 SHOWN = 10
 """Pictures that are kept for the report, first ones first."""
 
@@ -107,10 +109,10 @@ class _Writer:
             rows.append(self._finding(NULL, PSNR, None, None, None, None, 0, note="no other message to pair with"))
         rows += self._told() + self._labels() + self._features()
         attacks = list(dict.fromkeys(name for case in self.judged for name in case.attacks))
-        for name in attacks if len(attacks) > 1 else []:
+        for name in attacks:
             rows += self._quality(name)
         for name in (MEAN, RANDOM, bar):
-            rows += self._quality(name, full=True, note="looks at nothing but public records")
+            rows += self._quality(name, full=True, note=CHOSEN if name == NEAREST else PUBLIC)
         if self._has(NULL):
             rows += self._quality(NULL, full=True, note="the same attack, fed another client's message")
         return rows
@@ -219,7 +221,13 @@ class _Writer:
     ) -> Finding:
         """Mean over all images of ``values``, one array for each message in ``of``."""
         everything = np.concatenate(values)
-        within = {PSNR: (-np.inf, PSNR_CAP), SSIM: (-1.0, 1.0), FEATURES: (0.0, 1.0), RECOVERED: (0.0, 1.0)}
+        within = {
+            PSNR: (-np.inf, PSNR_CAP),
+            SSIM: (-1.0, 1.0),
+            MSE: (0.0, np.inf),
+            FEATURES: (0.0, 1.0),
+            RECOVERED: (0.0, 1.0),
+        }
         low, high = self._ends(of, values, within.get(metric, (-np.inf, np.inf)))
         return self._finding(
             row, metric, float(everything.mean()), chance, low, high, len(everything), "", headline, note

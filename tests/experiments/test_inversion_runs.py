@@ -67,6 +67,9 @@ def test_a_result_holds_card_pictures_and_chance_rows(small_config: Configure, t
     assert from_json(result.to_json()) == result
     for row in (MEAN, RANDOM, NEAREST):
         assert one(result, PSNR, row).value is not None
+        assert ("nothing but public records" in one(result, PSNR, row).note) == (row != NEAREST)
+    assert all((f.low or 0) >= 0 for f in result.findings if f.metric == "MSE")
+    assert {f.statistic for f in result.findings if f.attack == "inversion"} > {BEST, MEAN, RANDOM, NEAREST, NULL}
     nearest, mean = one(result, PSNR, NEAREST).value, one(result, PSNR, MEAN).value
     assert nearest is not None and mean is not None and nearest > mean
     assert (tmp_path / "figures" / "inversion-server.png").stat().st_size > 1000
