@@ -234,7 +234,7 @@ def assembled(config: RunConfig, plan: Plan, repetitions: Sequence[Repetition], 
     judged += verdicts.labels(findings, card.family, "the claim that is tested")
     judged += verdicts.inversion(findings, card.family, "the claim that is tested")
     judged += verdicts.utility(config.protocol, utility["test_accuracy"], baselines, paired)
-    judged += verdicts.bandwidth(config.protocol, sizes)
+    judged += verdicts.bandwidth(config.protocol, sizes, len(set(config.training.client_models)) > 1)
     return RunResult(
         config=config.model_dump(mode="json"),
         utility=utility,

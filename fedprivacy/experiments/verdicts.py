@@ -159,10 +159,13 @@ def _fewer(ratio: float) -> str:
     return f"{ratio:,.1f} times fewer" if ratio >= 1 else f"{1 / ratio:,.1f} times more"
 
 
-def bandwidth(protocol: str, sizes: Communication) -> list[Verdict]:
-    """Bytes against federated averaging of the same model, with the delivery of public records and without."""
+def bandwidth(protocol: str, sizes: Communication, different: bool = False) -> list[Verdict]:
+    """Bytes against federated averaging of the same model, with the delivery of public records and without.
+
+    ``different``: the clients' models differ, so that there is no averaging to hold the run against, and no verdict.
+    """
     sent = sizes.up_bytes + sizes.down_bytes
-    if not sent or protocol == "fedavg":
+    if not sent or protocol == "fedavg" or different:
         return []
     plain, whole = sizes.fedavg_bytes / sent, sizes.fedavg_bytes / (sent + sizes.public_bytes)
     why = f"{_fewer(plain)} bytes in messages; {_fewer(whole)} with the delivery of public records counted."

@@ -189,6 +189,13 @@ def test_federated_averaging_is_not_held_against_itself(results: Results) -> Non
     assert "FedAvg of the same model" in joined(printed(masked, 100))
 
 
+def test_different_models_cannot_be_averaged(results: Results) -> None:
+    base = results["ordinary"]()
+    training = {**base.config["training"], "client_models": ("mlp", "cnn")}
+    text = joined(printed(replace(base, config={**base.config, "training": training}), 100))
+    assert "FedAvg of models as large, if it could average different ones, sends 48.8 MB" in text
+
+
 def test_a_protocol_that_loses_is_told_so(results: Results, make: SimpleNamespace) -> None:
     base = results["ordinary"]()
     better = {"test_accuracy": make.interval(make.per_client(0.9, 0.003), 0.005)}

@@ -18,6 +18,12 @@ def test_participation_and_loss_are_told_only_where_there_are_any() -> None:
     ]
 
 
+def test_data_from_disk_is_told_by_the_name_of_its_file() -> None:
+    for place in ("/somewhere/else/adult.npz", "adult.npz", "C:\\\\else\\\\adult.npz"):
+        assert list(setup._data({"data": {"dataset": "npz", "data_dir": place}})) == ["npz (adult.npz)"]
+    assert list(setup._data({"data": {"dataset": "digits", "data_dir": None}})) == ["digits"]
+
+
 def test_a_skewed_partition_is_told_with_its_strength() -> None:
     said = [{"partition": "dirichlet", "alpha": 0.1}, {"partition": "shards", "classes_per_client": 1}]
     words = ["dirichlet partition (alpha 0.1)", "shards partition (1 class a client)"]

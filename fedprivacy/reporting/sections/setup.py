@@ -36,7 +36,9 @@ def _data(config: Any) -> Iterator[str]:
     dataset = setting(config, "data.dataset")
     if dataset is None:
         return
-    yield clean(dataset)
+    place = setting(config, "data.data_dir")
+    name = clean(str(place).replace("\\", "/").rstrip("/").rpartition("/")[2]) if place else ""
+    yield clean(dataset) + (f" ({name})" if name else "")
     limit, candidates = setting(config, "data.limit"), setting(config, "data.candidates")
     if limit is not None:
         yield f"at most {counted(limit, 'training record')}"

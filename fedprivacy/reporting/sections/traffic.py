@@ -33,7 +33,10 @@ def against_fedavg(result: RunResult) -> str:
     sent, public, other = wire.up_bytes + wire.down_bytes, wire.public_bytes, wire.fedavg_bytes
     if other <= 0:
         return "Federated averaging of the same model was not counted, so there is no ratio."
-    words = f"FedAvg of the same model sends {size(other)}: {protocol_name(result)} sends {_ratio(other, sent)}"
+    models = "the same model"
+    if len(set(setting(result.config, "training.client_models") or ())) > 1:
+        models = "models as large, if it could average different ones,"
+    words = f"FedAvg of {models} sends {size(other)}: {protocol_name(result)} sends {_ratio(other, sent)}"
     return words + (f", {_ratio(other, sent + public)} with the public records." if public else ".")
 
 
