@@ -106,6 +106,13 @@ def test_a_frontier_holds_finite_zero_and_infinite_epsilon(results: Results, mak
     pixels(frontier_figure([few], metric="tpr@0.1%fpr"))
 
 
+def test_a_frontier_without_an_attack_still_tells_epsilon(results: Results) -> None:
+    """The two differ in the labels of the axis alone."""
+    base = replace(results["ordinary"](), findings=())
+    low, high = ([replace(base, privacy=replace(base.privacy, epsilon=e)) for e in pair] for pair in ((1, 4), (2, 8)))
+    assert (pixels(frontier_figure(low)) != pixels(frontier_figure(high))).any()
+
+
 @pytest.mark.parametrize(("epsilon", "delta"), [(0.0, 0.0), (1.0, 0.0), (4.0, 1e-5), (0.5, 0.1)])
 def test_the_auc_that_a_claim_allows_is_the_area_over_its_trade_off_curve(epsilon: float, delta: float) -> None:
     fpr = np.linspace(0, 1, 200_001)

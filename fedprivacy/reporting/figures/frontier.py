@@ -43,7 +43,9 @@ def frontier_figure(results: Sequence[RunResult], metric: str = "auc") -> bytes:
         below.set_xticks(list(ticks), list(ticks.values()))
         below.set_xticks([], minor=True)
         below.set_xlim(min(ticks) / 1.4, max(ticks) * 1.4)
-        below.set_xlabel(_about(ordered))
+        lowest = below if below.axison else above
+        lowest.tick_params(labelbottom=True)
+        lowest.set_xlabel(_about(ordered))
         if below.get_legend_handles_labels()[0]:
             figure.legend(loc="outside lower center", frameon=False, fontsize=9, ncols=2)
         return to_png(figure)
