@@ -25,8 +25,8 @@ from fedprivacy import folder
 from fedprivacy.cli.carry_out import placed, ready
 from fedprivacy.cli.run import command
 from fedprivacy.cli.settings import configuration
-from fedprivacy.experiments.inversion import GAIN, PSNR
-from fedprivacy.experiments.reconstructed import BEST, CLASS_MEAN, MEAN, NEAREST, NULL
+from fedprivacy.experiments.inversion.findings import GAIN, PSNR
+from fedprivacy.experiments.inversion.reconstructed import BEST, CLASS_MEAN, MEAN, NEAREST, NULL
 from fedprivacy.experiments.run import Plan, execute
 from fedprivacy.reporting.figures import pictures_figure
 from fedprivacy.reporting.pictures import PictureRow, panels
@@ -146,6 +146,23 @@ def rows(faces: str) -> list[Row]:
                 f"{data} {one} --model gupta-cnn --messages 5 --budget 60s",
                 1,
             ),
+            Row(
+                "Faces, 32x32",
+                "mlp, 4 records in one step",
+                f"{data} --protocol fedavg {STEP} --batch-size 4 --messages 5 --budget 90s",
+            ),
+            Row(
+                "Faces, 32x32",
+                "mlp, 1 epoch of single records, about 4",
+                f"{data} --protocol fedavg --optimizer sgd --lr 0.05 --local-epochs 1 --batch-size 1 --candidates 8 "
+                "--messages 5 --budget 90s",
+            ),
+            Row("Faces, 32x32", "mlp, the defaults: adam, 2 epochs, about 200", f"{data} --protocol fedavg"),
+            *(
+                Row("Faces, 32x32", f"{name}, mlp, one record", f"{data} --protocol {name} {STEP} --batch-size 1")
+                for name in ("layerwise-async", "fml", "fedkd")
+            ),
+            Row("Faces, 32x32", "mutual, predictions", f"{data} --protocol mutual", 12),
         ]
     return found
 

@@ -37,8 +37,8 @@ from fedprivacy.attacks.membership.statistics.population import Population
 from fedprivacy.attacks.membership.statistics.ratio import Ratio, evidence_log_ratio
 from fedprivacy.attacks.membership.statistics.rmia import Rmia, beaten
 from fedprivacy.config.run import AttackConfig, TrainingConfig
-from fedprivacy.experiments.foreign import judge_file
-from fedprivacy.experiments.scores_file import Bank, ScoresFile
+from fedprivacy.experiments.membership.foreign import judge_file
+from fedprivacy.experiments.membership.scores_file import Bank, ScoresFile
 from fedprivacy.metrics.roc import auc, tpr_at_fpr
 from fedprivacy.models.build import build as build_model
 from fedprivacy.threat import Bool, Float, References, Signals

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fedprivacy.experiments.bounds import bounds_of
+from fedprivacy.experiments.audit.bounds import bounds_of
 from fedprivacy.threat import Bool, Float
 
 DELTA = 1e-5

@@ -92,8 +92,8 @@ def _foreign(scores: Path, out: str | None, form: str, given: dict[str, Any]) ->
         raise UsageError(f"{flag} does nothing with --scores; what does: --statistic, --headline, --level.")
     config = configuration(given)
     from fedprivacy import catalog
-    from fedprivacy.experiments.foreign import judge_file
-    from fedprivacy.experiments.scores_file import read_scores
+    from fedprivacy.experiments.membership.foreign import judge_file
+    from fedprivacy.experiments.membership.scores_file import read_scores
 
     read = read_scores(scores)
     if read.bank is not None:

@@ -27,7 +27,7 @@ from fedprivacy.data.division import divide
 from fedprivacy.data.records import Dataset
 from fedprivacy.data.sources import load
 from fedprivacy.experiments.game import Game as Game
-from fedprivacy.experiments.invert import observe_inversions
+from fedprivacy.experiments.inversion.invert import observe_inversions
 from fedprivacy.experiments.observe import observe_all, observe_label_shares
 from fedprivacy.interfaces import Environment
 from fedprivacy.models.build import build

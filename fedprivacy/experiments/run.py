@@ -26,12 +26,12 @@ from fedprivacy.execution.pool import Job, run_jobs
 from fedprivacy.experiments import verdicts
 from fedprivacy.experiments.documents import write_documents
 from fedprivacy.experiments.estimate import announced
-from fedprivacy.experiments.inversion import inversion_findings
-from fedprivacy.experiments.invert import UNITS
+from fedprivacy.experiments.inversion.findings import inversion_findings
+from fedprivacy.experiments.inversion.invert import UNITS
 from fedprivacy.experiments.job import dataset_of, environment, game
-from fedprivacy.experiments.judged import Head
 from fedprivacy.experiments.label_inference import label_findings
-from fedprivacy.experiments.membership import membership
+from fedprivacy.experiments.membership.findings import membership
+from fedprivacy.experiments.membership.judged import Head
 from fedprivacy.experiments.repetition import Repetition
 from fedprivacy.metrics.auc_difference import auc_difference
 from fedprivacy.metrics.intervals import Interval as Estimate

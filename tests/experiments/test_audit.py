@@ -13,8 +13,8 @@ import torch
 from fedprivacy.config.base import UsageError, build
 from fedprivacy.config.run import RunConfig
 from fedprivacy.defenses import noise
-from fedprivacy.experiments.audit import by_unit
-from fedprivacy.experiments.audit_run import audit, without_noise
+from fedprivacy.experiments.audit.audited import by_unit
+from fedprivacy.experiments.audit.run import audit, without_noise
 from fedprivacy.experiments.run import Plan
 from fedprivacy.result import RunResult, from_json
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from fedprivacy.experiments.bounds import bounds_of, guess_grid, noise_control
+from fedprivacy.experiments.audit.bounds import bounds_of, guess_grid, noise_control
 from fedprivacy.metrics.epsilon.one_run import one_run_bound
 
 DELTA = 1e-5

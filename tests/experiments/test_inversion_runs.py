@@ -17,11 +17,21 @@ from fedprivacy.attacks.inversion import recovered
 from fedprivacy.attacks.inversion.recovered import Reconstructions, Recovered
 from fedprivacy.config.base import UsageError
 from fedprivacy.data.pixels import pixel_scale
-from fedprivacy.experiments.batches import all_used, used
-from fedprivacy.experiments.inversion import GAIN, PSNR, _Writer
+from fedprivacy.experiments.inversion.batches import all_used, used
+from fedprivacy.experiments.inversion.findings import GAIN, PSNR, _Writer
+from fedprivacy.experiments.inversion.reconstructed import (
+    BEST,
+    CLASS_MEAN,
+    MEAN,
+    NEAREST,
+    NULL,
+    RANDOM,
+    Case,
+    cases,
+    units_of,
+)
 from fedprivacy.experiments.job import environment, game
 from fedprivacy.experiments.observe import common_start
-from fedprivacy.experiments.reconstructed import BEST, CLASS_MEAN, MEAN, NEAREST, NULL, RANDOM, Case, cases, units_of
 from fedprivacy.experiments.run import Plan, execute
 from fedprivacy.federation import run as run_federation
 from fedprivacy.federation import stored_transcript

@@ -7,7 +7,7 @@ import numpy as np
 from fedprivacy import seeds
 from fedprivacy.attacks.membership.assemble import Scored
 from fedprivacy.examiner import Label
-from fedprivacy.experiments.judged import Judged, judged_findings
+from fedprivacy.experiments.membership.judged import Judged, judged_findings
 from fedprivacy.threat import Truth
 
 LABEL = Label("planted probes", "server (active)", "", 0.95, False)

@@ -13,9 +13,9 @@ from sklearn.metrics import roc_auc_score
 
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.run import AttackConfig, RunConfig
-from fedprivacy.experiments.audit_scores import audit_file
-from fedprivacy.experiments.foreign import judge_file
-from fedprivacy.experiments.scores_file import read_scores
+from fedprivacy.experiments.audit.scores import audit_file
+from fedprivacy.experiments.membership.foreign import judge_file
+from fedprivacy.experiments.membership.scores_file import read_scores
 from fedprivacy.metrics.pooling import ranks_within
 from fedprivacy.result import Finding, RunResult, from_json
 

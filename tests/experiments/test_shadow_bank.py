@@ -15,10 +15,10 @@ from fedprivacy.attacks.membership.assemble import Scored
 from fedprivacy.attacks.membership.leave_one_out import leave_one_out
 from fedprivacy.attacks.membership.statistics.ratio import Ratio
 from fedprivacy.data.coins import redraw
-from fedprivacy.experiments import membership as module
 from fedprivacy.experiments.estimate import announced, federation_steps, spoken
 from fedprivacy.experiments.job import environment, game
-from fedprivacy.experiments.membership import judges_bank
+from fedprivacy.experiments.membership import findings as module
+from fedprivacy.experiments.membership.findings import judges_bank
 from fedprivacy.experiments.observe import load_observed
 from fedprivacy.experiments.run import Plan, bank, execute
 from fedprivacy.metrics.pooling import pool_by_rank

@@ -11,12 +11,12 @@ from fedprivacy import folder
 from fedprivacy.attacks.membership.statistics import STATISTICS
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.run import RunConfig
-from fedprivacy.experiments.audit import Guessed, Settings, audit_of
-from fedprivacy.experiments.audit_verdict import verdicts_of
+from fedprivacy.experiments.audit.audited import Guessed, Settings, audit_of
+from fedprivacy.experiments.audit.verdict import verdicts_of
 from fedprivacy.experiments.documents import write_documents
-from fedprivacy.experiments.foreign import COUNTED, WHO, from_bank, from_scores, judge_file
+from fedprivacy.experiments.membership.foreign import COUNTED, WHO, from_bank, from_scores, judge_file
+from fedprivacy.experiments.membership.scores_file import ScoresFile
 from fedprivacy.experiments.run import RESULT
-from fedprivacy.experiments.scores_file import ScoresFile
 from fedprivacy.privacy.comparable import Comparable
 from fedprivacy.result import PrivacyClaim, RunResult
 

@@ -26,8 +26,8 @@ from fedprivacy.config.base import UsageError, near_miss
 from fedprivacy.config.run import AttackConfig
 from fedprivacy.experiments import verdicts
 from fedprivacy.experiments.documents import write_documents
-from fedprivacy.experiments.judged import Judged, judged_findings, save_scores
-from fedprivacy.experiments.scores_file import Bank, ScoresFile
+from fedprivacy.experiments.membership.judged import Judged, judged_findings, save_scores
+from fedprivacy.experiments.membership.scores_file import Bank, ScoresFile
 from fedprivacy.metrics.auc_interval import auc_interval
 from fedprivacy.result import Communication, Finding, PrivacyClaim, Provenance, RunResult, Verdict
 from fedprivacy.threat import Float, References, Signals, Truth

@@ -3,7 +3,7 @@
 A run folder holds the scores of each adversary and observation with the coins (``scores/``, and ``seeds/*/scores``
 for further seeds), so an audit trains nothing and any stored run can be audited. Only the target federation of each
 seed is judged, never the federations of a shadow bank: those serve each other as references with known coins, and
-their guesses may not be pooled (:mod:`fedprivacy.experiments.bounds`).
+their guesses may not be pooled (:mod:`fedprivacy.experiments.audit.bounds`).
 
 All rounds of a canary are one score, hence one guess. Where one coin decides several records (a pair, the halves of a
 client's pool), the score of the coin is the mean rank of the records of one side minus that of the other.
@@ -23,8 +23,8 @@ from fedprivacy.config.base import UsageError
 from fedprivacy.config.run import RunConfig
 from fedprivacy.data.coins import units
 from fedprivacy.examiner import NULL
-from fedprivacy.experiments import bounds
-from fedprivacy.experiments.audit_verdict import verdicts_of
+from fedprivacy.experiments.audit import bounds
+from fedprivacy.experiments.audit.verdict import verdicts_of
 from fedprivacy.experiments.job import Game, game
 from fedprivacy.metrics.scores import mid_ranks
 from fedprivacy.parties import SERVER
@@ -68,7 +68,7 @@ class Guessed:
 
 @dataclass(frozen=True)
 class Settings:
-    """How bounds are taken: see :func:`fedprivacy.experiments.bounds.bounds_of`."""
+    """How bounds are taken: see :func:`fedprivacy.experiments.audit.bounds.bounds_of`."""
 
     level: float = 0.95
     guesses: int | str = "grid"

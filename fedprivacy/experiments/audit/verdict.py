@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fedprivacy.experiments.bounds import guess_grid
+from fedprivacy.experiments.audit.bounds import guess_grid
 from fedprivacy.metrics.epsilon.one_run import one_run_p_value
 from fedprivacy.reporting.text import count, epsilon, scientific
 from fedprivacy.result import Audit, AuditRow, Kind, PrivacyClaim, Verdict

@@ -19,8 +19,8 @@ from fedprivacy import folder
 from fedprivacy.attacks.inversion.positions import inversion_adversaries
 from fedprivacy.attacks.inversion.recovered import load
 from fedprivacy.config.run import RunConfig
-from fedprivacy.experiments.invert import inversion_path
-from fedprivacy.experiments.reconstructed import BEST, MEAN, NEAREST, NULL, RANDOM, Case, cases
+from fedprivacy.experiments.inversion.invert import inversion_path
+from fedprivacy.experiments.inversion.reconstructed import BEST, MEAN, NEAREST, NULL, RANDOM, Case, cases
 from fedprivacy.experiments.repetition import Repetition
 from fedprivacy.metrics.images import PSNR_CAP
 from fedprivacy.metrics.intervals import clopper_pearson, mean_interval

@@ -14,8 +14,8 @@ from fedprivacy.attacks.inversion.recovered import Reconstructions, Recovered
 from fedprivacy.config.run import RunConfig
 from fedprivacy.data.pixels import PixelScale, pixel_scale
 from fedprivacy.data.records import Ids
-from fedprivacy.experiments.batches import all_used
 from fedprivacy.experiments.game import Game
+from fedprivacy.experiments.inversion.batches import all_used
 from fedprivacy.metrics.features import feature_accuracy, prior_row
 from fedprivacy.metrics.images import ImageScores, nearest_images, pairwise_mse, score_images, score_pairs
 from fedprivacy.threat import Float, Int

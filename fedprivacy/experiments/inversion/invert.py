@@ -19,8 +19,8 @@ from fedprivacy.attacks.inversion.positions import MASKED, Source, inversion_adv
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.run import RunConfig
 from fedprivacy.data.records import Division
-from fedprivacy.experiments.batches import used
 from fedprivacy.experiments.game import Game
+from fedprivacy.experiments.inversion.batches import used
 from fedprivacy.experiments.observe import common_start
 from fedprivacy.interfaces import Defense, Environment, Knowledge
 from fedprivacy.models.build import build

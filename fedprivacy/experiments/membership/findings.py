@@ -17,7 +17,7 @@ from fedprivacy.attacks.membership.assemble import Shadow, score_target, signals
 from fedprivacy.attacks.membership.evidence import last_margins
 from fedprivacy.config.run import RunConfig
 from fedprivacy.data.coins import redraw
-from fedprivacy.experiments.judged import Head, Judged, judged_findings, save_scores
+from fedprivacy.experiments.membership.judged import Head, Judged, judged_findings, save_scores
 from fedprivacy.experiments.observe import load_observed, observed_path
 from fedprivacy.experiments.repetition import Repetition
 from fedprivacy.interfaces import Observed

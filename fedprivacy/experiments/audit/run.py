@@ -10,7 +10,7 @@ from typing import Any
 from fedprivacy import catalog, folder
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.run import DefenseConfig, RunConfig
-from fedprivacy.experiments.audit import PLAYED, audited, held, not_judged
+from fedprivacy.experiments.audit.audited import PLAYED, audited, held, not_judged
 from fedprivacy.experiments.documents import write_documents
 from fedprivacy.experiments.job import environment
 from fedprivacy.experiments.run import RESULT, Plan, execute
