@@ -27,6 +27,9 @@ ATTACKS: dict[str, str] = {
     "inversion": "what do a client's records look like? From updates record by record, from predictions by class",
 }
 
+EVERY = "all"
+"""In the place of an attack: all that the protocol and its settings give something to."""
+
 STATISTICS: dict[str, str] = {
     "loss": "margin of the true class; no references",
     "confidence": "largest probability; label-free",
@@ -84,6 +87,22 @@ def protocol(config: RunConfig) -> FederatedProtocol:
     """The protocol of a configuration, with its settings."""
     made: FederatedProtocol = _imported(card(config.protocol).target)(options(config))
     return made
+
+
+def with_every_attack(config: RunConfig) -> RunConfig:
+    """``config`` with each attack that it allows in the place of :data:`EVERY`. UsageError where there is none."""
+    able: list[str] = []
+    refused: list[UsageError] = []
+    for name in ATTACKS:
+        bare = type(config.attack)(attacks=(name,))
+        try:
+            check(config.model_copy(update={"attack": bare}))
+            able.append(name)
+        except UsageError as error:
+            refused.append(error)
+    if not able:
+        raise refused[0]
+    return config.model_copy(update={"attack": config.attack.model_copy(update={"attacks": tuple(able)})})
 
 
 def check(config: RunConfig) -> None:

@@ -42,9 +42,10 @@ def command(
         raise UsageError("compare: --set belongs to one protocol; use `run` for each, or --config.")
     configs = []
     for name in protocols:
-        catalog.card(name)
-        one = configuration({**given, "protocol": name})
-        if catalog.card(name).family == "none":
+        silent = catalog.card(name).family == "none"
+        flags = {flag: value for flag, value in given.items() if not (silent and flag.startswith("attack__"))}
+        one = configuration({**flags, "protocol": name})
+        if silent:
             one = one.model_copy(update={"attack": type(one.attack)()})
         ready(one, workers, device)
         configs.append(one)

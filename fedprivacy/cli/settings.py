@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import click
 from pydantic.fields import FieldInfo
 
+from fedprivacy import catalog
 from fedprivacy.config.base import Part, UsageError, build
 from fedprivacy.config.protocol_cards import CARDS
 from fedprivacy.config.run import RunConfig
@@ -243,7 +244,7 @@ def configuration(given: Mapping[str, Any], base: Mapping[str, Any] | None = Non
             raise UsageError(
                 f"{flag_of(path)} changes nothing with {flag_of(other)} {value}; add {flag_of(other)} {needed}."
             )
-    return config
+    return catalog.with_every_attack(config) if catalog.EVERY in config.attack.attacks else config
 
 
 def _with_flag(message: str) -> str:

@@ -111,7 +111,7 @@ class AttackConfig(Part):
     """Who attacks, what it is allowed, and how the answer is scored."""
 
     attacks: Names = ()
-    """Attacks to run: see `fedprivacy list attacks`."""
+    """Attacks to run: see `fedprivacy list attacks`; all: every one that the protocol allows."""
     adversaries: Names = ()
     """Positions and powers, such as server, active-server, client-0; empty runs the protocol's own default set."""
     statistics: Names = ()

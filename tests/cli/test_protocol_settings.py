@@ -9,6 +9,7 @@ import pytest
 
 from fedprivacy import catalog
 from fedprivacy.cli.settings import allowed, configuration, configured, in_flags
+from fedprivacy.config.base import UsageError
 from fedprivacy.config.protocol_cards import CARDS
 
 
@@ -73,3 +74,23 @@ def test_every_default_and_choice_can_be_typed(name: str) -> None:
         for text in texts:
             config = configuration({"protocol": name, "protocol_set": (f"{option}={text}",)})
             assert str(config.options[option]).lower() == text
+
+
+def test_all_stands_for_every_attack_that_the_protocol_allows() -> None:
+    def attacks(protocol: str, **more: str) -> tuple[str, ...]:
+        return configuration({"protocol": protocol, "attack__attacks": "all", **more}).attack.attacks
+
+    assert attacks("mutual") == ("membership", "labels", "inversion")
+    assert attacks("fedproto") == ("membership", "labels")
+    assert attacks("mutual", data__inclusion="1") == ("labels", "inversion")
+    with pytest.raises(UsageError, match="local sends nothing"):
+        attacks("local")
+    with pytest.raises(UsageError, match="Did you mean 'mlp'"):
+        attacks("mutual", training__model="mlpp")
+
+
+def test_a_wrong_setting_is_not_taken_for_an_attack_that_is_not_allowed() -> None:
+    config = configuration({"attack__attacks": "all", "attack__statistics": "lirra"})
+    assert "membership" in config.attack.attacks
+    with pytest.raises(UsageError, match="lirra"):
+        catalog.check(config)
