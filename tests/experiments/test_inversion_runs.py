@@ -293,6 +293,9 @@ def test_binary_features_are_scored_one_by_one(small_config: Configure, tmp_path
     right = one(result, "features right")
     assert right.value == 1.0 and right.chance is not None and 0.5 < right.chance < 1
     assert not (tmp_path / "run" / "pictures").exists()
+    names = {name for f in result.findings for name in (f.statistic, f.metric, f.note)}
+    assert "mean public record" in names and not any("image" in name or "picture" in name for name in names)
+    assert result.cards["server (honest-but-curious)"]["input"].startswith("20 features")
 
 
 @pytest.mark.parametrize(

@@ -102,15 +102,19 @@ class Knowledge:
         if len(self.mean) > 4:
             statistics = "known for each feature"
         scale = "unknown" if self.lr is None else f"{self.lr:g}"
+        features = self.input_shape[1:] == (1, 1)
+        shape = f"{self.input_shape[0]} features" if features else str(self.input_shape)
+        if features and statistics == "raw pixels":
+            statistics = "as they are"
         return {
             "weights": "architecture and weights at the round",
             "shared": self.shared if self.shared == "gradient" else f"update, learning rate {scale}",
             "records": f"{self.records} ({self.batch or self.records} a step)",
             "labels": self.labels,
             "local steps": f"{self.steps} ({self.epochs} epoch{'s' if self.epochs > 1 else ''}, order {self.order})",
-            "input": f"{self.input_shape} in [0, 1], mean / std: {statistics}",
+            "input": f"{shape} in [0, 1], mean / std: {statistics}",
             "batch normalisation": f"{self.batchnorm} statistics",
-            "priors": f"{self.public_images} public images",
+            "priors": f"{self.public_images} public records",
         }
 
     def statistics(self, like: Tensor) -> tuple[Tensor, Tensor]:

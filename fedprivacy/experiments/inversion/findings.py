@@ -68,8 +68,22 @@ def inversion_findings(
             words = ", ".join(f"{name} for {number}" for name, number in chosen.most_common())
             notes[f"chosen by own loss: {words} of {chosen.total()} messages"] = None
         write = _Writer(config.attack.level, adversary, observation, judged, "; ".join(notes))
-        found += [write.failed(cause)] if cause or not judged else write.all()
+        rows = [write.failed(cause)] if cause or not judged else write.all()
+        found += map(_of_records, rows) if judged and not _pictures(judged) else rows
     return found, cards
+
+
+def _pictures(judged: Sequence[Case]) -> bool:
+    """Whether the records are pictures; rows of features have one side of one value."""
+    return bool(min(judged[0].truths.shape[2:]) > 1)
+
+
+def _of_records(finding: Finding) -> Finding:
+    """The same in words for rows of features."""
+    words = {name: getattr(finding, name) for name in ("statistic", "metric", "note")}
+    for word, other in (("image", "record"), ("picture", "reconstruction")):
+        words = {name: text.replace(word, other) for name, text in words.items()}
+    return replace(finding, **words)
 
 
 def save_pictures(place: Path, adversary: Adversary, observation: str, judged: Sequence[Case]) -> None:
@@ -77,7 +91,7 @@ def save_pictures(place: Path, adversary: Adversary, observation: str, judged: S
 
     Of single records those of each message in turn, of classes those of the first message.
     """
-    if min(judged[0].truths.shape[2:]) < 2:
+    if not _pictures(judged):
         return
     order = [(case, i) for i in range(max(len(c.truths) for c in judged)) for case in judged if i < len(case.truths)]
     classes = judged[0].kind == "classes"

@@ -47,7 +47,7 @@ def _quality(findings: Sequence[Finding], place: str) -> Table:
         words = f"{clean(name)} {HEADLINE}" if first.headline else clean(name) + mark
         cells = [_value(own[metric]) if metric in own else MISSING for metric in QUALITY]
         rows.append(row([cell(words, tone="strong" if first.headline else "plain"), *cells, count(first.n)]))
-    columns = (Column("images", fold=True), *(Column(metric) for metric in QUALITY), Column("n", "right"))
+    columns = (Column("what", fold=True), *(Column(metric) for metric in QUALITY), Column("n", "right"))
     caption = f"{place}; {levels(f.level for f in findings)} intervals over messages"
     notes = [DECLARED, *marks.lines()] if any(f.headline for f in findings) else list(marks.lines())
     return Table(columns, tuple(rows), caption, tuple(notes))
