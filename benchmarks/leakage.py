@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from leakage_figure import Point, figure
 
 from fedprivacy.config.base import build
 from fedprivacy.config.run import RunConfig
 from fedprivacy.experiments.run import Plan, execute
 from fedprivacy.metrics.intervals import Interval, corrected_level, mean_interval, paired_interval
-from fedprivacy.reporting.figures.style import colour, drawing, marker, to_png
 from fedprivacy.result import Finding, RunResult, from_json
 
 LEVEL = 0.95
@@ -276,41 +276,11 @@ def counted(pairs: Sequence[Equal], measure: Measure) -> str:
     return ", ".join(parts)
 
 
-def figure(found: Sequence[Row], task: str) -> bytes:
+def drawn(found: Sequence[Row], task: str) -> bytes:
     """Leakage over accuracy: FedAvg as it learns, and every protocol and adversary, as PNG."""
-    averages = [row for row in found if row.label.startswith(FIRST)]
-    averages.sort(key=lambda row: float(np.mean(row.accuracy)))
-    with drawing(7.2, 5.0) as made:
-        axes = made.add_subplot()
-        axes.axhline(0.5, color="#444444", lw=1)
-        axes.plot(
-            [np.mean(row.accuracy) for row in averages],
-            [np.mean(row.values[AUC]) for row in averages],
-            "-",
-            color="#000000",
-            marker=".",
-            label="FedAvg after 1, 2, 3, 4, 6, 8, 12 rounds",
-        )
-        labels = [entrant.label for entrant in ENTRANTS[1:]]
-        for row in (row for row in found if row not in averages):
-            number, active = labels.index(row.label), "active" in row.adversary
-            auc, use = (mean_interval(values, LEVEL, (0.0, 1.0)) for values in (row.values[AUC], row.accuracy))
-            axes.errorbar(
-                use.value,
-                auc.value,
-                xerr=[[use.value - use.low], [use.high - use.value]],
-                yerr=[[auc.value - auc.low], [auc.high - auc.value]],
-                fmt=marker(number),
-                color=colour(number),
-                markerfacecolor=colour(number) if active else "white",
-                elinewidth=1,
-                label=f"{row.label}, {'active' if active else 'passive'} server",
-            )
-        axes.set_xlabel("test accuracy")
-        axes.set_ylabel("AUC of membership (0.5: chance)")
-        axes.set_title(f"{task}: what the server learns, over what the models learn", loc="left")
-        axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
-        return to_png(made)
+    points = [Point(row.label, "active" in row.adversary, row.accuracy, row.values[AUC]) for row in found]
+    averages = [point for point in points if point.label.startswith(FIRST)]
+    return figure(averages, [point for point in points if point not in averages], task, LEVEL)
 
 
 def report(runs: Path, task: str, seeds: Sequence[int]) -> str:
@@ -398,7 +368,7 @@ def main() -> None:
         for task, whole in known.items():
             path = options.out.parent / "figures" / f"leakage_{task}.png"
             path.parent.mkdir(exist_ok=True)
-            path.write_bytes(figure(list(rows(options.runs, task, whole)), task))
+            path.write_bytes(drawn(list(rows(options.runs, task, whole)), task))
 
 
 if __name__ == "__main__":

@@ -148,7 +148,7 @@ class Display:
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("rounds"),
+            TextColumn("steps"),
             TimeRemainingColumn(),
             console=console,
             transient=True,
