@@ -88,6 +88,7 @@ def test_an_audit_from_training_is_resumed_found_again_and_repeated_from_its_fol
         ("audit nowhere --epsilon 3", "--epsilon does nothing with a stored run"),
         ("audit {small} --defense dp-sgd --epsilon 2 --coins client", "use record coins"),
         ("audit {small} --defense dp-sgd --epsilon 2 --canaries 500", "lower --canaries"),
+        ("audit {small} --defense dp-sgd --epsilon 2 --guesses 5000", "--guesses: 5000 guesses need as many canaries"),
         ("audit {small} --defense dp-sgd", "needs --epsilon"),
         ("audit {small} --protocol local", "sends nothing"),
     ],

@@ -37,8 +37,11 @@ def without_noise(config: RunConfig) -> RunConfig | None:
 def check(config: RunConfig) -> None:
     """Raise UsageError before any training where claim and coins, or claim and adversaries, do not fit together."""
     catalog.check(config)
-    env, _ = environment(config, config.seed, None)
+    env, played = environment(config, config.seed, None)
     catalog.protocol(config).check(env)
+    canaries = config.seeds * int(played.flat_canaries.sum())
+    if (config.canaries.guesses or 0) > canaries:
+        raise UsageError(f"--guesses: {config.canaries.guesses} guesses need as many canaries; there are {canaries}.")
     defense = catalog.defense(config, env)
     if defense is None:
         return
