@@ -79,7 +79,7 @@ def _of_adversary(config: RunConfig, repetitions: Sequence[Repetition], adversar
     for name, own in scores.items():
         found += write.rows(name, own, name == _headline(scores), notes)
     for name, own in chance.items():
-        found += write.rows(name, own, False, "looks at nothing", gain=False)
+        found += write.rows(name, own, False, "looks at no message", gain=False)
     if len(repetitions) == 1:
         found += write.by_client(_headline(scores), scores[_headline(scores)])
     return found

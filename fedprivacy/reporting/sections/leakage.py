@@ -8,6 +8,8 @@ from fedprivacy.reporting.document import Block, Line, Section
 from fedprivacy.reporting.findings import groups, is_rate
 from fedprivacy.reporting.sections.generic import generic_blocks
 from fedprivacy.reporting.sections.inversion import QUALITY, WORDS, inversion_blocks
+from fedprivacy.reporting.sections.labels import COLUMNS, label_blocks
+from fedprivacy.reporting.sections.labels import WORDS as OF_LABELS
 from fedprivacy.reporting.sections.membership import group_blocks
 from fedprivacy.reporting.text import clean
 from fedprivacy.result import RunResult
@@ -28,6 +30,10 @@ def leakage_sections(result: RunResult) -> tuple[Section, ...]:
         if attack == "inversion" and any(f.metric in QUALITY for group in own for f in group.findings):
             drawn = [block for group in own for block in inversion_blocks(group, result.cards.get(group.adversary, {}))]
             sections.append(Section("Leakage: inversion", (Line(WORDS, "quiet"), *drawn)))
+            continue
+        if attack == "labels" and any(f.metric in COLUMNS for group in own for f in group.findings):
+            told = [block for group in own for block in label_blocks(group)]
+            sections.append(Section("Leakage: labels", (Line(OF_LABELS, "quiet"), *told)))
             continue
         words = f"Value [interval]; '-' is no number, for the reason in the note. {OF_RATES if rated else OF_OTHERS}"
         blocks: list[Block] = [Line(words, "quiet")]

@@ -1,0 +1,66 @@
+"""Label distributions: how far each estimate is from the truth, beside guesses that saw no message."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fedprivacy.reporting.document import Block, Cell, Column, Footnotes, Line, Table, cell, row
+from fedprivacy.reporting.findings import Group, client_key, is_client
+from fedprivacy.reporting.sections.rate_table import DECLARED, HEADLINE, NO_CAUSE
+from fedprivacy.reporting.text import MISSING, clean, count, estimate, fixed, levels
+from fedprivacy.result import Finding
+
+WORDS = (
+    "Distance of the estimated shares of classes from the true ones, mean over clients. TV: half the sum of all gaps; "
+    "Chebyshev: the largest gap; KL in nats. Lower is nearer, 0 is exact. Top class: how often the most frequent class "
+    "is named. Gain: TV of the uniform guess minus one's own."
+)
+COLUMNS = {
+    "TV": "TV",
+    "TV gain over uniform": "gain",
+    "Chebyshev": "Chebyshev",
+    "KL": "KL",
+    "top-class hit": "top class",
+}
+"""Metric -> title of its column."""
+
+
+def label_blocks(group: Group) -> list[Block]:
+    """One row an estimate or guess about all clients, then the headline client by client."""
+    place = f"{clean(group.adversary)}, observing {clean(group.observation)}"
+    failed = [f for f in group.findings if f.flag == "error"]
+    if failed:
+        words = "; ".join(clean(f.note) or NO_CAUSE for f in failed)
+        return [Line(f"{place}: the attack failed: {words}", "bad")]
+    whole = [f for f in group.findings if not is_client(f.target)]
+    blocks: list[Block] = [_table(whole, place)]
+    single = [f for f in group.findings if is_client(f.target) and f.headline and f.value is not None]
+    if single:
+        single.sort(key=lambda f: client_key(f.target))
+        told = ", ".join(f"{clean(f.target)} {fixed(f.value or 0.0, 3)}" for f in single)
+        blocks.append(Line(f"{clean(single[0].metric)} of the headline by client: {told}.", "quiet"))
+    return blocks
+
+
+def _table(findings: Sequence[Finding], place: str) -> Table:
+    marks = Footnotes()
+    rows = []
+    for name in dict.fromkeys(f.statistic for f in findings):
+        own = {f.metric: f for f in findings if f.statistic == name}
+        first = next(iter(own.values()))
+        mark = "" if first.headline or not first.note else f" {marks.mark(clean(first.note))}"
+        words = f"{clean(name)} {HEADLINE}" if first.headline else clean(name) + mark
+        cells = [_value(own[metric]) if metric in own else Cell((MISSING,)) for metric in COLUMNS]
+        rows.append(row([cell(words, tone="strong" if first.headline else "plain"), *cells]))
+    number = count(findings[0].n)
+    caption = f"{place}; {number} clients; {levels(f.level for f in findings)} intervals over clients"
+    notes = [DECLARED, *marks.lines()] if any(f.headline for f in findings) else list(marks.lines())
+    columns = (Column("estimate", fold=True), *(Column(name) for name in COLUMNS.values()))
+    return Table(columns, tuple(rows), caption, tuple(notes))
+
+
+def _value(finding: Finding) -> Cell:
+    """The value, and its interval on a line below."""
+    told = estimate(finding.value, finding.low, finding.high, finding.chance, sign="gain" in finding.metric)
+    value, bracket, interval = told.partition(" [")
+    return Cell((value, f"[{interval}")) if bracket else Cell((told,))
