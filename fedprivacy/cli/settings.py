@@ -38,12 +38,13 @@ RENAMED = {
 BUDGET = "--budget"
 
 ONLY_WITH = {
-    "data.alpha": ("data.partition", "dirichlet"),
-    "data.classes_per_client": ("data.partition", "shards"),
-    "training.momentum": ("training.optimizer", "sgd"),
-    "training.adam_eps": ("training.optimizer", "adam"),
+    "data.alpha": ("data.partition", ("dirichlet",)),
+    "data.classes_per_client": ("data.partition", ("shards", "tasks")),
+    "training.momentum": ("training.optimizer", ("sgd",)),
+    "training.adam_eps": ("training.optimizer", ("adam",)),
 }
-"""Flags that change nothing unless another setting has this value. In a file they may stand; typed, they are meant."""
+"""Flags that change nothing unless another setting has one of some values. In a file they may stand; typed, they are
+meant."""
 
 LEFT_OUT = {"options", "defense.options"}
 """Given by --set and --defense-set."""
@@ -240,9 +241,9 @@ def configuration(given: Mapping[str, Any], base: Mapping[str, Any] | None = Non
     for path, (other, needed) in ONLY_WITH.items():
         part, name = other.split(".")
         value = getattr(getattr(config, part), name)
-        if given.get(path.replace(".", "__")) is not None and value != needed:
+        if given.get(path.replace(".", "__")) is not None and value not in needed:
             raise UsageError(
-                f"{flag_of(path)} changes nothing with {flag_of(other)} {value}; add {flag_of(other)} {needed}."
+                f"{flag_of(path)} changes nothing with {flag_of(other)} {value}; add {flag_of(other)} {needed[0]}."
             )
     return catalog.with_every_attack(config) if catalog.EVERY in config.attack.attacks else config
 

@@ -37,12 +37,12 @@ class DataConfig(Part):
     layout: Literal["pools", "folds"] = "pools"
     """pools: each client owns a pool of candidates. folds: the training set in (clients + 1) * rounds + 1 stratified
     folds as in Gupta 2025, one to warm up, then one private fold a client and one public fold a round."""
-    partition: Literal["iid", "dirichlet", "shards"] = "iid"
-    """How the pools differ between clients."""
+    partition: Literal["iid", "dirichlet", "shards", "tasks"] = "iid"
+    """How the pools differ between clients: alike, skewed, few classes each, or label sets that do not overlap."""
     alpha: float = Field(default=0.5, gt=0)
     """Concentration of the Dirichlet partition; small means skewed."""
     classes_per_client: int = Field(default=2, ge=1)
-    """Classes a client holds under the shards partition."""
+    """Classes a client holds under the partition shards; under tasks at most."""
     candidates: int | None = Field(default=400, ge=2)
     """Size of a client's candidate pool; None shares out whatever the other roles leave."""
     inclusion: float = Field(default=0.5, gt=0, le=1)

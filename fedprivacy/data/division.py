@@ -74,11 +74,12 @@ def _private(
     if config.partition == "dirichlet":
         pools = partition.dirichlet(labels[rest], clients, size, config.alpha, minimum, rng)
     else:
-        pools = partition.shards(labels[rest], clients, size, config.classes_per_client, rng)
+        drawn = partition.shards if config.partition == "shards" else partition.tasks
+        pools = drawn(labels[rest], clients, size, config.classes_per_client, rng)
         if (short := min(map(len, pools))) < minimum:
             raise UsageError(
-                f"partition 'shards' leaves a client {short} private records, but this run needs at least {minimum} "
-                "a client; lower clients or rounds, or raise classes_per_client."
+                f"partition '{config.partition}' leaves a client {short} private records, but this run needs at least "
+                f"{minimum} a client; lower clients or rounds, or raise classes_per_client."
             )
     return tuple(rest[pool] for pool in pools)
 

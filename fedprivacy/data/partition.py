@@ -1,4 +1,5 @@
-"""How private records differ between clients: alike (iid), skewed (dirichlet), or few classes each (shards).
+"""How private records differ between clients: alike (iid), skewed (dirichlet), few classes each (shards), or label
+sets that do not overlap (tasks).
 
 Dirichlet: Hsu et al. 2019 (arXiv 1909.06335) where every client has a given size, Yurochkin et al. 2019 (arXiv
 1905.12022) where sizes are free. Shards: McMahan et al. 2017 (arXiv 1602.05629), with whole classes.
@@ -74,22 +75,46 @@ def shards(
     _enough(labels, clients, size, classes_per_client)
     stacks = _by_class(labels, rng)
     held = _holders(np.array([len(stack) for stack in stacks]), clients, classes_per_client, rng)
-    if size is not None and size < classes_per_client:
-        raise UsageError(f"{size} records a client cannot cover {classes_per_client} classes; raise candidates.")
-    demand = np.zeros((clients, len(stacks)), dtype=np.int64)
+    return _of_classes("shards", labels, stacks, held, size, rng)
+
+
+def tasks(
+    labels: Labels, clients: int, size: int | None, classes_per_client: int, rng: np.random.Generator
+) -> tuple[Ids, ...]:
+    """Pools of disjoint label sets: two clients hold the same classes, or none in common.
+
+    The classes, in a random order, are cut into nearly equal sets of at most ``classes_per_client``; the clients take
+    the sets in turn, so that a set may have several holders, and with fewer clients than sets some classes stay
+    unused. ``size``, result and errors as of :func:`shards`.
+    """
+    _enough(labels, clients, size, classes_per_client)
+    stacks = _by_class(labels, rng)
+    _at_most(classes_per_client, len(stacks))
+    sets = np.array_split(rng.permutation(len(stacks)), -(-len(stacks) // classes_per_client))
+    return _of_classes("tasks", labels, stacks, [sets[client % len(sets)] for client in range(clients)], size, rng)
+
+
+def _of_classes(
+    name: str, labels: Labels, stacks: list[Ids], held: list[Ids], size: int | None, rng: np.random.Generator
+) -> tuple[Ids, ...]:
+    """Pools of the classes that each client has ``held``, in nearly equal numbers; see :func:`shards`."""
+    most = max(map(len, held))
+    if size is not None and size < most:
+        raise UsageError(f"{size} records a client cannot cover {most} classes; raise candidates.")
+    demand = np.zeros((len(held), len(stacks)), dtype=np.int64)
     for client, mine in enumerate(held):
-        demand[client, mine] = 1 if size is None else size // classes_per_client
+        demand[client, mine] = 1 if size is None else size // len(mine)
     if size is not None:
         spare = np.array([len(stack) for stack in stacks]) - demand.sum(axis=0)
-        for client in rng.permutation(clients):
-            extra = sorted(held[client], key=lambda number: -spare[number])[: size % classes_per_client]
+        for client in rng.permutation(len(held)):
+            extra = sorted(held[client], key=lambda number: -spare[number])[: size % len(held[client])]
             demand[client, extra] += 1
             spare[extra] -= 1
     for number, stack in enumerate(stacks):
         needed, holders = int(demand[:, number].sum()), np.flatnonzero(demand[:, number])
         if needed > len(stack):
             raise UsageError(
-                f"partition 'shards': a class of {len(stack):,} records is shared by {len(holders):,} clients, which "
+                f"partition '{name}': a class of {len(stack):,} records is shared by {len(holders):,} clients, which "
                 f"need {needed:,}; lower candidates or clients, or choose another classes_per_client."
             )
         if size is None and len(holders):
@@ -176,10 +201,14 @@ def proportions(concentration: Floats, rng: np.random.Generator) -> Floats:
     return alone
 
 
+def _at_most(each: int, classes: int) -> None:
+    if each > classes:
+        raise UsageError(f"classes_per_client is {each}, but the data set has {classes} classes; lower it.")
+
+
 def _holders(sizes: Ids, clients: int, each: int, rng: np.random.Generator) -> list[Ids]:
     """Which classes each client holds: ``each`` different ones, as many places a class as its size deserves."""
-    if each > len(sizes):
-        raise UsageError(f"classes_per_client is {each}, but the data set has {len(sizes)} classes; lower it.")
+    _at_most(each, len(sizes))
     places = np.zeros(len(sizes), dtype=np.int64)
     for _ in range(clients * each):
         places[np.argmax(np.where(places < clients, sizes / (places + 1), -1.0))] += 1

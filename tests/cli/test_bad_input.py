@@ -65,7 +65,7 @@ WRONG: dict[str, tuple[str, ...]] = {
     "run --lr fast": ("--lr: 'fast' is not a number.",),
     "run --inclusion 0": ("--inclusion", "greater than 0"),
     "run --seed -1": ("--seed", "greater than or equal to 0"),
-    "run --partition dirichlt": ("--partition", "'iid', 'dirichlet' or 'shards'", "dirichlt"),
+    "run --partition dirichlt": ("--partition", "'iid', 'dirichlet', 'shards' or 'tasks'", "dirichlt"),
     "run --format xml": ("--format", "'xml' is not one of"),
     "run --workers 0": ("--workers: must be at least 1 (got 0).",),
     "run --device cdua": ("no device 'cdua'", "Did you mean 'cuda'?"),

@@ -50,7 +50,7 @@ def same(a: Division, b: Division) -> bool:
 configurations = st.fixed_dictionaries(
     {
         "layout": st.sampled_from(["pools", "pools", "folds"]),
-        "partition": st.sampled_from(["iid", "dirichlet", "shards"]),
+        "partition": st.sampled_from(["iid", "dirichlet", "shards", "tasks"]),
         "alpha": st.sampled_from([0.05, 0.5, 100.0]),
         "classes_per_client": st.integers(1, 3),
         "candidates": st.one_of(st.none(), st.integers(2, 60)),

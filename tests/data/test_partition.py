@@ -141,6 +141,32 @@ def test_shards_hold_exactly_their_classes(classes: int, clients: int, data: st.
         assert held.sum() == len(labels)
 
 
+@settings(deadline=None)
+@given(st.integers(2, 9), st.integers(1, 12), st.data())
+def test_tasks_are_label_sets_that_do_not_overlap(classes: int, clients: int, data: st.DataObject) -> None:
+    each = data.draw(st.integers(1, classes))
+    labels = balanced(classes, 60)
+    size = data.draw(st.one_of(st.none(), st.integers(each, max(each, 60 // clients))))
+    pools = partition.tasks(labels, clients, size, each, generator(data.draw(st.integers(0, 99))))
+    held = table(pools, labels)
+    sets = [frozenset(np.flatnonzero(row).tolist()) for row in held]
+    assert disjoint(pools, len(labels)) and all(a == b or not a & b for a in sets for b in sets)
+    assert min(map(len, sets)) >= 1 and max(map(len, sets)) <= each and np.ptp([len(one) for one in sets]) <= 1
+    wanted = -(-classes // each)
+    assert len(set(sets)) == min(clients, wanted)
+    if size is not None:
+        assert (held.sum(axis=1) == size).all()
+    elif clients >= wanted:
+        assert held.sum() == len(labels)
+
+
+def test_tasks_that_cannot_be() -> None:
+    with pytest.raises(UsageError, match="classes_per_client is 3"):
+        partition.tasks(balanced(2, 50), 2, 20, 3, generator())
+    with pytest.raises(UsageError, match="partition 'tasks': a class of 10 records is shared by 2 clients"):
+        partition.tasks(np.repeat([0, 1], [90, 10]), 2, 40, 2, generator())
+
+
 def test_shards_share_a_large_class_among_more_clients() -> None:
     labels = np.repeat(np.arange(3), [800, 100, 100])
     held = table(partition.shards(labels, 10, None, 1, generator()), labels)

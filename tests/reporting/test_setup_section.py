@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from fedprivacy.reporting.document import Facts
 from fedprivacy.reporting.sections import setup, utility
-from fedprivacy.result import Interval
+from fedprivacy.result import Interval, RunResult
 
 
 def test_participation_and_loss_are_told_only_where_there_are_any() -> None:
@@ -37,3 +41,21 @@ def test_the_caption_of_means_says_what_they_are_over() -> None:
     one, many = Interval(0.5, 0.5, 0.5, (), 1, "one model"), Interval(0.5, 0.4, 0.6, (), 5, "clients")
     assert utility._caption("test accuracy", many, 0.95) == "test accuracy, mean over 5 clients with 95% interval"
     assert "mean over 1" not in utility._caption("test accuracy", one, 0.95)
+
+
+def test_public_folds_are_told_of_protocols_that_use_them(results: Mapping[str, Callable[[], RunResult]]) -> None:
+    base = results["ordinary"]()
+
+    def told(protocol: str, **options: object) -> bool:
+        config = {
+            **base.config,
+            "protocol": protocol,
+            "options": options,
+            "data": {"public_size": 64, "public_set": "dynamic"},
+        }
+        (facts,) = setup.setup_section(replace(base, config=config)).blocks
+        assert isinstance(facts, Facts)
+        return "public folds" in dict(facts.pairs)
+
+    assert told("mutual") and told("layerwise-async") and told("fedavg", public_labels=True) and told("of-my-own")
+    assert not told("fedavg") and not told("fml")

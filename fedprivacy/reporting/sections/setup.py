@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from fedprivacy.config.protocol_cards import CARDS
 from fedprivacy.reporting.document import Facts, Section
 from fedprivacy.reporting.settings import defense_name, options, protocol_name, seeds, setting
 from fedprivacy.reporting.text import clean, count, counted, listed, percent
@@ -16,7 +17,7 @@ def setup_section(result: RunResult) -> Section:
     pairs = [
         ("protocol", _protocol(result)),
         ("data", ", ".join(_data(result.config))),
-        ("public folds", _public(result.config)),
+        ("public folds", _public(result.config) if _uses_public(result) else ""),
         ("model", _model(result.config)),
         ("federation", ", ".join(_federation(result.config))),
         ("training", ", ".join(_training(result.config))),
@@ -58,9 +59,16 @@ def _skew(config: Any, partition: Any) -> str:
     alpha, classes = setting(config, "data.alpha"), setting(config, "data.classes_per_client")
     if partition == "dirichlet" and alpha:
         return f" (alpha {alpha:g})"
-    return (
-        f" ({count(classes)} class{'' if classes == 1 else 'es'} a client)" if partition == "shards" and classes else ""
-    )
+    known = partition in ("shards", "tasks") and classes
+    return f" ({count(classes)} class{'' if classes == 1 else 'es'} a client)" if known else ""
+
+
+def _uses_public(result: RunResult) -> bool:
+    """Whether the protocol has a use for public records; unknown protocols are taken to."""
+    card = CARDS.get(str(result.config.get("protocol")))
+    options = result.config.get("options")
+    asked = isinstance(options, Mapping) and bool(options.get("public_labels"))
+    return card is None or card.public_data or asked
 
 
 def _public(config: Any) -> str:
