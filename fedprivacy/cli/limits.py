@@ -25,6 +25,8 @@ def parse_limit(text: str) -> tuple[str, float]:
         limit = math.nan
     if not math.isfinite(limit):
         raise UsageError(f"--fail-above: '{value}' in '{text}' is not a number.")
+    if not 0 <= limit < 1:
+        raise UsageError(f"--fail-above: {metric} lies between 0 and 1, so a limit of {limit:g} decides nothing.")
     return metric, limit
 
 

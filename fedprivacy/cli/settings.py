@@ -156,7 +156,8 @@ def parsed(text: str, annotation: Any, where: str) -> Any:
         return tuple(part.strip() for part in text.split(",") if part.strip())
     if where == BUDGET:
         text = _seconds(text)
-    for kind, name in ((int, "a whole number"), (float, "a number")):
+    number = "a time such as 60s or 2m" if where == BUDGET else "a number"
+    for kind, name in ((int, "a whole number"), (float, number)):
         if kind in kinds:
             try:
                 return kind(text)

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from fedprivacy.reporting.document import Block, Cell, Column, Facts, Footnotes, Line, Table, cell, row
 from fedprivacy.reporting.findings import Group
-from fedprivacy.reporting.sections.rate_table import DECLARED, HEADLINE, NO_CAUSE
+from fedprivacy.reporting.sections.by_statistic import statistic_table
+from fedprivacy.reporting.sections.rate_table import NO_CAUSE
 from fedprivacy.reporting.text import MISSING, chance_level, clean, count, estimate, levels
 from fedprivacy.result import Finding, RunResult
 
@@ -31,29 +32,15 @@ def inversion_blocks(group: Group, card: Mapping[str, str]) -> list[Block]:
     told = [part for part in clean(first.note).split("; ") if part and part not in card.get("attempted", "")]
     blocks += [Line(words[:1].upper() + words[1:] + ".", "quiet") for words in told]
     rest = [f for f in group.findings if f.metric not in QUALITY]
-    blocks.append(_quality([f for f in group.findings if f.metric in QUALITY], place))
+    seen = [f for f in group.findings if f.metric in QUALITY]
+    caption = f"{place}; {levels(f.level for f in seen)} intervals over messages"
+    blocks.append(statistic_table(seen, "what", dict(zip(QUALITY, QUALITY, strict=True)), _value, caption, sizes=True))
     if rest:
-        blocks.append(_rates(rest, place))
+        blocks.append(_rates(rest))
     return blocks
 
 
-def _quality(findings: Sequence[Finding], place: str) -> Table:
-    marks = Footnotes()
-    rows = []
-    for name in dict.fromkeys(f.statistic for f in findings):
-        own = {f.metric: f for f in findings if f.statistic == name}
-        first = next(iter(own.values()))
-        mark = "" if first.headline or not first.note else f" {marks.mark(clean(first.note))}"
-        words = f"{clean(name)} {HEADLINE}" if first.headline else clean(name) + mark
-        cells = [_value(own[metric]) if metric in own else MISSING for metric in QUALITY]
-        rows.append(row([cell(words, tone="strong" if first.headline else "plain"), *cells, count(first.n)]))
-    columns = (Column("what", fold=True), *(Column(metric) for metric in QUALITY), Column("n", "right"))
-    caption = f"{place}; {levels(f.level for f in findings)} intervals over messages"
-    notes = [DECLARED, *marks.lines()] if any(f.headline for f in findings) else list(marks.lines())
-    return Table(columns, tuple(rows), caption, tuple(notes))
-
-
-def _rates(findings: Sequence[Finding], place: str) -> Table:
+def _rates(findings: Sequence[Finding]) -> Table:
     marks = Footnotes()
     rows = []
     for f in findings:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from fedprivacy.reporting.document import Block, Cell, Column, Footnotes, Line, Table, cell, row
+from fedprivacy.reporting.document import Block, Cell, Line
 from fedprivacy.reporting.findings import Group, client_key, is_client
-from fedprivacy.reporting.sections.rate_table import DECLARED, HEADLINE, NO_CAUSE
-from fedprivacy.reporting.text import MISSING, clean, count, estimate, fixed, levels
+from fedprivacy.reporting.sections.by_statistic import statistic_table
+from fedprivacy.reporting.sections.rate_table import NO_CAUSE
+from fedprivacy.reporting.text import clean, counted, estimate, fixed, levels
 from fedprivacy.result import Finding
 
 WORDS = (
@@ -33,30 +32,15 @@ def label_blocks(group: Group) -> list[Block]:
         words = "; ".join(clean(f.note) or NO_CAUSE for f in failed)
         return [Line(f"{place}: the attack failed: {words}", "bad")]
     whole = [f for f in group.findings if not is_client(f.target)]
-    blocks: list[Block] = [_table(whole, place)]
+    number = counted(whole[0].n, "client")
+    caption = f"{place}; {number}; {levels(f.level for f in whole)} intervals over clients"
+    blocks: list[Block] = [statistic_table(whole, "estimate", COLUMNS, _value, caption)]
     single = [f for f in group.findings if is_client(f.target) and f.headline and f.value is not None]
     if single:
         single.sort(key=lambda f: client_key(f.target))
         told = ", ".join(f"{clean(f.target)} {fixed(f.value or 0.0, 3)}" for f in single)
         blocks.append(Line(f"{clean(single[0].metric)} of the headline by client: {told}.", "quiet"))
     return blocks
-
-
-def _table(findings: Sequence[Finding], place: str) -> Table:
-    marks = Footnotes()
-    rows = []
-    for name in dict.fromkeys(f.statistic for f in findings):
-        own = {f.metric: f for f in findings if f.statistic == name}
-        first = next(iter(own.values()))
-        mark = "" if first.headline or not first.note else f" {marks.mark(clean(first.note))}"
-        words = f"{clean(name)} {HEADLINE}" if first.headline else clean(name) + mark
-        cells = [_value(own[metric]) if metric in own else Cell((MISSING,)) for metric in COLUMNS]
-        rows.append(row([cell(words, tone="strong" if first.headline else "plain"), *cells]))
-    number = count(findings[0].n)
-    caption = f"{place}; {number} clients; {levels(f.level for f in findings)} intervals over clients"
-    notes = [DECLARED, *marks.lines()] if any(f.headline for f in findings) else list(marks.lines())
-    columns = (Column("estimate", fold=True), *(Column(name) for name in COLUMNS.values()))
-    return Table(columns, tuple(rows), caption, tuple(notes))
 
 
 def _value(finding: Finding) -> Cell:

@@ -1,0 +1,37 @@
+"""One row a statistic, one column a metric: how estimates and reconstructions stand beside guesses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from fedprivacy.reporting.document import Cell, Column, Footnotes, Table, cell, row
+from fedprivacy.reporting.sections.rate_table import DECLARED, HEADLINE
+from fedprivacy.reporting.text import MISSING, clean, count
+from fedprivacy.result import Finding
+
+
+def statistic_table(
+    findings: Sequence[Finding],
+    title: str,
+    columns: Mapping[str, str],
+    value: Callable[[Finding], str | Cell],
+    caption: str,
+    sizes: bool = False,
+) -> Table:
+    """Findings about one target. ``columns``: metric -> its title; ``sizes``: a last column with n.
+
+    The headline is marked and told as such; the note of any other row is a footnote.
+    """
+    marks = Footnotes()
+    rows = []
+    for name in dict.fromkeys(f.statistic for f in findings):
+        own = {f.metric: f for f in findings if f.statistic == name}
+        first = next(iter(own.values()))
+        mark = "" if first.headline or not first.note else f" {marks.mark(clean(first.note))}"
+        words = f"{clean(name)} {HEADLINE}" if first.headline else clean(name) + mark
+        cells = [value(own[metric]) if metric in own else MISSING for metric in columns]
+        last = [count(first.n)] if sizes else []
+        rows.append(row([cell(words, tone="strong" if first.headline else "plain"), *cells, *last]))
+    declared = [DECLARED] if any(f.headline for f in findings) else []
+    heads = [Column(title, fold=True), *map(Column, columns.values()), *([Column("n", "right")] if sizes else [])]
+    return Table(tuple(heads), tuple(rows), caption, (*declared, *marks.lines()))
