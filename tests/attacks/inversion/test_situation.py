@@ -134,7 +134,7 @@ def test_budgets_are_times(text: str, seconds: float) -> None:
 
 
 def test_a_budget_that_is_no_time_is_told() -> None:
-    with pytest.raises(UsageError, match="--budget: 'soons' is not a number"):
+    with pytest.raises(UsageError, match="--budget: 'soons' is not a time such as 60s or 2m"):
         parsed("soons", float | None, "--budget")
 
 
