@@ -26,12 +26,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from fedprivacy import catalog, federation, seeds
+from fedprivacy import catalog, seeds
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.protocol_cards import CARDS
 from fedprivacy.config.run import RunConfig
-from fedprivacy.experiments.job import environment
-from fedprivacy.interfaces import Environment
+from fedprivacy.federation import engine
+from fedprivacy.federation.interfaces import Environment
+from fedprivacy.study.job import environment
 from fedprivacy.training.learner import Diverged
 
 CLIENTS, TESTED = 4, 400
@@ -119,7 +120,7 @@ def outcome(protocol: str, case: Case, env: Environment) -> tuple[str, bool]:
     part, env = catalog.protocol(config), replace(env, config=config)
     try:
         with tempfile.TemporaryDirectory() as place:
-            done = federation.run(part, env, Path(place))
+            done = engine.run(part, env, Path(place))
     except UsageError as error:
         return f"refused: {error}", case.mixed and not CARDS[protocol].heterogeneous_models
     except Diverged as error:
@@ -128,7 +129,7 @@ def outcome(protocol: str, case: Case, env: Environment) -> tuple[str, bool]:
     weights = [t for content in done.state.parts.values() for t in content.values() if t.is_floating_point()]
     if not all(map(math.isfinite, losses)) or not all(bool(torch.isfinite(t).all()) for t in weights):
         return "not finite", False
-    tested = federation.tested(part.models(done.state, env), env)
+    tested = engine.tested(part.models(done.state, env), env)
     return f"{100 * np.mean([row['accuracy'] for row in tested.values()]):.0f}", True
 
 

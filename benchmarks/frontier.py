@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fedprivacy.judge.result import Finding, RunResult, from_json
 from fedprivacy.reporting.figures import frontier_figure
 from fedprivacy.reporting.figures.frontier import allowed_auc, headline_findings
 from fedprivacy.reporting.text import epsilon, estimate, size
-from fedprivacy.result import Finding, RunResult, from_json
 
 RUNS = "runs/frontier"
 COMMON = (

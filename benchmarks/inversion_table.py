@@ -25,12 +25,12 @@ from fedprivacy import folder
 from fedprivacy.cli.carry_out import placed, ready
 from fedprivacy.cli.run import command
 from fedprivacy.cli.settings import configuration
-from fedprivacy.experiments.inversion.findings import GAIN, PSNR
-from fedprivacy.experiments.inversion.reconstructed import BEST, CLASS_MEAN, MEAN, NEAREST, NULL
-from fedprivacy.experiments.run import Plan, execute
+from fedprivacy.judge.result import Finding, RunResult
 from fedprivacy.reporting.figures import pictures_figure
 from fedprivacy.reporting.pictures import PictureRow, panels
-from fedprivacy.result import Finding, RunResult
+from fedprivacy.study.inversion.findings import GAIN, PSNR
+from fedprivacy.study.inversion.reconstructed import BEST, CLASS_MEAN, MEAN, NEAREST, NULL
+from fedprivacy.study.run import Plan, execute
 
 REPORTS = Path(__file__).resolve().parents[1] / "reports"
 STEP = "--optimizer sgd --lr 0.1 --local-steps 1"

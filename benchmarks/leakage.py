@@ -22,9 +22,9 @@ from leakage_figure import Point, figure
 
 from fedprivacy.config.base import build
 from fedprivacy.config.run import RunConfig
-from fedprivacy.experiments.run import Plan, execute
+from fedprivacy.judge.result import Finding, RunResult, from_json
 from fedprivacy.metrics.intervals import Interval, corrected_level, mean_interval, paired_interval
-from fedprivacy.result import Finding, RunResult, from_json
+from fedprivacy.study.run import Plan, execute
 
 LEVEL = 0.95
 STATISTICS = ("ratio", "loss", "lira-online", "lira-offline", "base-online")

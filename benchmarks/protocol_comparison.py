@@ -22,14 +22,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from fedprivacy import catalog, federation, folder
+from fedprivacy import catalog, folder
 from fedprivacy.config.run import RunConfig
-from fedprivacy.experiments.job import environment
-from fedprivacy.interfaces import Environment, Part
+from fedprivacy.federation import engine
+from fedprivacy.federation.interfaces import Environment, Part
 from fedprivacy.metrics.intervals import mean_interval, paired_interval
-from fedprivacy.payloads import CodedLabels
+from fedprivacy.study.job import environment
 from fedprivacy.training.range_coder import decode, entropy_bytes
-from fedprivacy.wire import SERVER
+from fedprivacy.wire.parties import SERVER
+from fedprivacy.wire.payloads import CodedLabels
 
 CLIENTS, EPOCHS, ALPHA, PUBLIC = 10, 2, 0.3, 500
 ROUNDS = {"mlp": 20, "cnn": 10}
@@ -149,7 +150,7 @@ def measured(config: RunConfig) -> dict[str, float]:
     protocol = catalog.protocol(config)
     share = CLIENTS * config.rounds
     with tempfile.TemporaryDirectory() as place:
-        done = federation.run(protocol, env, Path(place))
+        done = engine.run(protocol, env, Path(place))
         up = [m for m in done.transcript.messages if m.sender != SERVER]
         down = [m for m in done.transcript.messages if m.receiver != SERVER]
         coded = [entropy_of(done.transcript.payload(m)) for m in up if m.kind == CodedLabels.kind]

@@ -36,10 +36,11 @@ from fedprivacy import catalog, seeds
 from fedprivacy.config.protocol_cards import CARDS
 from fedprivacy.config.run import RunConfig
 from fedprivacy.data.records import Dataset, Division
-from fedprivacy.interfaces import Environment
+from fedprivacy.federation.interfaces import Environment
 from fedprivacy.models.convolution import PooledConvolution, channels_last
 from fedprivacy.training.learner import Seed, Workbench
-from fedprivacy.wire import Channel, MemoryStore
+from fedprivacy.wire.channel import Channel
+from fedprivacy.wire.transcript import MemoryStore
 
 CLIENTS, TRAINED, PUBLIC = 5, 1347, 100
 LIBRARY = {"fedavg": 1.83, "fml": 4.86, "fedkd": 9.45}

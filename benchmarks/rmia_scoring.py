@@ -15,9 +15,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from fedprivacy.adversary.threat import Float, References, Signals
 from fedprivacy.attacks.membership.logits import log_softmax
 from fedprivacy.attacks.membership.statistics.rmia import Rmia, beaten, lexicographic
-from fedprivacy.threat import Float, References, Signals
 
 
 def measure(work: Callable[[], object], repeats: int = 5) -> tuple[float, float]:

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from torch.func import functional_call, grad, vmap
 
 from fedprivacy import seeds
+from fedprivacy.adversary.threat import Bool, Float, References, Signals
 from fedprivacy.attacks.membership.evidence import evidence, population_evidence
 from fedprivacy.attacks.membership.logits import log_softmax
 from fedprivacy.attacks.membership.statistics.base import BaseOffline, BaseOnline
@@ -37,11 +38,10 @@ from fedprivacy.attacks.membership.statistics.population import Population
 from fedprivacy.attacks.membership.statistics.ratio import Ratio, evidence_log_ratio
 from fedprivacy.attacks.membership.statistics.rmia import Rmia, beaten
 from fedprivacy.config.run import AttackConfig, TrainingConfig
-from fedprivacy.experiments.membership.foreign import judge_file
-from fedprivacy.experiments.membership.scores_file import Bank, ScoresFile
 from fedprivacy.metrics.roc import auc, tpr_at_fpr
 from fedprivacy.models.build import build as build_model
-from fedprivacy.threat import Bool, Float, References, Signals
+from fedprivacy.study.membership.foreign import judge_file
+from fedprivacy.study.membership.scores_file import Bank, ScoresFile
 from fedprivacy.training.learner import Records, Workbench
 
 POOL, MODELS, EPOCHS, BATCH = 4000, 33, 40, 50

@@ -21,12 +21,12 @@ import torch
 from numpy.typing import NDArray
 
 from fedprivacy import seeds
+from fedprivacy.adversary.threat import Float
 from fedprivacy.attacks.labels.estimators import argmax_hist, log_ratio, mean_softmax
 from fedprivacy.attacks.membership.logits import log_softmax
 from fedprivacy.config.run import TrainingConfig
 from fedprivacy.metrics.labels import compare_labels
 from fedprivacy.models.build import build
-from fedprivacy.threat import Float
 from fedprivacy.training.learner import Records, Workbench
 
 CLIENTS, EACH, EPOCHS = 12, 500, 20

@@ -20,8 +20,8 @@ import numpy as np
 
 from fedprivacy.config.base import build
 from fedprivacy.config.run import RunConfig
-from fedprivacy.experiments.run import Plan, execute
-from fedprivacy.result import RunResult, from_json
+from fedprivacy.judge.result import RunResult, from_json
+from fedprivacy.study.run import Plan, execute
 
 SHARED: dict[str, Any] = {
     "clients": 5,

@@ -17,9 +17,9 @@ from fedprivacy.models.names import MODELS
 if TYPE_CHECKING:
     from torch import nn
 
+    from fedprivacy.adversary.threat import Adversary
     from fedprivacy.config.run import RunConfig
-    from fedprivacy.interfaces import Defense, Environment, FederatedProtocol, Observation
-    from fedprivacy.threat import Adversary
+    from fedprivacy.federation.interfaces import Defense, Environment, FederatedProtocol, Observation
 
 ATTACKS: dict[str, str] = {
     "membership": "was this record in a client's training data? From what crossed the wire, by any statistic",
@@ -179,7 +179,7 @@ def defense(config: RunConfig, env: Environment) -> Defense | None:
     if config.defense.name == "none":
         return None
     from fedprivacy.defenses.build import build as build_defense
-    from fedprivacy.interfaces import releases_of
+    from fedprivacy.federation.interfaces import releases_of
 
     return build_defense(config.defense, env, releases_of(protocol(config), env))
 
@@ -195,8 +195,8 @@ def observations(config: RunConfig) -> list[tuple[Adversary, str]]:
 
 def adversaries(config: RunConfig) -> list[Adversary]:
     """The positions that a run attacks from: those asked for, or the protocol's own default set."""
+    from fedprivacy.adversary.threat import Adversary
     from fedprivacy.attacks.membership.positions import default_adversaries
-    from fedprivacy.threat import Adversary
 
     chosen = []
     for name in config.attack.adversaries or default_adversaries(config):
@@ -215,7 +215,8 @@ def observation(name: str) -> Observation:
 
 def model_bytes(module: nn.Module) -> int:
     """Encoded bytes of one message with all weights of ``module``."""
-    from fedprivacy.wire import Weights, encode
+    from fedprivacy.wire.codec import encode
+    from fedprivacy.wire.payload import Weights
 
     return len(encode(Weights(module.state_dict())))
 

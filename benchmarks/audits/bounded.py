@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fedprivacy.experiments.audit.bounds import bounds_of
-from fedprivacy.threat import Bool, Float
+from fedprivacy.adversary.threat import Bool, Float
+from fedprivacy.study.audit.bounds import bounds_of
 
 DELTA = 1e-5
 

@@ -16,9 +16,9 @@ from rows import Stage, many_runs, staged
 from teacher_runs import Setting, play
 
 from fedprivacy import catalog, seeds
+from fedprivacy.adversary.threat import Bool, Float
 from fedprivacy.config.run import DefenseConfig
-from fedprivacy.interfaces import prepared
-from fedprivacy.threat import Bool, Float
+from fedprivacy.federation.interfaces import prepared
 
 Game = Callable[[int, float, int], tuple[Float, Bool]]
 """Seed, claimed epsilon, and runs or canaries, to scores and coins."""

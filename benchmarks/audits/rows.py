@@ -17,17 +17,20 @@ import torch
 from bounded import DELTA, HEADS, bounds
 
 from fedprivacy import catalog, seeds
+from fedprivacy.adversary.threat import Bool, Float
 from fedprivacy.config.run import DataConfig, RunConfig, TrainingConfig
 from fedprivacy.data.records import Ids
 from fedprivacy.defenses import matrices, noise
 from fedprivacy.defenses.clip import Clip
 from fedprivacy.defenses.gaussian import Gaussian
-from fedprivacy.experiments.job import environment
-from fedprivacy.interfaces import Environment, FederationState, SharesPredictions, releases_of
+from fedprivacy.federation.interfaces import Environment, FederationState, SharesPredictions, releases_of
 from fedprivacy.privacy.accountant import claim
 from fedprivacy.privacy.calibration import gaussian_multiplier
-from fedprivacy.threat import Bool, Float
-from fedprivacy.wire import SERVER, Channel, MemoryStore, Payload, Predictions
+from fedprivacy.study.job import environment
+from fedprivacy.wire.channel import Channel
+from fedprivacy.wire.parties import SERVER
+from fedprivacy.wire.payload import Payload, Predictions
+from fedprivacy.wire.transcript import MemoryStore
 
 CLASSES = 10
 ROW = matrices.largest_norm(1, CLASSES)

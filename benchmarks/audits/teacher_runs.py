@@ -23,9 +23,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from fedprivacy import seeds
+from fedprivacy.adversary.threat import Bool, Float
 from fedprivacy.privacy.calibration import gaussian_multiplier
 from fedprivacy.privacy.closed_forms import gaussian_epsilon
-from fedprivacy.threat import Bool, Float
 from fedprivacy.training.dp_sgd import noised
 
 Teacher = Literal["private", "dp", "public", "none", "private on public records"]

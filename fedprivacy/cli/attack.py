@@ -13,7 +13,7 @@ from fedprivacy.cli.settings import configuration, configured, flag_of
 from fedprivacy.config.base import UsageError
 
 if TYPE_CHECKING:
-    from fedprivacy.result import RunResult
+    from fedprivacy.judge.result import RunResult
 
 
 def _is_of_attack(path: str) -> bool:
@@ -77,7 +77,7 @@ def command(run: Path | None, scores: Path | None, out: str | None, device: str,
 
     ready(config, None, device)
     where = placed(config, Path(out) if out else run.parent)
-    from fedprivacy.experiments.again import attack_again
+    from fedprivacy.study.again import attack_again
 
     with Display(form == "json") as display:
         result = attack_again(config, run, where, device, display.tick, display.start, display.say)
@@ -92,8 +92,8 @@ def _foreign(scores: Path, out: str | None, form: str, given: dict[str, Any]) ->
         raise UsageError(f"{flag} does nothing with --scores; what does: --statistic, --headline, --level.")
     config = configuration(given)
     from fedprivacy import catalog
-    from fedprivacy.experiments.membership.foreign import judge_file
-    from fedprivacy.experiments.membership.scores_file import read_scores
+    from fedprivacy.study.membership.foreign import judge_file
+    from fedprivacy.study.membership.scores_file import read_scores
 
     read = read_scores(scores)
     if read.bank is not None:

@@ -16,7 +16,7 @@ from fedprivacy.config.protocol_cards import CARDS
 
 if TYPE_CHECKING:
     from fedprivacy.config.run import RunConfig
-    from fedprivacy.result import RunResult
+    from fedprivacy.judge.result import RunResult
 
 WITH_RUN = frozenset({"attack.statistics", "attack.level", "canaries.guesses"})
 """Settings that mean something for a stored run."""
@@ -128,7 +128,7 @@ def _trained(
     form: str,
 ) -> tuple[Path, RunResult]:
     from fedprivacy.cli.carry_out import placed, ready, taken_up
-    from fedprivacy.experiments.audit.run import audit
+    from fedprivacy.study.audit.run import audit
 
     ready(config, workers, device)
     where = _beside(out, placed(config, out).name)
@@ -167,7 +167,7 @@ def _of_run(run: Path, given: dict[str, Any], where: Path | None) -> RunResult:
         raise UsageError(f"{run} holds no finished run (config.toml and result.json are needed).")
     config = configuration(given, tomllib.loads(stored.read_text(encoding="utf-8")))
     from fedprivacy.cli.carry_out import read_result
-    from fedprivacy.experiments.audit.run import audit_stored
+    from fedprivacy.study.audit.run import audit_stored
 
     return audit_stored(read_result(run), config, run, where)
 
@@ -178,7 +178,7 @@ def _of_scores(scores: Path, given: dict[str, Any], where: Path | None) -> RunRe
     if epsilon is None:
         raise UsageError("--scores: say what is claimed, with --epsilon and, unless it is 1e-5, --delta.")
     from fedprivacy.cli.settings import parsed
-    from fedprivacy.experiments.audit.scores import audit_file
-    from fedprivacy.experiments.membership.scores_file import read_scores
+    from fedprivacy.study.audit.scores import audit_file
+    from fedprivacy.study.membership.scores_file import read_scores
 
     return audit_file(read_scores(scores), config, float(parsed(epsilon, float, "--epsilon")), where)

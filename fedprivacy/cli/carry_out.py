@@ -18,8 +18,8 @@ from fedprivacy.config.run import RunConfig
 from fedprivacy.data.names import check as check_data
 
 if TYPE_CHECKING:
-    from fedprivacy.experiments.run import Plan
-    from fedprivacy.result import RunResult
+    from fedprivacy.judge.result import RunResult
+    from fedprivacy.study.run import Plan
 
 
 def ready(config: RunConfig, workers: int | None, device: str) -> None:
@@ -59,7 +59,7 @@ def carry_out(
     """Run ``config`` in ``where``, or read the result that is already there."""
 
     def work(plan: Plan) -> RunResult:
-        from fedprivacy.experiments.run import execute
+        from fedprivacy.study.run import execute
 
         return execute(config, plan)
 
@@ -90,7 +90,7 @@ def taken_up(
     if begun.exists() and not resume:
         raise UsageError(f"{where} holds an unfinished run: add --resume to go on, or --fresh to start over.")
     _writable(where)
-    from fedprivacy.experiments.run import Plan
+    from fedprivacy.study.run import Plan
 
     with Display(quiet) as display, clear_ends(again):
         cores = workers or os.cpu_count() or 1
@@ -123,7 +123,7 @@ def _writable(where: Path) -> None:
 
 def read_result(where: Path) -> RunResult:
     """The stored result of a run folder."""
-    from fedprivacy.result import from_json
+    from fedprivacy.judge.result import from_json
 
     path = where / "result.json"
     if not path.exists():

@@ -11,7 +11,7 @@ import click
 from fedprivacy.config.base import UsageError
 
 if TYPE_CHECKING:
-    from fedprivacy.result import RunResult
+    from fedprivacy.judge.result import RunResult
 
 
 def parse_limit(text: str) -> tuple[str, float]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from fedprivacy.result import RunResult
+    from fedprivacy.judge.result import RunResult
 
 
 SUFFIXES = {".html": "html", ".htm": "html", ".md": "markdown", ".json": "json"}
@@ -46,8 +46,8 @@ def _text(result: RunResult, run: Path, form: str) -> str:
     if form == "json":
         return json.dumps(result.to_json(), indent=2) + "\n"
     if form == "html":
-        from fedprivacy.experiments.documents import figures
         from fedprivacy.reporting.html import to_html
+        from fedprivacy.study.documents import figures
 
         return to_html(result, figures(result, run))
     from io import StringIO

@@ -49,8 +49,8 @@ def command(
     if rounds is not None:
         changes["rounds"] = rounds
     from fedprivacy.cli.carry_out import Display, clear_ends
-    from fedprivacy.experiments import reproduce as recipes
     from fedprivacy.reporting.text import size
+    from fedprivacy.study import reproduce as recipes
 
     chosen = recipes.recipe(recipe)
     keys = [key.strip().upper() for key in rows.split(",") if key.strip()]

@@ -10,7 +10,7 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from fedprivacy.result import RunResult
+    from fedprivacy.judge.result import RunResult
 
 
 def show(result: RunResult, where: Path | None, pictures: Path | None = None) -> None:

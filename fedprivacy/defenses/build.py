@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from fedprivacy.config.defenses import Budget
 from fedprivacy.config.run import DefenseConfig
 from fedprivacy.defenses import names
-from fedprivacy.interfaces import Defense, Environment, Release
+from fedprivacy.federation.interfaces import Defense, Environment, Release
 
 
 def build(config: DefenseConfig, env: Environment, releases: Sequence[Release]) -> Defense | None:
     """The defense with noise calibrated to the whole run of ``env``; None for ``none``.
 
-    ``releases`` are what the protocol declares (:func:`~fedprivacy.interfaces.releases_of`). Raises UsageError where
+    ``releases`` are what the protocol declares (``releases_of``). Raises UsageError where
     the defense cannot act on them, or its settings make no sense.
     """
     names.check(config)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from fedprivacy.defenses import matrices, plan
-from fedprivacy.interfaces import Environment, Release
-from fedprivacy.wire import Payload, Predictions
+from fedprivacy.federation.interfaces import Environment, Release
+from fedprivacy.wire.payload import Payload, Predictions
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,11 @@ import torch
 
 from fedprivacy.config.defenses import Budget, DpFedAvgOptions
 from fedprivacy.defenses import noise, plan, updates
-from fedprivacy.interfaces import Defense, Environment, Release
+from fedprivacy.federation.interfaces import Defense, Environment, Release
 from fedprivacy.privacy import PrivacyEvent
-from fedprivacy.wire import SERVER, Channel, Payload, Update, Weights
+from fedprivacy.wire.channel import Channel
+from fedprivacy.wire.parties import SERVER
+from fedprivacy.wire.payload import Payload, Update, Weights
 
 NAME = "dp-fedavg"
 

@@ -16,9 +16,9 @@ from fedprivacy.config.defenses import Budget, GaussianOptions
 from fedprivacy.defenses import noise, plan
 from fedprivacy.defenses.clip import Clip, clip_for, problem
 from fedprivacy.defenses.gaussian_aggregate import NAME, GaussianAggregate
-from fedprivacy.interfaces import Defense, Environment, Release
+from fedprivacy.federation.interfaces import Defense, Environment, Release
 from fedprivacy.privacy import PrivacyEvent, Unit
-from fedprivacy.wire import Payload
+from fedprivacy.wire.payload import Payload
 
 
 @dataclass(frozen=True)

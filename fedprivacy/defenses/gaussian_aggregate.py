@@ -15,9 +15,11 @@ import torch
 
 from fedprivacy.defenses import noise, plan
 from fedprivacy.defenses.clip import Clip, problem
-from fedprivacy.interfaces import Environment, Release
+from fedprivacy.federation.interfaces import Environment, Release
 from fedprivacy.privacy import PrivacyEvent, Unit
-from fedprivacy.wire import SERVER, Channel, Payload
+from fedprivacy.wire.channel import Channel
+from fedprivacy.wire.parties import SERVER
+from fedprivacy.wire.payload import Payload
 
 NAME = "gaussian"
 

@@ -12,9 +12,9 @@ import torch
 
 from fedprivacy.config.defenses import Budget, GradientPruningOptions
 from fedprivacy.defenses import plan, updates
-from fedprivacy.interfaces import Environment, Release
+from fedprivacy.federation.interfaces import Environment, Release
 from fedprivacy.privacy import PrivacyEvent
-from fedprivacy.wire import Payload, Update
+from fedprivacy.wire.payload import Payload, Update
 
 NAME = "gradient-pruning"
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from fedprivacy.config.defenses import Budget, NoOptions
 from fedprivacy.defenses import matrices, plan
-from fedprivacy.interfaces import Environment, Release
+from fedprivacy.federation.interfaces import Environment, Release
 from fedprivacy.privacy import PrivacyEvent
-from fedprivacy.wire import Payload, Predictions
+from fedprivacy.wire.payload import Payload, Predictions
 
 NAME = "label-only"
 

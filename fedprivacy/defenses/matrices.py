@@ -12,7 +12,7 @@ import math
 import torch
 from torch import Tensor
 
-from fedprivacy.wire import Predictions
+from fedprivacy.wire.payload import Predictions
 
 SOFT = ("probabilities", "logits", "losses")
 """Forms that are real numbers."""

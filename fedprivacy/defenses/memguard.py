@@ -17,9 +17,9 @@ from torch import Tensor
 
 from fedprivacy.config.defenses import Budget, MemGuardOptions
 from fedprivacy.defenses import noise, plan
-from fedprivacy.interfaces import Environment, Release
+from fedprivacy.federation.interfaces import Environment, Release
 from fedprivacy.privacy import PrivacyEvent
-from fedprivacy.wire import Payload, Predictions
+from fedprivacy.wire.payload import Payload, Predictions
 
 NAME = "memguard"
 

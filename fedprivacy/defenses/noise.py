@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from fedprivacy import seeds
-from fedprivacy.wire import Payload, encode
+from fedprivacy.wire.codec import encode
+from fedprivacy.wire.payload import Payload
 
 
 def stream(root: int, defense: str, payload: Payload, sender: str, round: int) -> torch.Generator:

@@ -8,7 +8,7 @@ from typing import Literal, NoReturn
 
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.defenses import Budget
-from fedprivacy.interfaces import Environment, Release
+from fedprivacy.federation.interfaces import Environment, Release
 from fedprivacy.privacy import Gaussian, Mechanism, NoNoise, PrivacyEvent, Relation, Unit
 from fedprivacy.privacy.calibration import gaussian_multiplier
 

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from fedprivacy.config.defenses import Budget, QuantiseOptions
 from fedprivacy.defenses import plan
-from fedprivacy.interfaces import Environment, Release
-from fedprivacy.payloads import QuantisedPredictions
+from fedprivacy.federation.interfaces import Environment, Release
 from fedprivacy.privacy import PrivacyEvent
-from fedprivacy.wire import Payload, Predictions
+from fedprivacy.wire.payload import Payload, Predictions
+from fedprivacy.wire.payloads import QuantisedPredictions
 
 NAME = "quantise"
 

@@ -14,12 +14,12 @@ import torch
 
 from fedprivacy.config.defenses import Budget, RandomizedResponseOptions
 from fedprivacy.defenses import matrices, noise, plan
-from fedprivacy.interfaces import Environment, Release
+from fedprivacy.federation.interfaces import Environment, Release
 from fedprivacy.privacy import PrivacyEvent
 from fedprivacy.privacy import RandomizedResponse as ResponseMechanism
 from fedprivacy.privacy.calibration import response_epsilon0
 from fedprivacy.privacy.closed_forms import kept_share
-from fedprivacy.wire import Payload, Predictions
+from fedprivacy.wire.payload import Payload, Predictions
 
 NAME = "randomized-response"
 

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from fedprivacy.config.defenses import Budget, TemperatureOptions
 from fedprivacy.defenses import plan
-from fedprivacy.interfaces import Environment, Release
+from fedprivacy.federation.interfaces import Environment, Release
 from fedprivacy.privacy import PrivacyEvent
-from fedprivacy.wire import Payload, Predictions
+from fedprivacy.wire.payload import Payload, Predictions
 
 NAME = "temperature"
 

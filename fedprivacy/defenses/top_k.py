@@ -9,10 +9,10 @@ import torch
 
 from fedprivacy.config.defenses import Budget, TopKOptions
 from fedprivacy.defenses import plan
-from fedprivacy.interfaces import Environment, Release
-from fedprivacy.payloads import TopPredictions
+from fedprivacy.federation.interfaces import Environment, Release
 from fedprivacy.privacy import PrivacyEvent
-from fedprivacy.wire import Payload, Predictions
+from fedprivacy.wire.payload import Payload, Predictions
+from fedprivacy.wire.payloads import TopPredictions
 
 NAME = "top-k"
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from fedprivacy.defenses import noise, plan
-from fedprivacy.interfaces import Environment, Release
+from fedprivacy.federation.interfaces import Environment, Release
 
 Tensors = Mapping[str, Tensor]
 

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 
-from fedprivacy import phases
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.protocols import CentralOptions
-from fedprivacy.interfaces import Environment, FederationState, Part, Release, RoundOutcome
+from fedprivacy.federation import phases
+from fedprivacy.federation.interfaces import Environment, FederationState, Part, Release, RoundOutcome
 from fedprivacy.training.learner import Records
-from fedprivacy.wire import Channel
+from fedprivacy.wire.channel import Channel
 
 
 @dataclass(frozen=True)

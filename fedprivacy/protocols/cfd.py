@@ -15,19 +15,31 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fedprivacy import averaging, phases, seeds
+from fedprivacy import seeds
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.protocols import CfdOptions
 from fedprivacy.data.records import Ids
-from fedprivacy.interfaces import Environment, FederationState, HistoryRow, Part, Release, RoundOutcome, Shared
-from fedprivacy.payloads import CodedLabels
+from fedprivacy.federation import averaging, phases
+from fedprivacy.federation.interfaces import (
+    Environment,
+    FederationState,
+    HistoryRow,
+    Part,
+    Release,
+    RoundOutcome,
+    Shared,
+)
 from fedprivacy.training import consensus
 from fedprivacy.training.distillation import soft_label_loss
 from fedprivacy.training.label_coding import coded, decoded
 from fedprivacy.training.learner import Records
 from fedprivacy.training.losses import log_probabilities
 from fedprivacy.training.quantisation import dequantised, quantised
-from fedprivacy.wire import SERVER, Channel, Predictions, PublicFold, client_name
+from fedprivacy.wire.channel import Channel
+from fedprivacy.wire.parties import SERVER, client_name
+from fedprivacy.wire.payload import Predictions
+from fedprivacy.wire.payloads import CodedLabels
+from fedprivacy.wire.transcript import PublicFold
 
 LABELS = "server/labels"
 """Part with the server's labels as its receivers decoded them, for the next round."""

@@ -12,13 +12,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fedprivacy import averaging, phases
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.protocols import DsFlOptions
-from fedprivacy.interfaces import Environment, FederationState, Part, Release, RoundOutcome, Shared
+from fedprivacy.federation import averaging, phases
+from fedprivacy.federation.interfaces import Environment, FederationState, Part, Release, RoundOutcome, Shared
 from fedprivacy.training import consensus
 from fedprivacy.training.distillation import soft_label_loss
-from fedprivacy.wire import SERVER, Channel, Predictions, client_name
+from fedprivacy.wire.channel import Channel
+from fedprivacy.wire.parties import SERVER, client_name
+from fedprivacy.wire.payload import Predictions
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from fedprivacy import asynchrony, averaging
 from fedprivacy.config.protocols import FedAsyncOptions
-from fedprivacy.interfaces import Environment, FederationState, Part, Release, RoundOutcome
+from fedprivacy.federation import asynchrony, averaging
+from fedprivacy.federation.interfaces import Environment, FederationState, Part, Release, RoundOutcome
 from fedprivacy.training.aggregation import weighted_mean
 from fedprivacy.training.proximal import proximal_loss
 from fedprivacy.training.staleness import hinge, polynomial
-from fedprivacy.wire import SERVER, Channel, Weights, client_name
+from fedprivacy.wire.channel import Channel
+from fedprivacy.wire.parties import SERVER, client_name
+from fedprivacy.wire.payload import Weights
 
 
 @dataclass(frozen=True)

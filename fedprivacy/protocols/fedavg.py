@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from fedprivacy import averaging, phases
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.protocols import FedAvgOptions
-from fedprivacy.interfaces import Environment, FederationState, Part, Release, RoundOutcome
-from fedprivacy.wire import Channel
+from fedprivacy.federation import averaging, phases
+from fedprivacy.federation.interfaces import Environment, FederationState, Part, Release, RoundOutcome
+from fedprivacy.wire.channel import Channel
 
 
 @dataclass(frozen=True)

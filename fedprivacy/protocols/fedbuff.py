@@ -13,12 +13,13 @@ from dataclasses import dataclass
 
 import torch
 
-from fedprivacy import asynchrony, averaging
 from fedprivacy.config.protocols import FedBuffOptions
-from fedprivacy.interfaces import Environment, FederationState, Part, Release, RoundOutcome
+from fedprivacy.federation import asynchrony, averaging
+from fedprivacy.federation.interfaces import Environment, FederationState, Part, Release, RoundOutcome
 from fedprivacy.training.learner import Learner, Loss, label_loss
 from fedprivacy.training.staleness import polynomial
-from fedprivacy.wire import SERVER, Channel, change, client_name
+from fedprivacy.wire.channel import Channel, change
+from fedprivacy.wire.parties import SERVER, client_name
 
 BUFFER, MOMENTUM, FILLED = "server/buffer", "server/momentum", "server/filled"
 

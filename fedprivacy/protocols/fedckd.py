@@ -11,11 +11,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from fedprivacy import averaging, phases
 from fedprivacy.config.protocols import FedCkdOptions
-from fedprivacy.interfaces import Environment, FederationState, HistoryRow, Part, Release, RoundOutcome
+from fedprivacy.federation import averaging, phases
+from fedprivacy.federation.interfaces import Environment, FederationState, HistoryRow, Part, Release, RoundOutcome
 from fedprivacy.training.distillation import taught_loss
-from fedprivacy.wire import Channel, client_name
+from fedprivacy.wire.channel import Channel
+from fedprivacy.wire.parties import client_name
 
 
 def own_part(client: int) -> str:

@@ -13,16 +13,18 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fedprivacy import phases
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.protocols import FedDfOptions
-from fedprivacy.interfaces import Environment, FederationState, Part, Release, RoundOutcome
+from fedprivacy.federation import phases
+from fedprivacy.federation.interfaces import Environment, FederationState, Part, Release, RoundOutcome
 from fedprivacy.training import consensus
 from fedprivacy.training.aggregation import weighted_mean
 from fedprivacy.training.fusion import Fusion, fuse
 from fedprivacy.training.learner import Diverged, Records
 from fedprivacy.training.losses import predicted_class
-from fedprivacy.wire import SERVER, Channel, Scalars, Weights, client_name
+from fedprivacy.wire.channel import Channel
+from fedprivacy.wire.parties import SERVER, client_name
+from fedprivacy.wire.payload import Scalars, Weights
 
 
 def fused_part(architecture: str) -> str:

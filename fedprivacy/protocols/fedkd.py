@@ -18,16 +18,18 @@ from typing import cast
 from torch import Tensor
 from torch.nn import functional
 
-from fedprivacy import averaging, phases, projections
 from fedprivacy.config.protocols import FedKdOptions
-from fedprivacy.interfaces import Environment, FederationState, HistoryRow, Part, Release, RoundOutcome
-from fedprivacy.payloads import LowRank
+from fedprivacy.federation import averaging, phases, projections
+from fedprivacy.federation.interfaces import Environment, FederationState, HistoryRow, Part, Release, RoundOutcome
 from fedprivacy.training.aggregation import weighted_mean
 from fedprivacy.training.distillation import fedkd_loss
 from fedprivacy.training.features import feature_size, features_and_logits
 from fedprivacy.training.learner import Epoch, Learner
 from fedprivacy.training.low_rank import compress, energy_at
-from fedprivacy.wire import SERVER, Channel, Update, change, client_name
+from fedprivacy.wire.channel import Channel, change
+from fedprivacy.wire.parties import SERVER, client_name
+from fedprivacy.wire.payload import Update
+from fedprivacy.wire.payloads import LowRank
 
 
 def mentee_moments_part(client: int) -> str:

@@ -11,13 +11,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from fedprivacy import averaging, phases
 from fedprivacy.config.base import UsageError, near_miss
 from fedprivacy.config.protocols import FedKdHybridOptions
-from fedprivacy.interfaces import Environment, FederationState, HistoryRow, Part, Release, RoundOutcome, Shared
+from fedprivacy.federation import averaging, phases
+from fedprivacy.federation.interfaces import (
+    Environment,
+    FederationState,
+    HistoryRow,
+    Part,
+    Release,
+    RoundOutcome,
+    Shared,
+)
 from fedprivacy.training import consensus
 from fedprivacy.training.distillation import digest_loss
-from fedprivacy.wire import SERVER, Channel, Predictions, Weights, client_name
+from fedprivacy.wire.channel import Channel
+from fedprivacy.wire.parties import SERVER, client_name
+from fedprivacy.wire.payload import Predictions, Weights
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,24 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from fedprivacy import averaging, phases
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.protocols import FedMdOptions
-from fedprivacy.interfaces import Environment, FederationState, HistoryRow, Part, Release, RoundOutcome, Shared
+from fedprivacy.federation import averaging, phases
+from fedprivacy.federation.interfaces import (
+    Environment,
+    FederationState,
+    HistoryRow,
+    Part,
+    Release,
+    RoundOutcome,
+    Shared,
+)
 from fedprivacy.training import consensus
 from fedprivacy.training.distillation import digest_loss
-from fedprivacy.wire import SERVER, Channel, Predictions, PublicFold, Scalars, client_name
+from fedprivacy.wire.channel import Channel
+from fedprivacy.wire.parties import SERVER, client_name
+from fedprivacy.wire.payload import Predictions, Scalars
+from fedprivacy.wire.transcript import PublicFold
 
 
 @dataclass(frozen=True)

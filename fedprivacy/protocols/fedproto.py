@@ -15,15 +15,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fedprivacy import averaging, phases, projections
 from fedprivacy.config.protocols import FedProtoOptions
-from fedprivacy.interfaces import Environment, FederationState, HistoryRow, Part, Release, RoundOutcome
-from fedprivacy.payloads import Prototypes
+from fedprivacy.federation import averaging, phases, projections
+from fedprivacy.federation.interfaces import Environment, FederationState, HistoryRow, Part, Release, RoundOutcome
 from fedprivacy.training import prototypes
 from fedprivacy.training.features import feature_size, features_and_logits, features_of
 from fedprivacy.training.learner import Epoch, Learner
 from fedprivacy.training.losses import cross_entropy
-from fedprivacy.wire import SERVER, Channel, client_name
+from fedprivacy.wire.channel import Channel
+from fedprivacy.wire.parties import SERVER, client_name
+from fedprivacy.wire.payloads import Prototypes
 
 PROTOTYPES = "server/prototypes"
 """Part with the global prototypes: ``means`` [c, d] and ``classes`` [c]."""

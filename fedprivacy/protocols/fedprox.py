@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from fedprivacy import averaging, phases, seeds
+from fedprivacy import seeds
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.protocols import FedProxOptions
-from fedprivacy.interfaces import Environment, FederationState, HistoryRow, Part, Release, RoundOutcome
+from fedprivacy.federation import averaging, phases
+from fedprivacy.federation.interfaces import Environment, FederationState, HistoryRow, Part, Release, RoundOutcome
 from fedprivacy.training.proximal import proximal_loss
-from fedprivacy.wire import Channel
+from fedprivacy.wire.channel import Channel
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from fedprivacy import averaging, phases
 from fedprivacy.config.protocols import FmlOptions
-from fedprivacy.interfaces import Environment, FederationState, HistoryRow, Part, Release, RoundOutcome
+from fedprivacy.federation import averaging, phases
+from fedprivacy.federation.interfaces import Environment, FederationState, HistoryRow, Part, Release, RoundOutcome
 from fedprivacy.training.distillation import fml_losses
 from fedprivacy.training.learner import Epoch, Learner
-from fedprivacy.wire import Channel, Weights
+from fedprivacy.wire.channel import Channel
+from fedprivacy.wire.payload import Weights
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fedprivacy import phases
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.protocols import LayerwiseOptions
-from fedprivacy.interfaces import Environment, FederationState, HistoryRow, Part, Release, RoundOutcome
+from fedprivacy.federation import phases
+from fedprivacy.federation.interfaces import Environment, FederationState, HistoryRow, Part, Release, RoundOutcome
 from fedprivacy.training.aggregation import weighted_mean
 from fedprivacy.training.losses import predicted_class
-from fedprivacy.wire import SERVER, Channel, Scalars, Weights, client_name
+from fedprivacy.wire.channel import Channel
+from fedprivacy.wire.parties import SERVER, client_name
+from fedprivacy.wire.payload import Scalars, Weights
 
 SERVER_MODEL = "server/model"
 

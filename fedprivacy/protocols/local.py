@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from fedprivacy import phases
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.protocols import LocalOptions
-from fedprivacy.interfaces import Environment, FederationState, Part, Release, RoundOutcome
-from fedprivacy.wire import Channel
+from fedprivacy.federation import phases
+from fedprivacy.federation.interfaces import Environment, FederationState, Part, Release, RoundOutcome
+from fedprivacy.wire.channel import Channel
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,18 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fedprivacy import phases
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.protocols import MutualOptions
-from fedprivacy.interfaces import Environment, FederationState, HistoryRow, Part, Release, RoundOutcome, Shared
+from fedprivacy.federation import phases
+from fedprivacy.federation.interfaces import (
+    Environment,
+    FederationState,
+    HistoryRow,
+    Part,
+    Release,
+    RoundOutcome,
+    Shared,
+)
 from fedprivacy.training.aggregation import weighted_mean
 from fedprivacy.training.learner import Loss
 from fedprivacy.training.losses import (
@@ -28,7 +36,9 @@ from fedprivacy.training.losses import (
     log_probabilities,
     predicted_class,
 )
-from fedprivacy.wire import SERVER, Channel, Predictions, Weights, client_name
+from fedprivacy.wire.channel import Channel
+from fedprivacy.wire.parties import SERVER, client_name
+from fedprivacy.wire.payload import Predictions, Weights
 
 
 @dataclass(frozen=True)

@@ -17,17 +17,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fedprivacy import averaging, phases, projections
 from fedprivacy.config.protocols import ProFeOptions
-from fedprivacy.interfaces import Environment, FederationState, HistoryRow, Part, Release, RoundOutcome
-from fedprivacy.payloads import Prototypes
+from fedprivacy.federation import averaging, phases, projections
+from fedprivacy.federation.interfaces import Environment, FederationState, HistoryRow, Part, Release, RoundOutcome
 from fedprivacy.training import prototypes
 from fedprivacy.training.aggregation import weighted_mean
 from fedprivacy.training.distillation import profe_loss
 from fedprivacy.training.features import feature_size, features_and_logits, features_of
 from fedprivacy.training.learner import Epoch
 from fedprivacy.training.losses import cross_entropy
-from fedprivacy.wire import Channel, Weights, client_name
+from fedprivacy.wire.channel import Channel
+from fedprivacy.wire.parties import client_name
+from fedprivacy.wire.payload import Weights
+from fedprivacy.wire.payloads import Prototypes
 
 
 def student_part(client: int) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from rich.console import Console
 
+from fedprivacy.judge.result import Finding, PrivacyClaim, RunResult
 from fedprivacy.reporting.document import (
     Block,
     Cell,
@@ -48,7 +49,6 @@ from fedprivacy.reporting.text import (
     times,
 )
 from fedprivacy.reporting.text import level as level_words
-from fedprivacy.result import Finding, PrivacyClaim, RunResult
 
 RATES = ("auc", "tpr@1%fpr")
 SHARED_SETTINGS: Mapping[str, str] = {

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from fedprivacy.judge.result import Finding
 from fedprivacy.reporting.text import clean
-from fedprivacy.result import Finding
 
 _TPR = re.compile(r"tpr@(?P<fpr>[0-9.]+)%(?:fpr)?", re.IGNORECASE)
 _CLIENT = re.compile(r"client[-_ ]?[0-9]+")

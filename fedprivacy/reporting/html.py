@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from fedprivacy.judge.result import RunResult
 from fedprivacy.reporting.document import Block, Document, Facts, Layouts, Line, Table
 from fedprivacy.reporting.report import report
-from fedprivacy.result import RunResult
 
 PNG = b"\x89PNG\r\n\x1a\n"
 CAPTIONS: Mapping[str, str] = {

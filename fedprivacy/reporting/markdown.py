@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
+from fedprivacy.judge.result import RunResult
 from fedprivacy.reporting.document import Cell, Document, Facts, Layouts, Line, Table
 from fedprivacy.reporting.report import report
-from fedprivacy.result import RunResult
 
 _MARKUP = re.compile(r"[\\`*|<>~&]|\](?=[(\[:])|(?<![^\W_])_|_(?![^\W_])")
 _AT_START = re.compile(r"^(?:[#+=-]|[0-9]+[.)](?=\s|$))")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
+from fedprivacy.judge.result import JUDGED_FROM, Finding
 from fedprivacy.reporting.findings import metric_name
 from fedprivacy.reporting.text import chance_level, estimate, percent
-from fedprivacy.result import JUDGED_FROM, Finding
 
 Outcome = Literal["leak", "none", "unclear", "reversed", "failed", "unjudged"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fedprivacy.judge.result import RunResult
 from fedprivacy.reporting.document import Document, Section
 from fedprivacy.reporting.sections.audit import audit_section
 from fedprivacy.reporting.sections.claim import claim_section
@@ -13,7 +14,6 @@ from fedprivacy.reporting.sections.utility import utility_section
 from fedprivacy.reporting.sections.verdicts import verdict_sections
 from fedprivacy.reporting.settings import run_name, setting
 from fedprivacy.reporting.text import clean
-from fedprivacy.result import RunResult
 
 
 def report(result: RunResult, verdicts_first: bool = False) -> Document:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from fedprivacy.judge.result import RunResult
 from fedprivacy.reporting.text import clean, counted, epsilon
-from fedprivacy.result import RunResult
 
 
 def setting(config: Mapping[str, Any], path: str) -> Any:

@@ -13,9 +13,9 @@ from rich.segment import Segment, Segments
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from fedprivacy.judge.result import RunResult
 from fedprivacy.reporting.document import Block, Cell, Column, Document, Facts, Layouts, Line, Table, Tone
 from fedprivacy.reporting.report import report
-from fedprivacy.result import RunResult
 
 STYLES: Mapping[Tone, str] = {
     "plain": "",

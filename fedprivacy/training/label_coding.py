@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fedprivacy.payloads import CodedLabels
 from fedprivacy.training import range_coder
 from fedprivacy.training.quantisation import Levels
+from fedprivacy.wire.payloads import CodedLabels
 
 
 def symbols_of(levels: Levels, bits: int, previous: Levels | None) -> tuple[NDArray[np.int64], int]:

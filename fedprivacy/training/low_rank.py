@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from fedprivacy import seeds
-from fedprivacy.payloads import LowRank
+from fedprivacy.wire.payloads import LowRank
 
 SMALL, FIRST, POWERS = 128, 32, 4
 """Gram matrices up to this size are decomposed whole; columns and steps of the first subspace iteration beyond."""

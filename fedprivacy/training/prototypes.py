@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from fedprivacy.payloads import Prototypes
+from fedprivacy.wire.payloads import Prototypes
 
 
 def of_classes(features: Tensor, labels: Tensor, classes: int, with_counts: bool = False) -> Prototypes:

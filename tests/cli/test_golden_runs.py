@@ -13,7 +13,7 @@ import pytest
 
 from fedprivacy.config.protocol_cards import CARDS
 from fedprivacy.config.run import RunConfig
-from fedprivacy.result import from_json
+from fedprivacy.judge.result import from_json
 
 Call = Callable[..., Any]
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from fedprivacy.result import from_json
+from fedprivacy.judge.result import from_json
 from fedprivacy.training.learner import Learner
 
 Call = Callable[..., Any]

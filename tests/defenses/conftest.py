@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from fedprivacy import catalog, federation
+from fedprivacy import catalog
 from fedprivacy.config.run import RunConfig
 from fedprivacy.defenses.build import build
-from fedprivacy.experiments.job import environment
-from fedprivacy.interfaces import Defense, Environment, FederatedProtocol, Release, releases_of
+from fedprivacy.federation import engine
+from fedprivacy.federation.interfaces import Defense, Environment, FederatedProtocol, Release, releases_of
+from fedprivacy.study.job import environment
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,8 +26,8 @@ class Guarded:
     releases: tuple[Release, ...]
     defense: Any
 
-    def run(self, where: Path) -> federation.Federation:
-        return federation.run(self.protocol, self.env, where, self.defense)
+    def run(self, where: Path) -> engine.Federation:
+        return engine.run(self.protocol, self.env, where, self.defense)
 
 
 @pytest.fixture

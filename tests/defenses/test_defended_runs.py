@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from fedprivacy import catalog, federation
+from fedprivacy import catalog
 from fedprivacy.config.run import RunConfig
 from fedprivacy.defenses.gaussian import Gaussian
-from fedprivacy.experiments.job import environment
-from fedprivacy.interfaces import releases_of
-from fedprivacy.wire import same_bits
+from fedprivacy.federation import engine
+from fedprivacy.federation.interfaces import releases_of
+from fedprivacy.study.job import environment
+from fedprivacy.wire.codec import same_bits
 
 CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("mutual", {}, {"name": "gaussian", "epsilon": 4.0}),
@@ -45,7 +46,7 @@ def test_a_run_that_was_killed_goes_on_as_if_it_were_not(
     whole = fresh().run(tmp_path / "whole")
     with pytest.raises(Stop):
         made = fresh()
-        federation.run(made.protocol, made.env, tmp_path / "cut", made.defense, progress=die)
+        engine.run(made.protocol, made.env, tmp_path / "cut", made.defense, progress=die)
     resumed = fresh().run(tmp_path / "cut")
     assert resumed.transcript.messages == whole.transcript.messages
     assert resumed.events == whole.events
@@ -56,7 +57,7 @@ def test_planted_folds_are_answered_under_the_same_defense(guarded: Callable[...
     made = guarded("mutual", {}, {"name": "gaussian", "sigma": 1.0, "options": {"project": False}})
     done = made.run(tmp_path / "run")
     probes = made.env.division.pool(0)[:40]
-    transcripts = federation.probe_last_round(
+    transcripts = engine.probe_last_round(
         made.protocol, made.env, done.before_last, probes, 1.0, tmp_path / "probes", made.defense
     )
     assert len(transcripts) == 2
@@ -74,7 +75,7 @@ def test_planted_folds_are_answered_by_private_models(guarded: Callable[..., Any
     made = guarded("mutual", {}, {"name": "dp-sgd", "sigma": 1.0})
     done = made.run(tmp_path / "run")
     regular = made.env.division.public[-1]
-    probed = federation.probe_last_round(
+    probed = engine.probe_last_round(
         made.protocol, made.env, done.before_last, regular, 1.0, tmp_path / "probes", made.defense
     )
     honest = [m for m in done.transcript.messages if m.round == made.env.rounds and m.receiver == "server"]
@@ -87,6 +88,6 @@ def test_no_defense_changes_nothing(small_config: Callable[..., RunConfig], tmp_
     env, _ = environment(config, config.seed, None)
     protocol = catalog.protocol(config)
     assert releases_of(protocol, env)
-    done = federation.run(protocol, env, tmp_path)
+    done = engine.run(protocol, env, tmp_path)
     assert all(event.release == "predictions" for event in done.events)
     assert torch.isfinite(done.transcript.payload(done.transcript.messages[0]).values).all()  # type: ignore[attr-defined]

@@ -20,7 +20,10 @@ from fedprivacy.defenses import updates
 from fedprivacy.defenses.dp_fedavg import DpFedAvg, DpFedAvgAggregate
 from fedprivacy.privacy.accountant import claim
 from fedprivacy.privacy.claim import RECEIVERS, TRANSCRIPT
-from fedprivacy.wire import SERVER, Channel, MemoryStore, Predictions, Update, Weights
+from fedprivacy.wire.channel import Channel
+from fedprivacy.wire.parties import SERVER
+from fedprivacy.wire.payload import Predictions, Update, Weights
+from fedprivacy.wire.transcript import MemoryStore
 
 UNIFORM = {"weighting": "uniform"}
 HOSTILE = arrays(np.float32, st.integers(1, 20), elements=st.floats(width=32, allow_nan=True, allow_infinity=True))

@@ -18,7 +18,10 @@ from fedprivacy.defenses.randomized_response import RandomizedResponse
 from fedprivacy.privacy.accountant import claim
 from fedprivacy.privacy.claim import RECEIVERS
 from fedprivacy.privacy.closed_forms import kept_share
-from fedprivacy.wire import SERVER, Channel, MemoryStore, Predictions, Weights
+from fedprivacy.wire.channel import Channel
+from fedprivacy.wire.parties import SERVER
+from fedprivacy.wire.payload import Predictions, Weights
+from fedprivacy.wire.transcript import MemoryStore
 
 
 def labels(classes: list[int]) -> Predictions:

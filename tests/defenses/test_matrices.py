@@ -13,7 +13,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.optimize import minimize
 
 from fedprivacy.defenses import matrices
-from fedprivacy.wire import Predictions
+from fedprivacy.wire.payload import Predictions
 
 HOSTILE = arrays(
     np.float32,

@@ -21,7 +21,10 @@ from fedprivacy.defenses.laplace import Laplace
 from fedprivacy.privacy.accountant import claim
 from fedprivacy.privacy.calibration import gaussian_multiplier
 from fedprivacy.privacy.claim import RECEIVERS, TRANSCRIPT
-from fedprivacy.wire import SERVER, Channel, MemoryStore, Predictions, Weights
+from fedprivacy.wire.channel import Channel
+from fedprivacy.wire.parties import SERVER
+from fedprivacy.wire.payload import Predictions, Weights
+from fedprivacy.wire.transcript import MemoryStore
 
 ROWS, COLUMNS = 400, 10
 BOUND = matrices.largest_norm(ROWS, COLUMNS)

@@ -16,8 +16,12 @@ from fedprivacy import seeds
 from fedprivacy.config.base import UsageError
 from fedprivacy.defenses import masks
 from fedprivacy.defenses.secure_aggregation import SecureAggregation
-from fedprivacy.payloads import Masked, RevealedSeeds
-from fedprivacy.wire import SERVER, Channel, MemoryStore, Predictions, Scalars, Weights, decode, encode
+from fedprivacy.wire.channel import Channel
+from fedprivacy.wire.codec import decode, encode
+from fedprivacy.wire.parties import SERVER
+from fedprivacy.wire.payload import Predictions, Scalars, Weights
+from fedprivacy.wire.payloads import Masked, RevealedSeeds
+from fedprivacy.wire.transcript import MemoryStore
 
 UNIFORM = {"weighting": "uniform"}
 

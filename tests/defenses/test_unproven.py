@@ -23,7 +23,8 @@ from fedprivacy.defenses.quantise import Quantise, levels, packed
 from fedprivacy.defenses.temperature import Temperature
 from fedprivacy.defenses.top_k import TopK
 from fedprivacy.privacy.accountant import claim
-from fedprivacy.wire import Predictions, Scalars, Update, decode, encode, value_bytes
+from fedprivacy.wire.codec import decode, encode, value_bytes
+from fedprivacy.wire.payload import Predictions, Scalars, Update
 
 UNPROVEN = [name for name, card in DEFENSES.items() if not card.proven]
 FITTING: dict[str, tuple[str, dict[str, Any]]] = {

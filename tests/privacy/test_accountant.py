@@ -11,6 +11,7 @@ from dp_accounting.pld import privacy_loss_distribution as pld
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fedprivacy.judge.result import PrivacyClaim
 from fedprivacy.privacy import (
     Gaussian,
     GaussianHistogramVote,
@@ -26,7 +27,6 @@ from fedprivacy.privacy import (
 from fedprivacy.privacy.accountant import claim, epsilon_of
 from fedprivacy.privacy.claim import RECEIVERS, TRANSCRIPT
 from fedprivacy.privacy.ledger import ledger
-from fedprivacy.result import PrivacyClaim
 
 DELTA = 1e-5
 SAMPLED = PoissonSampledGaussian(1.0, 0.01, 1000)

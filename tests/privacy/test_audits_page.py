@@ -15,7 +15,7 @@ from torch import nn
 from fedprivacy import seeds
 from fedprivacy.training.distillation import fml_losses
 from fedprivacy.training.per_sample import clipped_sum
-from fedprivacy.wire import Predictions
+from fedprivacy.wire.payload import Predictions
 
 FOLDER = Path(__file__).resolve().parents[2] / "benchmarks" / "audits"
 

@@ -11,11 +11,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fedprivacy import catalog, federation, seeds
+from fedprivacy import catalog, seeds
 from fedprivacy.config.base import build
 from fedprivacy.config.run import RunConfig
 from fedprivacy.data.records import Dataset, Division
-from fedprivacy.interfaces import Environment, FederatedProtocol
+from fedprivacy.federation import engine
+from fedprivacy.federation.interfaces import Environment, FederatedProtocol
 from fedprivacy.training.learner import Seed, Workbench
 
 CLASSES, WIDTH = 3, 5
@@ -105,10 +106,10 @@ class World:
     def protocol(self) -> FederatedProtocol:
         return catalog.protocol(self.config)
 
-    def run(self, env: Environment | None = None) -> federation.Federation:
+    def run(self, env: Environment | None = None) -> engine.Federation:
         """The whole federation, in a new folder."""
         self.runs += 1
-        return federation.run(self.protocol, env or self.env, self.where / str(self.runs))
+        return engine.run(self.protocol, env or self.env, self.where / str(self.runs))
 
 
 @pytest.fixture

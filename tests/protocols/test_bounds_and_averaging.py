@@ -13,15 +13,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from fedprivacy import catalog, federation, phases
-from fedprivacy.experiments.job import environment
-from fedprivacy.interfaces import Environment
+from fedprivacy import catalog
+from fedprivacy.federation import engine, phases
+from fedprivacy.federation.interfaces import Environment
 from fedprivacy.protocols.layerwise_async import merge
+from fedprivacy.study.job import environment
 from fedprivacy.training.aggregation import weighted_mean
-from fedprivacy.wire import SERVER, same_bits
+from fedprivacy.wire.codec import same_bits
+from fedprivacy.wire.parties import SERVER
 
 Part = Mapping[str, Tensor]
-Ran = tuple[Environment, federation.Federation]
+Ran = tuple[Environment, engine.Federation]
 WHOLE: dict[str, Any] = {"batch_size": 1000, "optimizer": "sgd", "lr": 0.1}
 """Whole-fold batches: the order of records does not matter."""
 
@@ -36,7 +38,7 @@ def ran(small_config: Callable[..., Any], tmp_path: Path) -> Callable[..., Ran]:
         runs += 1
         config = small_config(protocol=protocol, options=options or {}, **{"rounds": 1, **changes})
         env, _ = environment(config, 0, None)
-        return env, federation.run(catalog.protocol(config), env, tmp_path / str(runs))
+        return env, engine.run(catalog.protocol(config), env, tmp_path / str(runs))
 
     return run
 

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from fedprivacy.payloads import CodedLabels
 from fedprivacy.training.label_coding import decoded
-from fedprivacy.wire import SERVER, Predictions
+from fedprivacy.wire.parties import SERVER
+from fedprivacy.wire.payload import Predictions
+from fedprivacy.wire.payloads import CodedLabels
 
 MakeWorld = Callable[..., Any]
 
@@ -101,7 +102,8 @@ def test_more_bits_are_nearer_to_floats(world: MakeWorld) -> None:
 def test_shared_predictions_are_what_the_server_decodes(world: MakeWorld) -> None:
     here = world("cfd")
     protocol = here.protocol
-    from fedprivacy.wire import Channel, MemoryStore
+    from fedprivacy.wire.channel import Channel
+    from fedprivacy.wire.transcript import MemoryStore
 
     state = protocol.private_phase(protocol.init(here.env).state, 1, here.env).state
     shared = protocol.share(state, 1, here.env, Channel(1, MemoryStore()))

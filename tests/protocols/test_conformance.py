@@ -19,14 +19,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from fedprivacy import catalog, federation, wire
+from fedprivacy import catalog
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.protocol_cards import CARDS
 from fedprivacy.config.protocols import ClockOptions
 from fedprivacy.data.records import Division
-from fedprivacy.experiments.job import environment
-from fedprivacy.interfaces import Environment, FederatedProtocol, FederationState, RoundOutcome, releases_of
-from fedprivacy.wire import SERVER, client_name, same_bits
+from fedprivacy.federation import engine
+from fedprivacy.federation.interfaces import Environment, FederatedProtocol, FederationState, RoundOutcome, releases_of
+from fedprivacy.study.job import environment
+from fedprivacy.wire.codec import same_bits, value_bytes
+from fedprivacy.wire.parties import SERVER, client_index, client_name
 
 Configure = Callable[..., Any]
 
@@ -88,12 +90,12 @@ def made(config: Any) -> tuple[FederatedProtocol, Environment]:
 
 
 @cache
-def finished(case: Case, config: str, where: Path) -> federation.Federation:
+def finished(case: Case, config: str, where: Path) -> engine.Federation:
     """The plain run of a case, once for all tests that look at it."""
     from fedprivacy.config.run import RunConfig
 
     protocol, env = made(RunConfig.model_validate_json(config))
-    return federation.run(protocol, env, where / repr(case))
+    return engine.run(protocol, env, where / repr(case))
 
 
 @pytest.fixture(scope="session")
@@ -102,15 +104,15 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("runs")
 
 
-def plain(case: Case, configured: Any, runs: Path) -> federation.Federation:
+def plain(case: Case, configured: Any, runs: Path) -> engine.Federation:
     return finished(case, configured(case).model_dump_json(), runs)
 
 
-def ran_or_refused(config: Callable[[], Any], where: Path) -> federation.Federation | None:
+def ran_or_refused(config: Callable[[], Any], where: Path) -> engine.Federation | None:
     """The run, or None where the protocol refuses in one line, before it trains or writes."""
     try:
         protocol, env = made(config())
-        return federation.run(protocol, env, where)
+        return engine.run(protocol, env, where)
     except UsageError as error:
         assert str(error).strip() and "\n" not in str(error)
         assert not where.exists()
@@ -184,7 +186,7 @@ def test_equal_seeds_give_equal_bits_and_inputs_stay_untouched(
     before = bits([env.dataset, env.division, env.members])
     with torch.random.fork_rng():
         torch.randn(17)  # the global stream decides nothing
-        again = federation.run(Watched(protocol), env, tmp_path)
+        again = engine.run(Watched(protocol), env, tmp_path)
     assert bits([env.dataset, env.division, env.members]) == before
     first = plain(case, configured, runs)
     assert_same_state(first.state, again.state)
@@ -196,7 +198,7 @@ def test_equal_seeds_give_equal_bits_and_inputs_stay_untouched(
 
 @conforming
 def test_another_seed_gives_another_run(case: Case, configured: Any, runs: Path, tmp_path: Path) -> None:
-    other = federation.run(*made(configured(case, seed=1)), tmp_path)
+    other = engine.run(*made(configured(case, seed=1)), tmp_path)
     assert bits(other.state) != bits(plain(case, configured, runs).state)
 
 
@@ -233,8 +235,8 @@ def test_a_run_that_goes_on_equals_one_that_never_stopped(
             raise Stop
 
     with pytest.raises(Stop):
-        federation.run(*made(configured(case)), tmp_path, progress=die)
-    resumed = federation.run(*made(configured(case)), tmp_path)
+        engine.run(*made(configured(case)), tmp_path, progress=die)
+    resumed = engine.run(*made(configured(case)), tmp_path)
     whole = plain(case, configured, runs)
     assert_same_state(resumed.state, whole.state)
     assert_same_state(resumed.before_last, whole.before_last)
@@ -248,7 +250,7 @@ def test_bytes_are_those_of_the_encoded_messages_and_parties_exist(case: Case, c
     parties = {SERVER, *map(client_name, range(3))}
     for message in done.transcript.messages:
         data = done.transcript.store.get(message.digest)
-        assert message.encoded_bytes == len(data) and message.payload_bytes == wire.value_bytes(data)
+        assert message.encoded_bytes == len(data) and message.payload_bytes == value_bytes(data)
         assert hashlib.sha256(data).hexdigest() == message.digest
         assert message.sender != message.receiver and {message.sender, message.receiver} <= parties
         assert message.kind == done.transcript.payload(message).kind
@@ -266,7 +268,7 @@ def test_what_clients_send_was_declared_and_has_a_privacy_event(case: Case, conf
     declared = releases_of(protocol, env)
     from_clients = [m for m in done.transcript.messages if m.sender != SERVER]
     assert bool(from_clients) == bool(declared)
-    assert {(e.client, e.round) for e in done.events} == {(wire.client_index(m.sender), m.round) for m in from_clients}
+    assert {(e.client, e.round) for e in done.events} == {(client_index(m.sender), m.round) for m in from_clients}
     assert {e.release for e in done.events} == {release.name for release in declared}
     assert all(not np.isfinite(getattr(e.mechanism, "sigma", np.inf)) for e in done.events)
 
@@ -305,18 +307,18 @@ def test_the_order_of_clients_permutes_the_results_and_nothing_else(
 ) -> None:
     protocol, env = made(configured(without_own_seeds(case), **SEEDLESS))
     order = [2, 0, 1]
-    straight = federation.run(protocol, env, tmp_path / "straight")
-    turned = federation.run(protocol, permuted(env, order), tmp_path / "turned")
+    straight = engine.run(protocol, env, tmp_path / "straight")
+    turned = engine.run(protocol, permuted(env, order), tmp_path / "turned")
     tested = protocol.models(straight.state, env)
     for owner, (_, weights) in protocol.models(turned.state, env).items():
-        other = client_name(order[wire.client_index(owner)]) if owner.startswith("client-") else owner
+        other = client_name(order[client_index(owner)]) if owner.startswith("client-") else owner
         assert furthest(weights, tested[other][1]) < 1e-4, owner
     sizes = [sorted((m.round, m.kind, m.payload_bytes) for m in run.transcript.messages) for run in (straight, turned)]
     assert sizes[0] == sizes[1]
 
 
 def test_clients_differ_by_more_than_that_test_allows(configured: Any, tmp_path: Path) -> None:
-    done = federation.run(*made(configured(Case("mutual"), **SEEDLESS)), tmp_path)
+    done = engine.run(*made(configured(Case("mutual"), **SEEDLESS)), tmp_path)
     assert furthest(done.state.parts["client-0/model"], done.state.parts["client-1/model"]) > 1e-3
 
 
@@ -325,7 +327,7 @@ def test_identical_clients_stay_identical(case: Case, configured: Any, tmp_path:
     """FedMD with squared error: the gradient of its absolute error is the sign of rounding noise at a distance of 0."""
     case = Case("fedmd", (("digest", "mse"),)) if case.name == "fedmd" else without_own_seeds(case)
     protocol, env = made(configured(case, **SEEDLESS))
-    done = federation.run(protocol, permuted(env, [1, 1, 1]), tmp_path)
+    done = engine.run(protocol, permuted(env, [1, 1, 1]), tmp_path)
     models = [done.state.parts[part] for part in done.state.parts if part.endswith("/model") and part[0] == "c"]
     assert len(models) == (1 if case.name == "central" else 3)
     assert all(furthest(models[0], other) < 1e-5 for other in models[1:])
@@ -347,7 +349,7 @@ UNUSUAL: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("unusual", UNUSUAL)
 def test_unusual_federations_run(case: Case, unusual: str, configured: Any, tmp_path: Path) -> None:
     changes = UNUSUAL[unusual]
-    done = federation.run(*made(configured(case, **changes)), tmp_path)
+    done = engine.run(*made(configured(case, **changes)), tmp_path)
     assert done.state.round == changes.get("rounds", 2)
     models = [content for part, content in done.state.parts.items() if part.endswith("/model")]
     assert models and all(bool(torch.isfinite(t.double()).all()) for content in models for t in content.values())
@@ -371,6 +373,6 @@ def test_different_models_work_or_are_refused_in_one_line(case: Case, configured
 def test_one_sigmoid_output_works(case: Case, configured: Any, binary_digits: str, tmp_path: Path) -> None:
     data = {"dataset": "npz", "data_dir": binary_digits}
     protocol, env = made(configured(case, data=data, training={"output": "sigmoid"}))
-    done = federation.run(protocol, env, tmp_path)
+    done = engine.run(protocol, env, tmp_path)
     for architecture, weights in protocol.models(done.state, env).values():
         assert env.workbench.logits(architecture, weights, env.dataset.x_test[:5]).shape == (5, 1)

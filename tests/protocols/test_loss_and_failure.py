@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 import torch
 
-from fedprivacy import federation
 from fedprivacy.config.protocol_cards import CARDS
-from fedprivacy.interfaces import FederationState
+from fedprivacy.federation import engine
+from fedprivacy.federation.interfaces import FederationState
 from fedprivacy.training.learner import Diverged
-from fedprivacy.wire import SERVER, Channel, MemoryStore, client_index
+from fedprivacy.wire.channel import Channel
+from fedprivacy.wire.parties import SERVER, client_index
+from fedprivacy.wire.transcript import MemoryStore
 
 NAMES = list(CARDS)
 SENDING = [name for name, card in CARDS.items() if card.family != "none"]
@@ -44,12 +46,10 @@ def test_learns(name: str, world: MakeWorld) -> None:
     )
     done = here.run()
     accuracy = np.mean(
-        [r["accuracy"] for r in federation.tested(here.protocol.models(done.state, here.env), here.env).values()]
+        [r["accuracy"] for r in engine.tested(here.protocol.models(done.state, here.env), here.env).values()]
     )
     before = here.protocol.init(here.env).state
-    start = np.mean(
-        [r["accuracy"] for r in federation.tested(here.protocol.models(before, here.env), here.env).values()]
-    )
+    start = np.mean([r["accuracy"] for r in engine.tested(here.protocol.models(before, here.env), here.env).values()])
     assert accuracy > max(0.6, start if name != "fedmd" else 0.0)
 
 
@@ -98,9 +98,9 @@ def test_a_resumed_run_equals_an_uninterrupted_one(name: str, optimizer_state: s
             raise Killed
 
     with pytest.raises(Killed):
-        federation.run(here.protocol, here.env, place, progress=kill)
+        engine.run(here.protocol, here.env, place, progress=kill)
     rest = world(name, FAST.get(name), rounds=4, **changes)
-    resumed = federation.run(rest.protocol, rest.env, place)
+    resumed = engine.run(rest.protocol, rest.env, place)
     assert same(whole.state.parts, resumed.state.parts)
     assert whole.transcript.messages == resumed.transcript.messages
     assert whole.events == resumed.events
@@ -141,7 +141,7 @@ def test_partial_participation_is_seeded(name: str, world: MakeWorld) -> None:
 @pytest.mark.parametrize("name", SENDING)
 def test_batch_normalisation_survives_the_wire(name: str, world: MakeWorld) -> None:
     here = world(name, FAST.get(name), training={"model": "normed"})
-    for results in federation.tested(here.protocol.models(here.run().state, here.env), here.env).values():
+    for results in engine.tested(here.protocol.models(here.run().state, here.env), here.env).values():
         assert math.isfinite(results["loss"])
 
 

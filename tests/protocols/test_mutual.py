@@ -19,7 +19,9 @@ from fedprivacy.config.base import UsageError, build
 from fedprivacy.config.protocols import MutualOptions
 from fedprivacy.protocols.mutual import mean_of_peers, peer_loss, peer_predictions, released
 from fedprivacy.training.losses import log_probabilities
-from fedprivacy.wire import Channel, MemoryStore, Predictions
+from fedprivacy.wire.channel import Channel
+from fedprivacy.wire.payload import Predictions
+from fedprivacy.wire.transcript import MemoryStore
 
 Array = np.ndarray[Any, np.dtype[Any]]
 B, PEERS = 6, 3

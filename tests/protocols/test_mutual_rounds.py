@@ -11,40 +11,43 @@ import pytest
 import torch
 from torch import Tensor
 
-from fedprivacy import catalog, federation, phases
-from fedprivacy.experiments.job import environment
+from fedprivacy import catalog
+from fedprivacy.federation import engine, phases
 from fedprivacy.protocols.mutual import peer_loss, peer_predictions, released
+from fedprivacy.study.job import environment
 from fedprivacy.training.aggregation import weighted_mean
-from fedprivacy.wire import Channel, MemoryStore, Message, same_bits
+from fedprivacy.wire.channel import Channel
+from fedprivacy.wire.codec import same_bits
+from fedprivacy.wire.transcript import MemoryStore, Message
 
 Part = Mapping[str, Tensor]
 
 
 @pytest.fixture
-def ran(small_config: Callable[..., Any], tmp_path: Path) -> Callable[..., federation.Federation]:
+def ran(small_config: Callable[..., Any], tmp_path: Path) -> Callable[..., engine.Federation]:
     """Runs a small federation: ``ran("mutual", {"kl_weight": 0.0}, rounds=1)``."""
     runs = 0
 
-    def run(protocol: str, options: dict[str, Any] | None = None, **changes: Any) -> federation.Federation:
+    def run(protocol: str, options: dict[str, Any] | None = None, **changes: Any) -> engine.Federation:
         nonlocal runs
         runs += 1
         config = small_config(protocol=protocol, options=options or {}, **changes)
         env, _ = environment(config, 0, None)
-        return federation.run(catalog.protocol(config), env, tmp_path / str(runs))
+        return engine.run(catalog.protocol(config), env, tmp_path / str(runs))
 
     return run
 
 
-def model(done: federation.Federation, client: int) -> Part:
+def model(done: engine.Federation, client: int) -> Part:
     return done.state.parts[phases.model_part(client)]
 
 
-def values(done: federation.Federation, message: Message) -> Tensor:
+def values(done: engine.Federation, message: Message) -> Tensor:
     payload: Any = done.transcript.payload(message)
     return payload.values  # type: ignore[no-any-return]
 
 
-def sent(done: federation.Federation, sender: str, receiver: str, round: int = 1) -> list[Message]:
+def sent(done: engine.Federation, sender: str, receiver: str, round: int = 1) -> list[Message]:
     return [m for m in done.transcript.messages if (m.sender, m.receiver, m.round) == (sender, receiver, round)]
 
 

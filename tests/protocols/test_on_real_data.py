@@ -14,11 +14,12 @@ from typing import Any
 import pytest
 import torch
 
-from fedprivacy import catalog, federation, seeds
+from fedprivacy import catalog, seeds
 from fedprivacy.config.protocol_cards import CARDS
 from fedprivacy.config.run import RunConfig
-from fedprivacy.experiments.job import environment
-from fedprivacy.interfaces import Environment
+from fedprivacy.federation import engine
+from fedprivacy.federation.interfaces import Environment
+from fedprivacy.study.job import environment
 
 FEATURES = Path(__file__).parents[3] / "shared" / "data" / "location30.npz"
 SHORT: dict[str, dict[str, Any]] = {"feddf": {"steps": 50, "patience": 50}}
@@ -56,9 +57,9 @@ def test_stays_finite_where_every_client_has_one_class(name: str, source: str, t
     whole = prepared(source)
     config = configuration(name, whole.config.data.model_dump())
     env, protocol = replace(whole, config=config), catalog.protocol(config)
-    done = federation.run(protocol, env, tmp_path)
+    done = engine.run(protocol, env, tmp_path)
     assert all(math.isfinite(row.loss) for row in done.history)
     for part, content in done.state.parts.items():
         assert all(bool(torch.isfinite(t).all()) for t in content.values()), part
-    results = federation.tested(protocol.models(done.state, env), env)
+    results = engine.tested(protocol.models(done.state, env), env)
     assert results and all(0 <= row["own_accuracy"] <= 1 and math.isfinite(row["loss"]) for row in results.values())

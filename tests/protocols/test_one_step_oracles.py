@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 import torch
 
-from fedprivacy.wire import Channel, MemoryStore
+from fedprivacy.wire.channel import Channel
+from fedprivacy.wire.transcript import MemoryStore
 
 MakeWorld = Callable[..., Any]
 Array = np.ndarray

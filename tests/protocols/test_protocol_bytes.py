@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fedprivacy.wire import SERVER, Message, value_bytes
+from fedprivacy.wire.codec import value_bytes
+from fedprivacy.wire.parties import SERVER
+from fedprivacy.wire.transcript import Message
 
 MakeWorld = Callable[..., Any]
 N, C = 16, 3

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-from fedprivacy.payloads import Prototypes
-from fedprivacy.wire import SERVER, Weights
+from fedprivacy.wire.parties import SERVER
+from fedprivacy.wire.payload import Weights
+from fedprivacy.wire.payloads import Prototypes
 
 Part = Mapping[str, torch.Tensor]
 MakeWorld = Callable[..., Any]

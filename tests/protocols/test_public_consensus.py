@@ -9,14 +9,16 @@ import numpy as np
 import pytest
 import torch
 
-from fedprivacy import catalog, federation
+from fedprivacy import catalog
 from fedprivacy.config.base import UsageError
-from fedprivacy.experiments.job import environment
+from fedprivacy.federation import engine
 from fedprivacy.protocols.fml import Fml, thirds_done
+from fedprivacy.study.job import environment
 from fedprivacy.training.fusion import Fusion, fuse
 from fedprivacy.training.learner import Records
 from fedprivacy.training.losses import predicted_class
-from fedprivacy.wire import SERVER, Predictions
+from fedprivacy.wire.parties import SERVER
+from fedprivacy.wire.payload import Predictions
 
 MakeWorld = Callable[..., Any]
 
@@ -214,13 +216,13 @@ def test_private_training_is_refused_where_it_would_not_hold(name: str, world: M
 
 def test_the_other_way_to_answer_is_a_metric_of_every_owner(world: MakeWorld) -> None:
     here = world("fedproto", sizes=(30, 30, 30), rounds=4, training={"local_epochs": 5})
-    extra = federation.tested_otherwise(here.protocol, here.run().state, here.env)
+    extra = engine.tested_otherwise(here.protocol, here.run().state, here.env)
     assert {owner: list(found) for owner, found in extra.items()} == {
         f"client-{k}": ["nearest_prototype_accuracy"] for k in range(3)
     }
     assert all(found["nearest_prototype_accuracy"] > 0.5 for found in extra.values())
     plain = world("fedavg")
-    assert not federation.tested_otherwise(plain.protocol, plain.run().state, plain.env)
+    assert not engine.tested_otherwise(plain.protocol, plain.run().state, plain.env)
 
 
 @pytest.mark.parametrize(("name", "option"), [("fml", "meme"), ("fedkd", "mentee"), ("profe", "student")])

@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 import torch
 
-from fedprivacy import catalog, federation
+from fedprivacy import catalog
 from fedprivacy.data.records import Dataset
-from fedprivacy.experiments import job
-from fedprivacy.experiments.reproduce import recipe
+from fedprivacy.federation import engine
+from fedprivacy.study import job
+from fedprivacy.study.reproduce import recipe
 from fedprivacy.training.learner import Epoch, Learner, Workbench
-from fedprivacy.wire import SERVER
+from fedprivacy.wire.parties import SERVER
 
 WEIGHTS = 4 * 1_862_785
 SHALLOW, DEEP = 4 * 56_320, 4 * 1_806_465
@@ -36,21 +37,21 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Any:
         patch.setattr(Learner, "fit", lambda self, records, epochs, *_, **__: [Epoch(0.0, 0.0)] * epochs)
         patch.setattr(Workbench, "logits", lambda self, model, weights, x: torch.zeros(len(x), 1))
         paper = recipe("gupta2025")
-        done: dict[str, tuple[Any, federation.Federation]] = {}
+        done: dict[str, tuple[Any, engine.Federation]] = {}
 
-        def run(key: str) -> tuple[Any, federation.Federation]:
+        def run(key: str) -> tuple[Any, engine.Federation]:
             if key not in done:
                 (row,) = (row for row in paper.rows if row["key"] == key)
                 config = paper.config(row, {})
                 env, _ = job.environment(config, 0, None)
                 where: Path = tmp_path_factory.mktemp(key)
-                done[key] = env, federation.run(catalog.protocol(config), env, where)
+                done[key] = env, engine.run(catalog.protocol(config), env, where)
             return done[key]
 
         yield run
 
 
-def payload(done: federation.Federation, sender: str, receiver: str, kind: str = "") -> int:
+def payload(done: engine.Federation, sender: str, receiver: str, kind: str = "") -> int:
     chosen = [m for m in done.transcript.messages if (m.sender, m.receiver) == (sender, receiver)]
     return sum(m.payload_bytes for m in chosen if kind in ("", m.kind))
 

@@ -13,13 +13,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedprivacy import asynchrony
-from fedprivacy.asynchrony import IDLE, Clock
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.protocols import ClockOptions, FedAsyncOptions, FedBuffOptions
+from fedprivacy.federation import asynchrony
+from fedprivacy.federation.asynchrony import IDLE, Clock
 from fedprivacy.protocols.fedasync import FedAsync
 from fedprivacy.protocols.fedbuff import FedBuff
-from fedprivacy.wire import SERVER, client_index
+from fedprivacy.wire.parties import SERVER, client_index
 
 MakeWorld = Callable[..., Any]
 PUSH = re.compile(r"push at (\S+), (\d+) late")

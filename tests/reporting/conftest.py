@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from fedprivacy.config.run import RunConfig
-from fedprivacy.metrics.chance import auc_chance, tpr_chance
-from fedprivacy.result import (
+from fedprivacy.judge.result import (
     Baseline,
     Communication,
     Finding,
@@ -21,6 +20,7 @@ from fedprivacy.result import (
     RunResult,
     Verdict,
 )
+from fedprivacy.metrics.chance import auc_chance, tpr_chance
 
 ACTIVE, PASSIVE = "server (active)", "server (honest-but-curious)"
 N1, N0 = 1004, 996

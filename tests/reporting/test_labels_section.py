@@ -6,11 +6,11 @@ import io
 
 from rich.console import Console
 
+from fedprivacy.judge.result import Finding
 from fedprivacy.reporting.document import Document, Section
 from fedprivacy.reporting.findings import groups
 from fedprivacy.reporting.sections.labels import label_blocks
 from fedprivacy.reporting.terminal import render_document
-from fedprivacy.result import Finding
 
 
 def finding(statistic: str, metric: str, value: float | None, target: str = "all clients", **more: object) -> Finding:

@@ -7,10 +7,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from fedprivacy.judge.result import JUDGED_FROM, Finding, Verdict
 from fedprivacy.reporting.findings import groups, is_client, main_target, metric_name
 from fedprivacy.reporting.outcome import NO_LEAKAGE, against_chance, overall
 from fedprivacy.reporting.sections.verdicts import adversary_lines, verdict_line
-from fedprivacy.result import JUDGED_FROM, Finding, Verdict
 
 
 def lines_of(*findings: Finding) -> list[str]:

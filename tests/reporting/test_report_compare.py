@@ -11,8 +11,8 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
+from fedprivacy.judge.result import PrivacyClaim, RunResult
 from fedprivacy.reporting.compare import comparison_to_markdown, render_comparison, run_labels
-from fedprivacy.result import PrivacyClaim, RunResult
 
 Results = Mapping[str, Callable[[], RunResult]]
 

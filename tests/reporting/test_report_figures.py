@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fedprivacy.judge.result import RunResult
 from fedprivacy.reporting.figures import (
     ClaimRow,
     RocSeries,
@@ -23,7 +24,6 @@ from fedprivacy.reporting.figures import (
 from fedprivacy.reporting.figures.claim import verdict
 from fedprivacy.reporting.figures.frontier import allowed_auc, headline_findings
 from fedprivacy.reporting.figures.style import colour, dash, marker, shortened
-from fedprivacy.result import RunResult
 
 Results = Mapping[str, Callable[[], RunResult]]
 

@@ -10,11 +10,11 @@ from html.parser import HTMLParser
 
 import pytest
 
+from fedprivacy.judge.result import RunResult, from_json
 from fedprivacy.reporting.figures import leakage_figure
 from fedprivacy.reporting.findings import is_client
 from fedprivacy.reporting.html import to_html
 from fedprivacy.reporting.text import estimate
-from fedprivacy.result import RunResult, from_json
 
 Results = Mapping[str, Callable[[], RunResult]]
 VOID = {"meta", "img", "br", "link", "input"}

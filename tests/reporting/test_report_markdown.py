@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from fedprivacy.judge.result import RunResult, from_json
 from fedprivacy.reporting.findings import is_client
 from fedprivacy.reporting.markdown import escape, inline, to_markdown
 from fedprivacy.reporting.text import clean, estimate
-from fedprivacy.result import RunResult, from_json
 
 Results = Mapping[str, Callable[[], RunResult]]
 

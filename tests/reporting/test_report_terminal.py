@@ -13,10 +13,10 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
+from fedprivacy.judge.result import Communication, Interval, RunResult, from_json
 from fedprivacy.reporting.findings import is_client
 from fedprivacy.reporting.terminal import render
 from fedprivacy.reporting.text import chance_level, estimate
-from fedprivacy.result import Communication, Interval, RunResult, from_json
 
 Results = Mapping[str, Callable[[], RunResult]]
 

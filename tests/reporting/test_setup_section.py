@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from fedprivacy.judge.result import Interval, RunResult
 from fedprivacy.reporting.document import Facts
 from fedprivacy.reporting.sections import setup, utility
-from fedprivacy.result import Interval, RunResult
 
 
 def test_participation_and_loss_are_told_only_where_there_are_any() -> None:

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedprivacy.payloads import CodedLabels
 from fedprivacy.training.label_coding import coded, decoded, symbols_of
 from fedprivacy.training.quantisation import quantised
-from fedprivacy.wire import decode, encode, value_bytes
+from fedprivacy.wire.codec import decode, encode, value_bytes
+from fedprivacy.wire.payloads import CodedLabels
 
 
 def some_levels(seed: int, records: int, classes: int, bits: int) -> np.ndarray:

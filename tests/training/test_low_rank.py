@@ -8,9 +8,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedprivacy.payloads import LowRank
 from fedprivacy.training.low_rank import compress, energy_at, factorise, rank_for, useful_rank
-from fedprivacy.wire import Update, decode, encode, value_bytes
+from fedprivacy.wire.codec import decode, encode, value_bytes
+from fedprivacy.wire.payload import Update
+from fedprivacy.wire.payloads import LowRank
 
 
 def decaying(rows: int, columns: int, decay: float, seed: int = 0) -> torch.Tensor:

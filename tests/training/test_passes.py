@@ -12,8 +12,8 @@ from torch import Tensor
 
 from fedprivacy import catalog
 from fedprivacy.config.base import UsageError
-from fedprivacy.experiments.job import environment
-from fedprivacy.phases import fit_private, load, start
+from fedprivacy.federation.phases import fit_private, load, start
+from fedprivacy.study.job import environment
 from fedprivacy.training.learner import passes
 from fedprivacy.training.losses import cross_entropy
 

@@ -10,6 +10,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from fedprivacy.adversary.threat import Float, View
 from fedprivacy.attacks.inversion.imprint import (
     ImprintedModel,
     alone_in_bin,
@@ -21,8 +22,7 @@ from fedprivacy.attacks.inversion.messages import EVERYBODY, client_updates, mea
 from fedprivacy.attacks.inversion.positions import MASKED
 from fedprivacy.attacks.inversion.recovered import Reconstructions, Recovered
 from fedprivacy.data.pixels import PixelScale
-from fedprivacy.interfaces import Knowledge
-from fedprivacy.threat import Float, View
+from fedprivacy.federation.interfaces import Knowledge
 
 GAIN = 10.0
 ONE_STEP = 0.01

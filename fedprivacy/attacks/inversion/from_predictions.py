@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from fedprivacy import seeds
+from fedprivacy.adversary.threat import View
 from fedprivacy.attacks.inversion.clock import Clock
 from fedprivacy.attacks.inversion.knowledge import Knowledge as Card
 from fedprivacy.attacks.inversion.pli import PliSettings, PublicRound, invert_classes, prior_images, train_inverter
@@ -21,11 +22,10 @@ from fedprivacy.attacks.inversion.surrogate_inversion import ClassInversionSetti
 from fedprivacy.attacks.membership.decode import decode_sent
 from fedprivacy.attacks.membership.received import Answer, answers
 from fedprivacy.data.pixels import PixelScale
-from fedprivacy.interfaces import Knowledge, Part
-from fedprivacy.threat import View
+from fedprivacy.federation.interfaces import Knowledge, Part
 from fedprivacy.training.learner import Records
 from fedprivacy.training.losses import kl_divergence, log_probabilities
-from fedprivacy.wire import client_index
+from fedprivacy.wire.parties import client_index
 
 PLI = PliSettings(lr=1e-3, width=128)
 """The published network is four times as wide and learns for far longer; small pictures need neither."""

@@ -16,10 +16,10 @@ import torch
 from scipy.optimize import nnls
 from torch import Tensor, nn
 
+from fedprivacy.adversary.threat import Float, Int
 from fedprivacy.attacks.inversion.gradients import frozen_copy
 from fedprivacy.attacks.inversion.knowledge import Knowledge
 from fedprivacy.config.base import UsageError
-from fedprivacy.threat import Float, Int
 
 Public = tuple[Tensor, Tensor]
 """Public pixels [n, C, H, W] in [0, 1] and their labels [n]."""

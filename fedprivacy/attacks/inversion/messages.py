@@ -9,10 +9,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from fedprivacy.adversary.threat import View
 from fedprivacy.attacks.membership.models_on_wire import broadcast_models, uploads
-from fedprivacy.interfaces import Knowledge, Part, round_half_up
-from fedprivacy.threat import View
-from fedprivacy.wire import SERVER, Scalars, client_index, same_bits
+from fedprivacy.federation.interfaces import Knowledge, Part, round_half_up
+from fedprivacy.wire.codec import same_bits
+from fedprivacy.wire.parties import SERVER, client_index
+from fedprivacy.wire.payload import Scalars
 
 EVERYBODY = -1
 """The client number of a mean over all clients."""

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from fedprivacy import seeds
+from fedprivacy.adversary.threat import View
 from fedprivacy.attacks.inversion.best import BestSettings, Outcome, attacks_for, best_of
 from fedprivacy.attacks.inversion.clock import Clock
 from fedprivacy.attacks.inversion.cosine import CosineSettings
@@ -25,8 +26,7 @@ from fedprivacy.attacks.inversion.situation import Situation, situation, told
 from fedprivacy.attacks.inversion.unroll import UnrollSettings
 from fedprivacy.attacks.membership.models_on_wire import travelling_model
 from fedprivacy.data.pixels import PixelScale, pixel_scale
-from fedprivacy.interfaces import Knowledge, Part
-from fedprivacy.threat import View
+from fedprivacy.federation.interfaces import Knowledge, Part
 
 DEFAULT_SECONDS = 120.0
 SMOOTH = ("lenet-sigmoid",)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Literal
 
+from fedprivacy.adversary.threat import Adversary
 from fedprivacy.attacks.labels.positions import CONSENSUS_ONLY
 from fedprivacy.attacks.membership.positions import default_adversaries
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.inversion import METHODS
 from fedprivacy.config.protocol_cards import CARDS
 from fedprivacy.config.run import RunConfig
-from fedprivacy.parties import SERVER
-from fedprivacy.threat import Adversary
+from fedprivacy.wire.parties import SERVER
 
 Source = Literal["updates", "aggregate", "imprint", "predictions"]
 """Every client's update; the mean of all; updates of a malicious model; predictions on public records."""

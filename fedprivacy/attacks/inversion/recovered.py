@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from fedprivacy import folder
-from fedprivacy.threat import Float, Int
+from fedprivacy.adversary.threat import Float, Int
 
 
 @dataclass(frozen=True, eq=False)

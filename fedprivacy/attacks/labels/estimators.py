@@ -11,8 +11,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.optimize import nnls
 
+from fedprivacy.adversary.threat import Float, Int
 from fedprivacy.attacks.membership.logits import log_softmax
-from fedprivacy.threat import Float, Int
 
 TAU = 0.5
 """Temper of ``log_ratio``."""

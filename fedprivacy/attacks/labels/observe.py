@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from fedprivacy import seeds
+from fedprivacy.adversary.threat import Float, View
 from fedprivacy.attacks.labels import estimators
 from fedprivacy.attacks.labels.positions import Source
 from fedprivacy.attacks.membership.decode import HARD_LABEL, UNIFORM_REST, decode, decode_sent
@@ -21,10 +22,9 @@ from fedprivacy.attacks.membership.models_on_wire import travelling_model, uploa
 from fedprivacy.attacks.membership.observations.prototypes import received_prototypes
 from fedprivacy.attacks.membership.received import answers
 from fedprivacy.data.records import Ids
-from fedprivacy.interfaces import Knowledge, Part
-from fedprivacy.threat import Float, View
+from fedprivacy.federation.interfaces import Knowledge, Part
 from fedprivacy.training.learner import Records
-from fedprivacy.wire import client_index
+from fedprivacy.wire.parties import client_index
 
 HEADLINE, BIAS = "mean_softmax", "bias"
 EPOCHS, BATCH, LR = 20, 32, 1e-3

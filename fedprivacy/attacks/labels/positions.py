@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
+from fedprivacy.adversary.threat import Adversary
 from fedprivacy.attacks.membership.positions import default_adversaries
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.protocol_cards import CARDS
 from fedprivacy.config.run import RunConfig
-from fedprivacy.threat import Adversary
 
 Source = Literal["predictions", "models", "prototypes"]
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fedprivacy.adversary.threat import Bool, Float, Int, References, Signals
 from fedprivacy.attacks.membership.combine import score_candidates
 from fedprivacy.attacks.membership.statistics import STATISTICS, applicable, headline
 from fedprivacy.config.run import AttackConfig
-from fedprivacy.interfaces import Observed
-from fedprivacy.threat import Bool, Float, Int, References, Signals
+from fedprivacy.federation.interfaces import Observed
 
 
 @dataclass(frozen=True, eq=False)

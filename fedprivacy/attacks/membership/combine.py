@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from fedprivacy.adversary.threat import Bool, Float, Signals
 from fedprivacy.attacks.membership.evidence import at_round
-from fedprivacy.threat import Bool, Float, Signals
 
 if TYPE_CHECKING:
-    from fedprivacy.interfaces import Statistic
+    from fedprivacy.federation.interfaces import Statistic
 
 Rule = Literal["last", "mean", "max"]
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from fedprivacy.adversary.threat import Float
 from fedprivacy.attacks.membership.logits import log_softmax
 from fedprivacy.config.run import RunConfig
-from fedprivacy.interfaces import round_half_up
-from fedprivacy.threat import Float
+from fedprivacy.federation.interfaces import round_half_up
 
 
 def undone(values: Float, config: RunConfig) -> Float | None:

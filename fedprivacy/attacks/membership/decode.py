@@ -11,8 +11,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from fedprivacy.adversary.threat import Float, Int
 from fedprivacy.attacks.membership.logits import binary_logp, log_softmax
-from fedprivacy.threat import Float, Int
 
 Form = Literal["logits", "probabilities", "labels", "losses"]
 Floor = dict[str, int]

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from fedprivacy.adversary.threat import Bool, Float, Int, References, Signals
 from fedprivacy.attacks.membership.logits import phi
-from fedprivacy.threat import Bool, Float, Int, References, Signals
 
 
 @dataclass(frozen=True, eq=False)

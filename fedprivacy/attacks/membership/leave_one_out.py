@@ -10,9 +10,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from fedprivacy.adversary.threat import Bool, Float, Int, References, Signals
 from fedprivacy.attacks.membership.logits import one_minus_p
 from fedprivacy.attacks.membership.statistics.ratio import log_ratio
-from fedprivacy.threat import Bool, Float, Int, References, Signals
 
 
 def leave_one_out(

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from fedprivacy.threat import Float, Int
+from fedprivacy.adversary.threat import Float, Int
 
 
 def logsumexp(z: Float) -> Float:

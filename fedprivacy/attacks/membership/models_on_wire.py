@@ -13,8 +13,10 @@ from torch import Tensor
 
 from fedprivacy.config.protocol_cards import CARDS
 from fedprivacy.config.run import RunConfig
-from fedprivacy.interfaces import Part
-from fedprivacy.wire import SERVER, Message, Payload, Transcript, Update, Weights, client_index
+from fedprivacy.federation.interfaces import Part
+from fedprivacy.wire.parties import SERVER, client_index
+from fedprivacy.wire.payload import Payload, Update, Weights
+from fedprivacy.wire.transcript import Message, Transcript
 
 
 @dataclass(frozen=True, eq=False)

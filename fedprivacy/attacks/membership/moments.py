@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from fedprivacy.threat import Bool, Float, Int
+from fedprivacy.adversary.threat import Bool, Float, Int
 
 Variance = Literal["auto", "fixed", "per-candidate"]
 

@@ -7,12 +7,12 @@ queries on records that it chooses.
 
 from __future__ import annotations
 
+from fedprivacy.adversary.threat import EAVESDROPPER, Adversary
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.protocol_cards import CARDS
 from fedprivacy.config.protocols import LayerwiseOptions
 from fedprivacy.config.run import RunConfig
-from fedprivacy.parties import SERVER
-from fedprivacy.threat import EAVESDROPPER, Adversary
+from fedprivacy.wire.parties import SERVER
 
 
 def default_adversaries(config: RunConfig) -> tuple[str, ...]:

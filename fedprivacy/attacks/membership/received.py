@@ -14,12 +14,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from fedprivacy.adversary.threat import View
 from fedprivacy.data.records import Ids
-from fedprivacy.payloads import CodedLabels
-from fedprivacy.threat import View
 from fedprivacy.training.label_coding import decoded
 from fedprivacy.training.quantisation import dequantised
-from fedprivacy.wire import SERVER, Message, Predictions, Transcript, client_index
+from fedprivacy.wire.parties import SERVER, client_index
+from fedprivacy.wire.payload import Predictions
+from fedprivacy.wire.payloads import CodedLabels
+from fedprivacy.wire.transcript import Message, Transcript
 
 AGGREGATE = -1
 """The server's number where it speaks for several clients."""

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from matplotlib.axes import Axes
 
+from fedprivacy.judge.result import Finding, RunResult
 from fedprivacy.privacy.claim import TRANSCRIPT
 from fedprivacy.reporting.figures.style import BAND, colour, dash, drawing, marker, say, shortened, to_png
 from fedprivacy.reporting.findings import groups, headline_statistics, main_target, metric_key, metric_name
 from fedprivacy.reporting.text import clean, epsilon, scientific
-from fedprivacy.result import Finding, RunResult
 
 INFINITE_GAP = 3.0
 """How many times the largest finite epsilon stands for infinite on the axis."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from matplotlib.axes import Axes
 
+from fedprivacy.judge.result import Finding, RunResult
 from fedprivacy.reporting.figures.style import BAND, colour, drawing, marker, say, shortened, to_png
 from fedprivacy.reporting.findings import groups, headline_statistics, is_client, main_target, metric_key, metric_name
 from fedprivacy.reporting.text import clean, levels
-from fedprivacy.result import Finding, RunResult
 
 MOST_ROWS = 60
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from fedprivacy.judge.result import Audit, AuditRow
 from fedprivacy.reporting.document import Block, Cell, Column, Facts, Layouts, Line, Section, Table, cell, row
 from fedprivacy.reporting.text import clean, count, counted, epsilon, level, scientific
-from fedprivacy.result import Audit, AuditRow
 
 NO_EVIDENCE = "inconclusive: no evidence of privacy"
 READING = (

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from fedprivacy.judge.result import Finding
 from fedprivacy.reporting.document import Cell, Column, Footnotes, Table, cell, row
 from fedprivacy.reporting.sections.rate_table import DECLARED, HEADLINE
 from fedprivacy.reporting.text import MISSING, clean, count
-from fedprivacy.result import Finding
 
 
 def statistic_table(

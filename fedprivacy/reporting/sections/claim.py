@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from fedprivacy.judge.result import PrivacyClaim, RunResult
 from fedprivacy.reporting.document import Block, Facts, Line, Section
 from fedprivacy.reporting.text import clean, count, epsilon, scientific, sentence
-from fedprivacy.result import PrivacyClaim, RunResult
 
 
 def claim_section(result: RunResult) -> Section:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from fedprivacy.judge.result import Finding
 from fedprivacy.reporting.document import Block, Cell, Column, Footnotes, Layouts, Table, cell, row
 from fedprivacy.reporting.findings import Group, client_key, is_client, metric_name
 from fedprivacy.reporting.sections.rate_table import DECLARED, HEADLINE, NO_CAUSE, below_resolution
 from fedprivacy.reporting.text import MISSING, chance_level, clean, count, counted, epsilon, estimate, levels
-from fedprivacy.result import Finding
 
 MANY_CLIENTS = 12
 

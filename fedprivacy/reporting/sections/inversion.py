@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from fedprivacy.judge.result import Finding, RunResult
 from fedprivacy.reporting.document import Block, Cell, Column, Facts, Footnotes, Line, Table, cell, row
 from fedprivacy.reporting.findings import Group
 from fedprivacy.reporting.sections.by_statistic import statistic_table
 from fedprivacy.reporting.sections.rate_table import NO_CAUSE
 from fedprivacy.reporting.text import MISSING, chance_level, clean, count, estimate, levels
-from fedprivacy.result import Finding, RunResult
 
 QUALITY = ("PSNR (dB)", "SSIM", "MSE")
 WORDS = (

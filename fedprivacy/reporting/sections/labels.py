@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from fedprivacy.judge.result import Finding
 from fedprivacy.reporting.document import Block, Cell, Line
 from fedprivacy.reporting.findings import Group, client_key, is_client
 from fedprivacy.reporting.sections.by_statistic import statistic_table
 from fedprivacy.reporting.sections.rate_table import NO_CAUSE
 from fedprivacy.reporting.text import clean, counted, estimate, fixed, levels
-from fedprivacy.result import Finding
 
 WORDS = (
     "Distance of the estimated shares of classes from the true ones, mean over clients. TV: half the sum of all gaps; "

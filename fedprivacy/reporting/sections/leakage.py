@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from fedprivacy.judge.result import RunResult
 from fedprivacy.reporting.document import Block, Line, Section
 from fedprivacy.reporting.findings import groups, is_rate
 from fedprivacy.reporting.sections.generic import generic_blocks
@@ -12,7 +13,6 @@ from fedprivacy.reporting.sections.labels import COLUMNS, label_blocks
 from fedprivacy.reporting.sections.labels import WORDS as OF_LABELS
 from fedprivacy.reporting.sections.membership import group_blocks
 from fedprivacy.reporting.text import clean
-from fedprivacy.result import RunResult
 
 OF_RATES = "FP: false positives behind a TPR. No leakage: what a score that knows nothing reads, with its band."
 OF_OTHERS = "Chance: what a guess without the attack reads."

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from fedprivacy.judge.result import Finding
 from fedprivacy.reporting.document import Block, Layouts, Line
 from fedprivacy.reporting.findings import (
     Group,
@@ -27,7 +28,6 @@ from fedprivacy.reporting.sections.rate_table import (
     metrics_of,
 )
 from fedprivacy.reporting.text import clean, counted, levels, listed
-from fedprivacy.result import Finding
 
 MANY_CLIENTS = 12
 

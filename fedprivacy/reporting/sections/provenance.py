@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from fedprivacy.judge.result import RunResult
 from fedprivacy.reporting.document import Facts, Line, Section
 from fedprivacy.reporting.settings import seeds
 from fedprivacy.reporting.text import clean, counted, duration
-from fedprivacy.result import RunResult
 
 
 def provenance_section(result: RunResult) -> Section:

@@ -6,10 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from fedprivacy.judge.result import Finding
 from fedprivacy.reporting.document import Cell, Column, Footnotes, Layouts, Table, cell, row
 from fedprivacy.reporting.findings import fpr_of, metric_name, metric_order, metric_short
 from fedprivacy.reporting.text import MISSING, chance_level, clean, count, estimate
-from fedprivacy.result import Finding
 
 HEADLINE = "*"
 DECLARED = f"{HEADLINE} headline: declared before the run"

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fedprivacy.config.protocol_cards import CARDS
+from fedprivacy.judge.result import RunResult
 from fedprivacy.reporting.document import Facts, Section
 from fedprivacy.reporting.settings import defense_name, options, protocol_name, seeds, setting
 from fedprivacy.reporting.text import clean, count, counted, listed, percent
-from fedprivacy.result import RunResult
 
 
 def setup_section(result: RunResult) -> Section:

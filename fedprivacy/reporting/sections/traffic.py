@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from fedprivacy.judge.result import Communication, RunResult
 from fedprivacy.reporting.document import Block, Column, Line, Section, Table, row
 from fedprivacy.reporting.settings import defense_name, protocol_name, setting
 from fedprivacy.reporting.text import MISSING, counted, percent, size, times
-from fedprivacy.result import Communication, RunResult
 
 MANY_ROUNDS = 12
 

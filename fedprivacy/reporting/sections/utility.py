@@ -9,13 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from fedprivacy.judge.result import Baseline, Interval, RunResult
 from fedprivacy.metrics.intervals import paired_interval
 from fedprivacy.reporting.document import Block, Column, Line, Section, Table, cell, row
 from fedprivacy.reporting.findings import client_key, metric_name
 from fedprivacy.reporting.settings import level, protocol_name
 from fedprivacy.reporting.text import MISSING, clean, counted, decimals, estimate, fixed, size
 from fedprivacy.reporting.text import level as level_words
-from fedprivacy.result import Baseline, Interval, RunResult
 
 MANY_CLIENTS = 12
 

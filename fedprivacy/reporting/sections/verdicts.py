@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from fedprivacy.judge.result import Finding, RunResult, Verdict
 from fedprivacy.reporting.document import Block, Line, Section, Tone
 from fedprivacy.reporting.findings import (
     Group,
@@ -17,7 +18,6 @@ from fedprivacy.reporting.findings import (
 from fedprivacy.reporting.outcome import NO_LEAKAGE, Outcome, against_chance, measured, overall, recognised
 from fedprivacy.reporting.sections.rate_table import NO_CAUSE
 from fedprivacy.reporting.text import clean, counted, fixed, sentence
-from fedprivacy.result import Finding, RunResult, Verdict
 
 TONES: Mapping[str, Tone] = {"refuted": "bad", "supported": "good", "vacuous": "bad"}
 OUTCOME_TONES: Mapping[Outcome, Tone] = {"leak": "bad", "failed": "bad", "none": "plain"}

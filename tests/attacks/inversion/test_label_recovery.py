@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from torch import Tensor, nn
 
+from fedprivacy.adversary.threat import Float
 from fedprivacy.attacks.inversion.knowledge import Knowledge
 from fedprivacy.attacks.inversion.label_recovery import (
     class_counts,
@@ -20,7 +21,6 @@ from fedprivacy.attacks.inversion.label_recovery import (
     recover_labels,
 )
 from fedprivacy.config.base import UsageError
-from fedprivacy.threat import Float
 
 Gradient = Callable[[nn.Module, Tensor, Tensor], dict[str, Tensor]]
 

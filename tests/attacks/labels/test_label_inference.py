@@ -12,10 +12,10 @@ import pytest
 from fedprivacy import catalog
 from fedprivacy.attacks.labels.positions import label_adversaries
 from fedprivacy.config.base import UsageError
-from fedprivacy.experiments.job import game
-from fedprivacy.experiments.label_inference import GAIN, true_shares
-from fedprivacy.experiments.run import Plan, execute
-from fedprivacy.result import Finding, RunResult
+from fedprivacy.judge.result import Finding, RunResult
+from fedprivacy.study.job import game
+from fedprivacy.study.label_inference import GAIN, true_shares
+from fedprivacy.study.run import Plan, execute
 
 SKEWED = {"partition": "dirichlet", "alpha": 0.3, "inclusion": 1.0, "candidates": 60}
 

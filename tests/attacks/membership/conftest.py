@@ -13,10 +13,13 @@ from torch import nn
 from fedprivacy.config.base import build
 from fedprivacy.config.run import RunConfig
 from fedprivacy.data.records import Dataset
-from fedprivacy.interfaces import Knowledge
+from fedprivacy.federation.interfaces import Knowledge
 from fedprivacy.models.build import build as build_model
 from fedprivacy.training.learner import Seed, Workbench
-from fedprivacy.wire import SERVER, Channel, MemoryStore, Predictions, PublicFold, Transcript, client_name
+from fedprivacy.wire.channel import Channel
+from fedprivacy.wire.parties import SERVER, client_name
+from fedprivacy.wire.payload import Predictions
+from fedprivacy.wire.transcript import MemoryStore, PublicFold, Transcript
 
 CLIENTS, CLASSES, WIDTH = 2, 4, 6
 AUXILIARY = 50

@@ -9,13 +9,16 @@ import numpy as np
 import pytest
 import torch
 
+from fedprivacy.adversary.threat import Adversary, view_of
 from fedprivacy.attacks.membership import consensus
 from fedprivacy.attacks.membership.observations import surrogate
 from fedprivacy.attacks.membership.observations.surrogate import WIRE_ROUNDING, Surrogate
 from fedprivacy.attacks.membership.received import aggregates, answers
-from fedprivacy.threat import Adversary, view_of
 from fedprivacy.training import consensus as rules
-from fedprivacy.wire import SERVER, Channel, Predictions, PublicFold, Transcript, client_name
+from fedprivacy.wire.channel import Channel
+from fedprivacy.wire.parties import SERVER, client_name
+from fedprivacy.wire.payload import Predictions
+from fedprivacy.wire.transcript import PublicFold, Transcript
 
 SHARPENINGS: dict[str, tuple[dict[str, Any], Callable[[torch.Tensor], torch.Tensor]]] = {
     "era": ({}, lambda m: rules.entropy_reduced(m, 0.1)),

@@ -9,13 +9,13 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
+from fedprivacy.adversary.threat import References, Signals
 from fedprivacy.attacks.membership.combine import combine, score_candidates, score_rounds, usable_rounds
 from fedprivacy.attacks.membership.evidence import at_round, out_counts
 from fedprivacy.attacks.membership.logits import log_softmax
 from fedprivacy.attacks.membership.statistics import applicable
 from fedprivacy.attacks.membership.statistics.loss import Loss
 from fedprivacy.attacks.membership.statistics.ratio import Ratio
-from fedprivacy.threat import References, Signals
 
 NAN = np.nan
 

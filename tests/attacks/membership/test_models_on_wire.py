@@ -11,13 +11,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from fedprivacy import catalog, federation
+from fedprivacy import catalog
+from fedprivacy.adversary.threat import Adversary, View, view_of
 from fedprivacy.attacks.membership.models_on_wire import broadcast_models, travelling_model, uploaded_models
 from fedprivacy.attacks.membership.observations.weights import ONLY_AGGREGATE, GlobalModel, UploadedWeights
-from fedprivacy.experiments.job import environment
-from fedprivacy.experiments.observe import common_start
-from fedprivacy.threat import Adversary, View, view_of
-from fedprivacy.wire import SERVER, Channel, MemoryStore, Transcript, Update, Weights, client_name
+from fedprivacy.federation import engine
+from fedprivacy.study.job import environment
+from fedprivacy.study.observe import common_start
+from fedprivacy.wire.channel import Channel
+from fedprivacy.wire.parties import SERVER, client_name
+from fedprivacy.wire.payload import Update, Weights
+from fedprivacy.wire.transcript import MemoryStore, Transcript
 
 
 def close(a: Mapping[str, Tensor], b: Mapping[str, Tensor], atol: float = 1e-6) -> bool:
@@ -95,7 +99,7 @@ def test_what_is_put_together_is_what_the_clients_had(
     config = small_config(protocol=protocol, options=options, rounds=3)
     env, _ = environment(config, 0, None)
     made = catalog.protocol(config)
-    done = federation.run(made, env, tmp_path)
+    done = engine.run(made, env, tmp_path)
     start = common_start(made, env)
     found = {m.client: m for m in uploaded_models(done.transcript, True, start)}
     assert set(found) == {0, 1, 2}

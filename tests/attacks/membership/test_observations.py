@@ -12,7 +12,8 @@ import pytest
 import torch
 from torch import nn
 
-from fedprivacy import catalog, examiner
+from fedprivacy import catalog
+from fedprivacy.adversary.threat import Adversary, Truth, View, view_of
 from fedprivacy.attacks.membership.assemble import score_target, signals_of
 from fedprivacy.attacks.membership.decode import HARD_LABEL, UNIFORM_REST
 from fedprivacy.attacks.membership.observations import surrogate as surrogate_module
@@ -20,14 +21,17 @@ from fedprivacy.attacks.membership.observations.probes import Probes
 from fedprivacy.attacks.membership.observations.surrogate import Surrogate
 from fedprivacy.attacks.membership.observations.weights import GlobalModel, UploadedWeights
 from fedprivacy.attacks.membership.received import answers
-from fedprivacy.experiments import job
-from fedprivacy.experiments.run import Plan, execute
-from fedprivacy.federation import latest
-from fedprivacy.interfaces import Environment, FederationState, Knowledge, Observed
-from fedprivacy.result import Finding
-from fedprivacy.threat import Adversary, Truth, View, view_of
+from fedprivacy.federation.engine import latest
+from fedprivacy.federation.interfaces import Environment, FederationState, Knowledge, Observed
+from fedprivacy.judge import examiner
+from fedprivacy.judge.result import Finding
+from fedprivacy.study import job
+from fedprivacy.study.run import Plan, execute
 from fedprivacy.training.learner import Records
-from fedprivacy.wire import SERVER, Channel, Transcript, Weights, client_name
+from fedprivacy.wire.channel import Channel
+from fedprivacy.wire.parties import SERVER, client_name
+from fedprivacy.wire.payload import Weights
+from fedprivacy.wire.transcript import Transcript
 
 Made = Any
 

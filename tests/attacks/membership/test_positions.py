@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from fedprivacy import catalog
+from fedprivacy.adversary.threat import Adversary
 from fedprivacy.attacks.membership.positions import default_adversaries, observable
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.protocol_cards import CARDS
-from fedprivacy.threat import Adversary
 
 SENDING = [name for name, card in CARDS.items() if card.family != "none"]
 

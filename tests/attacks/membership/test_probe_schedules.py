@@ -9,15 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fedprivacy import catalog, federation
+from fedprivacy import catalog
+from fedprivacy.adversary.threat import Adversary, view_of
 from fedprivacy.attacks.membership.assemble import score_target, signals_of
 from fedprivacy.attacks.membership.observations.probes import SURROGATES, Probes
 from fedprivacy.config.protocol_cards import CARDS
-from fedprivacy.experiments.job import environment
-from fedprivacy.experiments.observe import is_static, plant
-from fedprivacy.interfaces import Knowledge, Observed
-from fedprivacy.threat import Adversary, view_of
-from fedprivacy.wire import Transcript
+from fedprivacy.federation import engine
+from fedprivacy.federation.interfaces import Knowledge, Observed
+from fedprivacy.study.job import environment
+from fedprivacy.study.observe import is_static, plant
+from fedprivacy.wire.transcript import Transcript
 
 SHARING = [name for name, card in CARDS.items() if card.family == "predictions"]
 SHORT = {
@@ -31,7 +32,7 @@ SHORT = {
 def observed(config: Any, where: Path) -> tuple[Observed, Knowledge, list[Transcript], Any]:
     env, played = environment(config, 0, None)
     protocol = catalog.protocol(config)
-    done = federation.run(protocol, env, where)
+    done = engine.run(protocol, env, where)
     knowledge = Knowledge(config, 1, env.dataset, played.candidates, played.division.auxiliary, env.workbench)
     told = plant(protocol, config, env, None, done, knowledge, 0, where)
     view = view_of(told, Adversary("server", "active"))
@@ -99,7 +100,7 @@ def test_predictions_on_alternative_folds_are_those_before_training(
     found, knowledge, told, _ = observed(config, tmp_path)
     assert len(told) > 2 and all(f.round < 2 for f in told[0].folds)
     protocol: Any = catalog.protocol(config)
-    before = federation.run(protocol, env, tmp_path / "again").before_last
+    before = engine.run(protocol, env, tmp_path / "again").before_last
     private = protocol.private_phase(before, 2, env).state
     x = env.dataset.x_train[knowledge.candidates]
     logits = env.workbench.logits("mlp", private.parts["client-1/model"], x).double()
@@ -112,7 +113,7 @@ def test_one_bit_labels_and_their_changes_are_decoded(small_config: Callable[...
     env, _ = environment(config, 0, None)
     found, knowledge, _, _ = observed(config, tmp_path)
     protocol: Any = catalog.protocol(config)
-    before = federation.run(protocol, env, tmp_path / "again").before_last
+    before = engine.run(protocol, env, tmp_path / "again").before_last
     private = protocol.private_phase(before, 3, env).state
     logits = env.workbench.logits("mlp", private.parts["client-2/model"], env.dataset.x_train[knowledge.candidates])
     np.testing.assert_array_equal(found.logp[2, 0].argmax(1), logits.argmax(1).numpy())

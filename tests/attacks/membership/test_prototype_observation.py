@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 import torch
 
+from fedprivacy.adversary.threat import Adversary, view_of
 from fedprivacy.attacks.membership.observations.prototypes import Prototypes, received_prototypes
 from fedprivacy.metrics.roc import auc
-from fedprivacy.payloads import Prototypes as Payload
-from fedprivacy.threat import Adversary, view_of
 from fedprivacy.training.features import features_of
 from fedprivacy.training.prototypes import of_classes
-from fedprivacy.wire import SERVER, Channel, Transcript, client_name
+from fedprivacy.wire.channel import Channel
+from fedprivacy.wire.parties import SERVER, client_name
+from fedprivacy.wire.payloads import Prototypes as Payload
+from fedprivacy.wire.transcript import Transcript
 
 Made = Any
 

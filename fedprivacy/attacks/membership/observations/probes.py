@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedprivacy import seeds
+from fedprivacy.adversary.threat import Float, View
 from fedprivacy.attacks.membership.decode import decode_sent
 from fedprivacy.attacks.membership.distillation import collected, distilled
 from fedprivacy.attacks.membership.received import Answer, answers, seen_before
 from fedprivacy.data.records import Ids
-from fedprivacy.interfaces import Knowledge, Observed
-from fedprivacy.threat import Float, View
+from fedprivacy.federation.interfaces import Knowledge, Observed
 
 SURROGATES, PART = 16, 0.8
 """Surrogates of one client for ``distil-lira``, and the part of the public records that each is distilled from."""

@@ -17,17 +17,18 @@ import torch
 from torch import Tensor
 
 from fedprivacy import seeds
+from fedprivacy.adversary.threat import Float, View
 from fedprivacy.attacks.membership.decode import decode
 from fedprivacy.attacks.membership.models_on_wire import travelling_model, uploaded_models
-from fedprivacy.interfaces import Knowledge, Observed, Part
-from fedprivacy.payloads import Prototypes as Payload
-from fedprivacy.threat import Float, View
+from fedprivacy.federation.interfaces import Knowledge, Observed, Part
 from fedprivacy.training import prototypes
 from fedprivacy.training.features import feature_size, features_and_logits, features_of
 from fedprivacy.training.joint import fit_together
 from fedprivacy.training.learner import Records
 from fedprivacy.training.losses import cross_entropy
-from fedprivacy.wire import SERVER, Transcript, client_index
+from fedprivacy.wire.parties import SERVER, client_index
+from fedprivacy.wire.payloads import Prototypes as Payload
+from fedprivacy.wire.transcript import Transcript
 
 AGGREGATE = -1
 

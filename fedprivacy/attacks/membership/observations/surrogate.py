@@ -18,13 +18,14 @@ from typing import ClassVar
 import numpy as np
 import torch
 
+from fedprivacy.adversary.threat import EAVESDROPPER, Float, View
 from fedprivacy.attacks.membership import consensus
 from fedprivacy.attacks.membership.decode import HARD_LABEL, UNIFORM_REST
 from fedprivacy.attacks.membership.distillation import DistillationSet, collected, distilled
 from fedprivacy.attacks.membership.received import Answer, aggregates, answers
-from fedprivacy.interfaces import Knowledge, Observed
-from fedprivacy.threat import EAVESDROPPER, Float, View
-from fedprivacy.wire import Predictions, client_index
+from fedprivacy.federation.interfaces import Knowledge, Observed
+from fedprivacy.wire.parties import client_index
+from fedprivacy.wire.payload import Predictions
 
 WIRE_ROUNDING = 1e-8
 """Smallest probability of a recovered mean: a difference of two float32 numbers near 1 holds no smaller one."""

@@ -13,6 +13,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from fedprivacy.adversary.threat import Float, View
 from fedprivacy.attacks.membership.decode import decode
 from fedprivacy.attacks.membership.models_on_wire import (
     Received,
@@ -20,9 +21,8 @@ from fedprivacy.attacks.membership.models_on_wire import (
     travelling_model,
     uploaded_models,
 )
-from fedprivacy.interfaces import Knowledge, Observed
-from fedprivacy.threat import Float, View
-from fedprivacy.wire import client_index
+from fedprivacy.federation.interfaces import Knowledge, Observed
+from fedprivacy.wire.parties import client_index
 
 INCOMPLETE = "some layers had not been sent yet"
 ONLY_AGGREGATE = "no single upload is in sight: this is the aggregate"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fedprivacy.adversary.threat import Signals
 from fedprivacy.attacks.membership.decode import HARD_LABEL, UNIFORM_REST
 from fedprivacy.attacks.membership.statistics.base import BaseOffline, BaseOnline
 from fedprivacy.attacks.membership.statistics.bavaria import Bavaria
@@ -18,10 +19,9 @@ from fedprivacy.attacks.membership.statistics.population import Population
 from fedprivacy.attacks.membership.statistics.ratio import Ratio
 from fedprivacy.attacks.membership.statistics.rmia import Rmia
 from fedprivacy.attacks.membership.statistics.trajectory import Trajectory
-from fedprivacy.threat import Signals
 
 if TYPE_CHECKING:
-    from fedprivacy.interfaces import Statistic
+    from fedprivacy.federation.interfaces import Statistic
 
 STATISTICS: dict[str, type[Statistic]] = {
     "loss": Loss,

@@ -11,10 +11,10 @@ from typing import ClassVar
 
 import numpy as np
 
+from fedprivacy.adversary.threat import Bool, Float, Signals
 from fedprivacy.attacks.membership.evidence import Evidence, evidence
 from fedprivacy.attacks.membership.logits import logsumexp, one_minus_p, true_logp
 from fedprivacy.attacks.membership.moments import fill_empty, masked_mean
-from fedprivacy.threat import Bool, Float, Signals
 
 
 def log_mean_p(found: Evidence, mask: Bool) -> Float:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from fedprivacy.adversary.threat import Float, Signals
 from fedprivacy.attacks.membership.evidence import evidence
 from fedprivacy.attacks.membership.logits import true_logp
 from fedprivacy.attacks.membership.moments import fill_empty, masked_mean
-from fedprivacy.threat import Float, Signals
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
+from fedprivacy.adversary.threat import Float, Signals
 from fedprivacy.attacks.membership.evidence import evidence, never_trained
 from fedprivacy.attacks.membership.moments import Variance, fill_empty, masked_mean, spread, squared_residuals
-from fedprivacy.threat import Float, Signals
 
 Sides = Literal["one", "two"]
 

@@ -10,10 +10,10 @@ from typing import ClassVar
 
 import numpy as np
 
+from fedprivacy.adversary.threat import Float, Signals
 from fedprivacy.attacks.membership.evidence import evidence
 from fedprivacy.attacks.membership.moments import Variance
 from fedprivacy.attacks.membership.statistics.two_sided_moments import Hypothesis, hypotheses
-from fedprivacy.threat import Float, Signals
 
 
 @dataclass(frozen=True)

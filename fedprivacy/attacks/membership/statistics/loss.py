@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from fedprivacy.adversary.threat import Float, Signals
 from fedprivacy.attacks.membership.evidence import margins
-from fedprivacy.threat import Float, Signals
 
 
 @dataclass(frozen=True)

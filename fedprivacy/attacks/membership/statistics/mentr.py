@@ -7,9 +7,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from fedprivacy.adversary.threat import Float, Signals
 from fedprivacy.attacks.membership.evidence import single_round
 from fedprivacy.attacks.membership.logits import log1m
-from fedprivacy.threat import Float, Signals
 
 
 @dataclass(frozen=True)

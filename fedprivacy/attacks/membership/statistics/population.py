@@ -7,8 +7,8 @@ from typing import ClassVar
 
 import numpy as np
 
+from fedprivacy.adversary.threat import Float, Signals
 from fedprivacy.attacks.membership.evidence import margins, population_margins
-from fedprivacy.threat import Float, Signals
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ from typing import ClassVar
 
 import numpy as np
 
+from fedprivacy.adversary.threat import Float, Signals
 from fedprivacy.attacks.membership.evidence import Evidence, evidence
 from fedprivacy.attacks.membership.logits import one_minus_p, true_logp
 from fedprivacy.attacks.membership.moments import fill_empty, masked_mean
-from fedprivacy.threat import Float, Signals
 
 
 def log_ratio(margin: Float, missed: Float, a: float) -> Float:

@@ -11,9 +11,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from fedprivacy.adversary.threat import Float, Int, Signals
 from fedprivacy.attacks.membership.evidence import evidence, population_evidence
 from fedprivacy.attacks.membership.statistics.ratio import evidence_log_ratio
-from fedprivacy.threat import Float, Int, Signals
 
 
 def beaten(log_ratio: Float, population_log_ratio: Float, gamma: float) -> Int:

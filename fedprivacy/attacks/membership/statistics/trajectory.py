@@ -11,9 +11,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from fedprivacy.adversary.threat import Bool, Float, Int, Signals
 from fedprivacy.attacks.membership.logits import phi
 from fedprivacy.attacks.membership.moments import fill_empty
-from fedprivacy.threat import Bool, Float, Int, Signals
 
 
 @dataclass(frozen=True)

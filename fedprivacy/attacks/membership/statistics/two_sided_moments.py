@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fedprivacy.adversary.threat import Float, Int
 from fedprivacy.attacks.membership.evidence import Evidence
 from fedprivacy.attacks.membership.moments import (
     Variance,
@@ -13,7 +14,6 @@ from fedprivacy.attacks.membership.moments import (
     spread,
     squared_residuals,
 )
-from fedprivacy.threat import Float, Int
 
 
 @dataclass(frozen=True, eq=False)

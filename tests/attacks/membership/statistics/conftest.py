@@ -7,9 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from fedprivacy.adversary.threat import Bool, Float, Int, References, Signals
 from fedprivacy.attacks.membership.leave_one_out import leave_one_out
 from fedprivacy.attacks.membership.logits import binary_logp, log_softmax
-from fedprivacy.threat import Bool, Float, Int, References, Signals
 
 
 def _margins_to_logp(margins: Float, labels: Int) -> Float:

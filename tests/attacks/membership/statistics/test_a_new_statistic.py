@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from fedprivacy import catalog
+from fedprivacy.adversary.threat import Float, Signals
 from fedprivacy.attacks.membership import statistics
 from fedprivacy.attacks.membership.evidence import evidence
-from fedprivacy.experiments.run import Plan, execute
-from fedprivacy.threat import Float, Signals
+from fedprivacy.study.run import Plan, execute
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import pytest
 from scipy import stats
 from scipy.special import logit
 
+from fedprivacy.adversary.threat import References, Signals
 from fedprivacy.attacks.membership.combine import score_candidates
 from fedprivacy.attacks.membership.statistics import STATISTICS, applicable, headline
 from fedprivacy.attacks.membership.statistics.base import BaseOffline, BaseOnline
@@ -24,7 +25,6 @@ from fedprivacy.attacks.membership.statistics.mentr import ModifiedEntropy
 from fedprivacy.attacks.membership.statistics.population import Population
 from fedprivacy.attacks.membership.statistics.ratio import Ratio
 from fedprivacy.attacks.membership.statistics.rmia import Rmia
-from fedprivacy.threat import References, Signals
 
 THREE = np.log(np.array([[0.7, 0.2, 0.1], [0.25, 0.25, 0.5]]))
 

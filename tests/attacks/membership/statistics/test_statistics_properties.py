@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fedprivacy.adversary.threat import References, Signals
 from fedprivacy.attacks.membership.combine import score_candidates
 from fedprivacy.attacks.membership.evidence import evidence, population_evidence
 from fedprivacy.attacks.membership.logits import log_softmax
@@ -18,7 +19,6 @@ from fedprivacy.attacks.membership.statistics.lira_online import LiraOnline
 from fedprivacy.attacks.membership.statistics.ratio import Ratio, evidence_log_ratio
 from fedprivacy.attacks.membership.statistics.rmia import Rmia, beaten, lexicographic
 from fedprivacy.metrics.roc import auc, roc_curve
-from fedprivacy.threat import References, Signals
 
 
 def scaled(scale: float, seed: int = 0, n: int = 400, references: int = 6) -> Signals:

@@ -7,11 +7,11 @@ import dataclasses
 import numpy as np
 import pytest
 
+from fedprivacy.adversary.threat import References, Signals
 from fedprivacy.attacks.membership.combine import score_candidates
 from fedprivacy.attacks.membership.logits import binary_logp
 from fedprivacy.attacks.membership.statistics.trajectory import Trajectory
 from fedprivacy.metrics.roc import auc
-from fedprivacy.threat import References, Signals
 
 
 def simulate(seed: int, n: int, rounds: int, references: int, noise: float = 1.0) -> tuple[Signals, np.ndarray]:

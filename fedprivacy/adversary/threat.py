@@ -1,0 +1,124 @@
+"""Who attacks, what it knows, what it receives, and what only the examiner knows.
+
+Signals are numpy float64: statistics never touch a model. Truth is a separate type, so that handing it to an
+attack is a visible act and not an accident.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedprivacy.wire.parties import SERVER
+
+if TYPE_CHECKING:
+    from fedprivacy.wire.transcript import Transcript
+
+Float = NDArray[np.float64]
+Int = NDArray[np.int64]
+Bool = NDArray[np.bool_]
+
+EAVESDROPPER = "eavesdropper"
+Power = Literal["passive", "active"]
+
+
+@dataclass(frozen=True)
+class Adversary:
+    """A position on the wire and a power.
+
+    ``position`` is ``server``, ``client-3`` or ``eavesdropper``. A passive adversary follows the protocol and reads
+    what it receives; an active one may also plant candidates in a public fold or send malicious weights.
+    """
+
+    position: str
+    power: Power = "passive"
+
+    @classmethod
+    def parse(cls, text: str) -> Adversary:
+        """``server``, ``active-server``, ``client-2``, ``eavesdropper``. Raises ValueError on anything else."""
+        position = text.removeprefix("active-")
+        client = position.removeprefix("client-")
+        if position not in (SERVER, EAVESDROPPER) and not (client != position and client.isdigit()):
+            raise ValueError(f"no adversary '{text}'; known: server, active-server, client-0, eavesdropper")
+        return cls(position, "active" if text.startswith("active-") else "passive")
+
+    @property
+    def name(self) -> str:
+        """The text that :meth:`parse` reads."""
+        return f"active-{self.position}" if self.power == "active" else self.position
+
+    def __str__(self) -> str:
+        return f"{self.position} ({'active' if self.power == 'active' else 'honest-but-curious'})"
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """What one adversary received: the messages it sent or got, and the public folds. Nothing else.
+
+    Several transcripts are alternative last rounds of the same run (an active server's planted folds).
+    """
+
+    position: str
+    transcripts: tuple[Transcript, ...]
+
+
+def view_of(transcripts: Sequence[Transcript], adversary: Adversary) -> View:
+    """The part of ``transcripts`` that ``adversary`` receives; an eavesdropper reads an unencrypted channel."""
+    if adversary.position == EAVESDROPPER:
+        return View(adversary.position, tuple(transcripts))
+    own = tuple(t.restricted(lambda message: message.visible_to(adversary.position)) for t in transcripts)
+    return View(adversary.position, own)
+
+
+@dataclass(frozen=True, eq=False)
+class References:
+    """Log-probabilities of models whose use of each candidate is known to the adversary.
+
+    ``logp`` [S, rounds, n, classes]; ``included`` [S, n], True where reference s was trained on candidate i. Shadow
+    federations have coins drawn by the adversary; other clients of the same federation are never trained on i.
+    ``population_logp`` [S, rounds, M, classes], the same references on the auxiliary non-members, or None.
+    """
+
+    logp: Float
+    included: Bool
+    population_logp: Float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Signals:
+    """What one adversary learned about the candidates of one target client; no coin is in here.
+
+    ``logp`` [rounds, n, classes] log-probabilities of the target; ``seen`` [rounds, n], False where nothing was
+    observed (logp is NaN there); ``clean`` [rounds, n], False once the record was in a public fold trained on
+    earlier; ``labels`` [n]; ``population_logp`` [rounds, M, classes] and ``population_labels`` [M]: the target on
+    auxiliary records that nobody trained on; ``floor``: how many values the wire's number format clamped.
+    """
+
+    logp: Float
+    seen: Bool
+    clean: Bool
+    labels: Int
+    references: References | None = None
+    population_logp: Float | None = None
+    population_labels: Int | None = None
+    floor: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """Records whose membership is in question: ``x`` [n, ...] as stored, ``labels`` [n], ``owner`` [n] client ids."""
+
+    x: NDArray[np.generic]
+    labels: Int
+    owner: Int
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """The coins, [n] bool, True where the owner trained on the candidate. Held by the examiner alone."""
+
+    coins: Bool

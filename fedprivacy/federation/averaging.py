@@ -1,0 +1,144 @@
+"""Local work, upload, weighted mean and broadcast: what the protocols that average models share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+
+from fedprivacy.config.base import UsageError
+from fedprivacy.federation import phases
+from fedprivacy.federation.interfaces import Environment, FederationState, HistoryRow, Part, Release, RoundOutcome
+from fedprivacy.training.aggregation import weighted_mean
+from fedprivacy.training.joint import Step, fit_together
+from fedprivacy.training.learner import Diverged, Epoch, Learner, Loss, Records
+from fedprivacy.training.losses import predicted_class
+from fedprivacy.wire.channel import Channel
+from fedprivacy.wire.parties import SERVER, client_name
+from fedprivacy.wire.payload import Scalars, Weights
+
+GLOBAL = "server/model"
+"""Part of a state that holds the server's model."""
+
+LossFor = Callable[[int, Learner], Loss]
+"""(client, its learner with the weights it starts from) -> the loss of its local training."""
+
+
+def one_architecture(env: Environment, protocol: str) -> None:
+    """Raise UsageError where clients have different architectures."""
+    if len(set(map(env.architecture, range(env.clients)))) > 1:
+        raise UsageError(f"protocol {protocol}: averaging needs one architecture for all clients.")
+
+
+def known_model(env: Environment, protocol: str, option: str, model: str, slot: str) -> None:
+    """Raise UsageError where an option of a protocol names a model that does not exist or cannot read the records."""
+    try:
+        env.workbench.module(model, slot)
+    except UsageError as error:
+        raise UsageError(f"protocol {protocol}, {option}: {str(error).removeprefix('training.model: ')}") from None
+
+
+def common_start(env: Environment) -> RoundOutcome:
+    """All clients and the server start from the same weights, that of client 0."""
+    outcome = phases.start(env)
+    first = outcome.state.parts[phases.model_part(0)]
+    parts = {phases.model_part(client): first for client in range(env.clients)}
+    return RoundOutcome(outcome.state.having({**parts, GLOBAL: first}), outcome.history)
+
+
+def initial(env: Environment, architecture: str) -> tuple[Part, list[HistoryRow]]:
+    """The common initial weights of an architecture: the same that clients of it start from under a shared start."""
+    return phases.warm_up(env, architecture, ("initial", architecture))
+
+
+def plain_training(env: Environment, protocol: str) -> None:
+    """Raise UsageError where a defense changes local training that cannot be changed."""
+    if env.private_fit is not None:
+        raise UsageError(
+            f"protocol {protocol}: its local loss joins models or weights, so differentially private training does not "
+            "apply; use a protocol such as fedavg or mutual, or another defense."
+        )
+
+
+def local_work(state: FederationState, round: int, env: Environment, loss_for: LossFor) -> RoundOutcome:
+    """Each participant fits its private fold under a loss of its own."""
+    parts: dict[str, Part] = {}
+    history: list[HistoryRow] = []
+    for client in env.participants(round):
+        learner = phases.load(env, state, client)
+        epochs = phases.fit_private(learner, env, client, round, loss_for(client, learner))
+        history += phases.rows(epochs, round, client, "private")
+        parts |= phases.store(env, client, learner)
+    return RoundOutcome(state.having(parts), history)
+
+
+def fitted_together(
+    learners: Sequence[Learner], env: Environment, client: int, round: int, step: Step, stage: str = "private"
+) -> list[Epoch]:
+    """Fit the models of one client together to its private fold, with a divergence told by client and round."""
+    name = ("client", client, "round", round, stage)
+    records, epochs = env.private(client, round), env.config.training.local_epochs
+    try:
+        return fit_together(learners, records, epochs, (env.root, name), step, env.config.training.local_steps)
+    except Diverged as error:
+        raise Diverged(f"training diverged: {client_name(client)}, round {round}, {stage} phase: {error}") from None
+
+
+def accuracy_on(env: Environment, architecture: str, weights: Part, records: Records) -> float:
+    """Share of ``records`` that a model gets right."""
+    logits = env.workbench.logits(architecture, weights, records.x)
+    return float((predicted_class(logits) == phases.as_labels(records)).double().mean())
+
+
+def averaged(
+    channel: Channel, env: Environment, round: int, uploads: Mapping[int, Part], by_records: bool, purpose: str = ""
+) -> Weights | None:
+    """Every client of ``uploads`` sends its weights (and n_k), the server takes their mean; None where nobody sends."""
+    sent: dict[str, Weights] = {}
+    counts: list[float] = []
+    for client, tensors in uploads.items():
+        name = client_name(client)
+        sent[name] = channel.send(name, SERVER, Weights(tensors), purpose)
+        if by_records:
+            number = {"records": torch.tensor(len(env.private(client, round)), dtype=torch.int32)}
+            counts.append(float(channel.send(name, SERVER, Scalars(number), "n_k").tensors["records"]))
+    if not sent:
+        return None
+    shares = counts or None
+    return channel.combined(sent, lambda: Weights(weighted_mean([w.tensors for w in sent.values()], shares)))
+
+
+def broadcast(channel: Channel, env: Environment, model: Weights) -> Part:
+    """The server sends ``model`` to all clients; what they receive."""
+    everyone = [client_name(client) for client in range(env.clients)]
+    return channel.send(SERVER, everyone, model, "global").tensors
+
+
+def averaging_releases(by_records: bool, known_start: bool = True) -> list[Release]:
+    """What a client of an averaging protocol sends."""
+    weights = Release("weights", "weights", merged="weighted" if by_records else "mean", known_start=known_start)
+    return [weights, Release("n_k", "scalars")] if by_records else [weights]
+
+
+def averaging_round(
+    state: FederationState,
+    round: int,
+    env: Environment,
+    channel: Channel,
+    trained: RoundOutcome,
+    by_records: bool,
+    releases: Sequence[Release],
+) -> RoundOutcome:
+    """The rest of a round after local training: upload, mean, broadcast. ``state`` is that before the training.
+
+    Where every participant drops out, the server sends its old model again.
+    """
+    senders = env.senders(round)
+    uploads = {client: trained.state.parts[phases.model_part(client)] for client in senders}
+    mean = averaged(channel, env, round, uploads, by_records) or Weights(state.parts[GLOBAL])
+    received = broadcast(channel, env, mean)
+    parts: dict[str, Part] = {phases.model_part(client): received for client in range(env.clients)}
+    events = [phases.unprotected(client, round, release.name) for client in senders for release in releases]
+    return RoundOutcome(
+        trained.state.having({**parts, GLOBAL: received}, round), trained.history, events, trained.folds
+    )

@@ -1,0 +1,351 @@
+"""What a contributor writes, as protocols in the typing sense: nothing to inherit, nothing to register.
+
+A federated protocol is state in, state out. A state is plain tensors and a round number, so a checkpoint is just the
+state. All that leaves a party goes through the channel of the round.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fedprivacy import seeds
+from fedprivacy.adversary.threat import Bool, Float, Int, Signals, View
+from fedprivacy.config.base import UsageError
+from fedprivacy.config.run import RunConfig
+from fedprivacy.data.records import Dataset, Division, Ids
+from fedprivacy.privacy import PrivacyEvent
+from fedprivacy.training.learner import PrivateFit, Records, Workbench
+from fedprivacy.wire.channel import Channel, Outgoing
+from fedprivacy.wire.payload import Predictions
+from fedprivacy.wire.transcript import PublicFold
+
+Part = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class FederationState:
+    """Everything that survives a round: named parts (``client-3/model``, ``server/model``) of named tensors."""
+
+    round: int
+    parts: Mapping[str, Part]
+
+    def updated(self, round: int | None = None, **parts: Part) -> FederationState:
+        """A new state with some parts replaced; a part name's ``/`` is written ``__`` in a keyword."""
+        changed = {name.replace("__", "/"): part for name, part in parts.items()}
+        return self.having(changed, round)
+
+    def having(self, parts: Mapping[str, Part], round: int | None = None) -> FederationState:
+        """A new state with ``parts`` put in the place of those of the same name."""
+        return FederationState(self.round if round is None else round, {**self.parts, **parts})
+
+
+@dataclass(frozen=True)
+class HistoryRow:
+    """One epoch of one client's training, or one look at a fold before training on it."""
+
+    round: int
+    client: int
+    phase: str
+    epoch: int
+    loss: float
+    accuracy: float
+
+
+@dataclass(frozen=True, eq=False)
+class Environment:
+    """What a protocol may use: the records of each role, the workbench that trains, and names for seeds."""
+
+    config: RunConfig
+    root: int
+    dataset: Dataset
+    division: Division
+    members: tuple[tuple[Ids, ...], ...]
+    """[client][fold] records trained on: the candidates whose coin fell on one."""
+    workbench: Workbench
+    planted: Mapping[int, Ids] = field(default_factory=dict)
+    """Round -> public fold with an active adversary's probes in it."""
+    private_fit: PrivateFit | None = None
+    """How clients fit their private records, where a defense says so; None: :meth:`Learner.fit`."""
+
+    @property
+    def clients(self) -> int:
+        return self.config.clients
+
+    @property
+    def rounds(self) -> int:
+        return self.config.rounds
+
+    def architecture(self, client: int) -> str:
+        """Name of the architecture of client ``client``."""
+        models = self.config.training.client_models or (self.config.training.model,)
+        return models[client % len(models)]
+
+    def private(self, client: int, round: int) -> Records:
+        """The records client ``client`` trains on in ``round`` (1-based); guarded where ``private_fit`` is set."""
+        records = self.records(self.members[client][self.fold(client, round)])
+        return records if self.private_fit is None else records.as_guarded()
+
+    def fold(self, client: int, round: int) -> int:
+        """Which of its folds client ``client`` trains on in ``round``."""
+        return min(round, len(self.members[client])) - 1
+
+    def nominal(self, client: int, round: int) -> int:
+        """Expected number of those records: a public number, whatever the coins."""
+        candidates = self.division.candidates[client][self.fold(client, round)]
+        return max(1, round_half_up(len(candidates) * self.config.data.inclusion))
+
+    def validation(self, client: int, round: int) -> Records:
+        """The validation part of that fold; may be empty."""
+        folds = self.division.validation[client]
+        return self.records(folds[min(round, len(folds)) - 1] if len(folds) > 1 else folds[0])
+
+    def public_ids(self, round: int) -> Ids:
+        """Ids of the public fold of ``round``, with any planted probes."""
+        planted = self.planted.get(round)
+        return self.division.public[round - 1] if planted is None else planted
+
+    def records(self, ids: Ids) -> Records:
+        """Training records by id."""
+        return Records(self.dataset.x_train[ids], self.dataset.y_train[ids])
+
+    def participants(self, round: int) -> list[int]:
+        """Clients that take part in ``round``: a seeded draw of ``participation``, at least one."""
+        if self.config.participation == 1:
+            return list(range(self.clients))
+        number = max(1, round_half_up(self.config.participation * self.clients))
+        draw = seeds.numpy_generator(self.root, "participants", round).permutation(self.clients)[:number]
+        return sorted(int(client) for client in draw)
+
+    def senders(self, round: int) -> list[int]:
+        """Participants whose messages leave: the others drop out after training. May be empty."""
+        clients, rate = self.participants(round), self.config.dropout_rate
+        if rate == 0:
+            return clients
+        return [c for c in clients if seeds.numpy_generator(self.root, "dropout", round, c).random() >= rate]
+
+    def with_planted(self, planted: Mapping[int, Ids]) -> Environment:
+        """The same environment with an active adversary's folds."""
+        return replace(self, planted=dict(planted))
+
+
+def round_half_up(number: float) -> int:
+    """Nearest integer, halves upward."""
+    return int(np.floor(number + 0.5))
+
+
+@dataclass(frozen=True, eq=False)
+class RoundOutcome:
+    """What a round leaves behind beside its messages."""
+
+    state: FederationState
+    history: Sequence[HistoryRow] = ()
+    events: Sequence[PrivacyEvent] = ()
+    folds: Sequence[PublicFold] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Shared:
+    """Predictions on one public fold, as their receivers decoded them, by client."""
+
+    received: Mapping[int, Predictions]
+    fold: PublicFold
+    history: Sequence[HistoryRow] = ()
+
+
+@runtime_checkable
+class FederatedProtocol(Protocol):
+    """One federated algorithm."""
+
+    def check(self, env: Environment) -> None:
+        """Raise UsageError where the protocol cannot do what is asked; runs before any training."""
+
+    def init(self, env: Environment) -> RoundOutcome:
+        """The state before round 1 (warm-up included)."""
+
+    def round(self, state: FederationState, round: int, env: Environment, channel: Channel) -> RoundOutcome:
+        """One round, 1-based."""
+
+    def models(self, state: FederationState, env: Environment) -> Mapping[str, tuple[str, Part]]:
+        """Models to test at the end: owner (``client-3``, ``server``) -> (architecture name, weights)."""
+
+
+@runtime_checkable
+class AnswersOtherwise(Protocol):
+    """A protocol whose owners also answer in another way than by the output of their model."""
+
+    answers_by: ClassVar[str]
+    """What the other way is, as part of a metric's name: ``nearest_prototype``."""
+
+    def answers(self, state: FederationState, env: Environment, x: NDArray[Any]) -> Mapping[str, Tensor]:
+        """Scores [N, C] on records as stored, higher is likelier, by owner of :meth:`FederatedProtocol.models`."""
+
+
+@runtime_checkable
+class SharesPredictions(FederatedProtocol, Protocol):
+    """A protocol whose clients answer with predictions on public records.
+
+    The two phases before anybody trains on the fold are separate, so that an active server's planted fold can be
+    answered without changing the honest run.
+    """
+
+    def private_phase(self, state: FederationState, round: int, env: Environment) -> RoundOutcome:
+        """Local training before predictions are taken."""
+
+    def share(self, state: FederationState, round: int, env: Environment, channel: Channel) -> Shared:
+        """Each participant predicts on the round's fold and sends."""
+
+
+@dataclass(frozen=True)
+class Release:
+    """One kind of message that a participant sends in a round: what a defense must know before any training."""
+
+    name: str
+    """As in the privacy events: ``predictions``, ``weights``, ``accuracy``, ``n_k``."""
+    kind: str
+    """Kind of the payload."""
+    form: str = ""
+    """Form of predictions that are sent."""
+    times: int = 1
+    """Messages with different content a round."""
+    forms: frozenset[str] = frozenset()
+    """All forms of predictions that the receivers can work with."""
+    merged: Literal["", "mean", "weighted", "other"] = ""
+    """What the server makes of the participants' messages, through the channel's ``combined``: their plain mean, a
+    weighted mean, or something else; empty: it passes them on."""
+    known_start: bool = False
+    """The weights that the sender held when the round began are known to the receiver, so that what is sent is
+    worth exactly its change since then."""
+
+
+@runtime_checkable
+class DeclaresReleases(Protocol):
+    """A protocol that says before any training what its clients will send."""
+
+    def releases(self, env: Environment) -> Sequence[Release]:
+        """What each participant sends in one round, all of it."""
+
+
+class Defense(Outgoing, Protocol):
+    """Stands between clients and the wire, and says what each release costs."""
+
+    def check(self, env: Environment, releases: Sequence[Release]) -> None:
+        """Raise UsageError where the defense cannot act on what will be sent; runs before any training."""
+
+    def events(self, env: Environment, releases: Sequence[Release]) -> Sequence[PrivacyEvent]:
+        """Privacy events of the whole run, for every release that the defense covers; none where it proves nothing.
+
+        They take the place of the protocol's own events of the same client, round and release.
+        """
+
+
+@runtime_checkable
+class ChangesTraining(Protocol):
+    """A defense that changes how, or on what, clients train."""
+
+    def prepared(self, env: Environment) -> Environment:
+        """The environment that the protocol runs in."""
+
+
+def releases_of(protocol: FederatedProtocol, env: Environment) -> Sequence[Release]:
+    """What the participants of a round send. UsageError where the protocol does not say so."""
+    if isinstance(protocol, DeclaresReleases):
+        return protocol.releases(env)
+    raise UsageError(
+        f"protocol {env.config.protocol} does not say before training what its clients send, so no defense can be "
+        "checked against it; use defense.name = 'none'."
+    )
+
+
+def prepared(env: Environment, defense: Defense | None) -> Environment:
+    """The environment under a defense."""
+    return defense.prepared(env) if isinstance(defense, ChangesTraining) else env
+
+
+@dataclass(frozen=True, eq=False)
+class Observed:
+    """What one adversary learned in one federation, about all candidates and from every source it can tell apart.
+
+    ``logp`` [sources, rounds, n, classes], NaN where nothing was observed: source k is client k where releases come
+    by client, or the single aggregate. ``seen``, ``clean`` [rounds, n] as in `Signals`;
+    ``population_logp`` [sources, rounds, M, classes] on the adversary's own records. ``floor`` counts clamped
+    values; ``notes`` say what the finding must carry. ``reference_logp`` [references, rounds, n, classes] and
+    ``reference_population_logp``: further models that trained on no other client's candidate, such as a peer's own.
+    ``surrogate_logp`` [sources, S, n, classes]: surrogates of each source, where a statistic asks for them.
+    """
+
+    logp: Float
+    seen: Bool
+    clean: Bool
+    population_logp: Float | None = None
+    floor: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    reference_logp: Float | None = None
+    reference_population_logp: Float | None = None
+    surrogate_logp: Float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Knowledge:
+    """What the adversary brings: candidate records and labels, its own records, the architecture, public records.
+
+    No coin and no client's model is in here. ``root`` seeds the adversary's own training. ``start``: the weights that
+    everybody began from, for an observation that works with changes since then; whoever takes part was given them.
+    """
+
+    config: RunConfig
+    root: int
+    dataset: Dataset
+    candidates: Ids
+    auxiliary: Ids
+    workbench: Workbench
+    start: Part | None = None
+
+
+class Observation(Protocol):
+    """View and candidates in, signals out."""
+
+    name: ClassVar[str]
+
+    def observe(self, view: View, knowledge: Knowledge) -> Observed:
+        """What the view tells of the candidates; all NaN where it tells nothing."""
+
+
+class Statistic(Protocol):
+    """Signals of one round in, one score a candidate out; higher says member."""
+
+    name: ClassVar[str]
+    needs: ClassVar[frozenset[str]]
+
+    def score(self, signals: Signals) -> Float: ...
+
+
+__all__ = [
+    "AnswersOtherwise",
+    "Bool",
+    "ChangesTraining",
+    "DeclaresReleases",
+    "Defense",
+    "Environment",
+    "FederatedProtocol",
+    "FederationState",
+    "HistoryRow",
+    "Int",
+    "Knowledge",
+    "Observation",
+    "Observed",
+    "Part",
+    "Release",
+    "RoundOutcome",
+    "Shared",
+    "SharesPredictions",
+    "Statistic",
+    "View",
+    "prepared",
+    "releases_of",
+]

@@ -1,0 +1,177 @@
+"""Claims held against findings, in plain words. A verdict never says more than its interval does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from fedprivacy.judge.result import JUDGED_FROM, Baseline, Communication, Finding, Interval, Kind, Verdict
+from fedprivacy.metrics.intervals import Interval as Estimate
+
+FEWEST_CLIENTS = 5
+"""Clients below which a verdict on label distributions is only inconclusive."""
+
+
+def leakage(findings: Sequence[Finding], what_is_sent: str, source: str) -> list[Verdict]:
+    """One verdict an adversary, from the headline AUC over all clients."""
+    verdicts = []
+    for finding in findings:
+        if not (finding.headline and finding.metric == "AUC" and finding.target == "all clients"):
+            continue
+        claim = f"Sharing {what_is_sent} does not tell the {finding.adversary} which records were trained on"
+        verdicts.append(Verdict(claim, source, *_judged(finding)))
+    return verdicts
+
+
+def _judged(finding: Finding) -> tuple[Kind, str]:
+    how = f"{finding.statistic} on {finding.observation}"
+    if finding.value is None or finding.low is None or finding.high is None:
+        return "inconclusive", f"the attack gave no number: {finding.note}"
+    if min(finding.members or 0, finding.non_members or 0) < JUDGED_FROM:
+        return "inconclusive", f"too few candidates to say ({how})."
+    if finding.low > 0.5 and finding.value > (finding.chance_high or 0.5):
+        return "refuted", f"the AUC of {how} and its whole interval lie above chance."
+    return "inconclusive", f"no leakage measured by {how}. That is no proof of privacy."
+
+
+def labels(findings: Sequence[Finding], what_is_sent: str, source: str) -> list[Verdict]:
+    """One verdict an adversary, from the headline's gain over a uniform guess of the label distribution."""
+    verdicts = []
+    for finding in findings:
+        if finding.attack != "labels" or not finding.headline or finding.target != "all clients":
+            continue
+        claim = f"Sharing {what_is_sent} does not tell the {finding.adversary} which classes a client holds"
+        if finding.flag == "error":
+            verdicts.append(Verdict(claim, source, "inconclusive", f"the attack gave no number: {finding.note}"))
+        elif "gain" in finding.metric:
+            verdicts.append(Verdict(claim, source, *_judged_gain(finding)))
+    return verdicts
+
+
+def _judged_gain(finding: Finding) -> tuple[Kind, str]:
+    how = f"{finding.statistic} on {finding.observation}"
+    if finding.value is None or finding.low is None or finding.n < FEWEST_CLIENTS:
+        return "inconclusive", f"too few clients to say ({how})."
+    if finding.low > 0:
+        return "refuted", f"{how} is nearer to the truth than a uniform guess, with its whole interval."
+    return "inconclusive", f"{how} is not measurably nearer to the truth than a uniform guess."
+
+
+def inversion(findings: Sequence[Finding], what_is_sent: str, source: str) -> list[Verdict]:
+    """One verdict an adversary: records are seen only by more than the best public guess and the paired null."""
+    found = [f for f in findings if f.attack == "inversion" and f.headline]
+    verdicts = []
+    for adversary in dict.fromkeys(f.adversary for f in found):
+        own = [f for f in found if f.adversary == adversary]
+        claim = f"Sharing {what_is_sent} does not tell the {adversary} what a client's records look like"
+        failed = next((f for f in own if f.flag == "error"), None)
+        if failed is not None:
+            verdicts.append(Verdict(claim, source, "inconclusive", f"the attack gave no number: {failed.note}"))
+            continue
+        told = [
+            f
+            for f in findings
+            if f.attack == "inversion" and f.adversary == adversary and f.metric.startswith("told from")
+        ]
+        verdicts.append(Verdict(claim, source, *_judged_pictures([f for f in own if "gain" in f.metric], told)))
+    return verdicts
+
+
+def _judged_pictures(gains: Sequence[Finding], recognised: Sequence[Finding]) -> tuple[Kind, str]:
+    pictures = [f for f in gains if f.metric.startswith("PSNR")]
+    features = [f for f in gains if not f.metric.startswith("PSNR")]
+    told = "; ".join(_gain_words(f) for f in [*pictures, *features])
+    if not any("the null" in f.metric for f in pictures):
+        return "inconclusive", f"there is no second message for the paired null. {told}."
+    if any(f.low is None for f in gains):
+        return "inconclusive", f"one message has no interval. {told}."
+    if all((f.low or 0.0) > 0 for f in gains):
+        return "refuted", f"the reconstruction is nearer to the truth than all that it is held against. {told}."
+    below = [f for f in gains if (f.low or 0.0) <= 0]
+    if _recognised(recognised) and all("the null" not in f.metric for f in below):
+        share = f"{100 * (recognised[0].value or 0.0):.0f}%"
+        return "inconclusive", (
+            f"its pixels are not measurably nearer to the truth than {_over(below[0])}, yet {share} of pictures are "
+            f"nearer to the client's record than to any public one: they are recognised. {told}."
+        )
+    return "inconclusive", (
+        f"not measurably better than {_over(below[0])}, so nothing was seen that could not be guessed; that is no "
+        f"proof of privacy. {told}."
+    )
+
+
+def _recognised(told: Sequence[Finding]) -> bool:
+    """Whether pictures tell their record from public ones measurably more often than another message's do."""
+    own, null = (next((f for f in told if f.headline is wanted), None) for wanted in (True, False))
+    return own is not None and null is not None and (own.low or 0.0) > (null.high or 0.0)
+
+
+def _over(gain: Finding) -> str:
+    return f"the {gain.metric.partition(' over the ')[2]}"
+
+
+def _gain_words(gain: Finding) -> str:
+    unit, value = (" dB", f"{gain.value:+.1f}") if gain.metric.startswith("PSNR") else ("", f"{gain.value:+.3f}")
+    digits = 1 if unit else 3
+    ends = "" if gain.low is None else f" [{gain.low:+.{digits}f}, {gain.high:+.{digits}f}]"
+    return f"{value}{unit}{ends} over {_over(gain)}"
+
+
+def comparison(first: Finding, second: Finding, difference: Estimate) -> Verdict:
+    """Whether the first adversary learns measurably more than the second from the same run."""
+    claim = f"The {second.adversary} learns as much as the {first.adversary}"
+    number = f"AUC difference {difference.value:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}]"
+    how = f"{first.observation} against {second.observation}, {first.statistic}"
+    if difference.low > 0:
+        return Verdict(claim, "this run", "refuted", f"{how}: {number}; choosing the public fold pays.")
+    if difference.high < 0:
+        return Verdict(claim, "this run", "refuted", f"{how}: {number}; the passive view leaks more here.")
+    return Verdict(claim, "this run", "inconclusive", f"{how}: {number}.")
+
+
+def utility(
+    protocol: str, own: Interval, baselines: Sequence[Baseline], paired: Mapping[str, Estimate]
+) -> list[Verdict]:
+    """Whether the protocol beats each baseline, seed by seed; one seed decides nothing.
+
+    Clients of one run share the public folds, each other's predictions and the test set, so an interval over them is
+    far too narrow for a verdict.
+    """
+    verdicts = []
+    for baseline in baselines:
+        other = baseline.utility.get("test_accuracy")
+        gap = paired.get(baseline.name)
+        if other is None or gap is None:
+            continue
+        claim = f"{protocol} trains better models than {baseline.name} ({baseline.why})"
+        number = (
+            f"accuracy {100 * own.mean:.1f}% against {100 * other.mean:.1f}%, paired difference {100 * gap.value:+.1f}"
+        )
+        number += f" [{100 * gap.low:+.1f}, {100 * gap.high:+.1f}] points over {own.n} {own.over}."
+        kind: Kind = "supported" if gap.low > 0 else "refuted" if gap.high < 0 else "inconclusive"
+        if own.over != "seeds":
+            kind = "inconclusive"
+            number = number.rstrip(".") + " of one seed; clients of one run are not independent, so use --seeds 5."
+        verdicts.append(Verdict(claim, "this run", kind, number))
+    return verdicts
+
+
+def _fewer(ratio: float) -> str:
+    return f"{ratio:,.1f} times fewer" if ratio >= 1 else f"{1 / ratio:,.1f} times more"
+
+
+def bandwidth(protocol: str, sizes: Communication, different: bool = False) -> list[Verdict]:
+    """Bytes against federated averaging of the same model, with the delivery of public records and without.
+
+    ``different``: the clients' models differ, so that there is no averaging to hold the run against, and no verdict.
+    """
+    sent = sizes.up_bytes + sizes.down_bytes
+    if not sent or protocol == "fedavg" or different:
+        return []
+    plain, whole = sizes.fedavg_bytes / sent, sizes.fedavg_bytes / (sent + sizes.public_bytes)
+    why = f"{_fewer(plain)} bytes in messages; {_fewer(whole)} with the delivery of public records counted."
+    kind: Kind = "supported" if whole > 1.05 else "refuted"
+    if 0.95 < plain < 1.05:
+        why = "as many bytes."
+    return [
+        Verdict(f"{protocol} needs less bandwidth than federated averaging of the same model", "this run", kind, why)
+    ]

@@ -1,0 +1,59 @@
+"""The audit of a claim about models that were trained elsewhere, from member flags and scores in a file."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from fedprivacy import folder
+from fedprivacy.attacks.membership.statistics import STATISTICS
+from fedprivacy.config.base import UsageError
+from fedprivacy.config.run import RunConfig
+from fedprivacy.judge.result import PrivacyClaim, RunResult
+from fedprivacy.privacy.comparable import Comparable
+from fedprivacy.study.audit.audited import Guessed, Settings, audit_of
+from fedprivacy.study.audit.verdict import verdicts_of
+from fedprivacy.study.documents import write_documents
+from fedprivacy.study.membership.foreign import COUNTED, WHO, from_bank, from_scores, judge_file
+from fedprivacy.study.membership.scores_file import ScoresFile
+from fedprivacy.study.run import RESULT
+
+ASSUMED = "the flags of the file are taken for fair independent coins, one a record, in or out"
+
+
+def audit_file(given: ScoresFile, config: RunConfig, epsilon: float, where: Path | None = None) -> RunResult:
+    """The claim ``epsilon`` at the configured delta for one record (add-remove), against the scores of ``given``.
+
+    Of several models in the file the first is judged: the others are its references with known members. Without
+    statistics to use, the first scores of the file, or the default statistic of logits. With ``where`` the result and
+    its page are written there. Raises UsageError for a statistic with references where their members tell those of the
+    judged model, as in a bank with each record in exactly half of the models: it would refute a model that tells
+    nothing.
+    """
+    attack, delta = config.attack, config.defense.delta
+    judged, told = from_scores(given, attack) if given.bank is None else from_bank(given, given.bank, attack)
+    targets, rows = judged[0], []
+    counted = next((note for note in told if note.startswith(COUNTED)), None)
+    groups = np.concatenate([np.full(len(one.truth.coins), k, dtype=np.int64) for k, one in enumerate(targets)])
+    coins = np.concatenate([one.truth.coins for one in targets])
+    for statistic in attack.statistics or (targets[0].scored.headline,):
+        if counted is not None and "references" in STATISTICS[statistic].needs:
+            raise UsageError(f"statistic {statistic}: {counted}. Audit with --statistic loss, which uses none.")
+        parts = [one.scored.scores[statistic] for one in targets]
+        failed = next((words for words in parts if isinstance(words, str)), None)
+        if failed is not None:
+            raise UsageError(f"statistic {statistic}: {failed}.")
+        scores = np.concatenate([np.asarray(part) for part in parts])
+        seen = ~np.isnan(scores)
+        rows.append(Guessed(WHO, "scores of a file", statistic, scores[seen], coins[seen], groups[seen], 1))
+    stated = PrivacyClaim("record", "add-remove", epsilon, delta, "stated by the user", 1, adversary=WHO)
+    found = audit_of(rows, Comparable(epsilon, delta), delta, "record", Settings.of(config))
+    found = replace(found, canaries="records of the file", notes=(ASSUMED,))
+    base = judge_file(given, attack)
+    result = replace(base, privacy=stated, audit=found, verdicts=verdicts_of(stated, found))
+    if where is not None:
+        write_documents(result, where)
+        folder.write_json(where / RESULT, result.to_json())
+    return result

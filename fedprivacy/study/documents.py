@@ -1,0 +1,72 @@
+"""Figures and report.html of a run folder, from its stored result and scores; nothing is attacked again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedprivacy import folder
+from fedprivacy.adversary.threat import Adversary
+from fedprivacy.judge.result import Audit, RunResult
+from fedprivacy.metrics.pooling import pool_by_rank
+from fedprivacy.reporting.figures import ClaimRow, RocSeries, claim_figure, leakage_figure, pictures_figure, roc_figure
+from fedprivacy.reporting.findings import is_rate
+from fedprivacy.reporting.html import to_html
+from fedprivacy.reporting.pictures import panels
+
+
+def figures(result: RunResult, where: Path) -> dict[str, bytes]:
+    """PNG figures by name: the ROC of each adversary's headline (first seed), AUC of every statistic; pictures."""
+    found = {}
+    if result.audit is not None:
+        found["claim"] = claim_figure(claim_rows(result.audit), result.audit.level)
+    if not result.findings:
+        return found
+    level = result.findings[0].level
+    curves = [_curve(path) for path in sorted((where / "scores").glob("*.safetensors"))]
+    known = [curve for curve in curves if curve is not None]
+    if known:
+        found["roc"] = roc_figure(known, level)
+    if any(is_rate(finding.metric) for finding in result.findings):
+        found["leakage"] = leakage_figure(result)
+    for panel in panels(where):
+        found[f"inversion-{panel.name}"] = pictures_figure(panel.rows, panel.title)
+    return found
+
+
+def claim_rows(audit: Audit) -> list[ClaimRow]:
+    """One bar a judged bound, and one for the control, which claims nothing."""
+    rows = [ClaimRow(f"{r.adversary}, {r.statistic}", audit.epsilon, r.low, r.ceiling) for r in audit.rows if r.judged]
+    off = [r for r in audit.rows if r.control]
+    return rows + [ClaimRow(f"noise off: {r.adversary}, {r.statistic}", None, r.low, r.ceiling) for r in off]
+
+
+def _curve(path: Path) -> RocSeries | None:
+    arrays, header = folder.read_arrays(path)
+    headline = header["headline"]
+    scores: list[NDArray[Any]] = []
+    coins: list[NDArray[Any]] = []
+    for name in arrays:
+        target, _, what = name.rpartition("/")
+        if what == headline:
+            known = ~np.isnan(arrays[name])
+            scores.append(arrays[name][known])
+            coins.append(arrays[f"{target}/coins"][known])
+    if not scores:
+        return None
+    members, others = pool_by_rank(scores, coins)
+    who = header.get("title") or str(Adversary.parse(path.stem.partition("--")[0]))
+    return RocSeries(f"{who}, {headline}", members, others)
+
+
+def write_documents(result: RunResult, where: Path) -> Path:
+    """Write ``figures/*.png`` and ``report.html`` and return the page's path."""
+    drawn = figures(result, where)
+    for name, png in drawn.items():
+        folder.write_bytes(where / "figures" / f"{name}.png", png)
+    page = where / "report.html"
+    folder.write_text(page, to_html(result, drawn))
+    return page

@@ -1,0 +1,87 @@
+"""How long the shadow federations of a run will take, told before they start.
+
+A few steps of one client's training are timed, and a federation's steps are counted: private and public passes of every
+client, twice where each trains a pair of models, and the adversary's surrogates. A forecast within a factor of two.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from fedprivacy import catalog
+from fedprivacy.config.run import RunConfig
+from fedprivacy.execution.pool import Job
+from fedprivacy.federation.interfaces import Environment
+from fedprivacy.study.job import SUMMARY
+
+PAIRS = ("fml", "fedkd", "profe")
+"""Protocols in which a client trains two models."""
+
+PUBLIC_PASSES = ("public_epochs", "distill_epochs", "digest_epochs", "server_epochs")
+SURROGATE_BATCH = 64
+START_SECONDS = 3.0
+"""A federation's share of imports, division and queries."""
+
+
+def announced(config: RunConfig, env: Environment, jobs: Sequence[Job], workers: int) -> str:
+    """One line on the shadow federations of ``jobs``: how many, how many are found, and how long; empty without any."""
+    shadows = [job for job in jobs if job.arguments["shadow"] is not None]
+    if not shadows:
+        return ""
+    to_train = [job for job in shadows if not (Path(job.arguments["where"]) / SUMMARY).exists()]
+    words = f"{len(shadows)} shadow federations, {len(shadows) - len(to_train)} of them found in the bank"
+    if not to_train:
+        return words
+    at_once = min(workers, len(to_train))
+    seconds = math.ceil(len(to_train) / at_once) * federation_seconds(config, env)
+    return f"{words}; the others take about {spoken(seconds)} with {at_once} worker{'s' if at_once > 1 else ''}"
+
+
+def federation_seconds(config: RunConfig, env: Environment) -> float:
+    """Expected seconds of one federation on this machine as it is now."""
+    steps = federation_steps(config, env)
+    return START_SECONDS + steps * step_seconds(env)
+
+
+def federation_steps(config: RunConfig, env: Environment) -> int:
+    """Gradient steps of one federation: all clients' training and the surrogates of all passive adversaries."""
+    training, options = config.training, catalog.options(config)
+    private = sum(
+        training.local_steps
+        or training.local_epochs * math.ceil(len(env.members[client][env.fold(client, number)]) / training.batch_size)
+        for client in range(env.clients)
+        for number in range(1, env.rounds + 1)
+    )
+    private *= 2 if config.protocol in PAIRS else 1
+    passes = sum(int(getattr(options, name, 0)) for name in PUBLIC_PASSES)
+    size = config.data.public_size
+    public = env.rounds * env.clients * passes * math.ceil(size / training.batch_size) if passes else 0
+    distilled = sum(name == "surrogate" for _, name in catalog.observations(config))
+    collected = env.rounds * size if config.data.public_set == "dynamic" else size
+    surrogate = distilled * env.clients * config.attack.surrogate_epochs * math.ceil(collected / SURROGATE_BATCH)
+    return private + public + surrogate
+
+
+def step_seconds(env: Environment) -> float:
+    """Seconds of one training step of client 0: the faster of two short fits, on weights that are thrown away."""
+    records = env.records(env.members[0][0][: 4 * env.config.training.batch_size])
+    steps = math.ceil(len(records) / env.config.training.batch_size)
+    found = []
+    for trial in range(2):
+        name = env.architecture(0)
+        learner = env.workbench.learner(name, env.workbench.initial(name, (env.root, ("estimate",))))
+        _ = learner.optimizer
+        start = time.perf_counter()
+        learner.fit(records, 2, (env.root, ("estimate", trial)))
+        found.append((time.perf_counter() - start) / (2 * steps))
+    return min(found)
+
+
+def spoken(seconds: float) -> str:
+    """``40 s``, ``6 min``, ``2.5 h``."""
+    if seconds < 90:
+        return f"{max(1, round(seconds)):d} s"
+    return f"{round(seconds / 60):d} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

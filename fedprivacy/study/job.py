@@ -1,0 +1,156 @@
+"""One federation as a job: run it, test its models, and let each adversary look at what it received.
+
+The same job serves the target and every shadow federation. A shadow draws other coins and other secret seeds; the
+public folds and the candidate pools stay. What is written is what an adversary may know, and the utility.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import shutil
+import time
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from fedprivacy import catalog, folder, seeds
+from fedprivacy.config.base import UsageError
+from fedprivacy.config.run import DataConfig, RunConfig
+from fedprivacy.data.canaries import canaries, planted
+from fedprivacy.data.coins import coins, redraw
+from fedprivacy.data.division import divide
+from fedprivacy.data.records import Dataset
+from fedprivacy.data.sources import load
+from fedprivacy.federation import engine
+from fedprivacy.federation.interfaces import Environment
+from fedprivacy.judge import examiner
+from fedprivacy.models.build import build
+from fedprivacy.privacy import event_to_json
+from fedprivacy.study.game import Game as Game
+from fedprivacy.study.inversion.invert import observe_inversions
+from fedprivacy.study.observe import observe_all, observe_label_shares
+from fedprivacy.training.learner import Seed, Workbench
+from fedprivacy.wire.transcript import directions, times
+
+SUMMARY = "summary.json"
+
+
+@lru_cache(maxsize=2)
+def dataset_of(text: str) -> Dataset:
+    """The data set of a configuration, kept for the next job of this process."""
+    return load(DataConfig.model_validate_json(text))
+
+
+def game(config: RunConfig, root: int, shadow: int | None) -> Game:
+    """Who holds what, and the coins: the truth, or the draw of shadow federation ``shadow``."""
+    dataset = dataset_of(config.data.model_dump_json())
+    division = divide(dataset, config.data, config.clients, config.rounds, root)
+    inclusion, kind = config.data.inclusion, config.canaries.coins
+    drawn = (
+        coins(division, inclusion, root, kind) if shadow is None else redraw(division, inclusion, root, shadow, kind)
+    )
+    changed = planted(dataset, division, config.canaries, root)
+    return Game(changed, division, drawn, canaries(division, config.canaries, root))
+
+
+def environment(config: RunConfig, root: int, shadow: int | None, device: str = "cpu") -> tuple[Environment, Game]:
+    """The environment of one federation."""
+    played = game(config, root, shadow)
+    secret = root if shadow is None else seeds.value(root, "shadow", shadow)
+    members = played.members()
+    for client, folds in enumerate(members):
+        if not any(map(len, folds)):
+            raise UsageError(f"client {client} has no record to train on: raise data.candidates or data.inclusion.")
+    bench = workbench(config, played.dataset, device)
+    return Environment(config, secret, played.dataset, played.division, members, bench), played
+
+
+def workbench(config: RunConfig, dataset: Dataset, device: str) -> Workbench:
+    """Builds models that fit the data set."""
+    shape, classes, output = dataset.shape, len(dataset.classes), config.training.output
+
+    def made(name: str, seed: Seed) -> nn.Module:
+        root, key = seed
+        return build(name, shape, classes, output, root, *key)
+
+    return Workbench(made, config.training, device)
+
+
+def federate(
+    tick: Callable[[int], None],
+    config: str,
+    root: int,
+    shadow: int | None,
+    where: str,
+    device: str = "cpu",
+) -> dict[str, Any]:
+    """Run (or take up) one federation in folder ``where`` and return its summary; ``config`` is JSON."""
+    place = Path(where)
+    settings = RunConfig.model_validate_json(config)
+    if (place / SUMMARY).exists():
+        tick(settings.rounds)
+        return dict(json.loads((place / SUMMARY).read_text()))
+    start = time.process_time()
+    env, played = environment(settings, root, shadow, device)
+    protocol, defense = catalog.protocol(settings), catalog.defense(settings, env)
+    done = engine.run(protocol, env, place, defense, tick)
+    trained = [[int(r) for fold in folds for r in fold] for folds in env.members]
+    pools = [played.division.pool(k).tolist() for k in range(env.clients)]
+    examiner.assert_trained_on_coins(trained, pools, played.flat_coins)
+    observe_all(settings, env, played.division, defense, done, root, place)
+    if shadow is None and "labels" in settings.attack.attacks:
+        observe_label_shares(settings, env, played.division, done, root, place)
+    if shadow is None and "inversion" in settings.attack.attacks:
+        observe_inversions(
+            settings, env, played, defense, done, root, place, lambda units: tick(settings.rounds + units)
+        )
+    summary = _summary(protocol, env, done, test=shadow is None)
+    summary["cost"] = {
+        "cpu_seconds": round(time.process_time() - start, 2),
+        "memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+    }
+    folder.write_json(place / SUMMARY, summary)
+    if shadow is not None:
+        for spent in ("transcript", "checkpoint", "probes", "active"):
+            shutil.rmtree(place / spent, ignore_errors=True)
+    return summary
+
+
+def _start_bytes(env: Environment) -> int:
+    """A shared start that was warmed up has to reach every client; a random one is a seed."""
+    shared = env.config.training.init == "shared" and len(env.division.warmup)
+    if not shared or catalog.card(env.config.protocol).family == "none":
+        return 0
+    return sum(_model_bytes(env))
+
+
+def _model_bytes(env: Environment) -> list[int]:
+    """Encoded bytes of each client's model."""
+    return [catalog.model_bytes(env.workbench.module(env.architecture(client))) for client in range(env.clients)]
+
+
+def _summary(protocol: Any, env: Environment, done: engine.Federation, test: bool) -> dict[str, Any]:
+    by_round = [directions([m for m in done.transcript.messages if m.round == t]) for t in range(1, env.rounds + 1)]
+    utility: dict[str, dict[str, float]] = {}
+    if test:
+        utility = engine.tested(protocol.models(done.state, env), env)
+        for owner, more in engine.tested_otherwise(protocol, done.state, env).items():
+            utility[owner] |= more
+    return {
+        "utility": utility,
+        "per_round": by_round,
+        "payload_bytes": sum(m.payload_bytes * times(m) for m in done.transcript.messages),
+        "start_bytes": _start_bytes(env),
+        "senders": [len(env.senders(t)) for t in range(1, env.rounds + 1)],
+        "public_bytes": sum(fold.bytes * fold.receivers for fold in done.transcript.folds),
+        "model_bytes": round(float(np.mean(_model_bytes(env)))),
+        "events": [event_to_json(event) for event in done.events],
+        "records": min(len(played) for played in map(env.division.pool, range(env.clients))),
+        "data_digest": env.dataset.digest,
+        "notes": list(env.dataset.notes),
+    }

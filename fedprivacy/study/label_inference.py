@@ -1,0 +1,192 @@
+"""Findings of label-distribution inference: each client's estimated shares against those of the records it trained on.
+
+Beside every estimator stand three guesses that look at nothing: uniform, the histogram of the adversary's public
+records, and random histograms of the configured skew. Intervals are bootstraps over clients, of all seeds together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fedprivacy import seeds
+from fedprivacy.adversary.threat import Adversary, Float
+from fedprivacy.attacks.labels.observe import BIAS, HEADLINE, LabelEstimates
+from fedprivacy.attacks.labels.positions import label_adversaries
+from fedprivacy.config.run import RunConfig
+from fedprivacy.judge.result import Finding
+from fedprivacy.metrics.intervals import bootstrap_mean
+from fedprivacy.metrics.labels import LabelScores, chance_labels, compare_labels
+from fedprivacy.study.job import Game
+from fedprivacy.study.observe import labels_path, load_label_shares
+from fedprivacy.study.repetition import Repetition
+from fedprivacy.wire.parties import client_name
+
+METRICS = {"TV": "tv", "Chebyshev": "chebyshev", "KL": "kl", "top-class hit": "top_hit"}
+"""Metric of a finding -> its field in the scores. All but the last are distances: 0 is exact."""
+
+GAIN = "TV gain over uniform"
+
+
+@dataclass(frozen=True, eq=False)
+class _Known:
+    """Clients of one seed of which something is known: names, true shares [k, C], estimates [k, C], and the prior."""
+
+    names: Sequence[str]
+    truth: Float
+    shares: Mapping[str, Float]
+    prior: Float
+
+
+def label_findings(config: RunConfig, repetitions: Sequence[Repetition]) -> list[Finding]:
+    """Findings of every passive adversary."""
+    found: list[Finding] = []
+    for adversary, _ in label_adversaries(config):
+        found += _of_adversary(config, repetitions, adversary)
+    return found
+
+
+def true_shares(game: Game) -> Float:
+    """Class histogram [clients, C] of the records that each client trained on, as counts."""
+    classes = len(game.dataset.classes)
+    rows = [game.dataset.y_train[np.concatenate(folds)] for folds in game.members()]
+    return np.stack([np.bincount(labels, minlength=classes) + 0.0 for labels in rows])
+
+
+def _of_adversary(config: RunConfig, repetitions: Sequence[Repetition], adversary: Adversary) -> list[Finding]:
+    known: list[_Known] = []
+    observation, notes = "", ""
+    for repetition in repetitions:
+        estimates = load_label_shares(labels_path(repetition.place, adversary))
+        if isinstance(estimates, str):
+            return [_failed(adversary, config.attack.level, estimates)]
+        observation, notes = estimates.observation, "; ".join(estimates.notes)
+        known.append(_known(estimates, true_shares(repetition.game)))
+    scores = {name: _joined([compare_labels(one.truth, one.shares[name]) for one in known]) for name in known[0].shares}
+    draw = seeds.numpy_generator(config.seed, "labels", "chance")
+    guesses = [chance_labels(one.truth, one.prior, config.data.alpha, draw) for one in known]
+    uniform = _joined([guess["uniform"] for guess in guesses])
+    chance = {
+        "uniform guess": uniform,
+        "public prior": _joined([guess["prior"] for guess in guesses]),
+        f"random guess (Dirichlet {config.data.alpha:g})": _joined([guess["dirichlet"] for guess in guesses]),
+    }
+    names = [name for one in known for name in one.names]
+    write = _Writer(config, adversary, observation, names, uniform)
+    found: list[Finding] = []
+    for name, own in scores.items():
+        found += write.rows(name, own, name == _headline(scores), notes)
+    for name, own in chance.items():
+        found += write.rows(name, own, False, "looks at no message", gain=False)
+    if len(repetitions) == 1:
+        found += write.by_client(_headline(scores), scores[_headline(scores)])
+    return found
+
+
+def _headline(scores: Mapping[str, LabelScores]) -> str:
+    """The estimator that was declared before: the bias of plain gradients, else ``mean_softmax``, else the first."""
+    return next((name for name in (BIAS, HEADLINE) if name in scores), next(iter(scores)))
+
+
+def _known(estimates: LabelEstimates, truth: Float) -> _Known:
+    some = next(iter(estimates.shares.values()))
+    rows = np.flatnonzero(~np.isnan(some).any(axis=1) & (truth.sum(axis=1) > 0))
+    shares = {
+        name: np.where(np.isnan(values[rows]), 1 / truth.shape[1], values[rows])
+        for name, values in estimates.shares.items()
+    }
+    return _Known([client_name(int(row)) for row in rows], truth[rows], shares, estimates.prior)
+
+
+def _joined(parts: Sequence[LabelScores]) -> LabelScores:
+    return LabelScores(**{field: np.concatenate([vars(part)[field] for part in parts]) for field in vars(parts[0])})
+
+
+@dataclass(frozen=True, eq=False)
+class _Writer:
+    config: RunConfig
+    adversary: Adversary
+    observation: str
+    names: Sequence[str]
+    uniform: LabelScores
+
+    def rows(self, estimator: str, scores: LabelScores, headline: bool, note: str, gain: bool = True) -> list[Finding]:
+        """One finding a metric, mean over clients, chance the uniform guess; and the gain in TV."""
+        found = [
+            self._one(
+                estimator, name, getattr(scores, field), float(getattr(self.uniform, field).mean()), headline, note
+            )
+            for name, field in METRICS.items()
+        ]
+        if gain:
+            found.append(self._one(estimator, GAIN, self.uniform.tv - scores.tv, 0.0, headline, note))
+        return found
+
+    def by_client(self, estimator: str, scores: LabelScores) -> list[Finding]:
+        """TV of each client alone; a single number has no interval."""
+        return [
+            self._finding(estimator, "TV", name, float(tv), float(base), None, None, 1, True, "")
+            for name, tv, base in zip(self.names, scores.tv, self.uniform.tv, strict=True)
+        ]
+
+    def _one(self, estimator: str, metric: str, values: Float, chance: float, headline: bool, note: str) -> Finding:
+        draw = seeds.numpy_generator(self.config.seed, "labels", "bootstrap", estimator, metric)
+        estimate = bootstrap_mean(values, draw, self.config.attack.level)
+        one = len(values) == 1
+        low, high = (None, None) if one else (estimate.low, estimate.high)
+        return self._finding(
+            estimator, metric, "all clients", estimate.value, chance, low, high, len(values), headline, note
+        )
+
+    def _finding(
+        self,
+        estimator: str,
+        metric: str,
+        target: str,
+        value: float,
+        chance: float,
+        low: float | None,
+        high: float | None,
+        n: int,
+        headline: bool,
+        note: str,
+    ) -> Finding:
+        level = self.config.attack.level
+        return Finding(
+            "labels",
+            self.observation,
+            estimator,
+            str(self.adversary),
+            target,
+            metric,
+            value,
+            chance,
+            low,
+            high,
+            level,
+            n,
+            headline=headline,
+            note=note,
+        )
+
+
+def _failed(adversary: Adversary, level: float, cause: str) -> Finding:
+    return Finding(
+        "labels",
+        "label distribution",
+        HEADLINE,
+        str(adversary),
+        "all clients",
+        "TV",
+        None,
+        None,
+        None,
+        None,
+        level,
+        0,
+        flag="error",
+        headline=True,
+        note=cause,
+    )

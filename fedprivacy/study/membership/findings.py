@@ -1,0 +1,124 @@
+"""Membership findings of one observation: from what the federations of each seed left on disk.
+
+Without a bank the target federation is judged, with its other clients as references. With a bank of several shadow
+federations each of them is a target too, the others its references, the target's own never: one number a federation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from fedprivacy import catalog
+from fedprivacy.adversary.threat import Adversary, Int, Truth
+from fedprivacy.attacks.membership.assemble import Shadow, score_target, signals_of, surrogate_signals
+from fedprivacy.attacks.membership.evidence import last_margins
+from fedprivacy.config.run import RunConfig
+from fedprivacy.data.coins import redraw
+from fedprivacy.federation.interfaces import Observed
+from fedprivacy.judge import examiner
+from fedprivacy.judge.result import Finding
+from fedprivacy.study.membership.judged import Head, Judged, judged_findings, save_scores
+from fedprivacy.study.observe import load_observed, observed_path
+from fedprivacy.study.repetition import Repetition
+from fedprivacy.wire.parties import client_name
+
+BANK_FROM = 8
+"""Shadow federations from which every federation of the bank is a target by default."""
+
+AVERAGED = (
+    "other clients start from averages that hold the target's updates, so as references they are not quite out, which "
+    "hides leakage; --no-coop with --shadows has no such bias"
+)
+
+
+def membership(
+    config: RunConfig, repetitions: Sequence[Repetition], adversary: Adversary, observation: str
+) -> tuple[list[Finding], Head | None]:
+    """Findings of every statistic on one observation, null rows last; and the headline for comparisons."""
+    title = catalog.observation(observation).name
+    label = examiner.Label(title, str(adversary), "all statistics", config.attack.level, True)
+    judged: list[list[Judged]] = []
+    groups: list[int] = []
+    notes: tuple[str, ...] = ()
+    for number, repetition in enumerate(repetitions):
+        loaded = _loaded(config, repetition, adversary, observation)
+        if isinstance(loaded, str):
+            return [examiner.failed(label, loaded)], None
+        notes = notes or loaded[0].notes
+        targets = list(_targets(config, repetition, adversary, loaded))
+        if not any(targets):
+            why = "; ".join(notes) or "nothing that it received tells of a candidate"
+            return [examiner.failed(label, f"no signal: {why}")], None
+        save_scores(repetition.place / "scores" / observed_path(Path(), adversary, observation).name, targets[0])
+        judged += targets
+        groups += [number] * len(targets)
+    if config.attack.coop and catalog.card(config.protocol).family != "predictions" and config.clients > 1:
+        notes = (AVERAGED, *notes)
+    federations = len(judged) // len(repetitions)
+    if federations > 1:
+        notes = (f"mean over {federations} federations, each a target with the others as references", *notes)
+    return judged_findings(judged, groups, replace(label, note="; ".join(notes)))
+
+
+Loaded = list[Observed]
+
+
+def _loaded(config: RunConfig, repetition: Repetition, adversary: Adversary, observation: str) -> Loaded | str:
+    """What was observed in the target federation, then in each shadow; or why an observation failed."""
+    found: Loaded = []
+    for place in (repetition.place, *repetition.shadows):
+        observed = load_observed(observed_path(place, adversary, observation))
+        if isinstance(observed, str):
+            return observed
+        found.append(observed)
+    return found
+
+
+def judges_bank(config: RunConfig) -> bool:
+    """Whether every federation of the bank is a target."""
+    asked = config.attack.targets
+    return config.attack.shadows > 0 and (asked == "bank" or (asked == "auto" and config.attack.shadows >= BANK_FROM))
+
+
+def _targets(config: RunConfig, repetition: Repetition, adversary: Adversary, loaded: Loaded) -> Iterator[list[Judged]]:
+    """The target clients of each federation that is judged; a client that nothing was seen of is left out."""
+    played, root = repetition.game, repetition.root
+    shadows = range(len(repetition.shadows))
+    drawn = [redraw(played.division, config.data.inclusion, root, s, config.canaries.coins) for s in shadows]
+    coins = [played.flat_coins, *(np.concatenate(one) for one in drawn)]
+    labels = played.dataset.y_train[played.candidates]
+    auxiliary = played.dataset.y_train[played.division.auxiliary]
+    federations = [Shadow(observed, flips) for observed, flips in zip(loaded, coins, strict=True)]
+    for number in range(len(federations) if judges_bank(config) else 1):
+        own = federations[number]
+        others = [one for place, one in enumerate(federations) if place != number]
+        judged = []
+        for name, source, theirs in _sources(own.observed, played.owners, adversary):
+            chosen = theirs[played.flat_canaries[theirs]]
+            if not len(chosen):
+                continue
+            signals = signals_of(own.observed, others, source, chosen, labels, auxiliary, config.attack.coop)
+            if not (signals.seen & signals.clean).any():
+                continue
+            surrogates = surrogate_signals(own.observed, source, chosen, labels) if number == 0 else None
+            scored = score_target(signals, config.attack, surrogates)
+            judged.append(Judged(name, scored, last_margins(signals), Truth(own.coins[chosen])))
+        yield judged
+
+
+def _sources(observed: Observed, owners: Int, adversary: Adversary) -> Iterator[tuple[str, int, Int]]:
+    """(name, source, candidates) of what may be attacked; a client does not attack itself."""
+    position = adversary.position
+    me = int(position.removeprefix("client-")) if position.startswith("client-") else None
+    clients = int(owners.max()) + 1
+    if len(observed.logp) == 1 and clients > 1:
+        theirs = np.arange(len(owners)) if me is None else np.flatnonzero(owners != me)
+        yield ("any client" if me is None else "any other client"), 0, theirs
+        return
+    for client in range(clients):
+        if client != me:
+            yield client_name(client), client, np.flatnonzero(owners == client)

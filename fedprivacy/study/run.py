@@ -1,0 +1,350 @@
+"""One configuration from start to result: jobs, observations, scores, findings, verdicts, run folder."""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+import shutil
+import time
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fedprivacy import __version__, catalog, folder
+from fedprivacy.attacks.inversion.positions import inversion_adversaries
+from fedprivacy.config.base import UsageError
+from fedprivacy.config.inversion import InversionConfig
+from fedprivacy.config.run import RunConfig
+from fedprivacy.config.toml import to_toml
+from fedprivacy.execution.pool import Job, run_jobs
+from fedprivacy.judge import verdicts
+from fedprivacy.judge.result import (
+    Baseline,
+    Communication,
+    Finding,
+    Interval,
+    PrivacyClaim,
+    Provenance,
+    RunResult,
+    Verdict,
+)
+from fedprivacy.metrics.auc_difference import auc_difference
+from fedprivacy.metrics.intervals import Interval as Estimate
+from fedprivacy.metrics.intervals import mean_interval, paired_interval
+from fedprivacy.privacy import event_from_json
+from fedprivacy.privacy.accountant import claim
+from fedprivacy.study.documents import write_documents
+from fedprivacy.study.estimate import announced
+from fedprivacy.study.inversion.findings import inversion_findings
+from fedprivacy.study.inversion.invert import UNITS
+from fedprivacy.study.job import dataset_of, environment, game
+from fedprivacy.study.label_inference import label_findings
+from fedprivacy.study.membership.findings import membership
+from fedprivacy.study.membership.judged import Head
+from fedprivacy.study.repetition import Repetition
+
+RESULT = "result.json"
+CONFIG = "config.toml"
+VERSIONED = ("fedprivacy", "torch", "torchvision", "numpy", "scipy", "opacus", "dp-accounting", "safetensors")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a run is carried out. Apart from the device, whose sums round differently, none of it changes a number."""
+
+    where: Path
+    workers: int = 1
+    resume: bool = False
+    device: str = "cpu"
+    baselines: bool = True
+    tick: Callable[[str, int], None] = lambda name, done: None
+    started: Callable[[Sequence[Job]], None] = lambda jobs: None
+    told: Callable[[str], None] = lambda words: None
+    """Called with one line on the shadow federations before they start."""
+
+
+def execute(config: RunConfig, plan: Plan, notes: Sequence[str] = ()) -> RunResult:
+    """Run everything that ``config`` asks for and write the run folder. Going on where an earlier one stopped.
+
+    ``notes`` are printed with the provenance.
+    """
+    catalog.check(config)
+    start = time.perf_counter()
+    protocol = catalog.protocol(config)
+    roots = [config.seed + i for i in range(config.seeds)]
+    for root in roots:
+        env, _ = environment(config, root, None)
+        for architecture in sorted(set(map(env.architecture, range(env.clients)))):
+            env.workbench.module(architecture)
+        protocol.check(env)
+        catalog.defense(config, env)
+    _open(config, plan)
+    compared = _baselines(config) if plan.baselines else {}
+    jobs = _jobs(config, plan, roots, compared)
+    if config.attack.shadows:
+        plan.told(announced(config, environment(config, config.seed, None)[0], jobs, plan.workers))
+    plan.started(jobs)
+    summaries: dict[str, Mapping[str, Any]] = {}
+    for job, summary in run_jobs(jobs, plan.workers, config.training.threads, plan.tick):
+        summaries[job.name] = summary
+    repetitions = [_repetition(config, plan, root, summaries, compared) for root in roots]
+    cpu = sum(float(summary["cost"]["cpu_seconds"]) for summary in summaries.values())
+    result = assembled(config, plan, repetitions, time.perf_counter() - start, cpu)
+    if notes:
+        known = result.provenance
+        result = replace(result, provenance=replace(known, notes=(*known.notes, *notes)))
+    write_documents(result, plan.where)
+    folder.write_json(plan.where / RESULT, result.to_json())
+    return result
+
+
+def _open(config: RunConfig, plan: Plan) -> None:
+    stored = plan.where / CONFIG
+    if stored.exists():
+        if not plan.resume:
+            shutil.rmtree(plan.where)
+        elif RunConfig.model_validate(tomllib.loads(stored.read_text())) != config:
+            raise UsageError(f"--resume: {stored} is of another configuration; use another --out.")
+    try:
+        folder.write_text(stored, to_toml(config))
+    except OSError as error:
+        raise UsageError(f"--out: cannot write to {plan.where}: {error.strerror}.") from None
+
+
+def _baselines(config: RunConfig) -> dict[str, tuple[RunConfig, str]]:
+    """What to compare utility with: no exchange, and no exchange with the same public labels."""
+    if catalog.card(config.protocol).family == "none":
+        return {}
+    bare = config.model_copy(update={"attack": type(config.attack)(), "defense": type(config.defense)()})
+    own = catalog.options(config)
+    found = {"local": (bare.model_copy(update={"protocol": "local", "options": {}}), "no exchange, same private data")}
+    if getattr(own, "public_labels", False):
+        options = {"public_labels": True, "public_epochs": own.public_epochs}
+        labelled = bare.model_copy(update={"protocol": "local", "options": options})
+        found["local + public labels"] = (labelled, "no exchange, same private and public labels")
+    return found
+
+
+def _jobs(
+    config: RunConfig, plan: Plan, roots: Sequence[int], compared: Mapping[str, tuple[RunConfig, str]]
+) -> list[Job]:
+    jobs = []
+    for root in roots:
+        jobs.append(_job(config, plan, f"seed {root}", root, None, _place(config, plan, root)))
+        for shadow in range(config.attack.shadows):
+            place = bank(config, plan, root) / f"federation-{shadow:04d}"
+            jobs.append(_job(config, plan, f"seed {root}, shadow {shadow}", root, shadow, place))
+        for name, (other, _) in compared.items():
+            place = plan.where / "baselines" / f"{name.replace(' ', '')}-{root}"
+            jobs.append(_job(other, plan, f"seed {root}, {name}", root, None, place))
+    return jobs
+
+
+def _job(config: RunConfig, plan: Plan, name: str, root: int, shadow: int | None, place: Path) -> Job:
+    arguments = {
+        "config": config.model_dump_json(),
+        "root": root,
+        "shadow": shadow,
+        "where": str(place),
+        "device": plan.device,
+    }
+    units = config.rounds
+    if shadow is None and "inversion" in config.attack.attacks:
+        units += UNITS * len(inversion_adversaries(config))
+    return Job(name, "fedprivacy.study.job:federate", arguments, units)
+
+
+def _place(config: RunConfig, plan: Plan, root: int) -> Path:
+    return plan.where if root == config.seed else plan.where / "seeds" / str(root)
+
+
+def bank(config: RunConfig, plan: Plan, root: int) -> Path:
+    """Folder of the shadow bank: named by what decides a shadow's content, so that it is found again and extended."""
+    attack = config.attack.model_copy(
+        update={
+            "attacks": ("membership",),
+            "shadows": 0,
+            "targets": "auto",
+            "statistics": (),
+            "headline": None,
+            "coop": True,
+            "level": 0.95,
+            "budget": None,
+            "inversion": InversionConfig(),
+        }
+    )
+    key = config.model_copy(update={"attack": attack, "seed": root, "seeds": 1}).digest()
+    data = dataset_of(config.data.model_dump_json()).digest[:8]
+    return plan.where.parent / "bank" / f"{key}-{data}-{plan.device.replace(':', '')}-{__version__}"
+
+
+def _repetition(
+    config: RunConfig,
+    plan: Plan,
+    root: int,
+    summaries: Mapping[str, Mapping[str, Any]],
+    compared: Mapping[str, tuple[RunConfig, str]],
+) -> Repetition:
+    shadows = tuple(bank(config, plan, root) / f"federation-{s:04d}" for s in range(config.attack.shadows))
+    return Repetition(
+        root,
+        game(config, root, None),
+        summaries[f"seed {root}"],
+        _place(config, plan, root),
+        shadows,
+        {name: summaries[f"seed {root}, {name}"] for name in compared},
+    )
+
+
+def assembled(config: RunConfig, plan: Plan, repetitions: Sequence[Repetition], wall: float, cpu: float) -> RunResult:
+    """Findings and verdicts from what the jobs left on disk."""
+    card = catalog.card(config.protocol)
+    findings: list[Finding] = []
+    heads: list[Head] = []
+    for adversary, name in catalog.observations(config):
+        found, head = membership(config, repetitions, adversary, name)
+        findings += found
+        heads += [head] if head is not None else []
+    if "labels" in config.attack.attacks:
+        findings += label_findings(config, repetitions)
+    cards: dict[str, dict[str, str]] = {}
+    if "inversion" in config.attack.attacks:
+        reconstructed, cards = inversion_findings(config, repetitions)
+        findings += reconstructed
+    level = config.attack.level
+    utility = _utility([r.summary["utility"] for r in repetitions], level)
+    compared = _baselines(config) if repetitions[0].baselines else {}
+    baselines, paired = [], {}
+    for name, (_, why) in compared.items():
+        others = [r.baselines[name] for r in repetitions]
+        up, down = _directions(others)
+        baselines.append(Baseline(name, why, _utility([o["utility"] for o in others], level), up, down))
+        gap = _paired(repetitions, others, level)
+        if gap is not None:
+            paired[name] = gap
+    sizes = _communication(config, repetitions)
+    judged: list[Verdict] = verdicts.leakage(findings, card.family, "the claim that is tested")
+    judged += _compared(heads, level)
+    judged += verdicts.labels(findings, card.family, "the claim that is tested")
+    judged += verdicts.inversion(findings, card.family, "the claim that is tested")
+    judged += verdicts.utility(config.protocol, utility["test_accuracy"], baselines, paired)
+    judged += verdicts.bandwidth(config.protocol, sizes, len(set(config.training.client_models)) > 1)
+    return RunResult(
+        config=config.model_dump(mode="json"),
+        utility=utility,
+        baselines=tuple(baselines),
+        communication=sizes,
+        privacy=_claim(config, repetitions[0].summary),
+        findings=tuple(findings),
+        verdicts=tuple(judged),
+        cards=cards,
+        provenance=Provenance(
+            versions={"python": platform.python_version(), **{name: metadata.version(name) for name in VERSIONED}},
+            seed=config.seed,
+            seeds=config.seeds,
+            host_cores=os.cpu_count() or 1,
+            workers=plan.workers,
+            wall_seconds=round(wall, 2),
+            cpu_seconds=round(cpu, 2),
+            data_digest=repetitions[0].summary["data_digest"],
+            notes=tuple(repetitions[0].summary["notes"]),
+        ),
+    )
+
+
+def _compared(heads: Sequence[Head], level: float) -> list[Verdict]:
+    """The active adversary's headline against the passive one's, where both are on the same candidates and coins."""
+    active = [head for head in heads if head.finding.adversary.endswith("(active)")]
+    passive = [head for head in heads if not head.finding.adversary.endswith("(active)")]
+    if len(active) != 1 or len(passive) != 1 or len(active[0].ranks) != len(passive[0].ranks):
+        return []
+    first, second = active[0], passive[0]
+    if any(a.shape != b.shape or (a != b).any() for a, b in zip(first.coins, second.coins, strict=True)):
+        return []
+    if any(min(int(c.sum()), int((~c).sum())) < 2 for c in first.coins):
+        return []
+    gaps = [auc_difference(a, b, c, level) for a, b, c in zip(first.ranks, second.ranks, first.coins, strict=True)]
+    difference = gaps[0] if len(gaps) == 1 else mean_interval([g.value for g in gaps], level, (-1.0, 1.0))
+    return [verdicts.comparison(first.finding, second.finding, difference)]
+
+
+Utilities = Sequence[Mapping[str, Mapping[str, float]]]
+
+
+def _utility(utilities: Utilities, level: float) -> dict[str, Interval]:
+    """Every metric of the tested models, by name; ``test_accuracy`` first."""
+    names = next(iter(utilities[0].values()))
+    found = {f"test_{name}": _interval(utilities, name, level) for name in names}
+    if "server" in utilities[0] and "server" not in _counted(utilities[0]):
+        alone = [{"server": utility["server"]} for utility in utilities]
+        found["server_test_accuracy"] = _interval(alone, "accuracy", level)
+    return found
+
+
+def _interval(utilities: Utilities, metric: str, level: float) -> Interval:
+    """Mean over the clients' models (one seed) or over seeds; a single number has no interval but itself.
+
+    A server's model beside the clients' is shown with them and counted in nothing.
+    """
+    counted = _counted(utilities[0])
+    means = [float(np.mean([utility[name][metric] for name in counted])) for utility in utilities]
+    per_client = {name: float(np.mean([u[name][metric] for u in utilities])) for name in counted}
+    values, over = (means, "seeds") if len(means) > 1 else (list(per_client.values()), "clients")
+    per_seed = tuple(means) if len(means) > 1 else ()
+    if len(values) == 1:
+        return Interval(values[0], values[0], values[0], per_client, 1, "one model")
+    estimate = mean_interval(values, level, (0.0, math.inf) if metric == "loss" else (0.0, 1.0))
+    return Interval(estimate.value, estimate.low, estimate.high, per_client, len(values), over, per_seed)
+
+
+def _counted(utility: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """The models that utility is a mean of: the clients' where they have their own, else the one model."""
+    return [name for name in utility if name.startswith("client-")] or list(utility)
+
+
+def _paired(repetitions: Sequence[Repetition], others: Sequence[Mapping[str, Any]], level: float) -> Estimate | None:
+    own = [[u[name]["accuracy"] for name in _counted(u)] for u in (r.summary["utility"] for r in repetitions)]
+    theirs = [[u[name]["accuracy"] for name in _counted(u)] for u in (o["utility"] for o in others)]
+    if len(own) > 1:
+        return paired_interval([np.mean(a) for a in own], [np.mean(b) for b in theirs], level)
+    if len(own[0]) < 2 or len(own[0]) != len(theirs[0]):
+        return None
+    return paired_interval(own[0], theirs[0], level)
+
+
+def _directions(summaries: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
+    up = np.mean([sum(u for u, _ in s["per_round"]) for s in summaries])
+    down = np.mean([sum(d for _, d in s["per_round"]) for s in summaries])
+    return round(float(up)), round(float(down))
+
+
+def _communication(config: RunConfig, repetitions: Sequence[Repetition]) -> Communication:
+    summaries = [r.summary for r in repetitions]
+    up, down = _directions(summaries)
+    rounds = np.mean([s["per_round"] for s in summaries], axis=0).round().astype(int)
+    return Communication(
+        up_bytes=up,
+        down_bytes=down,
+        public_bytes=round(float(np.mean([s["public_bytes"] for s in summaries]))),
+        payload_bytes=round(float(np.mean([s["payload_bytes"] for s in summaries]))),
+        fedavg_bytes=_fedavg_bytes(config, summaries),
+        start_bytes=round(float(np.mean([s["start_bytes"] for s in summaries]))),
+        per_round=tuple((int(a), int(b)) for a, b in rounds),
+    )
+
+
+def _fedavg_bytes(config: RunConfig, summaries: Sequence[Mapping[str, Any]]) -> int:
+    """What federated averaging of the same models sends: uploads of the senders, a broadcast to all clients."""
+    messages = [sum(s["senders"]) + config.clients * config.rounds for s in summaries]
+    return round(float(np.mean([n * s["model_bytes"] for n, s in zip(messages, summaries, strict=True)])))
+
+
+def _claim(config: RunConfig, summary: Mapping[str, Any]) -> PrivacyClaim:
+    events = [event_from_json(event) for event in summary["events"]]
+    return PrivacyClaim.of(claim(events, config.defense.delta, records=summary["records"]))

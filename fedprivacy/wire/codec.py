@@ -1,0 +1,85 @@
+"""Payloads to bytes and back.
+
+Every message is encoded and decoded again before its receiver sees it, so sizes are measured and nothing is shared by
+reference. The encoding is safetensors: an 8-byte length, a JSON header (tensor names, dtypes, shapes, the payload's
+kind and its plain fields), then the raw values.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any, cast
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from fedprivacy.wire import payloads as payloads  # every payload that may lie in a transcript can be decoded
+from fedprivacy.wire.payload import KINDS, Compact, Payload
+
+
+def encode(payload: Payload) -> bytes:
+    """Bytes of ``payload``; the same payload always gives the same bytes, whatever the order of its mappings.
+
+    The header has one free entry, since safetensors writes several in an order that differs between processes.
+    """
+    tensors: dict[str, Tensor] = {}
+    plain: dict[str, Any] = {}
+    for field in fields(payload):
+        content = getattr(payload, field.name)
+        if isinstance(content, Tensor):
+            tensors[field.name] = content
+        elif isinstance(content, Mapping):
+            tensors |= {f"{field.name}/{name}": tensor for name, tensor in content.items()}
+        else:
+            plain[field.name] = content
+    header = {"kind": payload.kind} | ({"fields": plain} if plain else {})
+    return safetensors.torch.save(unshared(tensors), {"payload": json.dumps(header, sort_keys=True)})
+
+
+def unshared(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors on the CPU, contiguous, and no two of them in one memory (tied weights, parts of one tensor)."""
+    seen: set[int] = set()
+    result = {}
+    for name, tensor in tensors.items():
+        plain = tensor.detach().cpu().contiguous()
+        memory = plain.untyped_storage().data_ptr()
+        result[name] = plain.clone() if memory in seen else plain
+        seen.add(memory)
+    return result
+
+
+def decode(data: bytes) -> Payload:
+    """The payload in ``data``, opened where it is :class:`Compact`: fresh tensors, no memory shared with the sender.
+
+    Mappings come in the order of their names.
+    """
+    length = struct.unpack("<Q", data[:8])[0]
+    header = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["payload"])
+    kind = KINDS.get(header["kind"])
+    if kind is None:
+        raise ValueError(f"unknown payload kind {header['kind']!r}")
+    content: dict[str, Any] = dict(header.get("fields", {}))
+    for name, tensor in sorted(safetensors.torch.load(data).items()):
+        field, _, inner = name.partition("/")
+        if inner:
+            content.setdefault(field, {})[inner] = tensor
+        else:
+            content[field] = tensor
+    for slot in fields(kind):
+        content.setdefault(slot.name, {})
+    payload = kind(**content)
+    return payload.opened() if isinstance(payload, Compact) else cast("Payload", payload)
+
+
+def value_bytes(data: bytes) -> int:
+    """Bytes of the raw values in an encoded message, without its header."""
+    return len(data) - 8 - int(struct.unpack("<Q", data[:8])[0])
+
+
+def same_bits(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> bool:
+    """Whether two mappings of tensors have the same names and the same bits."""
+    return a.keys() == b.keys() and all(a[n].dtype == b[n].dtype and torch.equal(a[n].cpu(), b[n].cpu()) for n in a)

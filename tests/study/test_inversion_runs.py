@@ -1,0 +1,329 @@
+"""Inversion from end to end on small digits: planted leaks are seen, nulls stay at chance, misuse is told at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from fedprivacy import catalog
+from fedprivacy.adversary.threat import Adversary
+from fedprivacy.attacks.inversion import recovered
+from fedprivacy.attacks.inversion.recovered import Reconstructions, Recovered
+from fedprivacy.config.base import UsageError
+from fedprivacy.data.pixels import pixel_scale
+from fedprivacy.federation.engine import run as run_federation
+from fedprivacy.federation.engine import stored_transcript
+from fedprivacy.judge.result import Finding, RunResult, from_json
+from fedprivacy.study.inversion.batches import all_used, used
+from fedprivacy.study.inversion.findings import GAIN, PSNR, _Writer
+from fedprivacy.study.inversion.reconstructed import (
+    BEST,
+    CLASS_MEAN,
+    MEAN,
+    NEAREST,
+    NULL,
+    RANDOM,
+    Case,
+    cases,
+    units_of,
+)
+from fedprivacy.study.job import environment, game
+from fedprivacy.study.observe import common_start
+from fedprivacy.study.run import Plan, execute
+from fedprivacy.wire.parties import client_name
+from fedprivacy.wire.payload import Update, Weights
+
+Configure = Callable[..., Any]
+ONE_STEP = {"local_steps": 1, "batch_size": 1, "optimizer": "sgd", "lr": 0.1}
+CHEAP = {"attacks": ("inversion",), "inversion": {"iterations": 20, "messages": 6}}
+
+
+def ran(config: Any, where: Path) -> RunResult:
+    catalog.check(config)
+    return execute(config, Plan(where, baselines=False))
+
+
+def one(result: RunResult, metric: str, row: str = BEST) -> Finding:
+    (found,) = [f for f in result.findings if f.metric == metric and f.statistic == row]
+    return found
+
+
+@pytest.mark.parametrize(
+    "protocol", ["fedavg", "fedprox", "layerwise-async", "fml", "fedkd", "fedckd", "feddf", "fedasync", "fedbuff"]
+)
+def test_one_record_a_step_is_read_from_every_update(protocol: str, small_config: Configure, tmp_path: Path) -> None:
+    config = small_config(protocol=protocol, training=ONE_STEP, attack=CHEAP)
+    result = ran(config, tmp_path)
+    psnr, null = one(result, PSNR), one(result, PSNR, NULL)
+    assert psnr.value is not None and psnr.value > 60 and psnr.headline
+    assert null.value is not None and null.value < 20
+    gain = one(result, GAIN + NULL)
+    assert gain.low is not None and gain.low > 0
+    (verdict,) = [v for v in result.verdicts if "look like" in v.claim]
+    assert verdict.verdict == "refuted"
+
+
+def test_a_result_holds_card_pictures_and_chance_rows(small_config: Configure, tmp_path: Path) -> None:
+    config = small_config(protocol="fedavg", training=ONE_STEP, attack=CHEAP)
+    result = ran(config, tmp_path)
+    card = result.cards["server (honest-but-curious)"]
+    assert card["labels"] == "recovered from the update" and "1 local step of sgd on 1 record" in card["attempted"]
+    assert from_json(result.to_json()) == result
+    for row in (MEAN, RANDOM, NEAREST):
+        assert one(result, PSNR, row).value is not None
+        assert ("nothing but public records" in one(result, PSNR, row).note) == (row != NEAREST)
+    assert all((f.low or 0) >= 0 for f in result.findings if f.metric == "MSE")
+    assert {f.statistic for f in result.findings if f.attack == "inversion"} > {BEST, MEAN, RANDOM, NEAREST, NULL}
+    nearest, mean = one(result, PSNR, NEAREST).value, one(result, PSNR, MEAN).value
+    assert nearest is not None and mean is not None and nearest > mean
+    assert (tmp_path / "figures" / "inversion-server.png").stat().st_size > 1000
+    assert "What it knew" in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.parametrize("protocol", ["fedavg", "fml", "fedkd", "fedasync", "fedbuff", "fedprox"])
+def test_the_truth_explains_the_message(protocol: str, small_config: Configure, tmp_path: Path) -> None:
+    """The examiner's batch, pushed through one step by hand, gives the update in the transcript."""
+    config = small_config(protocol=protocol, training={**ONE_STEP, "batch_size": 5}, attack={"attacks": ()})
+    env, played = environment(config, 0, None)
+    made = catalog.protocol(config)
+    run_federation(made, env, tmp_path)
+    told = stored_transcript(tmp_path / "transcript")
+    start = made.init(env).state.parts["server/model"]
+    sent = next(m for m in told.messages if m.sender == client_name(1) and m.kind in ("weights", "update"))
+    payload = told.payload(sent)
+    module = env.workbench.module("mlp", "truth")
+    module.load_state_dict(start)
+    (ids,) = used(config, played, 0, 1, 1)
+    assert len(ids) == 5 and set(ids) <= set(np.concatenate(env.members[1]))
+    loss = F.cross_entropy(module(torch.from_numpy(env.dataset.x_train[ids]).float() / 255), _labels(env, ids))
+    slopes = torch.autograd.grad(loss, list(module.parameters()))
+    assert isinstance(payload, Weights | Update)
+    for (name, _), slope in zip(module.named_parameters(), slopes, strict=True):
+        change = payload.tensors[name] - (start[name] if isinstance(payload, Weights) else 0)
+        alike = torch.cosine_similarity(change.flatten(), -slope.flatten(), dim=0)
+        assert float(alike) > 0.98, name
+    assert isinstance(module, nn.Module)
+
+
+def _labels(env: Any, ids: Any) -> torch.Tensor:
+    return torch.from_numpy(env.dataset.y_train[ids])
+
+
+def test_public_pictures_are_no_leak(small_config: Configure) -> None:
+    """Submitting public images, whatever the message, beats neither the best public guess nor the null."""
+    config = small_config(protocol="fedavg", training=ONE_STEP, attack=CHEAP)
+    played = game(config, 0, None)
+    scale = pixel_scale(played.dataset, played.division.auxiliary)
+    public = scale.pixels(played.dataset.x_train[played.division.auxiliary])
+    draw = np.random.default_rng(0)
+    found = tuple(
+        Recovered(t, k, t, "records", public[draw.integers(len(public), size=1)], np.zeros(1, dtype=np.int64), "public")
+        for t in (1, 2)
+        for k in range(3)
+    )
+    judged = cases(config, played, 0, Reconstructions("updates", found, {}))
+    assert len(judged) == 6
+    gains = np.concatenate([case.scores[BEST].psnr - case.scores[NEAREST].psnr for case in judged])
+    assert (gains <= 0).all()
+    assert not any(case.told[BEST].any() for case in judged)
+    paired = np.concatenate([case.scores[BEST].psnr - case.scores[NULL].psnr for case in judged])
+    assert abs(paired.mean()) < 3 * paired.std() / np.sqrt(len(paired))
+
+
+def test_a_planted_reconstruction_is_seen_and_its_null_is_not(small_config: Configure) -> None:
+    config = small_config(protocol="fedavg", training={**ONE_STEP, "batch_size": 4}, attack=CHEAP)
+    played = game(config, 0, None)
+    scale = pixel_scale(played.dataset, played.division.auxiliary)
+    found = []
+    for client in range(3):
+        ids = all_used(config, played, 0, client, 1)[::-1]
+        images = scale.pixels(played.dataset.x_train[ids])
+        found.append(Recovered(1, client, 1, "records", images, played.dataset.y_train[ids], "planted"))
+    for case in cases(config, played, 0, Reconstructions("updates", tuple(found), {})):
+        assert (case.scores[BEST].psnr == 100).all() and case.label_share == 1
+        assert (case.scores[NULL].psnr < 40).all() and case.images[BEST].shape == case.truths.shape
+        assert (case.told[BEST] == 1).all() and case.told[NULL].mean() < 0.5
+
+
+def random_pictures(config: Any, played: Any, batch: int, rounds: int) -> list[Case]:
+    """Messages of three clients, reconstructed as random pictures of records that nobody trained on."""
+    scale = pixel_scale(played.dataset, played.division.auxiliary)
+    left = np.setdiff1d(np.arange(len(played.dataset.x_train)), [*played.candidates, *played.division.auxiliary])
+    pixels, draw = scale.pixels(played.dataset.x_train[left]), np.random.default_rng(1)
+    marks = np.zeros(batch, dtype=np.int64)
+    found = tuple(
+        Recovered(t, k, t, "records", pixels[draw.choice(len(left), batch, replace=False)], marks, "random")
+        for t in range(1, rounds + 1)
+        for k in range(3)
+    )
+    return cases(config, played, 0, Reconstructions("updates", found, {}))
+
+
+def test_the_best_matching_raises_the_chance_of_telling_a_record(small_config: Configure) -> None:
+    config = small_config(protocol="fedavg", training={**ONE_STEP, "batch_size": 8}, attack=CHEAP)
+    judged = random_pictures(config, game(config, 0, None), 8, 20)
+    hits, chance = np.concatenate([case.told[BEST] for case in judged]).mean(), judged[0].told_chance
+    assert chance == 8 / (40 + 8)
+    assert 2 / 41 < hits < chance + 0.05
+
+
+def test_rounds_on_the_same_records_are_one_unit(small_config: Configure) -> None:
+    assert units_of([np.array(ids) for ids in ([1, 2], [3], [2, 4], [5], [4, 3])]) == [4, 4, 4, 3, 4]
+    config = small_config(protocol="fedavg", training={"local_epochs": 1}, attack=CHEAP)
+    judged = random_pictures(config, game(config, 0, None), 4, 2)
+    assert len(judged) == 6 and len({case.unit for case in judged}) == 3
+    writer = _Writer(0.95, Adversary("server"), "updates", judged, "")
+    thrice = _Writer(0.95, Adversary("server"), "updates", [case for case in judged for _ in range(3)], "")
+    for metric in (PSNR, "share above 20 dB", "told from 40 public images"):
+        own, again = (next(f for f in w.all() if f.metric == metric and f.statistic == BEST) for w in (writer, thrice))
+        assert own.low is not None and again.low is not None and own.high is not None and again.high is not None
+        assert own.value == pytest.approx(again.value)
+        if metric == PSNR:
+            assert again.high - again.low == pytest.approx(own.high - own.low)
+
+
+def test_images_of_one_message_are_no_independent_hits(small_config: Configure) -> None:
+    """One message out of three read in full: half of all images at most, and no narrow interval."""
+    config = small_config(protocol="fedavg", training={**ONE_STEP, "batch_size": 20}, attack=CHEAP)
+    played = game(config, 0, None)
+    scale = pixel_scale(played.dataset, played.division.auxiliary)
+    found = []
+    for client in range(3):
+        ids = all_used(config, played, 0, client, 1)
+        images = scale.pixels(played.dataset.x_train[ids]) if client == 0 else np.full((len(ids), 1, 8, 8), 0.5)
+        found.append(Recovered(1, client, 1, "records", images, played.dataset.y_train[ids], "planted"))
+    judged = cases(config, played, 0, Reconstructions("updates", tuple(found), {}))
+    rows = _Writer(0.95, Adversary("server"), "updates", judged, "").all()
+    share = next(f for f in rows if f.metric == "share above 30 dB" and f.statistic == BEST)
+    assert share.value == pytest.approx(1 / 3) and share.low == 0 and share.high == 1
+    alone = _Writer(0.95, Adversary("server"), "updates", judged[:1], "").all()
+    share = next(f for f in alone if f.metric == "share above 30 dB" and f.statistic == BEST)
+    assert share.value == 1 and share.low is None and share.high is None
+
+
+@pytest.mark.parametrize(
+    ("protocol", "init", "known"),
+    [
+        ("layerwise-async", "shared", True),
+        ("layerwise-async", "independent", False),
+        ("fedavg", "independent", True),
+        ("fml", "independent", True),
+    ],
+)
+def test_a_start_of_one_client_is_no_common_start(
+    protocol: str, init: str, known: bool, small_config: Configure
+) -> None:
+    config = small_config(protocol=protocol, training={**ONE_STEP, "init": init}, attack=CHEAP)
+    env, _ = environment(config, 0, None)
+    assert (common_start(catalog.protocol(config), env) is not None) == known
+
+
+def test_an_active_server_reads_records_from_any_model(small_config: Configure, tmp_path: Path) -> None:
+    config = small_config(
+        protocol="fedavg",
+        training={**ONE_STEP, "batch_size": 4, "model": "cnn"},
+        attack={**CHEAP, "adversaries": ("active-server",)},
+    )
+    result = ran(config, tmp_path)
+    share = one(result, "share above 30 dB")
+    assert share.value is not None and share.value >= 0.8
+    assert one(result, PSNR, NULL).value < 20  # type: ignore[operator]
+    assert "bins" in result.cards["server (active)"]
+
+
+def test_secure_aggregation_leaves_the_mean(small_config: Configure, tmp_path: Path) -> None:
+    config = small_config(
+        protocol="fedavg",
+        options={"weighting": "uniform"},
+        training=ONE_STEP,
+        defense={"name": "secure-aggregation"},
+        attack={**CHEAP, "inversion": {"methods": ("analytic",)}},
+    )
+    found = recovered_of(config, tmp_path)
+    assert found.observation == "mean update of all clients" and "mean of 3 clients' updates" in found.notes[0]
+    assert [one.client for one in found.found] == [-1, -1] and found.found[0].images.shape[0] == 3
+
+
+def recovered_of(config: Any, where: Path) -> Reconstructions:
+    ran(config, where)
+    found = recovered.load(where / "observed" / "server--inversion.safetensors")
+    assert isinstance(found, Reconstructions)
+    return found
+
+
+def test_pruned_coordinates_are_unknown_to_an_adaptive_attacker(small_config: Configure, tmp_path: Path) -> None:
+    settings = {"protocol": "fedavg", "training": ONE_STEP, "defense": {"name": "gradient-pruning"}}
+    knows = recovered_of(small_config(**settings, attack=CHEAP), tmp_path / "adaptive")
+    other = {**CHEAP, "inversion": {"iterations": 20, "messages": 6, "adaptive": False}}
+    blind = recovered_of(small_config(**settings, attack=other), tmp_path / "unaware")
+    assert knows.card["defense"].endswith("known to the attacker") and "unknown" in blind.card["defense"]
+    assert max(one.loss for one in knows.found) < 1e-2 < min(one.loss for one in blind.found)
+
+
+def test_many_records_give_one_image_a_class(small_config: Configure, tmp_path: Path) -> None:
+    config = small_config(protocol="fedavg", attack=CHEAP)
+    result = ran(config, tmp_path)
+    assert "one image a class" in result.cards["server (honest-but-curious)"]["attempted"]
+    assert one(result, PSNR, CLASS_MEAN).value is not None
+    (verdict,) = [v for v in result.verdicts if "look like" in v.claim]
+    assert verdict.verdict == "inconclusive" and "no proof of privacy" in verdict.why
+
+
+def test_predictions_have_no_gradient_and_the_card_says_so(small_config: Configure, tmp_path: Path) -> None:
+    config = small_config(protocol="mutual", attack={**CHEAP, "surrogate_epochs": 2})
+    result = ran(config, tmp_path)
+    assert "there is no gradient" in result.cards["server (honest-but-curious)"]["shared"]
+    names = {f.statistic for f in result.findings}
+    assert {"paired logits", "surrogate", CLASS_MEAN, NULL} <= names
+
+
+def test_binary_features_are_scored_one_by_one(small_config: Configure, tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    x = (draw.random((600, 20)) < draw.random(20)).astype(np.float32)
+    np.savez(tmp_path / "bits.npz", x=x, y=np.arange(600) % 3)
+    data = {"dataset": "npz", "data_dir": str(tmp_path / "bits.npz"), "candidates": 30, "duplicates": "keep"}
+    config = small_config(protocol="fedavg", data={**data, "inclusion": 1.0}, training=ONE_STEP, attack=CHEAP)
+    result = ran(config, tmp_path / "run")
+    right = one(result, "features right")
+    assert right.value == 1.0 and right.chance is not None and 0.5 < right.chance < 1
+    assert not (tmp_path / "run" / "pictures").exists()
+    names = {name for f in result.findings for name in (f.statistic, f.metric, f.note)}
+    assert "mean public record" in names and not any("image" in name or "picture" in name for name in names)
+    assert result.cards["server (honest-but-curious)"]["input"].startswith("20 features")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"protocol": "local"}, "sends nothing"),
+        ({"protocol": "fedproto"}, "class prototypes"),
+        ({"protocol": "mutual", "attack": {"adversaries": ("active-server",)}}, "malicious model"),
+        ({"protocol": "fedasync", "attack": {"adversaries": ("client-0",)}}, "no mean of one round"),
+        ({"protocol": "fedavg", "attack": {"adversaries": ("client-7",)}}, "numbered from 0"),
+        ({"protocol": "fedavg", "data": {"auxiliary": 0}}, "--auxiliary"),
+        ({"protocol": "fedavg", "attack": {"inversion": {"methods": ("magic",)}}}, "no inversion attack 'magic'"),
+    ],
+)
+def test_misuse_is_one_line_before_any_training(changes: dict[str, Any], words: str, small_config: Configure) -> None:
+    attack = {**CHEAP, **changes.get("attack", {})}
+    with pytest.raises(UsageError, match=words):
+        catalog.check(small_config(**{**changes, "attack": attack}))
+
+
+def test_a_picture_with_thick_strokes_is_recognised(small_config: Configure, tmp_path: Path) -> None:
+    """A first step of adam sends signs: pixels are off, and yet the record is told from all public ones."""
+    config = small_config(protocol="fedavg", training={"local_steps": 1, "batch_size": 1}, attack=CHEAP)
+    result = ran(config, tmp_path)
+    told = one(result, "told from 40 public images")
+    assert told.value is not None and told.low is not None and told.low > 0.4
+    null = one(result, "told from 40 public images", NULL)
+    assert null.value is not None and null.value < 0.2
+    (verdict,) = [v for v in result.verdicts if "look like" in v.claim]
+    assert verdict.verdict == "refuted" or "recognised" in verdict.why
