@@ -49,6 +49,7 @@ STATISTICS: dict[str, str] = {
     "fedmia": "mean over rounds of the Co-op score",
     "bavaria": "Student-t likelihood ratio with a pooled prior",
     "trajectory": "linear discriminant on the margins of all rounds",
+    "joint": "log-odds decoded for all candidates together, summed over rounds; the default where an attack gives them",
 }
 
 NEED_SHADOWS = frozenset({"base-online", "lira-online", "bavaria", "trajectory"})
@@ -138,6 +139,11 @@ def check(config: RunConfig) -> None:
         return
     if config.data.inclusion >= 1:
         raise UsageError("--attack membership needs non-members: --inclusion must be below 1, such as 0.5.")
+    if config.attack.known_share < 1 and config.attack.shadows:
+        raise UsageError(
+            "--known-share: an adversary that does not know all candidates cannot train federations on them; "
+            "use --shadows 0."
+        )
     if used.family == "none":
         raise UsageError(
             f"--attack membership: protocol {config.protocol} sends nothing, so there is nothing to attack; "

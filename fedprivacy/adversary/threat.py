@@ -96,6 +96,8 @@ class Signals:
     observed (logp is NaN there); ``clean`` [rounds, n], False once the record was in a public fold trained on
     earlier; ``labels`` [n]; ``population_logp`` [rounds, M, classes] and ``population_labels`` [M]: the target on
     auxiliary records that nobody trained on; ``floor``: how many values the wire's number format clamped.
+    ``scores`` [rounds, n]: log-odds of membership that were decoded for all candidates together, weighted by round, NaN
+    where not seen. Where they are all there is, ``logp`` has no classes.
     """
 
     logp: Float
@@ -106,6 +108,7 @@ class Signals:
     population_logp: Float | None = None
     population_labels: Int | None = None
     floor: Mapping[str, int] = field(default_factory=dict)
+    scores: Float | None = None
 
 
 @dataclass(frozen=True, eq=False)

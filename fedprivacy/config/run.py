@@ -137,6 +137,10 @@ class AttackConfig(Part):
     """Learning rate (Adam) of the surrogate."""
     level: float = Field(default=0.95, gt=0.5, lt=1)
     """Level of every interval."""
+    effort: Literal["default", "thorough"] = "default"
+    """What a joint attack computes: default, few simulations and rounds; thorough, many, as published numbers need."""
+    known_share: float = Field(default=1.0, gt=0, le=1)
+    """Share of each client's candidates that the adversary knows, drawn from a named seed; it scores no others."""
     budget: float | None = Field(default=None, gt=0)
     """Seconds an iterative attack may spend, such as 60s or 2m; None: its own default."""
     inversion: InversionConfig = InversionConfig()

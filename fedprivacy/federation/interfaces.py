@@ -277,6 +277,9 @@ class Observed:
     values; ``notes`` say what the finding must carry. ``reference_logp`` [references, rounds, n, classes] and
     ``reference_population_logp``: further models that trained on no other client's candidate, such as a peer's own.
     ``surrogate_logp`` [sources, S, n, classes]: surrogates of each source, where a statistic asks for them.
+    ``scores`` [sources, rounds, n]: log-odds of membership decoded for all candidates together (higher says member),
+    weighted by round so that their sum over rounds is the score; NaN where not seen. Where they are all that an
+    observation gives, ``logp`` has no classes (:meth:`decoded`).
     """
 
     logp: Float
@@ -288,6 +291,35 @@ class Observed:
     reference_logp: Float | None = None
     reference_population_logp: Float | None = None
     surrogate_logp: Float | None = None
+    scores: Float | None = None
+
+    @classmethod
+    def decoded(cls, scores: Float, notes: tuple[str, ...] = ()) -> Observed:
+        """An observation of nothing but jointly decoded ``scores`` [sources, rounds, n]."""
+        seen = np.asarray((~np.isnan(scores)).any(axis=0))
+        return cls(np.empty((*scores.shape, 0)), seen, np.ones(seen.shape, dtype=bool), notes=notes, scores=scores)
+
+    def restricted(self, known: Bool) -> Observed:
+        """The same with every candidate outside ``known`` [n] unseen."""
+        hidden = ~known
+
+        def without(values: Float | None, axis: int) -> Float | None:
+            if values is None:
+                return None
+            masked = values.copy()
+            masked[(slice(None),) * axis + (hidden,)] = np.nan
+            return masked
+
+        logp = without(self.logp, 2)
+        assert logp is not None
+        return replace(
+            self,
+            logp=logp,
+            seen=self.seen & known,
+            reference_logp=without(self.reference_logp, 2),
+            surrogate_logp=without(self.surrogate_logp, 2),
+            scores=without(self.scores, 2),
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -296,6 +328,7 @@ class Knowledge:
 
     No coin and no client's model is in here. ``root`` seeds the adversary's own training. ``start``: the weights that
     everybody began from, for an observation that works with changes since then; whoever takes part was given them.
+    ``known`` [n]: which candidates it can ask about; None for all.
     """
 
     config: RunConfig
@@ -305,6 +338,7 @@ class Knowledge:
     auxiliary: Ids
     workbench: Workbench
     start: Part | None = None
+    known: Bool | None = None
 
 
 class Observation(Protocol):

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from fedprivacy import catalog, folder, seeds
-from fedprivacy.adversary.threat import Adversary, view_of
+from fedprivacy.adversary.threat import Adversary, Bool, view_of
 from fedprivacy.attacks.labels.observe import LabelEstimates, observe_labels
 from fedprivacy.attacks.labels.positions import label_adversaries
 from fedprivacy.config.run import RunConfig
@@ -25,10 +25,11 @@ from fedprivacy.federation.interfaces import (
     Observed,
     Part,
     SharesPredictions,
+    round_half_up,
 )
 from fedprivacy.wire.transcript import Transcript
 
-ARRAYS = ("population_logp", "reference_logp", "reference_population_logp", "surrogate_logp")
+ARRAYS = ("population_logp", "reference_logp", "reference_population_logp", "surrogate_logp", "scores")
 
 
 def observed_path(place: Path, adversary: Adversary, observation: str) -> Path:
@@ -48,6 +49,7 @@ def observe_all(
     """Write what every adversary of ``config`` observes, each under its own name."""
     protocol = catalog.protocol(config)
     pools = np.concatenate([division.pool(client) for client in range(len(division.candidates))])
+    known = known_candidates(config, division, root)
     planted: list[Transcript] | None = None
     for adversary, name in catalog.observations(config):
         observation = catalog.observation(name)
@@ -59,6 +61,7 @@ def observe_all(
             division.auxiliary,
             env.workbench.with_training(config.training),
             common_start(protocol, env) if getattr(observation, "needs_start", False) else None,
+            known,
         )
         transcripts = [done.transcript]
         if name == "probes":
@@ -67,9 +70,22 @@ def observe_all(
         path = observed_path(place, adversary, name)
         try:
             observed = observation.observe(view_of(transcripts, adversary), knowledge)
-            save_observed(path, observed)
+            save_observed(path, observed if known is None else observed.restricted(known))
         except (ValueError, FloatingPointError, np.linalg.LinAlgError) as error:
             folder.write_arrays(path, {}, {"failed": str(error) or type(error).__name__})
+
+
+def known_candidates(config: RunConfig, division: Division, root: int) -> Bool | None:
+    """Which candidates [n], client after client, the adversary knows: a named draw of each pool; None for all."""
+    share = config.attack.known_share
+    if share == 1:
+        return None
+    found = []
+    for client in range(len(division.candidates)):
+        number = len(division.pool(client))
+        draw = seeds.numpy_generator(root, "adversary", "known", client).permutation(number)
+        found.append(draw < max(1, round_half_up(share * number)))
+    return np.concatenate(found)
 
 
 def observe_label_shares(

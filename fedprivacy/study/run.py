@@ -176,6 +176,7 @@ def bank(config: RunConfig, plan: Plan, root: int) -> Path:
             "coop": True,
             "level": 0.95,
             "budget": None,
+            "effort": "default",
             "inversion": InversionConfig(),
         }
     )

@@ -40,7 +40,8 @@ def signals_of(
     ``coop``: the other clients of the same federation, and what the adversary adds of its own, are references too.
     """
     own = observed.logp[source][:, chosen]
-    seen = ~np.isnan(own).any(axis=-1)
+    scores = None if observed.scores is None else observed.scores[source][:, chosen]
+    seen = np.asarray(_seen(own, scores))
     population = None if observed.population_logp is None else observed.population_logp[source]
     others = [s for s in range(len(observed.logp)) if s != source] if coop else []
     logp = [observed.logp[s][:, chosen] for s in others]
@@ -71,7 +72,15 @@ def signals_of(
         population,
         population_labels if population is not None else None,
         observed.floor,
+        scores,
     )
+
+
+def _seen(logp: Float, scores: Float | None) -> Bool:
+    """[rounds, n], True where there is a prediction, or a score where there are no predictions at all."""
+    if logp.shape[-1] or scores is None:
+        return np.asarray(~np.isnan(logp).any(axis=-1))
+    return np.asarray(~np.isnan(scores))
 
 
 def surrogate_signals(observed: Observed, source: int, chosen: Int, labels: Int) -> Signals | None:

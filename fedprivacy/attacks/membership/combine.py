@@ -77,4 +77,5 @@ def _with_usable(signals: Signals, logp: Float, usable: Bool) -> Signals:
         signals.population_logp,
         signals.population_labels,
         signals.floor,
+        signals.scores,
     )

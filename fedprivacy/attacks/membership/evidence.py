@@ -115,12 +115,18 @@ def at_round(signals: Signals, round: int, usable: Bool) -> Signals:
         references=references,
         population_logp=population,
         population_labels=labels,
+        scores=None if signals.scores is None else signals.scores[pick][:, rows],
     )
 
 
 def last_margins(signals: Signals) -> Float:
-    """The target's phi [n] in the last round in which each candidate was seen clean; NaN where there is none."""
+    """The target's phi [n] in the last round in which each candidate was seen clean; NaN where there is none.
+
+    Without any prediction, the sum of the scores that were decoded jointly.
+    """
     usable = signals.seen & signals.clean
+    if not signals.logp.shape[-1] and signals.scores is not None:
+        return np.where(usable.any(axis=0), np.where(usable, signals.scores, 0.0).sum(axis=0), np.nan)
     last = len(usable) - 1 - usable[::-1].argmax(axis=0)
     rows = np.arange(usable.shape[1])
     found = phi(signals.logp[last, rows], signals.labels)

@@ -10,6 +10,7 @@ from fedprivacy.attacks.membership.statistics.base import BaseOffline, BaseOnlin
 from fedprivacy.attacks.membership.statistics.bavaria import Bavaria
 from fedprivacy.attacks.membership.statistics.calibrated import Calibrated
 from fedprivacy.attacks.membership.statistics.correct import Correct
+from fedprivacy.attacks.membership.statistics.joint import Joint
 from fedprivacy.attacks.membership.statistics.labelfree import Confidence, Entropy
 from fedprivacy.attacks.membership.statistics.lira_offline import CoopLira, DistilLira, FedMia, LiraOffline
 from fedprivacy.attacks.membership.statistics.lira_online import LiraOnline
@@ -42,6 +43,7 @@ STATISTICS: dict[str, type[Statistic]] = {
     "fedmia": FedMia,
     "bavaria": Bavaria,
     "trajectory": Trajectory,
+    "joint": Joint,
 }
 """Name -> class; every class builds with its paper's defaults."""
 
@@ -55,9 +57,9 @@ def offers(signals: Signals, surrogates: bool = False) -> frozenset[str]:
     ``references`` (one that was not trained on some candidate), ``in-references`` (one that was, beside one that was
     not), ``never-trained`` (one trained on no candidate, as other clients are), ``surrogates`` (all references are
     surrogates of the target: only the caller knows, so it says), ``population`` (auxiliary non-members, also seen by
-    the references where there are any).
+    the references where there are any), ``scores`` (decoded jointly).
     """
-    found = set()
+    found = set() if signals.scores is None else {"scores"}
     references = signals.references
     if references is not None and (~references.included).any():
         found |= {"references", "surrogates"} if surrogates else {"references"}
@@ -79,6 +81,8 @@ def applicable(signals: Signals, surrogates: bool = False) -> list[Statistic]:
     if HARD_LABEL in signals.floor:
         return [Correct()]
     held = offers(signals, surrogates)
+    if not signals.logp.shape[-1]:
+        return [Joint()] if "scores" in held else []
     names = [name for name, statistic in STATISTICS.items() if statistic.needs <= held]
     if surrogates:
         names = [name for name in names if not (STATISTICS[name].needs and name != "distil-lira")]
@@ -88,10 +92,13 @@ def applicable(signals: Signals, surrogates: bool = False) -> list[Statistic]:
 
 
 def headline(signals: Signals) -> str:
-    """The statistic a verdict rests on unless the configuration names one: ``ratio`` with references, else ``loss``.
+    """The statistic a verdict rests on unless the configuration names one: ``joint`` where candidates were decoded
+    together, else ``ratio`` with references, else ``loss``.
 
     It is fixed before any score is computed. Hard labels leave only ``correct``.
     """
+    if signals.scores is not None:
+        return Joint.name
     if HARD_LABEL in signals.floor:
         return "correct"
     return "ratio" if "references" in offers(signals) else "loss"

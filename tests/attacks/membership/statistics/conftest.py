@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -81,7 +82,9 @@ def _bank(
             ),
         )
     )
-    return signals, coins[0]
+    # As a joint attack would give them: one log-odds a round, of members and of others.
+    scores = draw.normal(size=(rounds, n)) + np.where(coins[0], leak, -leak)
+    return replace(signals, scores=scores), coins[0]
 
 
 @pytest.fixture

@@ -242,5 +242,5 @@ def test_applicable_and_headline(alone: Signals, shadowed: Signals):
 
 def test_the_table_names_every_statistic_by_its_own_name():
     assert all(name == statistic.name for name, statistic in STATISTICS.items())
-    known = {"references", "in-references", "population", "never-trained", "surrogates"}
+    known = {"references", "in-references", "population", "never-trained", "surrogates", "scores"}
     assert all(statistic.needs <= known for statistic in STATISTICS.values())

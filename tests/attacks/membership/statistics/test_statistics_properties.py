@@ -32,7 +32,8 @@ def scaled(scale: float, seed: int = 0, n: int = 400, references: int = 6) -> Si
     included = rng.random((references, n)) < 0.5
     included[-2:] = False
     theirs = References(logp(references, 1, n), included, logp(references, 1, 200))
-    return Signals(logp(1, n), seen, seen, labels, theirs, logp(1, 200), rng.integers(0, 10, 200))
+    scores = scale * rng.normal(size=(1, n))
+    return Signals(logp(1, n), seen, seen, labels, theirs, logp(1, 200), rng.integers(0, 10, 200), scores=scores)
 
 
 @pytest.mark.parametrize("name", sorted(set(STATISTICS) - {"correct", "population"}))
@@ -61,7 +62,11 @@ def test_scores_follow_the_candidates_when_they_are_reordered(name: str):
         signals.references, logp=signals.references.logp[:, :, order], included=signals.references.included[:, order]
     )
     moved = dataclasses.replace(
-        signals, logp=signals.logp[:, order], labels=signals.labels[order], references=references
+        signals,
+        logp=signals.logp[:, order],
+        labels=signals.labels[order],
+        references=references,
+        scores=signals.scores[:, order],
     )
     statistic = STATISTICS[name]()
     expected = score_candidates(statistic, signals)[order]
