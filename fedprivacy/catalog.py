@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from fedprivacy import parts
 from fedprivacy.config.base import UsageError, build, near_miss
 from fedprivacy.config.protocol_cards import CARDS, Card
 from fedprivacy.data.names import SOURCES
@@ -115,8 +116,7 @@ def check(config: RunConfig) -> None:
         if attack not in ATTACKS:
             raise UsageError(f"No attack '{attack}' exists. {near_miss(attack, ATTACKS)}")
     for model in (config.training.model, *config.training.client_models):
-        if model not in MODELS:
-            raise UsageError(f"No model '{model}' exists. {near_miss(model, MODELS)}")
+        parts.exists("model", model, MODELS)
     if config.training.local_steps is not None and config.defense.name == "dp-sgd":
         raise UsageError("--local-steps: defense dp-sgd counts epochs; use --local-epochs, or another defense.")
     if len(set(config.training.client_models)) > 1 and not used.heterogeneous_models:
@@ -159,8 +159,7 @@ def check_statistics(config: RunConfig) -> None:
         for statistic in {*config.attack.statistics, config.attack.headline} & NEED_SHADOWS:
             raise UsageError(f"statistic {statistic} needs references that trained on a candidate: add --shadows 8.")
     for statistic in (*config.attack.statistics, *filter(None, [config.attack.headline])):
-        if statistic not in STATISTICS:
-            raise UsageError(f"No statistic '{statistic}' exists. {near_miss(statistic, STATISTICS)}")
+        parts.exists("statistic", statistic, STATISTICS)
 
 
 def described(kind: str) -> dict[str, str]:

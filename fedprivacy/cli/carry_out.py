@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fedprivacy import catalog
+from fedprivacy import catalog, parts
 from fedprivacy.config.base import Interrupted, UsageError, near_miss
+from fedprivacy.config.named import named
 from fedprivacy.config.run import RunConfig
 from fedprivacy.data.names import check as check_data
 
@@ -42,7 +43,9 @@ def ready(config: RunConfig, workers: int | None, device: str) -> None:
 def placed(config: RunConfig, out: Path) -> Path:
     """The run folder of a configuration: named by what it is and the digest of all its settings."""
     what = "-".join(config.attack.attacks) or "training"
-    return out / f"{config.protocol}-{what}-{config.data.dataset}-{config.digest()[:8]}"
+    code = parts.fingerprint(named(config))
+    words = (config.protocol, what, config.data.dataset, config.digest()[:8], code)
+    return out / "-".join(parts.title(word) for word in words if word)
 
 
 def carry_out(

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from fedprivacy.config.base import UsageError, near_miss
+from fedprivacy import parts
+from fedprivacy.config.base import UsageError
 from fedprivacy.config.run import DataConfig
 
 Kind = Literal["embedded", "folder", "file", "torchvision"]
@@ -36,6 +37,11 @@ SOURCES: dict[str, Source] = {
 }
 
 
+def from_outside(name: str) -> bool:
+    """Whether ``name`` is a data set from outside the package. UsageError where it is no data set at all."""
+    return parts.exists("data", name, SOURCES, "data set")
+
+
 def data_path(config: DataConfig) -> Path:
     """``data_dir`` as a path, with ``~`` expanded; :class:`UsageError` where the source needs one and has none."""
     if not config.data_dir:
@@ -52,9 +58,11 @@ def check(config: DataConfig) -> None:
 
     Raises :class:`UsageError`, one line. Passing says nothing about the content of the files.
     """
-    source = SOURCES.get(config.dataset)
-    if source is None:
-        raise UsageError(f"No data set '{config.dataset}' exists. {near_miss(config.dataset, SOURCES)}")
+    if from_outside(config.dataset):
+        if config.data_dir or config.download:
+            raise UsageError(f"Data set '{config.dataset}' comes from code; it reads no --data-dir and no --download.")
+        return
+    source = SOURCES[config.dataset]
     if config.download and source.kind != "torchvision":
         fetched = ", ".join(name for name, entry in SOURCES.items() if entry.kind == "torchvision")
         raise UsageError(f"Data set '{config.dataset}' cannot be downloaded; --download is for {fetched}.")

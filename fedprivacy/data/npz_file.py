@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import zipfile
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,11 @@ def read_npz(path: Path) -> Raw:
     index. With keys ``columns``, ``numeric`` and ``categories_json`` (column name to list of categories) the other
     columns hold category numbers and become one-hot. Nothing is unpickled. Raises :class:`UsageError`.
     """
-    arrays = _arrays(path)
+    return raw_of(_arrays(path), str(path))
+
+
+def raw_of(arrays: Mapping[str, Array], path: str) -> Raw:
+    """The same from named arrays in memory; ``path`` says in errors where they come from."""
     names: tuple[str, ...] = _SPLIT if any(name in arrays for name in _SPLIT) else ("x", "y")
     missing = [name for name in names if name not in arrays]
     if missing:
@@ -85,7 +90,7 @@ def _records(x: Array, where: str) -> Array:
     return np.ascontiguousarray(images)
 
 
-def _encode(x: Array, arrays: dict[str, Array], path: Path, where: str) -> Features:
+def _encode(x: Array, arrays: Mapping[str, Array], path: str, where: str) -> Features:
     missing = [name for name in ("columns", "numeric") if name not in arrays]
     if missing:
         raise UsageError(f"{path} has categories_json but no {', '.join(missing)}.")
@@ -107,7 +112,7 @@ def _encode(x: Array, arrays: dict[str, Array], path: Path, where: str) -> Featu
 
 
 def _labels(
-    labels: list[Array], stored: Array | None, path: Path, names: tuple[str, ...]
+    labels: list[Array], stored: Array | None, path: str, names: tuple[str, ...]
 ) -> tuple[list[Labels], tuple[str, ...]]:
     for y, name in zip(labels, names[1::2], strict=True):
         if y.dtype.kind not in "biuU":

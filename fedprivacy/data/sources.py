@@ -11,16 +11,16 @@ import hashlib
 import numpy as np
 from numpy.typing import NDArray
 
-from fedprivacy import seeds
+from fedprivacy import parts, seeds
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.run import DataConfig
-from fedprivacy.data import duplicates
+from fedprivacy.data import duplicates, outside
 from fedprivacy.data.embedded import read_digits, read_mnist5k
 from fedprivacy.data.features import standardise
 from fedprivacy.data.image_folder import read_folder
 from fedprivacy.data.images import nearest
-from fedprivacy.data.names import SOURCES, check, data_path
-from fedprivacy.data.npz_file import read_npz
+from fedprivacy.data.names import SOURCES, check, data_path, from_outside
+from fedprivacy.data.npz_file import raw_of, read_npz
 from fedprivacy.data.raw import Part, Raw
 from fedprivacy.data.records import Dataset
 from fedprivacy.data.strata import stratified_order
@@ -75,7 +75,9 @@ def _read(config: DataConfig) -> Raw:
         return read_folder(data_path(config), size, config.skip_bad)
     if source == "facemask":
         return read_folder(data_path(config), size or MASK_SIZE, config.skip_bad, MASK_CLASSES)
-    if source == "mnist5k":
+    if from_outside(source):
+        raw = raw_of(outside.called(parts.load("data", source), source), f"data {source}")
+    elif source == "mnist5k":
         raw = read_mnist5k()
     elif source == "digits":
         raw = read_digits()
@@ -95,6 +97,8 @@ def _read(config: DataConfig) -> Raw:
 
 def _name(config: DataConfig) -> str:
     """The source's name; the file's or the folder's own name where the source is general."""
+    if from_outside(config.dataset):
+        return config.dataset.rpartition(":")[2]
     if SOURCES[config.dataset].kind == "file":
         return data_path(config).stem
     return data_path(config).resolve().name if config.dataset == "folder" else config.dataset

@@ -6,9 +6,9 @@ from typing import Literal
 
 from torch import nn
 
-from fedprivacy import seeds
+from fedprivacy import parts, seeds
 from fedprivacy.config.base import UsageError
-from fedprivacy.models import names
+from fedprivacy.models import names, outside
 from fedprivacy.models.cnn import Cnn
 from fedprivacy.models.gupta_cnn import GuptaCnn
 from fedprivacy.models.lenet_sigmoid import LenetSigmoid
@@ -36,8 +36,12 @@ def build(
     ``shape`` is that of one record, [channels, height, width] or [d]. ``sigmoid`` gives one output, the log-odds of
     class 1, and needs two classes. The initial weights depend on ``root`` and ``seed_name`` alone, and torch's
     global stream is left as it was. Raises UsageError for an unknown name or records that the model cannot read.
+    A model may come from outside the package (:mod:`fedprivacy.models.outside`).
     """
-    names.check(name)
+    if names.from_outside(name):
+        part, outputs = parts.load("model", name), _outputs(classes, output)
+        with seeds.torch_scope(root, *seed_name):
+            return outside.made(part, name, shape, outputs)
     kind = _KINDS[name]
     _check_records(name, shape, kind.smallest_side)
     outputs = _outputs(classes, output)

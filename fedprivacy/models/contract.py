@@ -6,6 +6,8 @@ from typing import Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
+from fedprivacy.config.base import UsageError
+
 
 @runtime_checkable
 class Classifier(Protocol):
@@ -37,3 +39,15 @@ def classifier(module: nn.Module) -> Classifier:
     if not isinstance(module, Classifier):
         raise TypeError(f"{type(module).__name__} has no features, head, deep and feature_size")
     return module
+
+
+def deep_prefixes(module: nn.Module) -> tuple[str, ...]:
+    """Prefixes of the deep group's parameters (:attr:`Classifier.deep`). UsageError where a model has no two groups."""
+    deep = tuple(getattr(module, "deep", ()))
+    named = [name for name in module.state_dict() if name.startswith(deep)]
+    if not 0 < len(named) < len(module.state_dict()):
+        raise UsageError(
+            f"model {type(module).__name__} has no two groups of layers, which this protocol sends in turn: give it an "
+            "attribute deep, such as ('head.',), the prefixes of the parameters of one group."
+        )
+    return deep

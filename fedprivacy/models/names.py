@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fedprivacy.config.base import UsageError, near_miss
+from fedprivacy import parts
 
 MODELS: dict[str, str] = {
     "mlp": "one hidden layer of 256 ReLU units; images (flattened) or rows of features",
@@ -17,7 +17,6 @@ MODELS: dict[str, str] = {
 """Name -> what it is, in one line."""
 
 
-def check(name: str) -> None:
-    """Raise :class:`UsageError` where ``name`` is no architecture."""
-    if name not in MODELS:
-        raise UsageError(f"training.model: no model '{name}' exists. {near_miss(name, MODELS)}")
+def from_outside(name: str) -> bool:
+    """Whether ``name`` is a model from outside the package. UsageError where it is no architecture at all."""
+    return parts.exists("model", name, MODELS)

@@ -17,6 +17,7 @@ from fedprivacy.config.base import UsageError
 from fedprivacy.config.protocols import LayerwiseOptions
 from fedprivacy.federation import phases
 from fedprivacy.federation.interfaces import Environment, FederationState, HistoryRow, Part, Release, RoundOutcome
+from fedprivacy.models.contract import deep_prefixes
 from fedprivacy.training.aggregation import weighted_mean
 from fedprivacy.training.losses import predicted_class
 from fedprivacy.wire.channel import Channel
@@ -40,6 +41,8 @@ class LayerwiseAsync:
                 "protocol layerwise-async: the server trains on labelled public folds; data.public_size must be "
                 "above 0, or server_epochs 0."
             )
+
+        deep_prefixes(env.workbench.module(env.architecture(0)))
 
     def init(self, env: Environment) -> RoundOutcome:
         outcome = phases.start(env)
@@ -83,7 +86,7 @@ class LayerwiseAsync:
 
     def _group(self, env: Environment, round: int) -> list[str]:
         module = env.workbench.module(env.architecture(0))
-        prefixes = tuple(module.deep)  # type: ignore[arg-type]
+        prefixes = deep_prefixes(module)
         deep = round % self.options.deep_every == 0
         return [name for name in module.state_dict() if name.startswith(prefixes) == deep]
 

@@ -16,10 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from fedprivacy import __version__, catalog, folder
+from fedprivacy import __version__, catalog, folder, parts
 from fedprivacy.attacks.inversion.positions import inversion_adversaries
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.inversion import InversionConfig
+from fedprivacy.config.named import named
 from fedprivacy.config.run import RunConfig
 from fedprivacy.config.toml import to_toml
 from fedprivacy.execution.pool import Job, run_jobs
@@ -182,7 +183,8 @@ def bank(config: RunConfig, plan: Plan, root: int) -> Path:
     )
     key = config.model_copy(update={"attack": attack, "seed": root, "seeds": 1}).digest()
     data = dataset_of(config.data.model_dump_json()).digest[:8]
-    return plan.where.parent / "bank" / f"{key}-{data}-{plan.device.replace(':', '')}-{__version__}"
+    words = (key, parts.fingerprint(named(config)), data, plan.device.replace(":", ""), __version__)
+    return plan.where.parent / "bank" / "-".join(filter(None, words))
 
 
 def _repetition(

@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from fedprivacy.config.base import UsageError
 from fedprivacy.training.learner import normalised
 
 
@@ -16,14 +17,17 @@ class Featured(Protocol):
 
     head: nn.Linear
 
-    @property
-    def feature_size(self) -> int: ...
-
     def features(self, x: Tensor) -> Tensor: ...
 
 
 def featured(module: nn.Module) -> Featured:
-    """The same module with its features in sight."""
+    """The same module with its features in sight. UsageError where it has none."""
+    missing = [part for part in ("head", "features") if not hasattr(module, part)]
+    if missing:
+        raise UsageError(
+            f"model {type(module).__name__} has no {' and no '.join(missing)}, and this protocol works on features: "
+            "its forward pass must be head(features(x)), with head an nn.Linear."
+        )
     return cast("Featured", module)
 
 
@@ -47,4 +51,4 @@ def features_of(module: nn.Module, x: NDArray[Any], device: torch.device, rows: 
 
 def feature_size(module: nn.Module) -> int:
     """Number d of features."""
-    return featured(module).feature_size
+    return featured(module).head.in_features

@@ -10,7 +10,7 @@ import pytest
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.run import TrainingConfig
 from fedprivacy.models import build as build_module
-from fedprivacy.models.names import MODELS, check
+from fedprivacy.models.names import MODELS, from_outside
 
 
 def test_every_name_is_built_and_described_in_one_line() -> None:
@@ -19,14 +19,14 @@ def test_every_name_is_built_and_described_in_one_line() -> None:
 
 
 def test_the_default_of_the_configuration_exists() -> None:
-    check(TrainingConfig().model)
+    assert not from_outside(TrainingConfig().model)
 
 
 def test_an_unknown_name_is_answered_with_the_nearest_one() -> None:
-    with pytest.raises(UsageError, match=r"no model 'resnet-18' exists\. Did you mean 'resnet18'\?"):
-        check("resnet-18")
+    with pytest.raises(UsageError, match=r"No model 'resnet-18' exists\. Did you mean 'resnet18'\?"):
+        from_outside("resnet-18")
     with pytest.raises(UsageError, match=r"Known: cnn, gupta-cnn, lenet-sigmoid, mlp, mlp-small, resnet18\."):
-        check("transformer")
+        from_outside("transformer")
 
 
 def test_listing_the_names_imports_no_torch() -> None:

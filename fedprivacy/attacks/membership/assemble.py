@@ -13,7 +13,9 @@ import numpy as np
 
 from fedprivacy.adversary.threat import Bool, Float, Int, References, Signals
 from fedprivacy.attacks.membership.combine import score_candidates
-from fedprivacy.attacks.membership.statistics import STATISTICS, applicable, headline
+from fedprivacy.attacks.membership.statistics import applicable, headline
+from fedprivacy.attacks.membership.statistics.outside import asked
+from fedprivacy.attacks.membership.statistics.outside import statistic as made
 from fedprivacy.config.run import AttackConfig
 from fedprivacy.federation.interfaces import Observed
 
@@ -110,20 +112,21 @@ def score_target(signals: Signals, config: AttackConfig, surrogates: Signals | N
     The headline is declared by the configuration alone: named there, or else the default, or else the first listed.
     ``surrogates``: signals whose references are surrogates of the target (:func:`surrogate_signals`).
     """
-    offered = {statistic.name: statistic for statistic in applicable(signals)}
+    wished = (*config.statistics, *filter(None, [config.headline]))
+    offered = {one.name: one for one in applicable(signals)} | asked(wished, signals)
     declared = config.headline or headline(signals)
     if config.statistics and config.headline is None and declared not in config.statistics:
         declared = config.statistics[0]
     names = dict.fromkeys((*config.statistics, declared) if config.statistics else offered)
     scores: dict[str, Float | str] = {}
     for name in names:
-        if surrogates is not None and "surrogates" in STATISTICS[name].needs:
-            scores[name] = score_candidates(STATISTICS[name](), surrogates)
+        statistic = offered[name] if name in offered else made(name)
+        if surrogates is not None and "surrogates" in statistic.needs:
+            scores[name] = score_candidates(statistic, surrogates)
             continue
         if name not in offered:
-            scores[name] = f"needs {', '.join(sorted(STATISTICS[name].needs))}, which this observation does not give"
+            scores[name] = f"needs {', '.join(sorted(statistic.needs))}, which this observation does not give"
             continue
-        statistic = offered[name]
         try:
             if config.combine == "trajectory":
                 scores[name] = score_candidates(statistic, signals)

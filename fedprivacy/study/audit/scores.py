@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from fedprivacy import folder
-from fedprivacy.attacks.membership.statistics import STATISTICS
+from fedprivacy.attacks.membership.statistics.outside import statistic as made
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.run import RunConfig
 from fedprivacy.judge.result import PrivacyClaim, RunResult
@@ -39,7 +39,7 @@ def audit_file(given: ScoresFile, config: RunConfig, epsilon: float, where: Path
     groups = np.concatenate([np.full(len(one.truth.coins), k, dtype=np.int64) for k, one in enumerate(targets)])
     coins = np.concatenate([one.truth.coins for one in targets])
     for statistic in attack.statistics or (targets[0].scored.headline,):
-        if counted is not None and "references" in STATISTICS[statistic].needs:
+        if counted is not None and "references" in made(statistic).needs:
             raise UsageError(f"statistic {statistic}: {counted}. Audit with --statistic loss, which uses none.")
         parts = [one.scored.scores[statistic] for one in targets]
         failed = next((words for words in parts if isinstance(words, str)), None)

@@ -1,0 +1,82 @@
+"""Data from outside the package: a function that returns arrays, a torch ``Dataset``, or a data frame.
+
+What a function returns, or what is handed over from Python, becomes the arrays of a ``.npz`` file by name, and is then
+read as one.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedprivacy.config.base import UsageError
+
+Arrays = dict[str, NDArray[Any]]
+WHAT = "(x, y), (x_train, y_train, x_test, y_test), a mapping of such arrays, a torch Dataset, or (train, test) of them"
+
+
+def called(part: Any, name: str) -> Arrays:
+    """The arrays of a data set from outside; ``part`` is a function without arguments, or the data themselves."""
+    if inspect.isfunction(part) or isinstance(part, type):
+        try:
+            part = part()
+        except UsageError:
+            raise
+        except Exception as error:
+            cause = " ".join(str(error).split()) or "no message"
+            raise UsageError(f"data {name}: calling it failed: {type(error).__name__}: {cause}.") from error
+    return arrays_of(part, name)
+
+
+def arrays_of(content: Any, name: str) -> Arrays:
+    """Named arrays from whatever :data:`WHAT` says. UsageError for anything else."""
+    if isinstance(content, Mapping):
+        return {str(key): _array(value) for key, value in content.items()}
+    if isinstance(content, tuple | list) and len(content) == 4:
+        return dict(zip(("x_train", "y_train", "x_test", "y_test"), map(_array, content), strict=True))
+    if isinstance(content, tuple | list) and len(content) == 2:
+        first, second = content
+        if _indexed(first) and _indexed(second):
+            train, test = _stacked(first, f"{name} (train)"), _stacked(second, f"{name} (test)")
+            return {"x_train": train[0], "y_train": train[1], "x_test": test[0], "y_test": test[1]}
+        return {"x": _array(first), "y": _array(second)}
+    if _indexed(content):
+        x, y = _stacked(content, name)
+        return {"x": x, "y": y}
+    raise UsageError(f"data {name}: it is a {type(content).__name__}; expected {WHAT}.")
+
+
+def _array(value: Any) -> NDArray[Any]:
+    """An array of a tensor, a column, a list or an array."""
+    if hasattr(value, "detach"):
+        value = value.detach().cpu()
+    return np.asarray(value)
+
+
+def _indexed(content: Any) -> bool:
+    """Whether something is a torch ``Dataset`` by what it offers: records by number, each with its label."""
+    return (
+        not hasattr(content, "shape")
+        and not isinstance(content, str | tuple | list | Mapping)
+        and all(hasattr(content, name) for name in ("__getitem__", "__len__"))
+    )
+
+
+def _stacked(content: Any, name: str) -> tuple[NDArray[Any], NDArray[Any]]:
+    """All records of a torch ``Dataset`` as one array, and their labels."""
+    records, labels = [], []
+    for number in range(len(content)):
+        one = content[number]
+        if not isinstance(one, tuple | list) or len(one) != 2:
+            raise UsageError(f"data {name}: record {number} is not a pair of a record and its label.")
+        records.append(_array(one[0]))
+        labels.append(_array(one[1]))
+    shapes = {record.shape for record in records}
+    if len(shapes) != 1:
+        what = "no record" if not records else f"records of shapes {', '.join(map(str, sorted(shapes)[:3]))}"
+        raise UsageError(f"data {name}: it holds {what}; all need one shape.")
+    return np.stack(records), np.stack(labels)

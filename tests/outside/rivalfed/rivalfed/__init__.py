@@ -1,0 +1,1 @@
+"""A protocol, a model, a defense, a statistic and a data set for fedprivacy."""
