@@ -35,7 +35,8 @@ def known_model(env: Environment, protocol: str, option: str, model: str, slot: 
     try:
         env.workbench.module(model, slot)
     except UsageError as error:
-        raise UsageError(f"protocol {protocol}, {option}: {str(error).removeprefix('training.model: ')}") from None
+        words = str(error)
+        raise UsageError(f"protocol {protocol}, {option}: {words[:1].lower()}{words[1:]}") from None
 
 
 def common_start(env: Environment) -> RoundOutcome:

@@ -13,7 +13,7 @@ from fedprivacy.models.build import build
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("cnnn", (1, 28, 28), 10, "softmax"), "no model 'cnnn' exists. Did you mean 'cnn'?"),
+        (("cnnn", (1, 28, 28), 10, "softmax"), "No model 'cnnn' exists. Did you mean 'cnn'?"),
         (("cnn", (446,), 30, "softmax"), "rows of 446 features; use training.model = 'mlp'"),
         (("resnet18", (14,), 2, "softmax"), "rows of 14 features"),
         (
