@@ -18,6 +18,7 @@ from fedprivacy.models.names import MODELS
 if TYPE_CHECKING:
     from torch import nn
 
+    from fedprivacy.adversary.sight import Wire
     from fedprivacy.adversary.threat import Adversary
     from fedprivacy.config.run import RunConfig
     from fedprivacy.federation.interfaces import Defense, Environment, FederatedProtocol, Observation
@@ -89,6 +90,16 @@ def protocol(config: RunConfig) -> FederatedProtocol:
     """The protocol of a configuration, with its settings."""
     made: FederatedProtocol = _imported(card(config.protocol).target)(options(config))
     return made
+
+
+def wire(config: RunConfig) -> Wire:
+    """What crosses the wire in a run, as its protocol and its defense declare it."""
+    from fedprivacy.adversary.sight import Wire
+    from fedprivacy.config.federation import FederationSettings
+
+    federation = FederationSettings.of(config)
+    releases = options(config).releases(federation)
+    return Wire(config.protocol, federation, tuple(releases), defenses.defended(config.defense))
 
 
 def with_every_attack(config: RunConfig) -> RunConfig:

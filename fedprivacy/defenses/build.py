@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from fedprivacy.config.defenses import Budget
 from fedprivacy.config.run import DefenseConfig
 from fedprivacy.defenses import names
-from fedprivacy.federation.interfaces import Defense, Environment, Release
+from fedprivacy.federation.interfaces import Defense, Environment
+from fedprivacy.wire.release import Release
 
 
 def build(config: DefenseConfig, env: Environment, releases: Sequence[Release]) -> Defense | None:

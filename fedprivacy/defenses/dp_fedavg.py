@@ -15,11 +15,12 @@ import torch
 
 from fedprivacy.config.defenses import Budget, DpFedAvgOptions
 from fedprivacy.defenses import noise, plan, updates
-from fedprivacy.federation.interfaces import Defense, Environment, Release
+from fedprivacy.federation.interfaces import Defense, Environment
 from fedprivacy.privacy import PrivacyEvent
 from fedprivacy.wire.channel import Channel
 from fedprivacy.wire.parties import SERVER
 from fedprivacy.wire.payload import Payload, Update, Weights
+from fedprivacy.wire.release import Release
 
 NAME = "dp-fedavg"
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from fedprivacy.config.defenses import Budget, DpSgdOptions
 from fedprivacy.defenses import plan, updates
-from fedprivacy.federation.interfaces import Environment, Release
+from fedprivacy.federation.interfaces import Environment
 from fedprivacy.privacy import (
     Gaussian,
     Mechanism,
@@ -26,6 +26,7 @@ from fedprivacy.privacy import (
 from fedprivacy.privacy.calibration import most_leak
 from fedprivacy.training.dp_sgd import DpSgd as Training
 from fedprivacy.wire.payload import Payload
+from fedprivacy.wire.release import Release
 
 NAME = "dp-sgd"
 FREE = ("predictions", "coded-labels", "weights", "update", "low-rank")

@@ -16,9 +16,10 @@ from fedprivacy.config.defenses import Budget, GaussianOptions
 from fedprivacy.defenses import noise, plan
 from fedprivacy.defenses.clip import Clip, clip_for, problem
 from fedprivacy.defenses.gaussian_aggregate import NAME, GaussianAggregate
-from fedprivacy.federation.interfaces import Defense, Environment, Release
+from fedprivacy.federation.interfaces import Defense, Environment
 from fedprivacy.privacy import PrivacyEvent, Unit
 from fedprivacy.wire.payload import Payload
+from fedprivacy.wire.release import Release
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,12 @@ import torch
 
 from fedprivacy.defenses import noise, plan
 from fedprivacy.defenses.clip import Clip, problem
-from fedprivacy.federation.interfaces import Environment, Release
+from fedprivacy.federation.interfaces import Environment
 from fedprivacy.privacy import PrivacyEvent, Unit
 from fedprivacy.wire.channel import Channel
 from fedprivacy.wire.parties import SERVER
 from fedprivacy.wire.payload import Payload
+from fedprivacy.wire.release import Release
 
 NAME = "gaussian"
 

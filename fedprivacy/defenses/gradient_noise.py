@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from fedprivacy.config.defenses import Budget, GradientNoiseOptions
 from fedprivacy.defenses import noise, plan, updates
 from fedprivacy.defenses.gradient_pruning import problem
-from fedprivacy.federation.interfaces import Environment, Release
+from fedprivacy.federation.interfaces import Environment
 from fedprivacy.privacy import PrivacyEvent
 from fedprivacy.wire.payload import Payload, Update
+from fedprivacy.wire.release import Release
 
 NAME = "gradient-noise"
 

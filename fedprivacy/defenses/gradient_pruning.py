@@ -12,9 +12,10 @@ import torch
 
 from fedprivacy.config.defenses import Budget, GradientPruningOptions
 from fedprivacy.defenses import plan, updates
-from fedprivacy.federation.interfaces import Environment, Release
+from fedprivacy.federation.interfaces import Environment
 from fedprivacy.privacy import PrivacyEvent
 from fedprivacy.wire.payload import Payload, Update
+from fedprivacy.wire.release import Release
 
 NAME = "gradient-pruning"
 

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 from fedprivacy.config.defenses import Budget, NoOptions
 from fedprivacy.defenses import matrices, plan
-from fedprivacy.federation.interfaces import Environment, Release
+from fedprivacy.federation.interfaces import Environment
 from fedprivacy.privacy import PrivacyEvent
 from fedprivacy.wire.payload import Payload, Predictions
+from fedprivacy.wire.release import Release
 
 NAME = "label-only"
 

@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from fedprivacy.config.defenses import Budget, LaplaceOptions
 from fedprivacy.defenses import matrices, noise, plan
 from fedprivacy.defenses.clip import Clip, problem
-from fedprivacy.federation.interfaces import Environment, Release
+from fedprivacy.federation.interfaces import Environment
 from fedprivacy.privacy import Laplace as LaplaceMechanism
 from fedprivacy.privacy import PrivacyEvent, Unit
 from fedprivacy.privacy.calibration import laplace_epsilon
 from fedprivacy.wire.payload import Payload, Predictions
+from fedprivacy.wire.release import Release
 
 NAME = "laplace"
 

@@ -17,9 +17,10 @@ from torch import Tensor
 
 from fedprivacy.config.defenses import Budget, MemGuardOptions
 from fedprivacy.defenses import noise, plan
-from fedprivacy.federation.interfaces import Environment, Release
+from fedprivacy.federation.interfaces import Environment
 from fedprivacy.privacy import PrivacyEvent
 from fedprivacy.wire.payload import Payload, Predictions
+from fedprivacy.wire.release import Release
 
 NAME = "memguard"
 

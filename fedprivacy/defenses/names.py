@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fedprivacy.config import defenses as options
 from fedprivacy.config.base import Part, UsageError, build, near_miss
 from fedprivacy.config.run import DefenseConfig
+from fedprivacy.wire.release import UNDEFENDED, Defended
 
 
 @dataclass(frozen=True)
@@ -21,10 +22,19 @@ class Card:
     options: type[Part]
     target: str
     """``module:function`` that builds it from (options, budget, environment, releases)."""
+    defended: Defended = UNDEFENDED
+    """What it does to releases, as their receivers know; under ``placement = 'aggregator'`` it merges as well."""
 
 
-def _card(about: str, proven: bool, kinds: tuple[str, ...], settings: type[Part], module: str) -> Card:
-    return Card(about, proven, kinds, settings, f"fedprivacy.defenses.{module}:build")
+def _card(
+    about: str,
+    proven: bool,
+    kinds: tuple[str, ...],
+    settings: type[Part],
+    module: str,
+    defended: Defended = UNDEFENDED,
+) -> Card:
+    return Card(about, proven, kinds, settings, f"fedprivacy.defenses.{module}:build", defended)
 
 
 PREDICTIONS, WEIGHTS = ("predictions",), ("weights", "update")
@@ -53,6 +63,7 @@ DEFENSES: dict[str, Card] = {
         PREDICTIONS,
         options.NoOptions,
         "noisy_vote",
+        Defended(merges=True),
     ),
     "dp-fedavg": _card(
         "clipped updates plus Gaussian noise, for clients as a whole",
@@ -60,6 +71,7 @@ DEFENSES: dict[str, Card] = {
         WEIGHTS,
         options.DpFedAvgOptions,
         "dp_fedavg",
+        Defended(rescales=True),
     ),
     "dp-sgd": _card(
         "noise inside private training; all that the model then tells is free",
@@ -67,6 +79,7 @@ DEFENSES: dict[str, Card] = {
         ("training",),
         options.DpSgdOptions,
         "dp_sgd",
+        Defended(rescales=True),
     ),
     "quantise": _card("probabilities in few bits", False, PREDICTIONS, options.QuantiseOptions, "quantise"),
     "top-k": _card("only the k largest probabilities", False, PREDICTIONS, options.TopKOptions, "top_k"),
@@ -80,7 +93,12 @@ DEFENSES: dict[str, Card] = {
         "memguard",
     ),
     "gradient-pruning": _card(
-        "updates without their small entries", False, WEIGHTS, options.GradientPruningOptions, "gradient_pruning"
+        "updates without their small entries",
+        False,
+        WEIGHTS,
+        options.GradientPruningOptions,
+        "gradient_pruning",
+        Defended(cuts=True),
     ),
     "gradient-noise": _card(
         "Gaussian noise on updates, without a bound", False, WEIGHTS, options.GradientNoiseOptions, "gradient_noise"
@@ -91,6 +109,7 @@ DEFENSES: dict[str, Card] = {
         (*PREDICTIONS, *WEIGHTS),
         options.SecureAggregationOptions,
         "secure_aggregation",
+        Defended(hides_each=True),
     ),
     "nfdp": _card(
         "training on a random part of the records, without noise", False, ("training",), options.NfdpOptions, "nfdp"
@@ -109,6 +128,15 @@ def card(name: str) -> Card:
 def settings_of(config: DefenseConfig) -> Part:
     """The defense's own settings, validated."""
     return build(card(config.name).options, dict(config.options), f"defense {config.name}")
+
+
+def defended(config: DefenseConfig) -> Defended:
+    """What the defense of a run does to releases, as their receivers know. UsageError for settings that make none."""
+    if config.name == "none":
+        return UNDEFENDED
+    at_server = getattr(settings_of(config), "placement", "") == "aggregator"
+    found = card(config.name).defended
+    return replace(found, merges=True) if at_server else found
 
 
 def check(config: DefenseConfig) -> None:

@@ -14,9 +14,10 @@ from fedprivacy import seeds
 from fedprivacy.config.defenses import Budget, NfdpOptions
 from fedprivacy.data.records import Ids
 from fedprivacy.defenses import plan
-from fedprivacy.federation.interfaces import Environment, Release, round_half_up
+from fedprivacy.federation.interfaces import Environment, round_half_up
 from fedprivacy.privacy import PrivacyEvent, SubsampleWithoutNoise
 from fedprivacy.wire.payload import Payload
+from fedprivacy.wire.release import Release
 
 NAME = "nfdp"
 

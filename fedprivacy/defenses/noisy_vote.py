@@ -18,12 +18,13 @@ from torch.nn import functional
 
 from fedprivacy.config.defenses import Budget, NoOptions
 from fedprivacy.defenses import matrices, noise, plan
-from fedprivacy.federation.interfaces import Environment, Release
+from fedprivacy.federation.interfaces import Environment
 from fedprivacy.privacy import GaussianHistogramVote, NoNoise, PrivacyEvent
 from fedprivacy.privacy.calibration import vote_deviation
 from fedprivacy.wire.channel import Channel
 from fedprivacy.wire.parties import SERVER
 from fedprivacy.wire.payload import Payload, Predictions
+from fedprivacy.wire.release import Release
 
 NAME = "noisy-vote"
 

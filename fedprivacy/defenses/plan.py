@@ -8,9 +8,10 @@ from typing import Literal, NoReturn
 
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.defenses import Budget
-from fedprivacy.federation.interfaces import Environment, Release
+from fedprivacy.federation.interfaces import Environment
 from fedprivacy.privacy import Gaussian, Mechanism, NoNoise, PrivacyEvent, Relation, Unit
 from fedprivacy.privacy.calibration import gaussian_multiplier
+from fedprivacy.wire.release import Release
 
 Problem = Callable[[Release], str | None]
 """Why a release cannot be acted on; None where it can."""

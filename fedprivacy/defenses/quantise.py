@@ -13,10 +13,11 @@ from torch import Tensor
 
 from fedprivacy.config.defenses import Budget, QuantiseOptions
 from fedprivacy.defenses import plan
-from fedprivacy.federation.interfaces import Environment, Release
+from fedprivacy.federation.interfaces import Environment
 from fedprivacy.privacy import PrivacyEvent
 from fedprivacy.wire.payload import Payload, Predictions
 from fedprivacy.wire.payloads import QuantisedPredictions
+from fedprivacy.wire.release import Release
 
 NAME = "quantise"
 

@@ -14,12 +14,13 @@ import torch
 
 from fedprivacy.config.defenses import Budget, RandomizedResponseOptions
 from fedprivacy.defenses import matrices, noise, plan
-from fedprivacy.federation.interfaces import Environment, Release
+from fedprivacy.federation.interfaces import Environment
 from fedprivacy.privacy import PrivacyEvent
 from fedprivacy.privacy import RandomizedResponse as ResponseMechanism
 from fedprivacy.privacy.calibration import response_epsilon0
 from fedprivacy.privacy.closed_forms import kept_share
 from fedprivacy.wire.payload import Payload, Predictions
+from fedprivacy.wire.release import Release
 
 NAME = "randomized-response"
 

@@ -22,12 +22,13 @@ from fedprivacy import seeds
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.defenses import Budget, SecureAggregationOptions
 from fedprivacy.defenses import masks, plan, updates
-from fedprivacy.federation.interfaces import Environment, Release
+from fedprivacy.federation.interfaces import Environment
 from fedprivacy.privacy import PrivacyEvent
 from fedprivacy.wire.channel import Channel
 from fedprivacy.wire.parties import SERVER, client_index, client_name
 from fedprivacy.wire.payload import Payload, Predictions, Update, Weights
 from fedprivacy.wire.payloads import Masked, RevealedSeeds
+from fedprivacy.wire.release import Release
 
 NAME = "secure-aggregation"
 KINDS = ("predictions", "weights", "update")

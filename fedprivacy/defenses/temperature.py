@@ -10,9 +10,10 @@ from torch import Tensor
 
 from fedprivacy.config.defenses import Budget, TemperatureOptions
 from fedprivacy.defenses import plan
-from fedprivacy.federation.interfaces import Environment, Release
+from fedprivacy.federation.interfaces import Environment
 from fedprivacy.privacy import PrivacyEvent
 from fedprivacy.wire.payload import Payload, Predictions
+from fedprivacy.wire.release import Release
 
 NAME = "temperature"
 

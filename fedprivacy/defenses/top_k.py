@@ -9,10 +9,11 @@ import torch
 
 from fedprivacy.config.defenses import Budget, TopKOptions
 from fedprivacy.defenses import plan
-from fedprivacy.federation.interfaces import Environment, Release
+from fedprivacy.federation.interfaces import Environment
 from fedprivacy.privacy import PrivacyEvent
 from fedprivacy.wire.payload import Payload, Predictions
 from fedprivacy.wire.payloads import TopPredictions
+from fedprivacy.wire.release import Release
 
 NAME = "top-k"
 

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from fedprivacy.defenses import noise, plan
-from fedprivacy.federation.interfaces import Environment, Release
+from fedprivacy.federation.interfaces import Environment
+from fedprivacy.wire.release import Release
 
 Tensors = Mapping[str, Tensor]
 

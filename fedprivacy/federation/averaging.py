@@ -8,7 +8,7 @@ import torch
 
 from fedprivacy.config.base import UsageError
 from fedprivacy.federation import phases
-from fedprivacy.federation.interfaces import Environment, FederationState, HistoryRow, Part, Release, RoundOutcome
+from fedprivacy.federation.interfaces import Environment, FederationState, HistoryRow, Part, RoundOutcome
 from fedprivacy.training.aggregation import weighted_mean
 from fedprivacy.training.joint import Step, fit_together
 from fedprivacy.training.learner import Diverged, Epoch, Learner, Loss, Records
@@ -16,6 +16,7 @@ from fedprivacy.training.losses import predicted_class
 from fedprivacy.wire.channel import Channel
 from fedprivacy.wire.parties import SERVER, client_name
 from fedprivacy.wire.payload import Scalars, Weights
+from fedprivacy.wire.release import Release
 
 GLOBAL = "server/model"
 """Part of a state that holds the server's model."""
@@ -113,12 +114,6 @@ def broadcast(channel: Channel, env: Environment, model: Weights) -> Part:
     """The server sends ``model`` to all clients; what they receive."""
     everyone = [client_name(client) for client in range(env.clients)]
     return channel.send(SERVER, everyone, model, "global").tensors
-
-
-def averaging_releases(by_records: bool, known_start: bool = True) -> list[Release]:
-    """What a client of an averaging protocol sends."""
-    weights = Release("weights", "weights", merged="weighted" if by_records else "mean", known_start=known_start)
-    return [weights, Release("n_k", "scalars")] if by_records else [weights]
 
 
 def averaging_round(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +17,14 @@ from torch import Tensor
 from fedprivacy import seeds
 from fedprivacy.adversary.threat import Bool, Float, Int, Signals, View
 from fedprivacy.config.base import UsageError
+from fedprivacy.config.federation import FederationSettings
 from fedprivacy.config.run import RunConfig
 from fedprivacy.data.records import Dataset, Division, Ids
 from fedprivacy.privacy import PrivacyEvent
 from fedprivacy.training.learner import PrivateFit, Records, Workbench
 from fedprivacy.wire.channel import Channel, Outgoing
 from fedprivacy.wire.payload import Predictions
+from fedprivacy.wire.release import Release, of_clients
 from fedprivacy.wire.transcript import PublicFold
 
 Part = Mapping[str, Tensor]
@@ -72,6 +74,11 @@ class Environment:
     """Round -> public fold with an active adversary's probes in it."""
     private_fit: PrivateFit | None = None
     """How clients fit their private records, where a defense says so; None: :meth:`Learner.fit`."""
+
+    @property
+    def settings(self) -> FederationSettings:
+        """What everybody in the federation knows of it."""
+        return FederationSettings.of(self.config)
 
     @property
     def clients(self) -> int:
@@ -201,34 +208,12 @@ class SharesPredictions(FederatedProtocol, Protocol):
         """Each participant predicts on the round's fold and sends."""
 
 
-@dataclass(frozen=True)
-class Release:
-    """One kind of message that a participant sends in a round: what a defense must know before any training."""
-
-    name: str
-    """As in the privacy events: ``predictions``, ``weights``, ``accuracy``, ``n_k``."""
-    kind: str
-    """Kind of the payload."""
-    form: str = ""
-    """Form of predictions that are sent."""
-    times: int = 1
-    """Messages with different content a round."""
-    forms: frozenset[str] = frozenset()
-    """All forms of predictions that the receivers can work with."""
-    merged: Literal["", "mean", "weighted", "other"] = ""
-    """What the server makes of the participants' messages, through the channel's ``combined``: their plain mean, a
-    weighted mean, or something else; empty: it passes them on."""
-    known_start: bool = False
-    """The weights that the sender held when the round began are known to the receiver, so that what is sent is
-    worth exactly its change since then."""
-
-
 @runtime_checkable
 class DeclaresReleases(Protocol):
-    """A protocol that says before any training what its clients will send."""
+    """A protocol, or its settings, that says before any training what crosses the wire."""
 
-    def releases(self, env: Environment) -> Sequence[Release]:
-        """What each participant sends in one round, all of it."""
+    def releases(self, federation: FederationSettings) -> Sequence[Release]:
+        """What clients and server send in one round, all of it."""
 
 
 class Defense(Outgoing, Protocol):
@@ -252,14 +237,20 @@ class ChangesTraining(Protocol):
         """The environment that the protocol runs in."""
 
 
-def releases_of(protocol: FederatedProtocol, env: Environment) -> Sequence[Release]:
-    """What the participants of a round send. UsageError where the protocol does not say so."""
-    if isinstance(protocol, DeclaresReleases):
-        return protocol.releases(env)
+def declared(protocol: FederatedProtocol, federation: FederationSettings) -> tuple[Release, ...]:
+    """What crosses the wire in a round. UsageError where neither the protocol nor its settings say so."""
+    for part in (protocol, getattr(protocol, "options", None)):
+        if isinstance(part, DeclaresReleases):
+            return tuple(part.releases(federation))
     raise UsageError(
-        f"protocol {env.config.protocol} does not say before training what its clients send, so no defense can be "
-        "checked against it; use defense.name = 'none'."
+        f"protocol {type(protocol).__name__} does not say before training what crosses the wire: it, or its settings, "
+        "need a method releases(federation)."
     )
+
+
+def releases_of(protocol: FederatedProtocol, env: Environment) -> tuple[Release, ...]:
+    """What the participants of a round send: what a defense acts on."""
+    return of_clients(declared(protocol, env.settings))
 
 
 def prepared(env: Environment, defense: Defense | None) -> Environment:
@@ -380,6 +371,7 @@ __all__ = [
     "SharesPredictions",
     "Statistic",
     "View",
+    "declared",
     "prepared",
     "releases_of",
 ]

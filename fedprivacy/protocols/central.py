@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import reduce
 
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.protocols import CentralOptions
 from fedprivacy.federation import phases
-from fedprivacy.federation.interfaces import Environment, FederationState, Part, Release, RoundOutcome
+from fedprivacy.federation.interfaces import Environment, FederationState, Part, RoundOutcome
 from fedprivacy.training.learner import Records
 from fedprivacy.wire.channel import Channel
 
@@ -42,9 +42,6 @@ class Central:
         state = state.having(phases.store(env, 0, learner), round)
         folds = [phases.public_fold(env, round, True, to_clients=False)] if self.options.public_labels else []
         return RoundOutcome(state, phases.rows(passes, round, 0, "private"), [], folds)
-
-    def releases(self, env: Environment) -> Sequence[Release]:
-        return []
 
     def models(self, state: FederationState, env: Environment) -> Mapping[str, tuple[str, Part]]:
         return {"central": (env.architecture(0), state.parts[phases.model_part(0)])}

@@ -20,15 +20,7 @@ from fedprivacy.config.base import UsageError
 from fedprivacy.config.protocols import CfdOptions
 from fedprivacy.data.records import Ids
 from fedprivacy.federation import averaging, phases
-from fedprivacy.federation.interfaces import (
-    Environment,
-    FederationState,
-    HistoryRow,
-    Part,
-    Release,
-    RoundOutcome,
-    Shared,
-)
+from fedprivacy.federation.interfaces import Environment, FederationState, HistoryRow, Part, RoundOutcome, Shared
 from fedprivacy.training import consensus
 from fedprivacy.training.distillation import soft_label_loss
 from fedprivacy.training.label_coding import coded, decoded
@@ -38,7 +30,6 @@ from fedprivacy.training.quantisation import dequantised, quantised
 from fedprivacy.wire.channel import Channel
 from fedprivacy.wire.parties import SERVER, client_name
 from fedprivacy.wire.payload import Predictions
-from fedprivacy.wire.payloads import CodedLabels
 from fedprivacy.wire.transcript import PublicFold
 
 LABELS = "server/labels"
@@ -119,12 +110,6 @@ class Cfd:
                 state = self._labelled(state, round, env, channel, records)
         events = [phases.unprotected(client, round, "predictions") for client in shared.received]
         return RoundOutcome(state.having({}, round), history, events, [shared.fold])
-
-    def releases(self, env: Environment) -> Sequence[Release]:
-        if self.options.bits_up == 32:
-            form = "probabilities"
-            return [Release("predictions", "predictions", form, forms=frozenset({form}), merged="mean")]
-        return [Release("predictions", CodedLabels.kind, merged="mean")]
 
     def models(self, state: FederationState, env: Environment) -> Mapping[str, tuple[str, Part]]:
         return {"server": (env.config.training.model, state.parts[averaging.GLOBAL])}

@@ -15,7 +15,7 @@ from torch import Tensor
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.protocols import DsFlOptions
 from fedprivacy.federation import averaging, phases
-from fedprivacy.federation.interfaces import Environment, FederationState, Part, Release, RoundOutcome, Shared
+from fedprivacy.federation.interfaces import Environment, FederationState, Part, RoundOutcome, Shared
 from fedprivacy.training import consensus
 from fedprivacy.training.distillation import soft_label_loss
 from fedprivacy.wire.channel import Channel
@@ -74,10 +74,6 @@ class DsFl:
             state = state.having({averaging.GLOBAL: server.weights()})
         events = [phases.unprotected(client, round, "predictions") for client in shared.received]
         return RoundOutcome(state.having({}, round), history, events, [shared.fold])
-
-    def releases(self, env: Environment) -> Sequence[Release]:
-        form = "probabilities"
-        return [Release("predictions", "predictions", form, forms=frozenset({form}), merged="mean")]
 
     def models(self, state: FederationState, env: Environment) -> Mapping[str, tuple[str, Part]]:
         server = (env.config.training.model, state.parts[averaging.GLOBAL])

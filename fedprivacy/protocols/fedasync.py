@@ -6,12 +6,12 @@ mixes them in at once, ``x = (1 - a_t) x + a_t x_new`` with ``a_t = alpha s(t - 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fedprivacy.config.protocols import FedAsyncOptions
 from fedprivacy.federation import asynchrony, averaging
-from fedprivacy.federation.interfaces import Environment, FederationState, Part, Release, RoundOutcome
+from fedprivacy.federation.interfaces import Environment, FederationState, Part, RoundOutcome
 from fedprivacy.training.aggregation import weighted_mean
 from fedprivacy.training.proximal import proximal_loss
 from fedprivacy.training.staleness import hinge, polynomial
@@ -53,9 +53,6 @@ class FedAsync:
             deliver,
             "weights",
         )
-
-    def releases(self, env: Environment) -> Sequence[Release]:
-        return [Release("weights", "weights", times=asynchrony.concurrency(env), merged="other")]
 
     def models(self, state: FederationState, env: Environment) -> Mapping[str, tuple[str, Part]]:
         return {"global": (env.architecture(0), state.parts[averaging.GLOBAL])}

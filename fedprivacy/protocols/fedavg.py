@@ -6,13 +6,13 @@ under weighting by records); the server averages and broadcasts.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.protocols import FedAvgOptions
 from fedprivacy.federation import averaging, phases
-from fedprivacy.federation.interfaces import Environment, FederationState, Part, Release, RoundOutcome
+from fedprivacy.federation.interfaces import Environment, FederationState, Part, RoundOutcome, releases_of
 from fedprivacy.wire.channel import Channel
 
 
@@ -37,10 +37,7 @@ class FedAvg:
             history, folds = [*trained.history, *public.history], [phases.public_fold(env, round, True)]
             trained = RoundOutcome(public.state, history, folds=folds)
         by_records = self.options.weighting == "records"
-        return averaging.averaging_round(state, round, env, channel, trained, by_records, self.releases(env))
-
-    def releases(self, env: Environment) -> Sequence[Release]:
-        return averaging.averaging_releases(self.options.weighting == "records")
+        return averaging.averaging_round(state, round, env, channel, trained, by_records, releases_of(self, env))
 
     def models(self, state: FederationState, env: Environment) -> Mapping[str, tuple[str, Part]]:
         return {"global": (env.architecture(0), state.parts[averaging.GLOBAL])}

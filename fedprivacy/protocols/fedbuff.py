@@ -8,14 +8,14 @@ what came in.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import torch
 
 from fedprivacy.config.protocols import FedBuffOptions
 from fedprivacy.federation import asynchrony, averaging
-from fedprivacy.federation.interfaces import Environment, FederationState, Part, Release, RoundOutcome
+from fedprivacy.federation.interfaces import Environment, FederationState, Part, RoundOutcome
 from fedprivacy.training.learner import Learner, Loss, label_loss
 from fedprivacy.training.staleness import polynomial
 from fedprivacy.wire.channel import Channel, change
@@ -66,9 +66,6 @@ class FedBuff:
             clock = asynchrony.Clock.of_part(flushed.parts[asynchrony.CLOCK]).stepped()
             outcome = RoundOutcome(flushed.having({asynchrony.CLOCK: clock.to_part()}), outcome.history, outcome.events)
         return outcome
-
-    def releases(self, env: Environment) -> Sequence[Release]:
-        return [Release("update", "update", times=asynchrony.concurrency(env), merged="other")]
 
     def models(self, state: FederationState, env: Environment) -> Mapping[str, tuple[str, Part]]:
         return {"global": (env.architecture(0), state.parts[averaging.GLOBAL])}

@@ -8,12 +8,12 @@ paper could not be read. The client's trained model is its own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fedprivacy.config.protocols import FedCkdOptions
 from fedprivacy.federation import averaging, phases
-from fedprivacy.federation.interfaces import Environment, FederationState, HistoryRow, Part, Release, RoundOutcome
+from fedprivacy.federation.interfaces import Environment, FederationState, HistoryRow, Part, RoundOutcome, releases_of
 from fedprivacy.training.distillation import taught_loss
 from fedprivacy.wire.channel import Channel
 from fedprivacy.wire.parties import client_name
@@ -54,10 +54,7 @@ class FedCkd:
             parts[own_part(client)] = parts[phases.model_part(client)]
         trained = RoundOutcome(state.having(parts), history)
         by_records = self.options.weighting == "records"
-        return averaging.averaging_round(state, round, env, channel, trained, by_records, self.releases(env))
-
-    def releases(self, env: Environment) -> Sequence[Release]:
-        return averaging.averaging_releases(self.options.weighting == "records")
+        return averaging.averaging_round(state, round, env, channel, trained, by_records, releases_of(self, env))
 
     def models(self, state: FederationState, env: Environment) -> Mapping[str, tuple[str, Part]]:
         """Each client's own model; the global one for a client that never took part."""

@@ -16,7 +16,7 @@ from torch import Tensor
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.protocols import FedDfOptions
 from fedprivacy.federation import phases
-from fedprivacy.federation.interfaces import Environment, FederationState, Part, Release, RoundOutcome
+from fedprivacy.federation.interfaces import Environment, FederationState, Part, RoundOutcome, releases_of
 from fedprivacy.training import consensus
 from fedprivacy.training.aggregation import weighted_mean
 from fedprivacy.training.fusion import Fusion, fuse
@@ -68,13 +68,9 @@ class FedDf:
             copy = channel.send(SERVER, names, Weights(model), "global").tensors
             parts[fused_part(architecture)] = copy
             parts |= {phases.model_part(client): copy for client in owners}
-        events = [phases.unprotected(c, round, release.name) for c in senders for release in self.releases(env)]
+        events = [phases.unprotected(c, round, release.name) for c in senders for release in releases_of(self, env)]
         folds = [phases.public_fold(env, round, labelled=True, to_clients=False)]
         return RoundOutcome(trained.state.having(parts, round), trained.history, events, folds)
-
-    def releases(self, env: Environment) -> Sequence[Release]:
-        weights = Release("weights", "weights", known_start=True)
-        return [weights, Release("n_k", "scalars")] if self.options.weighting == "records" else [weights]
 
     def models(self, state: FederationState, env: Environment) -> Mapping[str, tuple[str, Part]]:
         names = sorted(set(map(env.architecture, range(env.clients))))

@@ -11,7 +11,7 @@ models is added once. Attention maps, which these models do not have, are left o
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from fedprivacy.config.protocols import FedKdOptions
 from fedprivacy.federation import averaging, phases, projections
-from fedprivacy.federation.interfaces import Environment, FederationState, HistoryRow, Part, Release, RoundOutcome
+from fedprivacy.federation.interfaces import Environment, FederationState, HistoryRow, Part, RoundOutcome
 from fedprivacy.training.aggregation import weighted_mean
 from fedprivacy.training.distillation import fedkd_loss
 from fedprivacy.training.features import feature_size, features_and_logits
@@ -88,9 +88,6 @@ class FedKd:
             state = state.having({averaging.GLOBAL: mentee})
         events = [phases.unprotected(client, round, "update") for client in senders]
         return RoundOutcome(state.having({}, round), history, events)
-
-    def releases(self, env: Environment) -> Sequence[Release]:
-        return [Release("update", LowRank.kind, merged="mean")]
 
     def models(self, state: FederationState, env: Environment) -> Mapping[str, tuple[str, Part]]:
         return phases.own_models(state, env)

@@ -19,9 +19,9 @@ from fedprivacy.federation.interfaces import (
     FederationState,
     HistoryRow,
     Part,
-    Release,
     RoundOutcome,
     Shared,
+    releases_of,
 )
 from fedprivacy.training import consensus
 from fedprivacy.training.distillation import digest_loss
@@ -93,13 +93,9 @@ class FedKdHybrid:
         events = [
             phases.unprotected(client, round, release.name)
             for client in shared.received
-            for release in self.releases(env)
+            for release in releases_of(self, env)
         ]
         return RoundOutcome(state.having({}, round), history, events, [shared.fold])
-
-    def releases(self, env: Environment) -> Sequence[Release]:
-        logits = Release("predictions", "predictions", "logits", forms=frozenset({"logits"}), merged="mean")
-        return [logits, *averaging.averaging_releases(self.options.weighting == "records", known_start=False)]
 
     def models(self, state: FederationState, env: Environment) -> Mapping[str, tuple[str, Part]]:
         return phases.own_models(state, env)

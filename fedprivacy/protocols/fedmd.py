@@ -22,9 +22,9 @@ from fedprivacy.federation.interfaces import (
     FederationState,
     HistoryRow,
     Part,
-    Release,
     RoundOutcome,
     Shared,
+    releases_of,
 )
 from fedprivacy.training import consensus
 from fedprivacy.training.distillation import digest_loss
@@ -98,16 +98,9 @@ class FedMd:
         events = [
             phases.unprotected(client, round, release.name)
             for client in shared.received
-            for release in self.releases(env)
+            for release in releases_of(self, env)
         ]
         return RoundOutcome(state.having({}, round), history, events, [shared.fold])
-
-    def releases(self, env: Environment) -> Sequence[Release]:
-        form = "logits"
-        if not self._by_validation:
-            return [Release("predictions", "predictions", form, forms=frozenset({form}), merged="mean")]
-        logits = Release("predictions", "predictions", form, forms=frozenset({form}), merged="weighted")
-        return [logits, Release("accuracy", "scalars")]
 
     def models(self, state: FederationState, env: Environment) -> Mapping[str, tuple[str, Part]]:
         return phases.own_models(state, env)

@@ -7,7 +7,7 @@ home and may differ: where feature sizes differ, a learned local projection maps
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from fedprivacy.config.protocols import FedProtoOptions
 from fedprivacy.federation import averaging, phases, projections
-from fedprivacy.federation.interfaces import Environment, FederationState, HistoryRow, Part, Release, RoundOutcome
+from fedprivacy.federation.interfaces import Environment, FederationState, HistoryRow, Part, RoundOutcome
 from fedprivacy.training import prototypes
 from fedprivacy.training.features import feature_size, features_and_logits, features_of
 from fedprivacy.training.learner import Epoch, Learner
@@ -79,9 +79,6 @@ class FedProto:
             state = state.having({PROTOTYPES: prototypes.to_part(prototypes.renewed(known, received))})
         events = [phases.unprotected(client, round, "prototypes") for client in senders]
         return RoundOutcome(state.having({}, round), history, events)
-
-    def releases(self, env: Environment) -> Sequence[Release]:
-        return [Release("prototypes", Prototypes.kind, merged="other")]
 
     def models(self, state: FederationState, env: Environment) -> Mapping[str, tuple[str, Part]]:
         return phases.own_models(state, env)

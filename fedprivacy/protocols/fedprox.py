@@ -6,14 +6,14 @@ same.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fedprivacy import seeds
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.protocols import FedProxOptions
 from fedprivacy.federation import averaging, phases
-from fedprivacy.federation.interfaces import Environment, FederationState, HistoryRow, Part, Release, RoundOutcome
+from fedprivacy.federation.interfaces import Environment, FederationState, HistoryRow, Part, RoundOutcome, releases_of
 from fedprivacy.training.proximal import proximal_loss
 from fedprivacy.wire.channel import Channel
 
@@ -49,10 +49,7 @@ class FedProx:
             parts |= phases.store(env, client, learner)
         trained = RoundOutcome(state.having(parts), history)
         by_records = self.options.weighting == "records"
-        return averaging.averaging_round(state, round, env, channel, trained, by_records, self.releases(env))
-
-    def releases(self, env: Environment) -> Sequence[Release]:
-        return averaging.averaging_releases(self.options.weighting == "records")
+        return averaging.averaging_round(state, round, env, channel, trained, by_records, releases_of(self, env))
 
     def models(self, state: FederationState, env: Environment) -> Mapping[str, tuple[str, Part]]:
         return {"global": (env.architecture(0), state.parts[averaging.GLOBAL])}

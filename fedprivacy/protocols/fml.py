@@ -7,14 +7,14 @@ uploaded and averaged. The private model never leaves, and is the one that is te
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import Tensor
 
 from fedprivacy.config.protocols import FmlOptions
 from fedprivacy.federation import averaging, phases
-from fedprivacy.federation.interfaces import Environment, FederationState, HistoryRow, Part, Release, RoundOutcome
+from fedprivacy.federation.interfaces import Environment, FederationState, HistoryRow, Part, RoundOutcome, releases_of
 from fedprivacy.training.distillation import fml_losses
 from fedprivacy.training.learner import Epoch, Learner
 from fedprivacy.wire.channel import Channel
@@ -52,11 +52,8 @@ class Fml:
         by_records = self.options.weighting == "records"
         mean = averaging.averaged(channel, env, round, uploads, by_records, "meme")
         received = averaging.broadcast(channel, env, mean or Weights(state.parts[averaging.GLOBAL]))
-        events = [phases.unprotected(c, round, release.name) for c in senders for release in self.releases(env)]
+        events = [phases.unprotected(c, round, release.name) for c in senders for release in releases_of(self, env)]
         return RoundOutcome(state.having({**parts, averaging.GLOBAL: received}, round), history, events)
-
-    def releases(self, env: Environment) -> Sequence[Release]:
-        return averaging.averaging_releases(self.options.weighting == "records", known_start=False)
 
     def models(self, state: FederationState, env: Environment) -> Mapping[str, tuple[str, Part]]:
         return phases.own_models(state, env)

@@ -16,7 +16,7 @@ from torch import Tensor
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.protocols import LayerwiseOptions
 from fedprivacy.federation import phases
-from fedprivacy.federation.interfaces import Environment, FederationState, HistoryRow, Part, Release, RoundOutcome
+from fedprivacy.federation.interfaces import Environment, FederationState, HistoryRow, Part, RoundOutcome
 from fedprivacy.models.contract import deep_prefixes
 from fedprivacy.training.aggregation import weighted_mean
 from fedprivacy.training.losses import predicted_class
@@ -77,9 +77,6 @@ class LayerwiseAsync:
         events = [phases.unprotected(c, round, what) for what in releases for c in env.senders(round)]
         folds = [phases.public_fold(env, round, True, to_clients=False)] if self.options.server_epochs else []
         return RoundOutcome(state.having(parts, round), history, events, folds)
-
-    def releases(self, env: Environment) -> Sequence[Release]:
-        return [Release("weights", "weights", merged="weighted"), Release("accuracy", "scalars")]
 
     def models(self, state: FederationState, env: Environment) -> Mapping[str, tuple[str, Part]]:
         return phases.own_models(state, env)

@@ -5,13 +5,13 @@ The second form is the control that mutual learning needs: what is distillation,
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.protocols import LocalOptions
 from fedprivacy.federation import phases
-from fedprivacy.federation.interfaces import Environment, FederationState, Part, Release, RoundOutcome
+from fedprivacy.federation.interfaces import Environment, FederationState, Part, RoundOutcome
 from fedprivacy.wire.channel import Channel
 
 
@@ -36,9 +36,6 @@ class Local:
             state, folds = public.state, [phases.public_fold(env, round, True)]
             history += public.history
         return RoundOutcome(state.having({}, round), history, [], folds)
-
-    def releases(self, env: Environment) -> Sequence[Release]:
-        return []
 
     def models(self, state: FederationState, env: Environment) -> Mapping[str, tuple[str, Part]]:
         return phases.own_models(state, env)

@@ -8,7 +8,7 @@ model. A relay passes each client's predictions to the others.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -17,15 +17,7 @@ from torch import Tensor
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.protocols import MutualOptions
 from fedprivacy.federation import phases
-from fedprivacy.federation.interfaces import (
-    Environment,
-    FederationState,
-    HistoryRow,
-    Part,
-    Release,
-    RoundOutcome,
-    Shared,
-)
+from fedprivacy.federation.interfaces import Environment, FederationState, HistoryRow, Part, RoundOutcome, Shared
 from fedprivacy.training.aggregation import weighted_mean
 from fedprivacy.training.learner import Loss
 from fedprivacy.training.losses import (
@@ -87,24 +79,6 @@ class Mutual:
         events = [phases.unprotected(client, round, what) for what in releases for client in shared.received]
         history = [*private.history, *shared.history, *public]
         return RoundOutcome(state.having({}, round), history, events, [shared.fold])
-
-    def releases(self, env: Environment) -> Sequence[Release]:
-        options = self.options
-        soft = {"probabilities", "logits"}
-        usable = frozenset(soft if options.peer_mode == "mean" or options.kl == "literal" else {*soft, "labels"})
-        if options.kl_direction == "peer_own":
-            plain = options.payload == "probabilities" and options.temperature == 1
-        else:
-            plain = options.payload == "logits" and options.kl != "literal"
-        shared = Release(
-            "predictions",
-            "predictions",
-            options.payload,
-            times=2 if options.update_order == "sequential" else 1,
-            forms=usable | {options.payload},
-            merged=("mean" if plain else "other") if options.peer_mode == "mean" else "",
-        )
-        return [shared, Release("weights", "weights")] if options.average_weights else [shared]
 
     def models(self, state: FederationState, env: Environment) -> Mapping[str, tuple[str, Part]]:
         return phases.own_models(state, env)

@@ -9,7 +9,7 @@ features to the student's size.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -19,7 +19,7 @@ from torch import Tensor
 
 from fedprivacy.config.protocols import ProFeOptions
 from fedprivacy.federation import averaging, phases, projections
-from fedprivacy.federation.interfaces import Environment, FederationState, HistoryRow, Part, Release, RoundOutcome
+from fedprivacy.federation.interfaces import Environment, FederationState, HistoryRow, Part, RoundOutcome, releases_of
 from fedprivacy.training import prototypes
 from fedprivacy.training.aggregation import weighted_mean
 from fedprivacy.training.distillation import profe_loss
@@ -102,12 +102,9 @@ class ProFe:
             phases.unprotected(client, round, release.name)
             for client in senders
             if self.neighbours(client, env.clients)
-            for release in self.releases(env)
+            for release in releases_of(self, env)
         ]
         return RoundOutcome(state.having({}, round), history, events)
-
-    def releases(self, env: Environment) -> Sequence[Release]:
-        return [Release("weights", "weights"), Release("prototypes", Prototypes.kind)]
 
     def models(self, state: FederationState, env: Environment) -> Mapping[str, tuple[str, Part]]:
         return phases.own_models(state, env)

@@ -13,8 +13,9 @@ from fedprivacy import catalog
 from fedprivacy.config.run import RunConfig
 from fedprivacy.defenses.build import build
 from fedprivacy.federation import engine
-from fedprivacy.federation.interfaces import Defense, Environment, FederatedProtocol, Release, releases_of
+from fedprivacy.federation.interfaces import Defense, Environment, FederatedProtocol, releases_of
 from fedprivacy.study.job import environment
+from fedprivacy.wire.release import Release
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from fedprivacy.config.base import Part
+from fedprivacy.config.federation import FederationSettings
+from fedprivacy.config.protocols.common import averaged_models
+from fedprivacy.wire.release import Loss, Release
+
+PRESENT_MODEL = Release("weights", "weights", sender="server", receivers="clients", of="mix")
+"""What an asynchronous server sends to whoever begins a job."""
 
 
 class FedAvgOptions(Part):
@@ -18,6 +24,12 @@ class FedAvgOptions(Part):
     """Each client also trains on the labelled public fold before averaging: the fair baseline to mutual learning."""
     public_epochs: int = Field(default=5, ge=1)
     """Passes over the public fold in one round."""
+    private_training: ClassVar[bool] = True
+
+    def releases(self, federation: FederationSettings) -> tuple[Release, ...]:
+        """Weights up, their mean down; on public labels too, what is sent is not of private records alone."""
+        loss: Loss = "more" if self.public_labels else "labels"
+        return averaged_models(self.weighting == "records", loss=loss)
 
 
 class FedProxOptions(Part):
@@ -30,6 +42,11 @@ class FedProxOptions(Part):
     weighting: Literal["records", "uniform"] = "records"
     """records: weighted by n_k, which each client then reveals."""
 
+    def releases(self, federation: FederationSettings) -> tuple[Release, ...]:
+        """Weights up, their mean down; the proximal term has no gradient at the weights that were sent."""
+        steps_known = self.stragglers == 0
+        return averaged_models(self.weighting == "records", loss="labels at the start", steps_known=steps_known)
+
 
 class LayerwiseOptions(Part):
     """Asynchronous weight updating by layer groups (Gupta, Fadlullah, Fouda 2022)."""
@@ -40,6 +57,22 @@ class LayerwiseOptions(Part):
     """The deep group is sent in every such round, the shallow group in all others."""
     server_epochs: int = Field(default=5, ge=0)
     """Passes of the server's model over the labelled public fold."""
+    private_training: ClassVar[bool] = True
+
+    def releases(self, federation: FederationSettings) -> tuple[Release, ...]:
+        """One group of layers a round, up and down; a client goes on training the layers that it does not send."""
+        whole_after = self.deep_every if self.deep_every > 1 else None
+        group = Release(
+            "weights",
+            "weights",
+            merged="weighted",
+            reference="start",
+            loss="labels",
+            whole_after=whole_after,
+            trains_what_it_is_sent=True,
+        )
+        trained = Release("weights", "weights", sender="server", receivers="clients", of="mix", whole_after=whole_after)
+        return group, Release("accuracy", "scalars"), trained
 
 
 class ClockOptions(Part):
@@ -71,6 +104,20 @@ class FedAsyncOptions(ClockOptions):
     rho: float = Field(default=0.005, ge=0)
     """Weight of ``rho/2 * ||x - x_s||^2`` in the client's loss."""
 
+    def releases(self, federation: FederationSettings) -> tuple[Release, ...]:
+        """Weights up whenever a client is done, the present model down."""
+        sent = Release(
+            "weights",
+            "weights",
+            times=federation.together,
+            merged="other",
+            reference="received",
+            loss="labels at the start",
+            by_job=True,
+            trains_what_it_is_sent=True,
+        )
+        return sent, PRESENT_MODEL
+
 
 class FedBuffOptions(ClockOptions):
     """Buffered asynchronous aggregation (Nguyen et al., arXiv 2106.06639)."""
@@ -89,3 +136,17 @@ class FedBuffOptions(ClockOptions):
     """Take a step at the end of each round with whatever is in the buffer."""
     renormalise: bool = False
     """Divide the staleness weight by its value at one version late, as some code does."""
+
+    def releases(self, federation: FederationSettings) -> tuple[Release, ...]:
+        """An update up whenever a client is done, the present model down."""
+        sent = Release(
+            "update",
+            "update",
+            times=federation.together,
+            merged="other",
+            reference="received",
+            loss="labels",
+            by_job=True,
+            trains_what_it_is_sent=True,
+        )
+        return sent, PRESENT_MODEL

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from fedprivacy.config.base import Part
+from fedprivacy.config.federation import FederationSettings
+from fedprivacy.config.protocols.common import averaged_models, predicted
+from fedprivacy.wire.release import Of, Release
 
 
 class MutualOptions(Part):
@@ -35,6 +38,7 @@ class MutualOptions(Part):
     """Whether the public phase starts with a new optimiser."""
     public_epochs: int = Field(default=5, ge=1)
     """Passes over the public fold in one round."""
+    private_training: ClassVar[bool] = True
 
     @model_validator(mode="after")
     def _consistent(self) -> MutualOptions:
@@ -53,3 +57,25 @@ class MutualOptions(Part):
         if self.payload in ("losses", "labels") and self.kl == "literal":
             raise ValueError("kl = 'literal' needs payload = 'probabilities' or 'logits'")
         return self
+
+    def releases(self, federation: FederationSettings) -> tuple[Release, ...]:
+        """Predictions on a public fold up, the peers' or their mean down; weights too where they are averaged."""
+        soft = {"probabilities", "logits"}
+        usable = frozenset(soft if self.peer_mode == "mean" or self.kl == "literal" else {*soft, "labels"})
+        if self.kl_direction == "peer_own":
+            plain = self.payload == "probabilities" and self.temperature == 1
+        else:
+            plain = self.payload == "logits" and self.kl != "literal"
+        shared = predicted(
+            federation,
+            self.payload,
+            times=2 if self.update_order == "sequential" else 1,
+            forms=usable | {self.payload},
+            merged=("mean" if plain else "other") if self.peer_mode == "mean" else "",
+        )
+        of: Of = "mean of others" if self.peer_mode == "mean" else "relay"
+        passed_on = Release(
+            "predictions", "predictions", shared.form, shared.times, sender="server", receivers="clients", of=of
+        )
+        models = averaged_models(False, merged="", known_start=False) if self.average_weights else ()
+        return shared, passed_on, *models

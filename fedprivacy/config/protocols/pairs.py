@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from fedprivacy.config.base import Part
+from fedprivacy.config.federation import FederationSettings
+from fedprivacy.config.protocols.common import averaged_models
+from fedprivacy.wire.release import Release
 
 
 class FmlOptions(Part):
@@ -27,6 +30,11 @@ class FmlOptions(Part):
     compat: Literal["none", "pfllib"] = "none"
     """pfllib: divergence over C, no detached targets. Only to explain numbers published with that library."""
 
+    def releases(self, federation: FederationSettings) -> tuple[Release, ...]:
+        """A meme up, the mean of the memes down; it learns from the private model too."""
+        meme = self.meme or federation.training.model
+        return averaged_models(self.weighting == "records", known_start=False, architecture=meme)
+
 
 class FedKdOptions(Part):
     """Communication-efficient federated distillation (Wu et al. 2022, arXiv 2108.13323)."""
@@ -46,6 +54,20 @@ class FedKdOptions(Part):
     error_feedback: bool = False
     """Add what one compression lost to the next update."""
 
+    def releases(self, federation: FederationSettings) -> tuple[Release, ...]:
+        """Factors of the mentee's update up, those of the mean update down."""
+        mentee = self.mentee or federation.training.model
+        sent = Release(
+            "update",
+            "low-rank",
+            merged="mean",
+            architecture=mentee,
+            reference="received",
+            trains_what_it_is_sent=True,
+        )
+        mean = Release("update", "low-rank", sender="server", receivers="clients", of="mean", architecture=mentee)
+        return sent, mean
+
 
 class FedCkdOptions(Part):
     """Distillation from two teachers of one's own past (arXiv 2411.03569)."""
@@ -58,6 +80,11 @@ class FedCkdOptions(Part):
     """Softens both sides; the divergence is multiplied by its square."""
     weighting: Literal["records", "uniform"] = "records"
     """records: weighted by n_k, which each client then reveals."""
+    private_training: ClassVar[bool] = True
+
+    def releases(self, federation: FederationSettings) -> tuple[Release, ...]:
+        """Weights up, their mean down; the loss has two teachers."""
+        return averaged_models(self.weighting == "records", loss="more")
 
 
 class ProFeOptions(Part):
@@ -81,3 +108,10 @@ class ProFeOptions(Part):
     """Whose features are averaged into prototypes."""
     transport_bits: Literal[16, 32] = 16
     """Width of the student's weights on the wire; prototypes stay at 32 bit."""
+
+    def releases(self, federation: FederationSettings) -> tuple[Release, ...]:
+        """A student's weights and class prototypes to the neighbours, who alone know what they began from."""
+        student = Release(
+            "weights", "weights", receivers="neighbours", architecture=self.student or federation.training.model
+        )
+        return student, Release("prototypes", "prototypes", receivers="neighbours")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from fedprivacy.config.base import Part
+from fedprivacy.config.federation import FederationSettings
+from fedprivacy.config.protocols.common import averaged_models, consensus, predicted
 from fedprivacy.config.run import Names
+from fedprivacy.wire.release import Release, Sharpened
 
 
 class FedMdOptions(Part):
@@ -27,6 +30,14 @@ class FedMdOptions(Part):
     """Train on the private records once more after the last digest."""
     consensus_weights: Literal["uniform", "validation"] = "uniform"
     """validation: weighted by each client's validation accuracy, which it then reveals."""
+    private_training: ClassVar[bool] = True
+
+    def releases(self, federation: FederationSettings) -> tuple[Release, ...]:
+        """Logits on public records up, their mean down; the accuracy too where it is the weight."""
+        if self.consensus_weights == "validation":
+            shared = predicted(federation, "logits", merged="weighted")
+            return shared, Release("accuracy", "scalars"), consensus("logits", "weighted")
+        return predicted(federation, "logits", merged="mean"), consensus("logits", "mean")
 
 
 class DsFlOptions(Part):
@@ -40,6 +51,17 @@ class DsFlOptions(Part):
     """beta of enhanced."""
     distill_epochs: int = Field(default=5, ge=1)
     """Passes over the public records of a round, at each client and at the server."""
+    private_training: ClassVar[bool] = True
+
+    def releases(self, federation: FederationSettings) -> tuple[Release, ...]:
+        """Probabilities on public records up, their sharpened mean down."""
+        sharpened = {
+            "era": Sharpened("softmax", self.temperature),
+            "enhanced": Sharpened("power", self.sharpness),
+            "sa": None,
+        }[self.aggregation]
+        shared = predicted(federation, "probabilities", merged="mean")
+        return shared, consensus("probabilities", "mean", sharpened=sharpened)
 
 
 class CfdOptions(Part):
@@ -57,6 +79,16 @@ class CfdOptions(Part):
     """Passes of each client over the server's labels before it trains on its own records; 0 leaves them out."""
     start: Literal["seed", "keep"] = "seed"
     """Clients begin each round from the common random weights, or go on from their last."""
+    private_training: ClassVar[bool] = True
+
+    def releases(self, federation: FederationSettings) -> tuple[Release, ...]:
+        """Coded labels of fixed public records up, those of the server's own model down."""
+        if self.bits_up == 32:
+            shared = predicted(federation, "probabilities", merged="mean", fixed_fold=True)
+        else:
+            shared = Release("predictions", "coded-labels", merged="mean", answers_queries=True, fixed_fold=True)
+        kind = "predictions" if self.bits_down == 32 else "coded-labels"
+        return shared, Release("predictions", kind, sender="server", receivers="clients", of="mix")
 
 
 class FedDfOptions(Part):
@@ -76,6 +108,11 @@ class FedDfOptions(Part):
     """Leave models out whose validation accuracy is not above chance."""
     weighting: Literal["records", "uniform"] = "records"
     """Weighting of the average that the fusion starts from; records: n_k, which each client then reveals."""
+    private_training: ClassVar[bool] = True
+
+    def releases(self, federation: FederationSettings) -> tuple[Release, ...]:
+        """Weights up, one fused model an architecture down."""
+        return averaged_models(self.weighting == "records", loss="labels", merged="", of="mix")
 
 
 class FedKdHybridOptions(Part):
@@ -91,3 +128,21 @@ class FedKdHybridOptions(Part):
     """Softens both sides; the divergence is multiplied by its square."""
     weighting: Literal["records", "uniform"] = "records"
     """Weighting of the layers; records: n_k, which each client then reveals. Logits are averaged uniformly."""
+    private_training: ClassVar[bool] = True
+
+    def releases(self, federation: FederationSettings) -> tuple[Release, ...]:
+        """Logits on public records and the weights of common layers up, their means down.
+
+        The next round starts from the mean layers where they are taken over after all learning from the logits.
+        """
+        whole = not self.shared_layers and len(federation.architectures) == 1
+        handed_over = whole and self.order == "logits-first"
+        layers = averaged_models(
+            self.weighting == "records",
+            loss="labels" if handed_over else "more",
+            known_start=False,
+            whole_after=1 if whole else None,
+            reference="received" if handed_over else "",
+            trains_what_it_is_sent=handed_over,
+        )
+        return predicted(federation, "logits", merged="mean"), *layers, consensus("logits", "mean")

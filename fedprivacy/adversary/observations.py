@@ -1,0 +1,133 @@
+"""The membership observations, and from what each is made: a rule on what an adversary sees. No torch in here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from fedprivacy.adversary.seats import default_adversaries
+from fedprivacy.adversary.sight import Sight
+from fedprivacy.adversary.threat import EAVESDROPPER
+from fedprivacy.config.base import UsageError
+from fedprivacy.wire.parties import SERVER
+from fedprivacy.wire.release import MODELS, PREDICTIONS, PROTOTYPES, UPDATES, WEIGHTS
+
+
+@dataclass(frozen=True)
+class ObservationCard:
+    """``target``: ``module:Class``; ``allowed``: whether an adversary's sight has what the observation reads."""
+
+    target: str
+    allowed: Callable[[Sight], bool]
+
+
+def probes(sight: Sight) -> bool:
+    """A server plants records where clients answer queries."""
+    return sight.active_server and sight.wire.answers_queries
+
+
+def predictions(sight: Sight) -> bool:
+    """Anybody's predictions, or what was made of several."""
+    return bool(sight.each(PREDICTIONS) or sight.together(PREDICTIONS))
+
+
+def neighbours_models(sight: Sight) -> bool:
+    """Whole models that clients send each other."""
+    return any(r.receivers == "neighbours" and sight.whole(r) for r in sight.each(WEIGHTS))
+
+
+def uploads(sight: Sight) -> bool:
+    """Whole models of single clients, their own."""
+    sent = [r for r in sight.each(WEIGHTS) if r.receivers != "neighbours" and not r.architecture]
+    return any(map(sight.whole, sent))
+
+
+def small_uploads(sight: Sight) -> bool:
+    """Whole models that travel in the place of the clients' own."""
+    sent = [r for r in sight.each(WEIGHTS) if r.receivers != "neighbours" and r.architecture]
+    return any(map(sight.whole, sent))
+
+
+def updates(sight: Sight) -> bool:
+    """Updates of single clients."""
+    return bool(sight.each(UPDATES))
+
+
+def one_model(sight: Sight) -> bool:
+    """A whole model that mixes several clients, where no single one's is in sight."""
+    return not sight.each(MODELS) and any(map(sight.whole, sight.together(WEIGHTS)))
+
+
+def one_update(sight: Sight) -> bool:
+    """Updates that mix several clients, where no single one's is in sight."""
+    return not sight.each(MODELS) and bool(sight.together(UPDATES))
+
+
+def class_means(sight: Sight) -> bool:
+    """Class prototypes, of single clients or mixed."""
+    return bool(sight.each(PROTOTYPES) or sight.together(PROTOTYPES))
+
+
+_AT = "fedprivacy.attacks.membership.observations"
+
+ACTIVE: dict[str, ObservationCard] = {"probes": ObservationCard(f"{_AT}.probes:Probes", probes)}
+"""What an active adversary observes."""
+
+PASSIVE: dict[str, ObservationCard] = {
+    "surrogate": ObservationCard(f"{_AT}.surrogate:Surrogate", predictions),
+    "students": ObservationCard(f"{_AT}.weights:Students", neighbours_models),
+    "uploaded-weights": ObservationCard(f"{_AT}.weights:UploadedWeights", uploads),
+    "uploaded-memes": ObservationCard(f"{_AT}.weights:UploadedMemes", small_uploads),
+    "decoded-updates": ObservationCard(f"{_AT}.weights:DecodedUpdates", updates),
+    "global-model": ObservationCard(f"{_AT}.weights:GlobalModel", one_model),
+    "global-from-updates": ObservationCard(f"{_AT}.weights:GlobalFromUpdates", one_update),
+    "prototypes": ObservationCard(f"{_AT}.prototypes:Prototypes", class_means),
+}
+"""What whoever follows the protocol observes."""
+
+OBSERVATIONS = ACTIVE | PASSIVE
+
+
+def observable(sight: Sight) -> tuple[str, ...]:
+    """Names of the observations that an adversary can make. UsageError where there is none, and says why."""
+    active = sight.adversary.power == "active"
+    if sight.me is not None and sight.wire.federation.clients == 1:
+        raise _none(sight, "there is no other client")
+    able = tuple(name for name, card in (ACTIVE if active else PASSIVE).items() if card.allowed(sight))
+    if able:
+        return able
+    raise _none(sight, _why_not_active(sight) if active else _why_not(sight))
+
+
+def _why_not_active(sight: Sight) -> str:
+    if sight.adversary.position == EAVESDROPPER:
+        return "an eavesdropper only listens"
+    if sight.adversary.position != SERVER:
+        return "no active attack of a client is known here"
+    if sight.wire.defended.hides_each:
+        return "the defense shows the server sums alone, so it cannot read the answer of a single client"
+    return f"clients that share {sight.wire.what_is_sent} answer no queries, so there is no fold to plant candidates in"
+
+
+def _why_not(sight: Sight) -> str:
+    wire = sight.wire
+    if wire.silent:
+        return "nothing is sent"
+    if sight.adversary.position == SERVER and not wire.has_server:
+        return "there is no server, nodes send to their neighbours"
+    parts = [r.whole_after for r in sight.releases if r.kind in MODELS and not sight.whole(r)]
+    known = [rounds for rounds in parts if rounds is not None]
+    if known:
+        return (
+            f"a whole model has crossed the wire only after {max(known)} rounds, and the run ends after "
+            f"{wire.federation.rounds}: use --rounds {max(known)} or more"
+        )
+    return "no whole model crosses the wire" if parts else "nothing that it receives tells of a record"
+
+
+def _none(sight: Sight, why: str) -> UsageError:
+    known = " or ".join(default_adversaries(sight.wire)) or "another protocol"
+    return UsageError(
+        f"--adversary {sight.adversary.name}: no membership observation of protocol {sight.wire.protocol}: {why}; "
+        f"use {known}."
+    )

@@ -1,0 +1,105 @@
+"""What one adversary has before it, from what a protocol and a defense declare. No torch in here.
+
+A server reads what every client sends to it, an eavesdropper all of an unencrypted channel, a client what is sent to
+clients. What a defense hides in a sum is readable of nobody alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from fedprivacy.adversary.threat import EAVESDROPPER, Adversary
+from fedprivacy.config.federation import FederationSettings
+from fedprivacy.wire.parties import SERVER, client_index
+from fedprivacy.wire.release import MODELS, UNDEFENDED, Defended, Release
+
+
+@dataclass(frozen=True)
+class Wire:
+    """All that crosses the wire of one federation, in which settings, and under which defense."""
+
+    protocol: str
+    """Name of the protocol, for messages to the user alone."""
+    federation: FederationSettings
+    releases: tuple[Release, ...]
+    defended: Defended = UNDEFENDED
+
+    @property
+    def silent(self) -> bool:
+        """Whether nothing is sent."""
+        return not self.releases
+
+    @property
+    def has_server(self) -> bool:
+        """Whether anything passes a server."""
+        return any(SERVER in (release.sender, release.receivers) for release in self.releases)
+
+    @property
+    def answers_queries(self) -> bool:
+        """Whether the server asks each client about records of its choice, and can read its answers."""
+        return any(r.answers_queries and r.receivers == SERVER and self.readable(r) for r in self.releases)
+
+    @property
+    def model(self) -> Release | None:
+        """The models, or updates of one, that clients send; None where they send none."""
+        return next((r for r in self.releases if r.sender == "client" and r.kind in MODELS), None)
+
+    def travelling(self, client: int) -> str:
+        """Architecture of the model that stands behind what ``client`` sends: one that travels, or its own."""
+        sent = self.model
+        return (sent.architecture if sent else "") or self.federation.architecture(client)
+
+    def readable(self, release: Release) -> bool:
+        """Whether a single message of ``release`` can be read, and not only the sum over its senders."""
+        return not (self.defended.hides_each and release.of == "own")
+
+    @property
+    def what_is_sent(self) -> str:
+        """In one word, what a claim of privacy rests on: the first thing that clients send."""
+        first = next((r for r in self.releases if r.sender == "client"), None)
+        return "nothing" if first is None else _WORDS.get(first.kind, first.name)
+
+
+_WORDS = {"coded-labels": "predictions", "update": "updates", "low-rank": "updates"}
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What ``adversary`` sees of ``wire``."""
+
+    adversary: Adversary
+    wire: Wire
+
+    @property
+    def me(self) -> int | None:
+        """The client that it is."""
+        position = self.adversary.position
+        return client_index(position) if position.startswith("client-") else None
+
+    @property
+    def active_server(self) -> bool:
+        """Whether it is a server that departs from the protocol."""
+        return self.adversary.power == "active" and self.adversary.position == SERVER
+
+    @property
+    def releases(self) -> tuple[Release, ...]:
+        """What it sends or receives."""
+        if self.adversary.position == EAVESDROPPER:
+            return self.wire.releases
+        if self.adversary.position == SERVER:
+            return tuple(r for r in self.wire.releases if SERVER in (r.sender, r.receivers))
+        return tuple(r for r in self.wire.releases if r.sender == "client" or r.receivers == "clients")
+
+    def each(self, kinds: Collection[str]) -> tuple[Release, ...]:
+        """Releases of ``kinds`` that tell of single clients, itself aside."""
+        found = [r for r in self.releases if r.kind in kinds and r.alone and self.wire.readable(r)]
+        return tuple(r for r in found if self.me is None or not (r.of == "own" and r.receivers == SERVER))
+
+    def together(self, kinds: Collection[str]) -> tuple[Release, ...]:
+        """Releases of ``kinds`` that mix several clients."""
+        return tuple(r for r in self.releases if r.kind in kinds and not r.alone)
+
+    def whole(self, release: Release) -> bool:
+        """Whether every tensor of the model has crossed the wire by the end of the run."""
+        return release.whole_after is not None and release.whole_after <= self.wire.federation.rounds

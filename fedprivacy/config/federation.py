@@ -1,0 +1,42 @@
+"""What everybody in a federation knows of it: how many take part, and how they train. No torch in here."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from fedprivacy.config.run import DataConfig, RunConfig, TrainingConfig
+
+
+@dataclass(frozen=True)
+class FederationSettings:
+    """The settings that protocols, and whoever watches them, go by."""
+
+    clients: int
+    rounds: int
+    participation: float
+    dropout_rate: float
+    data: DataConfig
+    training: TrainingConfig
+
+    @classmethod
+    def of(cls, config: RunConfig) -> FederationSettings:
+        """Those of one run."""
+        return cls(
+            config.clients, config.rounds, config.participation, config.dropout_rate, config.data, config.training
+        )
+
+    def architecture(self, client: int) -> str:
+        """Name of the architecture of client ``client``."""
+        models = self.training.client_models or (self.training.model,)
+        return models[client % len(models)]
+
+    @property
+    def architectures(self) -> tuple[str, ...]:
+        """The different ones among the clients, in order of first use."""
+        return tuple(dict.fromkeys(map(self.architecture, range(self.clients))))
+
+    @property
+    def together(self) -> int:
+        """How many clients take part in a round, or work at the same time: at least one."""
+        return max(1, math.floor(self.participation * self.clients + 0.5))
