@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from fedprivacy.judge.result import JUDGED_FROM, Baseline, Communication, Finding, Interval, Kind, Verdict
 from fedprivacy.metrics.intervals import Interval as Estimate
 
-FEWEST_CLIENTS = 5
-"""Clients below which a verdict on label distributions is only inconclusive."""
+FEWEST_CLIENTS = 3
+"""Clients below which a verdict on label distributions is only inconclusive: two tell next to nothing of a spread."""
 
 
 def leakage(findings: Sequence[Finding], what_is_sent: str, source: str) -> list[Verdict]:
@@ -34,7 +34,7 @@ def _judged(finding: Finding) -> tuple[Kind, str]:
 
 
 def labels(findings: Sequence[Finding], what_is_sent: str, source: str) -> list[Verdict]:
-    """One verdict an adversary, from the headline's gain over a uniform guess of the label distribution."""
+    """One verdict an adversary, from the headline's gain over the better guess: uniform, or the public prior."""
     verdicts = []
     for finding in findings:
         if finding.attack != "labels" or not finding.headline or finding.target != "all clients":
@@ -50,10 +50,11 @@ def labels(findings: Sequence[Finding], what_is_sent: str, source: str) -> list[
 def _judged_gain(finding: Finding) -> tuple[Kind, str]:
     how = f"{finding.statistic} on {finding.observation}"
     if finding.value is None or finding.low is None or finding.n < FEWEST_CLIENTS:
-        return "inconclusive", f"too few clients to say ({how})."
+        return "inconclusive", f"an interval needs {FEWEST_CLIENTS} clients, and {finding.n} can be judged ({how})."
+    guesses = "a uniform guess and the public prior"
     if finding.low > 0:
-        return "refuted", f"{how} is nearer to the truth than a uniform guess, with its whole interval."
-    return "inconclusive", f"{how} is not measurably nearer to the truth than a uniform guess."
+        return "refuted", f"{how} is nearer to the truth than {guesses}, with its whole interval."
+    return "inconclusive", f"{how} is not measurably nearer to the truth than the better of {guesses}."
 
 
 def inversion(findings: Sequence[Finding], what_is_sent: str, source: str) -> list[Verdict]:

@@ -28,8 +28,9 @@ from fedprivacy.metrics.intervals import (
     corrected_level,
     mean_interval,
     paired_interval,
+    share_interval,
 )
-from fedprivacy.metrics.labels import LabelScores, chance_labels, compare_labels
+from fedprivacy.metrics.labels import LabelScores, chance_labels, compare_labels, gain_over_best
 from fedprivacy.metrics.pooling import pool_by_rank, ranks_within
 from fedprivacy.metrics.roc import Resolution, RocCurve, TprAtFpr, auc, resolution, roc_curve, tpr_at_fpr
 from fedprivacy.metrics.scores import by_coin, mid_ranks
@@ -64,6 +65,7 @@ __all__ = [
     "epsilon_at_threshold",
     "epsilon_from_auc",
     "epsilon_split",
+    "gain_over_best",
     "gdp_epsilon",
     "gdp_mu",
     "joint_beta_interval",
@@ -85,6 +87,7 @@ __all__ = [
     "roc_curve",
     "score_images",
     "share_above",
+    "share_interval",
     "spent_fpr",
     "tpr_at_fpr",
     "tpr_bootstrap",

@@ -93,6 +93,22 @@ def paired_interval(first: ArrayLike, second: ArrayLike, level: float = 0.95) ->
     return Interval(found.value, found.low, found.high, level, "t over paired differences", found.note)
 
 
+def share_interval(values: ArrayLike, level: float = 0.95) -> Interval:
+    """Interval of the mean of hits [n] in [0, 1], most of them 0 or 1: Clopper-Pearson.
+
+    A hit that is shared among ties is rounded away from the middle of the interval, which can only widen it. Unlike
+    Student's t it has a width where all hits are equal.
+    """
+    tail = check_level(level) / 2
+    sample = np.asarray(values, dtype=np.float64)
+    if sample.ndim != 1 or sample.size == 0 or not ((sample >= 0) & (sample <= 1)).all():
+        raise ValueError("values must be a non-empty vector of shares.")
+    total = float(sample.sum())
+    low = float(binomial_lower(math.floor(total + 1e-9), sample.size, tail))
+    high = float(binomial_upper(math.ceil(total - 1e-9), sample.size, tail))
+    return Interval(float(sample.mean()), low, high, level, "Clopper-Pearson")
+
+
 def bootstrap_mean(values: ArrayLike, rng: np.random.Generator, level: float = 0.95, resamples: int = 2000) -> Interval:
     """Percentile bootstrap of the mean of ``values`` [n] over its entries (images, clients). Approximate."""
     tail = check_level(level) / 2

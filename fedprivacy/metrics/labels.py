@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fedprivacy.metrics.intervals import Interval, paired_interval
 from fedprivacy.metrics.scores import Float
 
 KL_FLOOR = 1e-6
@@ -87,3 +89,18 @@ def chance_labels(
             top_hit=random.top_hit.mean(axis=0),
         ),
     }
+
+
+def gain_over_best(own: ArrayLike, guesses: Sequence[ArrayLike], level: float = 0.95) -> Interval:
+    """How much smaller the mean of distances ``own`` [K] is than that of the best of several ``guesses`` [K] each.
+
+    Positive: the estimate is nearer than every guess. Which guess is best is read off the same clients, so the lower
+    end is the least of the paired Student-t lower ends over all guesses: it lies above the true least gain no more
+    often than one of them does (an intersection-union test; Berger 1982). The upper end is that of the best guess.
+    """
+    if not guesses:
+        raise ValueError("there is no guess to be better than.")
+    found = [paired_interval(guess, own, level) for guess in guesses]
+    least = min(found, key=lambda one: one.value)
+    low = min(one.low for one in found)
+    return Interval(least.value, low, least.high, level, "least of paired t intervals", least.note)

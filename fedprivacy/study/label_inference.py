@@ -1,11 +1,15 @@
 """Findings of label-distribution inference: each client's estimated shares against those of the records it trained on.
 
 Beside every estimator stand three guesses that look at nothing: uniform, the histogram of the adversary's public
-records, and random histograms of the configured skew. Intervals are bootstraps over clients, of all seeds together.
+records, and random histograms of the configured skew. An estimate is judged against the better of the first two: public
+records alone tell the classes of a federation whose clients are alike. Intervals are over clients, of all seeds
+together: Student's t, which covers from three clients on where a bootstrap of so few does not
+(tests/attacks/labels/test_label_intervals.py), and Clopper-Pearson for hits.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,17 +21,18 @@ from fedprivacy.attacks.labels.observe import BIAS, HEADLINE, LabelEstimates
 from fedprivacy.attacks.labels.positions import label_adversaries
 from fedprivacy.config.run import RunConfig
 from fedprivacy.judge.result import Finding
-from fedprivacy.metrics.intervals import bootstrap_mean
-from fedprivacy.metrics.labels import LabelScores, chance_labels, compare_labels
+from fedprivacy.metrics.intervals import Interval, mean_interval, share_interval
+from fedprivacy.metrics.labels import LabelScores, chance_labels, compare_labels, gain_over_best
 from fedprivacy.study.job import Game
 from fedprivacy.study.observe import labels_path, load_label_shares
 from fedprivacy.study.repetition import Repetition
 from fedprivacy.wire.parties import client_name
 
-METRICS = {"TV": "tv", "Chebyshev": "chebyshev", "KL": "kl", "top-class hit": "top_hit"}
+HIT = "top-class hit"
+METRICS = {"TV": "tv", "Chebyshev": "chebyshev", "KL": "kl", HIT: "top_hit"}
 """Metric of a finding -> its field in the scores. All but the last are distances: 0 is exact."""
 
-GAIN = "TV gain over uniform"
+GAIN = "TV gain over the better guess"
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,14 +72,14 @@ def _of_adversary(config: RunConfig, repetitions: Sequence[Repetition], adversar
     scores = {name: _joined([compare_labels(one.truth, one.shares[name]) for one in known]) for name in known[0].shares}
     draw = seeds.numpy_generator(config.seed, "labels", "chance")
     guesses = [chance_labels(one.truth, one.prior, config.data.alpha, draw) for one in known]
-    uniform = _joined([guess["uniform"] for guess in guesses])
+    uniform, prior = (_joined([guess[kind] for guess in guesses]) for kind in ("uniform", "prior"))
     chance = {
         "uniform guess": uniform,
-        "public prior": _joined([guess["prior"] for guess in guesses]),
+        "public prior": prior,
         f"random guess (Dirichlet {config.data.alpha:g})": _joined([guess["dirichlet"] for guess in guesses]),
     }
     names = [name for one in known for name in one.names]
-    write = _Writer(config, adversary, observation, names, uniform)
+    write = _Writer(config, adversary, observation, names, (uniform, prior))
     found: list[Finding] = []
     for name, own in scores.items():
         found += write.rows(name, own, name == _headline(scores), notes)
@@ -110,34 +115,43 @@ class _Writer:
     adversary: Adversary
     observation: str
     names: Sequence[str]
-    uniform: LabelScores
+    blind: tuple[LabelScores, LabelScores]
+    """The uniform guess and the public prior; the better of them is chance."""
 
     def rows(self, estimator: str, scores: LabelScores, headline: bool, note: str, gain: bool = True) -> list[Finding]:
-        """One finding a metric, mean over clients, chance the uniform guess; and the gain in TV."""
-        found = [
-            self._one(
-                estimator, name, getattr(scores, field), float(getattr(self.uniform, field).mean()), headline, note
-            )
-            for name, field in METRICS.items()
-        ]
+        """One finding a metric, mean over clients; and the gain in TV."""
+        found = []
+        for metric, field in METRICS.items():
+            values, level = getattr(scores, field), self.config.attack.level
+            if metric == HIT:
+                estimate = share_interval(values, level)
+            else:
+                estimate = mean_interval(values, level, (0.0, math.inf if metric == "KL" else 1.0))
+            found.append(self._whole(estimator, metric, estimate, self._chance(metric), headline, note))
         if gain:
-            found.append(self._one(estimator, GAIN, self.uniform.tv - scores.tv, 0.0, headline, note))
+            better = gain_over_best(scores.tv, [one.tv for one in self.blind], self.config.attack.level)
+            found.append(self._whole(estimator, GAIN, better, 0.0, headline, note))
         return found
 
     def by_client(self, estimator: str, scores: LabelScores) -> list[Finding]:
         """TV of each client alone; a single number has no interval."""
+        base = min(self.blind, key=lambda one: float(one.tv.mean())).tv
         return [
-            self._finding(estimator, "TV", name, float(tv), float(base), None, None, 1, True, "")
-            for name, tv, base in zip(self.names, scores.tv, self.uniform.tv, strict=True)
+            self._finding(estimator, "TV", name, float(tv), float(theirs), None, None, 1, True, "")
+            for name, tv, theirs in zip(self.names, scores.tv, base, strict=True)
         ]
 
-    def _one(self, estimator: str, metric: str, values: Float, chance: float, headline: bool, note: str) -> Finding:
-        draw = seeds.numpy_generator(self.config.seed, "labels", "bootstrap", estimator, metric)
-        estimate = bootstrap_mean(values, draw, self.config.attack.level)
-        one = len(values) == 1
-        low, high = (None, None) if one else (estimate.low, estimate.high)
+    def _chance(self, metric: str) -> float:
+        best = max if metric == HIT else min
+        return best(float(getattr(one, METRICS[metric]).mean()) for one in self.blind)
+
+    def _whole(
+        self, estimator: str, metric: str, estimate: Interval, chance: float, headline: bool, note: str
+    ) -> Finding:
+        low, high = (None, None) if len(self.names) == 1 else (estimate.low, estimate.high)
+        number = len(self.names)
         return self._finding(
-            estimator, metric, "all clients", estimate.value, chance, low, high, len(values), headline, note
+            estimator, metric, "all clients", estimate.value, chance, low, high, number, headline, note
         )
 
     def _finding(

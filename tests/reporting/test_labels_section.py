@@ -43,7 +43,7 @@ def shown(*findings: Finding, width: int = 80) -> str:
 def test_one_row_an_estimate_and_the_clients_in_a_line() -> None:
     text = shown(
         finding("mean_softmax", "TV", 0.175, headline=True),
-        finding("mean_softmax", "TV gain over uniform", 0.316, headline=True),
+        finding("mean_softmax", "TV gain over the better guess", 0.316, headline=True),
         finding("mean_softmax", "top-class hit", 0.8, headline=True),
         finding("mean_softmax", "TV", 0.247, "client-1", headline=True),
         finding("mean_softmax", "TV", 0.131, "client-0", headline=True),

@@ -12,11 +12,11 @@ from fedprivacy.reporting.text import clean, counted, estimate, fixed, levels
 WORDS = (
     "Distance of the estimated shares of classes from the true ones, mean over clients. TV: half the sum of all gaps; "
     "Chebyshev: the largest gap; KL in nats. Lower is nearer, 0 is exact. Top class: how often the most frequent class "
-    "is named. Gain: TV of the uniform guess minus one's own."
+    "is named. Gain: TV of the uniform guess or of the public prior, whichever is nearer, minus one's own."
 )
 COLUMNS = {
     "TV": "TV",
-    "TV gain over uniform": "gain",
+    "TV gain over the better guess": "gain",
     "Chebyshev": "Chebyshev",
     "KL": "KL",
     "top-class hit": "top class",

@@ -63,7 +63,8 @@ def test_a_skew_is_found(
     assert tv.value is not None and tv.chance is not None and tv.chance - tv.value == pytest.approx(gain.value)
     guesses = {f.statistic for f in result.findings} & {"uniform guess", "public prior", "random guess (Dirichlet 0.3)"}
     assert len(guesses) == 3
-    assert one(result, "TV", "uniform guess").value == pytest.approx(tv.chance)
+    blind = [one(result, "TV", name).value or 1.0 for name in ("uniform guess", "public prior")]
+    assert min(blind) == pytest.approx(tv.chance)
     assert {f.metric for f in result.findings} == {"TV", "Chebyshev", "KL", "top-class hit", GAIN}
     assert [v.verdict for v in result.verdicts if "which classes" in v.claim] == ["refuted"]
     if headline == "bias":
