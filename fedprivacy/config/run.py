@@ -28,6 +28,13 @@ class DataConfig(Part):
     """Leave out images that cannot be read instead of stopping."""
     image_size: int | None = Field(default=None, ge=4, le=1024)
     """Resize images to this many pixels a side (nearest neighbour); None keeps the source's size."""
+    label: str | None = None
+    """Column that holds the class, of a CSV or Parquet file."""
+    scaling: Literal["public", "bounds", "private", "none"] = "public"
+    """Feature columns to mean 0 and deviation 1 by public and auxiliary records, to -1..1 by --bounds, or by all
+    training records, private ones too, which costs an infinite epsilon."""
+    bounds: Names = ()
+    """LOW:HIGH of the feature columns, one for all or one a column; implies scaling = bounds."""
     limit: int | None = Field(default=None, ge=1)
     """Use at most this many training records."""
     test_fraction: float = Field(default=0.2, gt=0, lt=1)
@@ -67,6 +74,8 @@ class DataConfig(Part):
                 "duplicates = 'keep' would let a copy of a member pass as a non-member; "
                 "use duplicates = 'drop', or inclusion = 1 for a run without a membership game"
             )
+        if bool(self.bounds) != (self.scaling == "bounds"):
+            raise ValueError("scaling = 'bounds' and bounds = LOW:HIGH come together")
         if self.layout == "folds" and self.partition != "iid":
             raise ValueError("layout = 'folds' is stratified; a skewed partition needs layout = 'pools'")
         return self

@@ -1,4 +1,4 @@
-"""Rows of features: to float32, checked, one-hot where categorical, standardised where not binary."""
+"""Rows of features: to float32, checked, one-hot where categorical."""
 
 from __future__ import annotations
 
@@ -38,23 +38,3 @@ def one_hot(codes: NDArray[np.generic], levels: int, where: str) -> Features:
         row = int(np.argmax(bad))
         raise UsageError(f"{where} is {codes[row]} at row {row}; expected a category number from 0 to {levels - 1}.")
     return np.asarray(codes[:, None] == known, dtype=np.float32)
-
-
-def standardise(train: Features, test: Features) -> tuple[Features, Features, int]:
-    """Scale columns to mean 0 and standard deviation 1 over the training rows; returns how many columns as well.
-
-    Columns that hold only 0 and 1 in the training rows are left as they are, and so are the test rows there. A
-    column that is constant in training is centred, not scaled. Both inputs [N, d] are left untouched.
-    """
-    scaled = ~((train == 0) | (train == 1)).all(axis=0)
-    if not scaled.any():
-        return train, test, 0
-    picked = train[:, scaled].astype(np.float64)
-    mean = picked.mean(axis=0)
-    constant = picked.min(axis=0) == picked.max(axis=0)
-    mean[constant] = picked[0, constant]
-    spread = np.where(constant, 1.0, picked.std(axis=0))
-    out = train.copy(), test.copy()
-    for rows in out:
-        rows[:, scaled] = (rows[:, scaled] - mean) / spread + 0.0
-    return out[0], out[1], int(scaled.sum())

@@ -11,7 +11,7 @@ from fedprivacy import parts
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.run import DataConfig
 
-Kind = Literal["embedded", "folder", "file", "torchvision"]
+Kind = Literal["embedded", "folder", "file", "table", "torchvision"]
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,9 @@ SOURCES: dict[str, Source] = {
     "digits": Source("1,797 handwritten digits, 1x8x8, 10 classes; embedded (scikit-learn)", "embedded"),
     "folder": Source("any images: a folder of class folders, or train/ and test/ of these", "folder"),
     "facemask": Source("faces with and without mask, 3x100x100, from an image folder (arXiv 2503.05803)", "folder"),
-    "npz": Source("a .npz file with x_train, y_train, x_test, y_test, or x, y", "file"),
+    "npz": Source("a .npz file: x_train, y_train, x_test, y_test, or x, y, or as Keras and MedMNIST name them", "file"),
+    "csv": Source("a CSV file, or a folder with train.csv and test.csv; --label COLUMN (pandas)", "table"),
+    "parquet": Source("the same in Parquet (pandas, pyarrow)", "table"),
     "mnist": Source("MNIST, 1x28x28, 10 classes, by torchvision", "torchvision", "MNIST/raw"),
     "fashion-mnist": Source("Fashion-MNIST, 1x28x28, 10 classes, by torchvision", "torchvision", "FashionMNIST/raw"),
     "cifar10": Source("CIFAR-10, 3x32x32, 10 classes, by torchvision", "torchvision", "cifar-10-batches-py"),
@@ -45,7 +47,7 @@ def from_outside(name: str) -> bool:
 def data_path(config: DataConfig) -> Path:
     """``data_dir`` as a path, with ``~`` expanded; :class:`UsageError` where the source needs one and has none."""
     if not config.data_dir:
-        what = "a .npz file" if config.dataset == "npz" else "a folder"
+        what = {"npz": "a .npz file", "csv": "a CSV file", "parquet": "a Parquet file"}.get(config.dataset, "a folder")
         raise UsageError(f"Data set '{config.dataset}' is read from {what}: give --data-dir PATH.")
     try:
         return Path(config.data_dir).expanduser()
@@ -63,6 +65,10 @@ def check(config: DataConfig) -> None:
             raise UsageError(f"Data set '{config.dataset}' comes from code; it reads no --data-dir and no --download.")
         return
     source = SOURCES[config.dataset]
+    if config.label is not None and source.kind != "table":
+        raise UsageError(f"--label names a column of a table; data set '{config.dataset}' has none.")
+    if source.kind == "table" and config.label is None:
+        raise UsageError(f"--dataset {config.dataset}: say which column is the class: --label COLUMN.")
     if config.download and source.kind != "torchvision":
         fetched = ", ".join(name for name, entry in SOURCES.items() if entry.kind == "torchvision")
         raise UsageError(f"Data set '{config.dataset}' cannot be downloaded; --download is for {fetched}.")
@@ -86,7 +92,10 @@ def _check_path(config: DataConfig, source: Source, path: Path) -> None:
     elif not path.exists():
         raise UsageError(f"--data-dir: nothing is at {path}.")
     elif source.kind == "file" and not path.is_file():
-        raise UsageError(f"--data-dir: {path} is a folder; --dataset npz reads one .npz file.")
+        what = "is a folder" if path.is_dir() else "is no regular file"
+        raise UsageError(f"--data-dir: {path} {what}; --dataset npz reads one .npz file.")
+    elif source.kind == "table" and not (path.is_file() or path.is_dir()):
+        raise UsageError(f"--data-dir: {path} is neither a file nor a folder; --dataset {config.dataset} reads those.")
     elif source.kind == "folder" and not path.is_dir():
         raise UsageError(f"--data-dir: {path} is a file; --dataset {config.dataset} reads a folder of images.")
     elif not os.access(path, os.R_OK | (os.X_OK if path.is_dir() else 0)):

@@ -14,13 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedprivacy.config.base import UsageError
+from fedprivacy.data.npz_file import from_arrays
+from fedprivacy.data.raw import Raw
+from fedprivacy.data.tables import from_frames
 
 Arrays = dict[str, NDArray[Any]]
 WHAT = "(x, y), (x_train, y_train, x_test, y_test), a mapping of such arrays, a torch Dataset, or (train, test) of them"
 
 
-def called(part: Any, name: str) -> Arrays:
-    """The arrays of a data set from outside; ``part`` is a function without arguments, or the data themselves."""
+def called(part: Any, name: str, label: str | None = None) -> Raw:
+    """A data set from outside, as read; ``part`` is a function without arguments, or the data themselves."""
     if inspect.isfunction(part) or isinstance(part, type):
         try:
             part = part()
@@ -29,7 +32,19 @@ def called(part: Any, name: str) -> Arrays:
         except Exception as error:
             cause = " ".join(str(error).split()) or "no message"
             raise UsageError(f"data {name}: calling it failed: {type(error).__name__}: {cause}.") from error
-    return arrays_of(part, name)
+    return raw_of(part, name, label)
+
+
+def raw_of(content: Any, name: str, label: str | None = None) -> Raw:
+    """Whatever :data:`WHAT` says, or a data frame whose column ``label`` is the class, read as a file of that content.
+
+    UsageError for anything else, and as the readers of files raise it.
+    """
+    if _is_frame(content):
+        return from_frames(content.copy(), None, label, f"data {name}")
+    if isinstance(content, tuple | list) and len(content) == 2 and all(map(_is_frame, content)):
+        return from_frames(content[0].copy(), content[1].copy(), label, f"data {name}")
+    return from_arrays(arrays_of(content, name), f"data {name}")
 
 
 def arrays_of(content: Any, name: str) -> Arrays:
@@ -54,7 +69,14 @@ def _array(value: Any) -> NDArray[Any]:
     """An array of a tensor, a column, a list or an array."""
     if hasattr(value, "detach"):
         value = value.detach().cpu()
+        if str(value.dtype).startswith(("torch.bfloat16", "torch.float8")):
+            value = value.float()
     return np.asarray(value)
+
+
+def _is_frame(content: Any) -> bool:
+    """Whether something is a pandas data frame by what it offers."""
+    return hasattr(content, "columns") and hasattr(content, "dtypes")
 
 
 def _indexed(content: Any) -> bool:

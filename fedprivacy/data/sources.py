@@ -1,4 +1,4 @@
-"""From a configuration to a data set: read, split, standardise, drop duplicates, limit.
+"""From a configuration to a data set: read, split, drop duplicates, limit. Scaling waits for the division.
 
 Nothing here depends on a run's seed: the test set and a limited training set are the same in every run, so stored
 shadow banks stay comparable.
@@ -16,14 +16,14 @@ from fedprivacy.config.base import UsageError
 from fedprivacy.config.run import DataConfig
 from fedprivacy.data import duplicates, outside
 from fedprivacy.data.embedded import read_digits, read_mnist5k
-from fedprivacy.data.features import standardise
 from fedprivacy.data.image_folder import read_folder
 from fedprivacy.data.images import nearest
 from fedprivacy.data.names import SOURCES, check, data_path, from_outside
-from fedprivacy.data.npz_file import raw_of, read_npz
+from fedprivacy.data.npz_file import read_npz
 from fedprivacy.data.raw import Part, Raw
 from fedprivacy.data.records import Dataset
 from fedprivacy.data.strata import stratified_order
+from fedprivacy.data.tables import read_table
 from fedprivacy.data.torchvision_sets import read_torchvision
 
 MASK_CLASSES = ("with_mask", "without_mask")
@@ -33,20 +33,18 @@ MASK_SIZE = 100
 def load(config: DataConfig) -> Dataset:
     """The data set that ``config`` names. Positions in it are final: nothing later removes a record.
 
-    A source without a test set gives a stratified ``test_fraction`` of its records. Features are standardised by
-    the training records before duplicates are looked for, so what is compared is what is stored. ``limit`` keeps
-    a stratified draw of the training records. Images stay uint8. Raises :class:`UsageError`.
+    A source without a test set gives a stratified ``test_fraction`` of its records. ``limit`` keeps a stratified draw
+    of the training records. Images are uint8; features are as read, and :mod:`~fedprivacy.data.scaling` brings them
+    on one scale once it is known which records are public. Raises :class:`UsageError`.
     """
     check(config)
-    raw = _read(config)
-    name = _name(config)
+    return finished(_read(config), config, _name(config))
+
+
+def finished(raw: Raw, config: DataConfig, name: str) -> Dataset:
+    """The data set that was read as ``raw``, by the settings of :func:`load`."""
     train, test = (raw.train, raw.test) if raw.test is not None else _split(raw.train, config.test_fraction, name)
     notes = list(raw.notes)
-    if train.x.ndim == 2:
-        x_train, x_test, columns = standardise(np.asarray(train.x, np.float32), np.asarray(test.x, np.float32))
-        train, test = Part(x_train, train.y), Part(x_test, test.y)
-        if columns:
-            notes.append(f"standardised {columns:,} of {x_train.shape[1]:,} columns by the training records")
     if config.duplicates == "drop":
         kept = duplicates.distinct(train, test)
         train, test = train.take(kept.train), test.take(kept.test)
@@ -76,13 +74,15 @@ def _read(config: DataConfig) -> Raw:
     if source == "facemask":
         return read_folder(data_path(config), size or MASK_SIZE, config.skip_bad, MASK_CLASSES)
     if from_outside(source):
-        raw = raw_of(outside.called(parts.load("data", source), source), f"data {source}")
+        raw = outside.called(parts.load("data", source), source, config.label)
     elif source == "mnist5k":
         raw = read_mnist5k()
     elif source == "digits":
         raw = read_digits()
     elif source == "npz":
         raw = read_npz(data_path(config))
+    elif SOURCES[source].kind == "table":
+        raw = read_table(data_path(config), config.label, source)
     else:
         raw = read_torchvision(source, data_path(config), config.download)
     if size is None:
@@ -99,7 +99,7 @@ def _name(config: DataConfig) -> str:
     """The source's name; the file's or the folder's own name where the source is general."""
     if from_outside(config.dataset):
         return config.dataset.rpartition(":")[2]
-    if SOURCES[config.dataset].kind == "file":
+    if SOURCES[config.dataset].kind in ("file", "table"):
         return data_path(config).stem
     return data_path(config).resolve().name if config.dataset == "folder" else config.dataset
 

@@ -25,12 +25,13 @@ from fedprivacy.data.canaries import canaries, planted
 from fedprivacy.data.coins import coins, redraw
 from fedprivacy.data.division import divide
 from fedprivacy.data.records import Dataset
+from fedprivacy.data.scaling import scaled
 from fedprivacy.data.sources import load
 from fedprivacy.federation import engine
 from fedprivacy.federation.interfaces import Environment
 from fedprivacy.judge import examiner
 from fedprivacy.models.build import build
-from fedprivacy.privacy import event_to_json
+from fedprivacy.privacy import NoNoise, PrivacyEvent, event_to_json
 from fedprivacy.study.game import Game as Game
 from fedprivacy.study.inversion.invert import observe_inversions
 from fedprivacy.study.observe import observe_all, observe_label_shares
@@ -50,6 +51,7 @@ def game(config: RunConfig, root: int, shadow: int | None) -> Game:
     """Who holds what, and the coins: the truth, or the draw of shadow federation ``shadow``."""
     dataset = dataset_of(config.data.model_dump_json())
     division = divide(dataset, config.data, config.clients, config.rounds, root)
+    dataset = scaled(dataset, division, config.data)
     inclusion, kind = config.data.inclusion, config.canaries.coins
     drawn = (
         coins(division, inclusion, root, kind) if shadow is None else redraw(division, inclusion, root, shadow, kind)
@@ -134,6 +136,13 @@ def _model_bytes(env: Environment) -> list[int]:
     return [catalog.model_bytes(env.workbench.module(env.architecture(client))) for client in range(env.clients)]
 
 
+def _scale_events(env: Environment) -> list[PrivacyEvent]:
+    """A scale of the feature columns that private records were used for: one release a client, before round 1."""
+    if env.config.data.scaling != "private" or env.dataset.is_image:
+        return []
+    return [PrivacyEvent(client, 0, "column means and deviations", NoNoise()) for client in range(env.clients)]
+
+
 def _summary(protocol: Any, env: Environment, done: engine.Federation, test: bool) -> dict[str, Any]:
     by_round = [directions([m for m in done.transcript.messages if m.round == t]) for t in range(1, env.rounds + 1)]
     utility: dict[str, dict[str, float]] = {}
@@ -149,7 +158,7 @@ def _summary(protocol: Any, env: Environment, done: engine.Federation, test: boo
         "senders": [len(env.senders(t)) for t in range(1, env.rounds + 1)],
         "public_bytes": sum(fold.bytes * fold.receivers for fold in done.transcript.folds),
         "model_bytes": round(float(np.mean(_model_bytes(env)))),
-        "events": [event_to_json(event) for event in done.events],
+        "events": [event_to_json(event) for event in (*done.events, *_scale_events(env))],
         "records": min(len(played) for played in map(env.division.pool, range(env.clients))),
         "data_digest": env.dataset.digest,
         "notes": list(env.dataset.notes),

@@ -71,14 +71,16 @@ def without(*names: str) -> dict[str, Any]:
         ({}, ["no x, y", "it has nothing"]),
         ({"x": images(3)}, ["no y"]),
         ({**good(), "y_train": np.zeros(7, int)}, ["(8, 1, 4, 4)", "(7,)", "do not match"]),
-        ({**good(), "y_train": np.zeros((8, 1), int)}, ["(8, 1)", "do not match"]),
         ({"x": np.zeros((0, 3)), "y": np.zeros(0, int)}, ["N at least 1"]),
         ({**good(), "x_test": images(4)[:, :, :3]}, ["(1, 4, 4)", "(1, 3, 4)", "both need the same"]),
-        ({**good(), "x_train": images(8) / 255}, ["float64 images", "expected uint8"]),
-        ({**good(), "x_train": images(8).transpose(0, 2, 3, 1)}, ["4 channels", "move the channels to the front"]),
-        ({"x": np.zeros((4, 2, 9, 9), np.uint8), "y": np.arange(4)}, ["2 channels", "expected 1 or 3."]),
+        (
+            {**good(), "x_train": images(8) / 255 - 0.5},
+            ["float64 images from -", "expected uint8", "undo any normalisation"],
+        ),
+        ({"x": np.zeros((4, 2, 9, 9), np.uint8), "y": np.arange(4)}, ["(4, 2, 9, 9)", "expected 1 or 3 channels"]),
+        ({"x": np.zeros((4, 1, 0, 9), np.uint8), "y": np.arange(4)}, ["(4, 1, 0, 9)", "at least one pixel"]),
         ({"x": np.zeros(4), "y": np.arange(4)}, ["shape (4,)", "features [N, d]"]),
-        ({**good(), "y_train": np.linspace(0, 1, 8)}, ["y_train holds float64", "integers or strings"]),
+        ({**good(), "y_train": np.linspace(0, 1, 8)}, ["y_train is 0.14", "row 1", "class numbers or names"]),
         ({**good(), "y_test": np.array([0, 1, 7, 1])}, ["y_test is 7 at row 2", "no training record has"]),
         ({**good(), "classes": np.array(["a"])}, ["y_train is 1 at row 1", "expected 0 to 0"]),
         ({"x": np.array([[1.0, 2.0], [np.nan, 0.0]]), "y": np.arange(2)}, ["x is nan at row 1, column 0"]),
@@ -122,15 +124,13 @@ def mixed(codes: list[int], **changes: Any) -> dict[str, Any]:
     }
 
 
-def test_categories_become_one_hot_and_numbers_are_standardised(tmp_path: Path) -> None:
+def test_categories_become_one_hot_and_numbers_stay(tmp_path: Path) -> None:
     path = save(tmp_path, **mixed([0, 2, 1, 2]))
     raw = read_npz(path)
     assert raw.train.x.tolist() == [[10, 1, 0, 0], [20, 0, 0, 1], [30, 0, 1, 0], [40, 0, 0, 1]]
     dataset = load(DataConfig(dataset="npz", data_dir=str(path)))
-    assert np.array_equal(dataset.x_train[:, 1:], raw.train.x[:, 1:]) and not dataset.is_image
-    assert np.allclose(dataset.x_train[:, 0], (np.array([10, 20, 30, 40]) - 25) / np.sqrt(125))
-    assert np.allclose(dataset.x_test[:, 0], (np.array([15, 25]) - 25) / np.sqrt(125))
-    assert dataset.notes == ("standardised 1 of 4 columns by the training records",)
+    assert np.array_equal(dataset.x_train, raw.train.x) and not dataset.is_image
+    assert dataset.notes == ()
 
 
 @pytest.mark.parametrize(
@@ -150,3 +150,49 @@ def test_categories_that_do_not_fit(tmp_path: Path, arrays: dict[str, Any], word
         read_npz(path)
     text = str(caught.value)
     assert "\n" not in text and all(word in text for word in words), text
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("train_images", "train_labels", "test_images", "test_labels"),
+        ("X_train", "Y_train", "X_test", "Y_test"),
+        ("train_data", "train_labels", "test_data", "test_labels"),
+    ],
+)
+def test_other_packages_names(tmp_path: Path, names: tuple[str, ...]) -> None:
+    """MedMNIST's validation part is left out in words, never without."""
+    arrays = dict(zip(names, good().values(), strict=True))
+    raw = read_npz(save(tmp_path, **arrays, val_images=images(2)))
+    assert raw.test is not None and np.array_equal(raw.train.x, images(8)) and np.array_equal(raw.test.x, images(4))
+    assert raw.notes == ("left out the arrays val_images: neither training nor test records",)
+
+
+@pytest.mark.parametrize("names", [("X", "y"), ("features", "labels"), ("data", "target"), ("x_train", "y_train")])
+def test_a_single_set(tmp_path: Path, names: tuple[str, str]) -> None:
+    raw = read_npz(save(tmp_path, **{names[0]: np.eye(4, 3), names[1]: np.arange(4) % 2}))
+    assert raw.test is None and np.array_equal(raw.train.x, np.eye(4, 3)) and raw.notes == ()
+
+
+def test_channels_last_floats_and_one_hot_labels(tmp_path: Path) -> None:
+    """What Keras and a data loader leave behind is read to the same records as the uint8 original."""
+    levels = np.random.default_rng(0).integers(0, 256, (6, 3, 5, 5), dtype=np.uint8)
+    expected = np.arange(6) % 3
+    last = levels.transpose(0, 2, 3, 1)
+    for x in (levels, last, last / 255, (last / 255).astype(np.float32), levels.astype(np.int64), last.astype(float)):
+        for y in (expected, expected[:, None], np.eye(3)[expected], expected.astype(float)):
+            raw = read_npz(save(tmp_path, x=x, y=y))
+            assert np.array_equal(raw.train.x, levels) and raw.train.y.tolist() == expected.tolist()
+            assert raw.classes == ("0", "1", "2") and raw.notes == ()
+
+
+def test_floats_between_levels_say_how_far_they_move(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).random((4, 1, 5, 5))
+    raw = read_npz(save(tmp_path, x=x, y=np.arange(4) % 2))
+    assert np.abs(raw.train.x / 255 - x).max() <= 0.5 / 255
+    assert len(raw.notes) == 1 and "8-bit levels" in raw.notes[0]
+
+
+def test_several_labels_a_record(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="2 columns and its rows are not one-hot"):
+        read_npz(save(tmp_path, x=images(3), y=np.array([[1, 1], [0, 1], [0, 0]])))

@@ -75,22 +75,6 @@ def test_duplicates_are_dropped_or_counted(tmp_path: Path) -> None:
     assert dropped.notes[1] == "dropped 1 test records that also stand in the training set"
 
 
-def test_rows_that_become_equal_by_standardising_are_duplicates(tmp_path: Path) -> None:
-    """Records are compared as stored: 1e-12 and 2e-12 differ, but not beside a column mean of 0.5."""
-    x = np.array([[0.0, 1.0], [1e-12, 1.0], [2e-12, 1.0], [1.0, 1.0], [0.9, 1.0], [1.1, 1.0]])
-    data = load(npz(tmp_path, x_train=x, y_train=[0, 0, 0, 1, 1, 1], x_test=x[:1] + 5, y_test=[0]))
-    assert len(data.y_train) == 4 and len(np.unique(data.x_train, axis=0)) == 4
-
-
-def test_features_are_standardised_by_the_training_records(tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    x = rng.normal(7, 3, (200, 3))
-    data = load(npz(tmp_path, x=x, y=np.arange(200) % 2))
-    assert not data.is_image and data.x_train.dtype == np.float32 and data.shape == (3,)
-    assert np.allclose(data.x_train.mean(axis=0), 0, atol=1e-5) and np.allclose(data.x_train.std(axis=0), 1, atol=1e-5)
-    assert np.abs(data.x_test.mean(axis=0)).max() > 1e-3
-
-
 def test_one_class_only(tmp_path: Path) -> None:
     x = np.arange(160, dtype=np.uint8).reshape(10, 1, 4, 4)
     with pytest.raises(UsageError, match="made holds only class '7'; at least two"):
