@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fedprivacy import folder
 from fedprivacy.judge.result import Finding, RunResult, from_json
 from fedprivacy.reporting.figures import frontier_figure
 from fedprivacy.reporting.figures.frontier import allowed_auc, headline_findings
@@ -58,7 +59,7 @@ class Sweep:
         """Stored results by falling noise, that without a defense last. SystemExit where one is missing."""
         found = {}
         for path in sorted(runs.glob("*/result.json")):
-            result = from_json(json.loads(path.read_text()))
+            result = from_json(folder.read_json(path))
             if self.made(result.config):
                 budget = result.config["defense"]["epsilon"]
                 found[math.inf if budget is None else float(budget)] = result
@@ -208,7 +209,7 @@ def together(found: dict[str, list[RunResult]]) -> list[str]:
 def alone(runs: Path) -> str:
     """Accuracy without any exchange, where it was run."""
     for path in sorted(runs.glob("local-*/result.json")):
-        result = from_json(json.loads(path.read_text()))
+        result = from_json(folder.read_json(path))
         utility = result.utility["test_accuracy"]
         if same_size(result.config):
             return (

@@ -11,7 +11,6 @@ so that references never shared an average with their target. Finished runs are 
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 from leakage_figure import Point, figure
 
+from fedprivacy import folder
 from fedprivacy.config.base import build
 from fedprivacy.config.run import RunConfig
 from fedprivacy.judge.result import Finding, RunResult, from_json
@@ -166,7 +166,7 @@ def finished(runs: Path, task: str, seeds: Sequence[int]) -> list[int]:
 def stored(where: Path) -> RunResult | None:
     """The result in a run folder, or None."""
     path = where / "result.json"
-    return from_json(json.loads(path.read_text())) if path.exists() else None
+    return from_json(folder.read_json(path)) if path.exists() else None
 
 
 def cell(values: Sequence[float], places: int) -> str:

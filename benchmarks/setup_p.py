@@ -11,13 +11,13 @@ the same federation, no extra training.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from fedprivacy import folder
 from fedprivacy.config.base import build
 from fedprivacy.config.run import RunConfig
 from fedprivacy.judge.result import RunResult, from_json
@@ -67,7 +67,7 @@ def result_of(name: str, data: Path, runs: Path, seed: int, workers: int) -> Run
     """The stored result, or a new one."""
     where = runs / f"{name.lower()}-{seed}"
     if (where / "result.json").exists():
-        return from_json(json.loads((where / "result.json").read_text()))
+        return from_json(folder.read_json(where / "result.json"))
     return execute(configuration(name, data, seed), Plan(where, workers, resume=True, baselines=False))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fedprivacy import catalog, parts
+from fedprivacy import catalog, folder, parts
 from fedprivacy.config.base import Interrupted, UsageError, near_miss
 from fedprivacy.config.named import named
 from fedprivacy.config.run import RunConfig
@@ -117,7 +116,7 @@ def clear_ends(again: str) -> Iterator[None]:
 
 def _writable(where: Path) -> None:
     """Raise UsageError where a run folder cannot be made, before anything heavy is imported."""
-    there = next(folder for folder in (where, *where.absolute().parents) if folder.exists())
+    there = next(place for place in (where, *where.absolute().parents) if place.exists())
     if not there.is_dir():
         raise UsageError(f"--out: cannot write to {where}: {there} is a file.")
     if not os.access(there, os.W_OK | os.X_OK):
@@ -134,8 +133,8 @@ def read_result(where: Path) -> RunResult:
         why = "an unfinished run; go on with --resume" if unfinished else "no run folder"
         raise UsageError(f"{where} is {why} (there is no result.json in it).")
     try:
-        return from_json(json.loads(path.read_text()))
-    except (ValueError, OSError) as error:
+        return from_json(folder.read_json(path))
+    except (ValueError, folder.Damaged) as error:
         raise UsageError(f"{path}: {error}.") from None
 
 

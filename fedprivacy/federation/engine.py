@@ -1,26 +1,22 @@
-"""Runs the rounds of one federation, with a checkpoint after each, and answers an active server's planted folds.
+"""Runs the rounds of one federation, logs them, keeps checkpoints, and answers an active server's planted folds.
 
-A checkpoint is one file, renamed into place: state, history, events, messages and folds together. A process killed at
-any moment leaves the last whole round, and the run that goes on from there equals an uninterrupted one bit for bit.
+A process killed at any moment leaves a log and a checkpoint; what the log holds behind that checkpoint is cut, and the
+run that goes on from there equals an uninterrupted one bit for bit.
 """
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import safetensors.torch
 import torch
 from torch import Tensor
 
-from fedprivacy import folder
 from fedprivacy.adversary.threat import Bool, Float
 from fedprivacy.data.records import Ids
+from fedprivacy.federation.checkpoints import Checkpoint, Pace, latest, of_round
 from fedprivacy.federation.interfaces import (
     AnswersOtherwise,
     Defense,
@@ -38,15 +34,12 @@ from fedprivacy.metrics.roc import auc
 from fedprivacy.privacy import PrivacyEvent, event_from_json, event_to_json, settled
 from fedprivacy.training.losses import cross_entropy, log_probabilities, predicted_class
 from fedprivacy.wire.channel import Channel
-from fedprivacy.wire.codec import unshared
+from fedprivacy.wire.log import Contents, Entry, Log, read
 from fedprivacy.wire.parties import client_index
-from fedprivacy.wire.transcript import Message, PublicFold, Transcript
+from fedprivacy.wire.transcript import Message, Transcript
 
 Progress = Callable[[int], None]
 """Called with the number of each finished round; 0 after the start."""
-
-KEPT = 2
-"""Checkpoints kept: the last, and the one before it, from which a last round can be played again."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,26 +51,6 @@ class Federation:
     transcript: Transcript
     history: tuple[HistoryRow, ...]
     events: tuple[PrivacyEvent, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class _Log:
-    """All that a run has left behind so far."""
-
-    state: FederationState
-    history: tuple[HistoryRow, ...] = ()
-    events: tuple[PrivacyEvent, ...] = ()
-    messages: tuple[Message, ...] = ()
-    folds: tuple[PublicFold, ...] = ()
-
-    def and_then(self, outcome: RoundOutcome, messages: Sequence[Message]) -> _Log:
-        return _Log(
-            outcome.state,
-            (*self.history, *outcome.history),
-            (*self.events, *outcome.events),
-            (*self.messages, *messages),
-            (*self.folds, *outcome.folds),
-        )
 
 
 def run(
@@ -98,23 +71,47 @@ def run(
         releases = releases_of(protocol, env)
         defense.check(env, releases)
         planned, env = defense.events(env, releases), prepared(env, defense)
-    checkpoints, store = where / "checkpoint", folder.FolderStore(where / "transcript")
-    log = latest(checkpoints)
-    if log is None:
+    checkpoints, transcript = where / "checkpoint", where / "transcript"
+    found = latest(checkpoints)
+    log = Log(transcript, None if found is None else found.position)
+    pace = Pace()
+    if found is None:
         outcome = protocol.init(env)
-        log = _Log(outcome.state).and_then(outcome, [])
-        _save(checkpoints, log)
-    progress(log.state.round)
-    for number in range(log.state.round + 1, env.rounds + 1):
-        channel = Channel(number, store, defense, _held(log.state))
-        outcome = protocol.round(log.state, number, env, channel)
-        log = log.and_then(outcome, channel.messages)
-        _save(checkpoints, log)
+        state = _logged(log, outcome, [])
+        pace.save(checkpoints, Checkpoint(state, log.position))
+    else:
+        state = found.state
+    progress(state.round)
+    before = state if state.round < env.rounds else of_round(checkpoints, env.rounds - 1).state
+    for number in range(state.round + 1, env.rounds + 1):
+        before = state
+        channel = Channel(number, log.contents, defense, _held(before))
+        state = _logged(log, protocol.round(before, number, env, channel), channel.messages)
+        if number >= env.rounds - 1 or pace.allows():
+            pace.save(checkpoints, Checkpoint(state, log.position))
         progress(number)
-    _write_index(where / "transcript", log)
-    before = _load(checkpoints / _name(env.rounds - 1)).state
-    transcript = Transcript(log.messages, log.folds, store)
-    return Federation(log.state, before, transcript, log.history, settled(log.events, planned))
+    return Federation(
+        state,
+        before,
+        _transcript(log.entries, log.contents),
+        tuple(HistoryRow(*row) for entry in log.entries for row in entry.more["history"]),
+        settled([event_from_json(event) for entry in log.entries for event in entry.more["events"]], planned),
+    )
+
+
+def _logged(log: Log, outcome: RoundOutcome, messages: Sequence[Message]) -> FederationState:
+    """The state after a round that has been added to the log."""
+    more = {
+        "history": [list(asdict(row).values()) for row in outcome.history],
+        "events": [event_to_json(event) for event in outcome.events],
+    }
+    log.append(outcome.state.round, messages, outcome.folds, more)
+    return outcome.state
+
+
+def _transcript(entries: Sequence[Entry], contents: Contents) -> Transcript:
+    messages = tuple(message for entry in entries for message in entry.messages)
+    return Transcript(messages, tuple(fold for entry in entries for fold in entry.folds), contents)
 
 
 def _held(state: FederationState) -> Callable[[str], Part]:
@@ -160,7 +157,7 @@ def probe_last_round(
     """
     number, env = env.rounds, prepared(env, defense)
     private = protocol.private_phase(before_last, number, env).state
-    store = folder.FolderStore(where)
+    store = Contents(where / "contents.bin")
     transcripts = []
     for planted in planted_folds(probes, env.division.public[number - 1], share):
         channel = Channel(number, store, defense)
@@ -256,72 +253,6 @@ def best_threshold(scores: Float, positive: Bool) -> float:
     return float(best[np.abs(best).argmin()])
 
 
-def latest(checkpoints: Path) -> _Log | None:
-    """The newest checkpoint, or None."""
-    files = sorted(checkpoints.glob("round-*.safetensors"))
-    return _load(files[-1]) if files else None
-
-
-def rounds_done(where: Path) -> int | None:
-    """The last whole round in a run folder; None before the start."""
-    files = sorted((where / "checkpoint").glob("round-*.safetensors"))
-    found = re.search(r"round-(\d+)", files[-1].name) if files else None
-    return int(found[1]) if found else None
-
-
-def _name(round: int) -> str:
-    return f"round-{round:05d}.safetensors"
-
-
-def _save(checkpoints: Path, log: _Log) -> None:
-    tensors = {f"{part}|{name}": t for part, content in log.state.parts.items() for name, t in content.items()}
-    header = {
-        "round": log.state.round,
-        "parts": {part: list(content) for part, content in log.state.parts.items()},
-        "history": [list(asdict(row).values()) for row in log.history],
-        "events": [event_to_json(event) for event in log.events],
-        "messages": [list(asdict(message).values()) for message in log.messages],
-        "folds": [_fold_to_json(fold) for fold in log.folds],
-    }
-    data = safetensors.torch.save(unshared(tensors), {"header": json.dumps(header)})
-    folder.write_bytes(checkpoints / _name(log.state.round), data)
-    for old in sorted(checkpoints.glob("round-*.safetensors"))[:-KEPT]:
-        old.unlink(missing_ok=True)
-
-
-def _load(path: Path) -> _Log:
-    data = path.read_bytes()
-    length = int.from_bytes(data[:8], "little")
-    header = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["header"])
-    stored = safetensors.torch.load(data)
-    parts = {part: {name: stored[f"{part}|{name}"] for name in names} for part, names in header["parts"].items()}
-    return _Log(
-        FederationState(header["round"], parts),
-        tuple(HistoryRow(*row) for row in header["history"]),
-        tuple(event_from_json(event) for event in header["events"]),
-        tuple(Message(*message) for message in header["messages"]),
-        tuple(_fold_from_json(fold) for fold in header["folds"]),
-    )
-
-
-def _fold_to_json(fold: PublicFold) -> dict[str, Any]:
-    return {**vars(fold), "records": fold.records.tolist()}
-
-
-def _fold_from_json(fold: Mapping[str, Any]) -> PublicFold:
-    return PublicFold(**{**fold, "records": np.asarray(fold["records"], dtype=np.int64)})
-
-
-def _write_index(where: Path, log: _Log) -> None:
-    index = {
-        "messages": [asdict(message) for message in log.messages],
-        "folds": [_fold_to_json(fold) for fold in log.folds],
-    }
-    folder.write_json(where / "index.json", index)
-
-
 def stored_transcript(where: Path) -> Transcript:
-    """The transcript of a finished run folder."""
-    index = json.loads((where / "index.json").read_text())
-    messages = tuple(Message(**message) for message in index["messages"])
-    return Transcript(messages, tuple(map(_fold_from_json, index["folds"])), folder.FolderStore(where))
+    """The transcript of a finished run folder. Raises :class:`~fedprivacy.folder.Damaged`."""
+    return _transcript(*read(where))

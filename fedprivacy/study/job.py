@@ -6,7 +6,6 @@ public folds and the candidate pools stay. What is written is what an adversary 
 
 from __future__ import annotations
 
-import json
 import resource
 import shutil
 import time
@@ -96,7 +95,7 @@ def federate(
     settings = RunConfig.model_validate_json(config)
     if (place / SUMMARY).exists():
         tick(settings.rounds)
-        return dict(json.loads((place / SUMMARY).read_text()))
+        return folder.read_json(place / SUMMARY)
     start = time.process_time()
     env, played = environment(settings, root, shadow, device)
     protocol, defense = catalog.protocol(settings), catalog.defense(settings, env)

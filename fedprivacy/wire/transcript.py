@@ -18,7 +18,7 @@ from fedprivacy.wire.parties import SERVER
 from fedprivacy.wire.payload import Payload
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Message:
     """One line of the transcript; the content lies in the store under ``digest``."""
 

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fedprivacy import folder
+
 
 @pytest.fixture
 def scores(tmp_path: Path) -> Callable[[float], Path]:
@@ -61,13 +63,13 @@ def test_an_audit_from_training_is_resumed_found_again_and_repeated_from_its_fol
     assert "Held against the claim" in first.out
     assert "with its noise off" in first.out
     run = next((tmp_path / "runs").iterdir())
-    stored = json.loads((run / "result.json").read_text())
+    stored = folder.read_json(run / "result.json")
     # As after an interruption between the federation and its control.
-    (run / "result.json").write_text(json.dumps({**stored, "audit": None, "verdicts": []}))
+    folder.write_json(run / "result.json", {**stored, "audit": None, "verdicts": []})
     (run / "control" / "result.json").unlink()
     assert "--resume" in fedprivacy(words).complaint
     assert fedprivacy(words + " --resume").code == 0
-    again = json.loads((run / "result.json").read_text())
+    again = folder.read_json(run / "result.json")
     assert (again["audit"], again["verdicts"]) == (stored["audit"], stored["verdicts"])
     found = fedprivacy(words)
     assert "Found in" in found.err

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from fedprivacy import folder
 from fedprivacy.config.protocol_cards import CARDS
 from fedprivacy.config.run import RunConfig
 from fedprivacy.judge.result import from_json
@@ -90,7 +91,7 @@ def test_a_run_of_every_protocol(name: str, fedprivacy: Call, tmp_path: Path) ->
             assert finding.chance is not None and finding.low is not None and finding.high is not None and finding.n
     (where,) = (tmp_path / "runs").glob(f"{name}-*")
     assert {path.name for path in where.iterdir()} >= {"config.toml", "result.json", "checkpoint", "transcript"}
-    assert json.loads((where / "result.json").read_text()) == json.loads(ended.out)
+    assert folder.read_json(where / "result.json") == json.loads(ended.out)
     stored = RunConfig.model_validate(tomllib.loads((where / "config.toml").read_text()))
     assert stored.model_dump(mode="json") == json.loads(ended.out)["config"]
     assert not [path for path in where.rglob("*") if path.suffix in (".pkl", ".pt", ".pth", ".pickle")]

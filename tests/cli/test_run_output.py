@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from fedprivacy import folder
 from fedprivacy.judge.result import from_json
 from fedprivacy.training.learner import Learner
 
@@ -23,7 +24,7 @@ def test_json_is_all_that_is_printed_and_equals_the_stored_result(fedprivacy: Ca
     assert ended.code == 0 and ended.err == ""
     content = json.loads(ended.out)
     (stored,) = tmp_path.glob("runs/*/result.json")
-    assert content == json.loads(stored.read_text())
+    assert content == folder.read_json(stored)
     assert list(content) == [
         "schema",
         "config",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from sklearn.metrics import roc_auc_score
 from fedprivacy import catalog, folder
 from fedprivacy.config.base import UsageError
 from fedprivacy.federation import engine
+from fedprivacy.federation.checkpoints import last_round
 from fedprivacy.federation.interfaces import Environment, FederatedProtocol
 from fedprivacy.study.job import environment
 from fedprivacy.training.learner import Diverged
@@ -76,7 +76,7 @@ def test_a_run_leaves_checkpoints_messages_and_an_index(world: Any, tmp_path: Pa
         "round-00002.safetensors",
         "round-00003.safetensors",
     ]
-    assert engine.rounds_done(tmp_path) == 3 and done.before_last.round == 2
+    assert last_round(tmp_path / "checkpoint") == 3 and done.before_last.round == 2
     stored = engine.stored_transcript(tmp_path / "transcript")
     assert stored.messages == done.transcript.messages
     assert [f.records.tolist() for f in stored.folds] == [ids.tolist() for ids in env.division.public]
@@ -99,7 +99,7 @@ def test_stopped_after_any_round_it_goes_on_as_if_nothing_had_happened(
 
         with pytest.raises(Stop):
             engine.run(*world(protocol=protocol), tmp_path / f"{last}", progress=die)
-        assert engine.rounds_done(tmp_path / f"{last}") == last
+        assert last_round(tmp_path / f"{last}" / "checkpoint") == last
         assert_same(engine.run(*world(protocol=protocol), tmp_path / f"{last}"), whole)
         assert left(tmp_path / f"{last}") == left(tmp_path / "whole")
 
@@ -110,24 +110,28 @@ def test_dying_at_any_write_loses_nothing(
 ) -> None:
     protocol, env = world(clients=2, data={"candidates": 20, "public_size": 8})
     whole = engine.run(protocol, env, tmp_path / "whole")
-    original, number = Path.replace, 0
+    replace, write_at, number = Path.replace, folder.write_at, 0
     survived = False
     while not survived:
         where, writes = tmp_path / f"{number}", 0
 
-        def replace(self: Path, target: Any, last: int = number) -> Any:
-            nonlocal writes
-            writes += 1
-            if writes <= last:
-                return original(self, target)
-            if moment == "during":
-                self.write_bytes(self.read_bytes()[:7])
-            if moment == "after":
-                original(self, target)
-            raise Stop
+        def die_at(write: Callable[..., Any], part: Callable[..., Any], last: int = number) -> Callable[..., Any]:
+            def dying(*arguments: Any) -> Any:
+                nonlocal writes
+                writes += 1
+                if writes <= last:
+                    return write(*arguments)
+                if moment == "during":
+                    part(*arguments)
+                if moment == "after":
+                    write(*arguments)
+                raise Stop
+
+            return dying
 
         with monkeypatch.context() as patch:
-            patch.setattr(Path, "replace", replace)
+            patch.setattr(Path, "replace", die_at(replace, lambda path, _: path.write_bytes(path.read_bytes()[:7])))
+            patch.setattr(folder, "write_at", die_at(write_at, lambda path, at, data: write_at(path, at, data[:7])))
             patch.setattr(Path, "unlink", lambda self, missing_ok=False: None)  # a killed process cleans nothing up
             try:
                 engine.run(protocol, env, where)
@@ -152,7 +156,7 @@ def test_nothing_is_written_when_the_check_fails(world: Any, tmp_path: Path) -> 
 def test_a_divergence_names_client_round_and_phase(world: Any, tmp_path: Path) -> None:
     with pytest.raises(Diverged, match="client-0, round 1, private phase: the loss became"):
         engine.run(*world(training={"lr": 1e30, "optimizer": "sgd", "local_epochs": 3}), tmp_path)
-    assert engine.rounds_done(tmp_path) == 0
+    assert last_round(tmp_path / "checkpoint") == 0
 
 
 def test_a_write_is_whole_or_not_at_all(tmp_path: Path) -> None:
@@ -160,7 +164,7 @@ def test_a_write_is_whole_or_not_at_all(tmp_path: Path) -> None:
     folder.write_json(target, {"a": 1})
     with pytest.raises(ValueError, match="Out of range float"):
         folder.write_json(target, {"a": float("nan")})
-    assert json.loads(target.read_text()) == {"a": 1}
+    assert folder.read_json(target) == {"a": 1}
     assert [path.name for path in target.parent.iterdir()] == ["file.json"]
     (tmp_path / "taken").mkdir()
     with pytest.raises(OSError, match="taken"):

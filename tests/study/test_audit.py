@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from fedprivacy import folder
 from fedprivacy.config.base import UsageError, build
 from fedprivacy.config.run import RunConfig
 from fedprivacy.defenses import noise
@@ -53,7 +53,7 @@ def test_an_honest_claim_is_not_refuted_and_the_control_fires(honest: tuple[RunR
     assert {row.statistic for row in control} == {"ratio", "calibrated"}
     assert max(row.low for row in control) > 1
     assert found.noise_fired <= found.noise_allowed
-    assert from_json(json.loads((where / "result.json").read_text())) == result
+    assert from_json(folder.read_json(where / "result.json")) == result
     assert {path.name for path in (where / "figures").iterdir()} >= {"claim.png"}
     assert "Held against the claim" in (where / "report.html").read_text()
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from fedprivacy import folder
 from fedprivacy.cli import main as entry
 from fedprivacy.study.run import Plan, execute
 
@@ -84,11 +85,15 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> in
 def left(out: Path) -> dict[str, Any]:
     """What a run leaves that must not depend on how it was carried out."""
     (where,) = out.glob("mutual-*")
-    result = json.loads((where / "result.json").read_text())
+    result = folder.read_json(where / "result.json")
     for timing in ("wall_seconds", "cpu_seconds", "workers"):
         del result["provenance"][timing]
     files = [*where.glob("scores/*"), *where.glob("observed/*"), *where.glob("checkpoint/round-00005*")]
-    files += [where / "transcript" / "index.json", *out.glob("bank/*/*/observed/*")]
+    files += [
+        where / "transcript" / "log.jsonl",
+        where / "transcript" / "contents.bin",
+        *out.glob("bank/*/*/observed/*"),
+    ]
     return {"result": result, **{str(f.relative_to(out)): f.read_bytes() for f in files}}
 
 
@@ -99,7 +104,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     with pytest.MonkeyPatch.context() as patch:
         assert in_this_process(patch, [*ARGUMENTS, "--out", str(out), "--workers", "1"]) == 0
     found = left(out)
-    assert len(found) == 1 + 2 + 2 + 1 + 1 + 4
+    assert len(found) == 1 + 2 + 2 + 1 + 2 + 4
     return found
 
 
@@ -188,6 +193,6 @@ def test_an_attack_and_its_shadows_change_no_training_run(small_config: Callable
     attacked = small_config(attack={"attacks": ("membership",), "shadows": 1})
     for name, config in (("plain", plain), ("attacked", attacked)):
         execute(config, Plan(tmp_path / name / "run", baselines=False))
-    for file in ("checkpoint/round-00002.safetensors", "checkpoint/round-00001.safetensors", "transcript/index.json"):
+    for file in ("checkpoint/round-00002.safetensors", "checkpoint/round-00001.safetensors", "transcript/log.jsonl"):
         ours, theirs = (tmp_path / name / "run" / file for name in ("plain", "attacked"))
         assert ours.read_bytes() == theirs.read_bytes()
