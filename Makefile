@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test check lint types imports wheel clean
+.PHONY: demo test gradients check lint types imports wheel clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -17,6 +17,9 @@ demo: $(STAMP)
 
 test: check
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+
+gradients: $(STAMP)
+	OMP_NUM_THREADS=1 DIFFERENTIAL_MODELS=400 $(BIN)/python -m pytest tests/training/differential
 
 check: lint types imports
 

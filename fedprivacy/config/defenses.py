@@ -84,8 +84,9 @@ class DpSgdOptions(Part):
     cheaper where a batch is a large part of the records."""
     layers: Literal["all", "head"] = "all"
     """head: train the last layer alone, on features that stay as they are; far less noise in all."""
-    engine: Literal["auto", "opacus"] = "auto"
-    """auto: one recorded backward pass, Opacus where that does not cover a model. opacus: always its hooks."""
+    engine: Literal["auto", "func", "opacus", "ghost"] = "auto"
+    """auto: one recorded backward pass. func: torch.func over the whole model. opacus, ghost: the hooks of Opacus.
+    Where an engine does not cover a model, func takes over, and one pass a record where that cannot."""
 
 
 class QuantiseOptions(Part):

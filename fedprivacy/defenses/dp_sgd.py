@@ -12,6 +12,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import torch
+
 from fedprivacy.config.defenses import Budget, DpSgdOptions
 from fedprivacy.defenses import plan, updates
 from fedprivacy.federation.interfaces import Environment
@@ -25,6 +27,8 @@ from fedprivacy.privacy import (
 )
 from fedprivacy.privacy.calibration import most_leak
 from fedprivacy.training.dp_sgd import DpSgd as Training
+from fedprivacy.training.learner import normalised
+from fedprivacy.training.running_state import INSTEAD, moving
 from fedprivacy.wire.payload import Payload
 from fedprivacy.wire.release import Release
 
@@ -76,6 +80,11 @@ def check(env: Environment, releases: Sequence[Release]) -> None:
         if why is not None:
             plan.refuse(NAME, f"protocol {env.config.protocol} sends {release.name}; {why}")
     updates.check_models(NAME, env)
+    for name in dict.fromkeys(map(env.architecture, range(env.clients))):
+        blank = normalised(torch.zeros((2, *env.dataset.x_train.shape[1:])))
+        moved = moving(env.workbench.module(name), blank)
+        if moved:
+            plan.refuse(NAME, f"model {name} changes {moved[0]} while it trains, which no noise covers; {INSTEAD}")
 
 
 def problem(release: Release) -> str | None:

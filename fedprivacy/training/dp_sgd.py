@@ -12,8 +12,8 @@ ordinary fit afterwards. Noise from a named seed is for measurement; whoever kno
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -21,9 +21,11 @@ import torch
 from torch import Tensor, nn
 
 from fedprivacy import seeds
+from fedprivacy.training.clipping import Batch, Clipped
+from fedprivacy.training.engines import Engines, Name
 from fedprivacy.training.learner import Diverged, Epoch, Learner, Loss, Records, Seed, label_loss, normalised
 from fedprivacy.training.losses import cross_entropy, predicted_class
-from fedprivacy.training.per_sample import Clipped, NotCovered, clipped_sum
+from fedprivacy.training.running_state import still
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,9 @@ class DpSgd:
     ``sampling``: ``poisson`` puts each record into each batch by its own coin; ``partition`` deals each record to one
     batch of an epoch at random, so that an epoch is one Gaussian release at rate 1, the cheaper of the two where a
     batch is a large part of the records. ``layers``: train all parameters or those of the last layer alone.
-    ``engine``: ``auto`` records one backward pass and falls back to Opacus; ``opacus`` always uses its hooks.
+    ``engine``: ``auto`` records one backward pass, ``func`` differentiates the model record by record with
+    ``torch.func``, ``opacus`` and ``ghost`` use the hooks of Opacus. Where one does not cover a model, ``func`` takes
+    over, and one pass a record where that cannot either.
     """
 
     noise_multiplier: float
@@ -41,7 +45,7 @@ class DpSgd:
     batch_size: int
     sampling: Literal["poisson", "partition"] = "poisson"
     layers: Literal["all", "head"] = "all"
-    engine: Literal["auto", "opacus"] = "auto"
+    engine: Name = "auto"
 
     def rate(self, nominal: int) -> float:
         """Probability with which a record is in a batch, of ``nominal`` records."""
@@ -58,20 +62,20 @@ class DpSgd:
 
         ``loss`` must be a mean of terms that depend on one record each; any but the plain one is evaluated row by
         row. ``nominal`` (0: the number of records) sets rate, steps and divisor. Raises :class:`Diverged` on a loss
-        or gradient that is not finite.
+        or gradient that is not finite, and UsageError for a model that remembers records outside its weights.
         """
         nominal = nominal or max(1, len(records))
         root, name = seed
         draw, noise = seeds.generator(root, *name, "sampling"), seeds.generator(root, *name, "noise")
         report = []
         learner.module.train()
-        with _trainable(learner.module, self.layers) as parameters, ExitStack() as hooks:
-            engine = _Engine(learner.module, parameters, hooks, self.engine == "opacus")
+        with _trainable(learner.module, self.layers) as parameters:
+            engines = Engines(self.engine)
             with seeds.torch_scope(root, *name, "dropout"):
                 for _ in range(epochs):
                     tally = _Tally()
                     for rows in self._batches(len(records), nominal, draw):
-                        self._step(learner, engine, records, rows, loss, nominal, noise, tally)
+                        self._step(learner, engines, parameters, records, rows, loss, nominal, noise, tally)
                     report.append(tally.epoch())
         return report
 
@@ -88,7 +92,8 @@ class DpSgd:
     def _step(
         self,
         learner: Learner,
-        engine: _Engine,
+        engines: Engines,
+        parameters: list[nn.Parameter],
         records: Records,
         rows: Tensor,
         loss: Loss,
@@ -100,9 +105,12 @@ class DpSgd:
         if len(rows):
             x = normalised(torch.from_numpy(records.x)[rows].to(learner.device))
             y = torch.from_numpy(records.y)[rows].to(learner.device)
-            clipped = engine.clipped(x, y, rows.to(learner.device), loss, self.max_grad_norm, tally)
+            with still(learner.module):
+                batch = of_rows(learner.module, parameters, x, y, rows.to(learner.device), loss)
+                clipped = engines.clipped(batch, self.max_grad_norm)
+            tally.add(batch, clipped, y)
         expected = nominal / self.steps(nominal) if self.sampling == "partition" else nominal * self.rate(nominal)
-        for parameter in engine.parameters:
+        for parameter in parameters:
             total = torch.zeros_like(parameter) if clipped is None else clipped.total[parameter]
             parameter.grad = noised(total, self.noise_multiplier * self.max_grad_norm, noise).div_(expected)
         learner.optimizer.step()
@@ -121,12 +129,16 @@ class _Tally:
     def __init__(self) -> None:
         self.loss, self.right, self.seen = 0.0, 0, 0
 
-    def add(self, losses: Tensor, logits: Tensor, labels: Tensor) -> None:
-        total = float(losses.detach().double().sum())
+    def add(self, batch: Batch, clipped: Clipped, labels: Tensor) -> None:
+        assert batch.told is not None
+        losses, logits = batch.told
+        total = float(losses.double().sum())
         if not math.isfinite(total):
             raise Diverged(f"the loss became {total}")
+        if not bool(torch.isfinite(clipped.norms).all()):
+            raise Diverged("the norm of a gradient is not finite")
         self.loss += total
-        self.right += int((predicted_class(logits.detach()) == labels).sum())
+        self.right += int((predicted_class(logits) == labels).sum())
         self.seen += len(labels)
 
     def epoch(self) -> Epoch:
@@ -135,47 +147,9 @@ class _Tally:
         return Epoch(self.loss / number, self.right / number)
 
 
-class _Engine:
-    """Clipped sums of one module's gradients, by the recording or, once that does not cover it, by Opacus."""
-
-    def __init__(self, module: nn.Module, parameters: list[nn.Parameter], hooks: ExitStack, opacus: bool) -> None:
-        self.module, self.parameters, self._hooks = module, parameters, hooks
-        self._wrapped: nn.Module | None = self._hooked() if opacus else None
-
-    def clipped(self, x: Tensor, y: Tensor, rows: Tensor, loss: Loss, bound: float, tally: _Tally) -> Clipped:
-        """Clipped sum over the batch; its loss and accuracy go to ``tally``."""
-        kept: list[tuple[Tensor, Tensor]] = []
-
-        def losses(model: nn.Module) -> Callable[[], Tensor]:
-            def run() -> Tensor:
-                logits: Tensor = model(x)
-                each = row_losses(loss, logits, y, rows)
-                kept[:] = [(each, logits)]
-                return each
-
-            return run
-
-        found = self._found(losses, bound)
-        each, logits = kept[0]
-        tally.add(each, logits, y)
-        if not bool(torch.isfinite(found.norms).all()):
-            raise Diverged("the norm of a gradient is not finite")
-        return found
-
-    def _found(self, losses: Callable[[nn.Module], Callable[[], Tensor]], bound: float) -> Clipped:
-        if self._wrapped is None:
-            try:
-                return clipped_sum(self.parameters, losses(self.module), bound)
-            except NotCovered:
-                self._wrapped = self._hooked()
-        from fedprivacy.training.opacus_clipping import clipped_sum_by_hooks
-
-        return clipped_sum_by_hooks(self.parameters, losses(self._wrapped), bound)
-
-    def _hooked(self) -> nn.Module:
-        from fedprivacy.training.opacus_clipping import hooked
-
-        return self._hooks.enter_context(hooked(self.module))
+def of_rows(module: nn.Module, parameters: list[nn.Parameter], x: Tensor, y: Tensor, rows: Tensor, loss: Loss) -> Batch:
+    """The batch of records ``x`` [B, ...] with labels ``y`` [B] that stand at ``rows`` [B] of all."""
+    return Batch(module, parameters, x, lambda logits, at: row_losses(loss, logits, y[at], rows[at]))
 
 
 def row_losses(loss: Loss, logits: Tensor, labels: Tensor, rows: Tensor) -> Tensor:

@@ -15,19 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from fedprivacy.training.clipping import Clipped, NotCovered, clipped
 from fedprivacy.training.recording import Recording, Use
-
-
-class NotCovered(Exception):
-    """A parameter is used in a way that the recording does not know."""
-
-
-@dataclass(frozen=True, eq=False)
-class Clipped:
-    """Sum over the batch of gradients scaled by ``min(1, bound / norm)``, by parameter, and the norms [B] before."""
-
-    total: dict[nn.Parameter, Tensor]
-    norms: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,40 +27,57 @@ class _Part:
     weighted: Callable[[Tensor], Tensor]
 
 
+@dataclass(frozen=True, eq=False)
+class Recorded:
+    """Gradients as products that are never written out: by parameter, the slices of the batch that used it."""
+
+    parts: dict[nn.Parameter, list[_Part]]
+    norms: Tensor
+
+    def weighted(self, factors: Tensor) -> dict[nn.Parameter, Tensor]:
+        """``sum_i factors_i g_i`` by parameter, for factors [B]."""
+        return {parameter: _weighted(parts, factors, parameter) for parameter, parts in self.parts.items()}
+
+
 def clipped_sum(parameters: Sequence[nn.Parameter], losses: Callable[[], Tensor], bound: float) -> Clipped:
     """Clip, summed over samples: ``sum_i g_i min(1, bound / ||g_i||)`` with ``g_i`` the gradient of ``losses()[i]``.
 
-    ``losses`` computes the loss of each sample [B]; sample i may depend on no other sample of the batch. The bound
-    is on the L2 norm over all ``parameters`` together. Raises NotCovered where a parameter is used by an operation
-    that is not recorded, and ValueError where a layer saw other rows than the batch, such as public records in the
-    same graph, or a weight is used twice.
+    The bound is on the L2 norm over all ``parameters`` together. Raises as :func:`recorded`.
     """
-    for parameter in parameters:
-        parameter.grad = None
+    return clipped(recorded(parameters, losses), bound)
+
+
+def recorded(parameters: Sequence[nn.Parameter], losses: Callable[[], Tensor]) -> Recorded:
+    """Gradients of the loss of each sample, ``losses()`` [B]; sample i may depend on no other sample of the batch.
+
+    Raises NotCovered, a ValueError, where a parameter is used by an operation that is not recorded, where a layer saw
+    other rows than the batch, such as public records in the same graph, or where a weight is used twice; ValueError
+    where ``losses()`` is not one number a sample.
+    """
     with Recording(parameters) as seen:
         each = losses()
-    each.sum().backward()
-    stray = [parameter for parameter in parameters if parameter.grad is not None]
-    for parameter in stray:
-        parameter.grad = None
-    if stray:
+    if each.ndim != 1:
+        raise ValueError(f"losses have shape {list(each.shape)}; one number a record is needed")
+    if any(use.outputs is not None for use in seen.uses):
+        raise NotCovered("the loss takes gradients itself")
+    if not each.requires_grad:
+        return Recorded({parameter: [] for parameter in parameters}, torch.zeros_like(each))
+    stray = torch.autograd.grad(each.sum(), list(parameters), allow_unused=True)
+    if any(gradient is not None for gradient in stray):
         raise NotCovered("a parameter is used outside linear maps, convolutions and normalisations")
-    slices: dict[nn.Parameter, list[_Part]] = {}
+    slices: dict[nn.Parameter, list[_Part]] = {parameter: [] for parameter in parameters}
     for use in seen.uses:
         if use.outputs is None:
             continue
         for parameter, part in _parts(use):
-            slices.setdefault(parameter, []).append(part)
-    squares = torch.zeros_like(each)
+            slices[parameter].append(part)
+    squares = torch.zeros_like(each, requires_grad=False)
     for parts in slices.values():
-        if sum(len(part.squares) for part in parts) != len(each):
-            raise ValueError(f"a layer saw other rows than the {len(each)} of the batch, or a weight is used twice")
-        squares += torch.cat([part.squares for part in parts])
-    norms = squares.clamp_min(0).sqrt()
-    factors = (bound / norms).clamp(max=1.0)
-    factors[norms == 0] = 1.0
-    total = {parameter: _weighted(slices.get(parameter, ()), factors, parameter) for parameter in parameters}
-    return Clipped(total, norms.detach())
+        if parts and sum(len(part.squares) for part in parts) != len(each):
+            raise NotCovered(f"a layer saw other rows than the {len(each)} of the batch, or a weight is used twice")
+        if parts:
+            squares += torch.cat([part.squares for part in parts])
+    return Recorded(slices, squares.clamp_min(0).sqrt())
 
 
 def _weighted(parts: Sequence[_Part], factors: Tensor, parameter: nn.Parameter) -> Tensor:
@@ -87,19 +93,17 @@ def _parts(use: Use) -> list[tuple[nn.Parameter, _Part]]:
     assert x is not None
     assert g is not None
     if use.kind == "scale":
-        return _scale(use, x.detach() * g, g)
+        return _scale(use, x * g, g)
     if use.kind == "linear" and x.ndim == 2:
-        return _outer(use, x.detach(), g)
+        return _outer(use, x, g)
     if use.kind == "linear":
-        rows = x.detach().flatten(1, -2).transpose(1, 2)
+        rows = x.flatten(1, -2).transpose(1, 2)
         return _product(use, rows, g.flatten(1, -2).transpose(1, 2))
     assert use.geometry is not None
     stride, padding, dilation, groups = use.geometry
-    if groups != 1:
-        raise NotCovered("grouped convolutions")
     kernel = (1, 1) if use.weight is None else (use.weight.shape[2], use.weight.shape[3])
-    unfolded = functional.unfold(x.detach(), kernel, dilation, padding, stride)
-    return _product(use, unfolded, g.reshape(len(g), g.shape[1], -1))
+    unfolded = functional.unfold(x, kernel, dilation, padding, stride)
+    return _product(use, unfolded, g.reshape(len(g), g.shape[1], -1), groups)
 
 
 def _outer(use: Use, x: Tensor, g: Tensor) -> list[tuple[nn.Parameter, _Part]]:
@@ -114,34 +118,38 @@ def _outer(use: Use, x: Tensor, g: Tensor) -> list[tuple[nn.Parameter, _Part]]:
     return found
 
 
-def _product(use: Use, x: Tensor, g: Tensor) -> list[tuple[nn.Parameter, _Part]]:
-    """Several positions a sample: inputs [b, I, L] and output gradients [b, O, L]; gradient ``g_i x_i^T`` [O, I]."""
+def _product(use: Use, x: Tensor, g: Tensor, groups: int = 1) -> list[tuple[nn.Parameter, _Part]]:
+    """Several positions a sample: inputs [b, I, L] and output gradients [b, O, L]; gradient ``g_i x_i^T`` [O, I].
+
+    In groups, the first of the outputs see the first of the inputs alone, and so on: gradient [O, I / groups].
+    """
     found = []
     if use.weight is not None:
         shape = use.weight.shape
-        if 2 * x.shape[2] ** 2 < x.shape[1] * g.shape[1]:
+        if groups == 1 and 2 * x.shape[2] ** 2 < x.shape[1] * g.shape[1]:
             gram = (x.transpose(1, 2) @ x) * (g.transpose(1, 2) @ g)
             squares = gram.sum(dim=(1, 2))
             part = _Part(squares, lambda c: torch.einsum("b,bol,bil->oi", c, g, x).view(shape))
         else:
-            own = torch.bmm(g, x.transpose(1, 2)).flatten(1)
-            part = _Part(own.square().sum(dim=1), lambda c: (c @ own).view(shape))
+            into, out = x.unflatten(1, (groups, -1)), g.unflatten(1, (groups, -1))
+            part = _written(torch.matmul(out, into.transpose(2, 3)).flatten(1), shape)
         found.append((use.weight, part))
     if use.bias is not None:
-        found.append((use.bias, _rows(g.sum(dim=2))))
+        found.append((use.bias, _written(g.sum(dim=2), use.bias.shape)))
     return found
 
 
 def _scale(use: Use, product: Tensor, g: Tensor) -> list[tuple[nn.Parameter, _Part]]:
-    """A factor and a shift a channel: gradients are sums over the positions of a channel."""
+    """A factor and a shift that are the same along some dimensions: gradients are sums over those."""
+    along = [dim for dim, size in enumerate(use.spread) if dim and size == 1]
     found = []
-    if use.weight is not None:
-        found.append((use.weight, _rows(product.flatten(2).sum(dim=2) if product.ndim > 2 else product)))
-    if use.bias is not None:
-        found.append((use.bias, _rows(g.flatten(2).sum(dim=2) if g.ndim > 2 else g)))
+    for parameter, each in ((use.weight, product), (use.bias, g)):
+        if parameter is not None:
+            own = each.sum(dim=along) if along else each
+            found.append((parameter, _written(own.flatten(1), parameter.shape)))
     return found
 
 
-def _rows(own: Tensor) -> _Part:
+def _written(own: Tensor, shape: torch.Size) -> _Part:
     """Per-sample gradients [b, n] as they are."""
-    return _Part(own.square().sum(dim=1), lambda c: c @ own)
+    return _Part(own.square().sum(dim=1), lambda c: (c @ own).view(shape))

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import torch
 
 from fedprivacy.config.base import UsageError
 from fedprivacy.privacy import Gaussian, NoNoise, PoissonSampledGaussian, PostProcessing, PrivacyEvent
@@ -144,3 +145,22 @@ def test_divergence_names_client_and_round(guarded: Callable[..., Any], tmp_path
     made = guarded("mutual", {}, {"name": "dp-sgd", "sigma": 1.0}, training={**SMALL, "lr": 1e38, "optimizer": "sgd"})
     with pytest.raises(Diverged, match=r"client-\d, round 1, private phase"):
         made.run(tmp_path)
+
+
+def test_a_model_whose_buffers_move_is_refused_before_training(
+    guarded: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Opacus' validator passes instance normalisation with running statistics."""
+    made = guarded("mutual", {}, NOISY, training=SMALL)
+    module = made.env.workbench.module(made.env.architecture(0))
+    plain = module.forward
+    module.register_buffer("seen", torch.zeros(()))
+
+    def remembering(x: torch.Tensor) -> torch.Tensor:
+        module.seen += x.sum() + 1
+        return plain(x)
+
+    made.defense.check(made.env, made.releases)
+    monkeypatch.setattr(module, "forward", remembering)
+    with pytest.raises(UsageError, match="changes seen while it trains"):
+        made.defense.check(made.env, made.releases)

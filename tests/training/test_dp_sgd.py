@@ -10,11 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from fedprivacy import seeds
+from fedprivacy.config.base import UsageError
 from fedprivacy.config.run import TrainingConfig
 from fedprivacy.models.build import build
 from fedprivacy.training.dp_sgd import DpSgd, noised, row_losses
 from fedprivacy.training.learner import Diverged, Learner, Records, Seed, Workbench
 from fedprivacy.training.losses import cross_entropy
+from fedprivacy.training.running_state import moving
 
 SEED: Seed = (0, ("client", 0, "round", 1, "private"))
 
@@ -27,7 +29,7 @@ def made(name: str, seed: Seed) -> nn.Module:
 
 
 class Scaled(nn.Module):
-    """A parameter that only Opacus can handle."""
+    """A parameter that the recording does not know."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -143,13 +145,14 @@ def test_head_only_leaves_all_other_layers_as_they_were() -> None:
     assert all(parameter.requires_grad for parameter in held.module.parameters())
 
 
+@pytest.mark.parametrize("engine", ["func", "opacus", "ghost"])
 @pytest.mark.parametrize("model", ["mlp", "scaled"])
-def test_opacus_gives_the_same_weights(model: str) -> None:
+def test_every_engine_gives_the_same_weights(model: str, engine: str) -> None:
     """For the second model the recording falls back by itself."""
     found = []
-    for engine in ("auto", "opacus"):
+    for name in ("auto", engine):
         held = learner(model=model, lr=0.1)
-        DpSgd(0.7, 0.5, 16, engine=engine)(held, records(), 2, SEED)  # type: ignore[arg-type]
+        DpSgd(0.7, 0.5, 16, engine=name)(held, records(), 2, SEED)  # type: ignore[arg-type]
         found.append(weights(held))
         assert not any(hasattr(p, "grad_sample") for p in held.module.parameters())
     assert torch.allclose(*found, atol=1e-5)
@@ -192,3 +195,36 @@ def test_divergence_is_told() -> None:
     bad = Records(np.full((8, 4), np.inf, dtype=np.float32), np.zeros(8, dtype=np.int64))
     with pytest.raises(Diverged):
         DpSgd(1.0, 1.0, 8)(learner(), bad, 1, SEED)
+
+
+class Remembering(nn.Module):
+    """Instance normalisation with running statistics: no record sees another, and yet they collect all."""
+
+    def __init__(self, running: bool) -> None:
+        super().__init__()
+        self.norm = nn.InstanceNorm1d(2, affine=True, track_running_stats=running)
+        self.head = nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.head(self.norm(x.view(-1, 2, 2)).flatten(1))
+        return y
+
+
+@pytest.mark.parametrize("running", [True, False])
+def test_a_buffer_that_moves_is_refused_and_one_that_rests_is_not(running: bool) -> None:
+    bench = Workbench(lambda name, seed: Remembering(running), TrainingConfig(optimizer="sgd", lr=0.1))
+    held = bench.learner("net", bench.initial("net", (0, ("start",))))
+    if not running:
+        assert DpSgd(1.0, 1.0, 8)(held, records(), 1, SEED)
+        return
+    with pytest.raises(UsageError, match=r"norm\.running_mean"):
+        DpSgd(1.0, 1.0, 8)(held, records(), 1, SEED)
+    assert moving(held.module, torch.zeros(2, 4)) == ["norm.running_mean", "norm.running_var"]
+
+
+def test_looking_for_what_moves_leaves_the_module_as_it_was() -> None:
+    module = Remembering(True).eval()
+    before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    assert moving(module, torch.ones(2, 4))
+    assert not module.training
+    assert all(torch.equal(tensor, before[name]) for name, tensor in module.state_dict().items())

@@ -13,8 +13,11 @@ from torch.nn import functional
 
 from fedprivacy import seeds
 from fedprivacy.models.build import build
+from fedprivacy.training.attested import attested
+from fedprivacy.training.clipping import Batch, Losses
+from fedprivacy.training.engines import Engines, Name
 from fedprivacy.training.opacus_clipping import clipped_sum_by_hooks, hooked
-from fedprivacy.training.per_sample import NotCovered, clipped_sum
+from fedprivacy.training.per_sample import NotCovered, clipped_sum, recorded
 
 
 def normed() -> nn.Module:
@@ -206,3 +209,132 @@ def test_an_unused_parameter_has_a_zero_sum() -> None:
     x, y = batch((4,))
     found = clipped_sum(trainable(model), lambda: functional.cross_entropy(model["used"](x), y, reduction="none"), 1.0)
     assert not found.total[model["spare"].weight].any()  # type: ignore[index]
+
+
+class Computed(nn.Module):
+    """A linear map whose weight is made from its parameters, beside a plain bias."""
+
+    def __init__(self, make: Callable[[Tensor, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.make = make
+        self.first, self.second = nn.Parameter(torch.randn(4, 4)), nn.Parameter(torch.randn(4, 4))
+        self.bias = nn.Parameter(torch.zeros(4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.linear(x, self.make(self.first, self.second), self.bias)
+
+
+COMPUTED: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "weight norm": lambda v, g: v / v.norm(dim=1, keepdim=True) * g[:, :1],
+    "merged adapter": lambda w, a: w.detach() + a[:, :1] @ a[:1],
+    "standardised": lambda w, _: (w - w.mean(dim=1, keepdim=True)) / w.std(dim=1, keepdim=True),
+    "transposed": lambda w, _: w.T,
+    "rows turned round": lambda w, _: w.flip(0),
+    "sum of two": lambda w, v: w + v,
+}
+
+
+def batch_of(model: nn.Module, rows: int = 5, width: int = 4) -> Batch:
+    draw = seeds.generator(1, "computed")
+    x, y = torch.randn(rows, width, generator=draw, dtype=torch.float64), torch.randint(3, (rows,), generator=draw)
+    losses: Losses = lambda out, at: functional.cross_entropy(out, y[at], reduction="none")  # noqa: E731
+    return Batch(model, trainable(model), x, losses)
+
+
+@pytest.mark.parametrize("name", COMPUTED)
+def test_a_computed_weight_beside_a_plain_bias_is_never_dropped(name: str) -> None:
+    """The recording itself says that it does not cover it, without the second look; another engine takes over."""
+    with seeds.torch_scope(0, "computed"):
+        model = nn.Sequential(Computed(COMPUTED[name]), nn.Tanh(), nn.Linear(4, 3)).double()
+    held = batch_of(model)
+    with pytest.raises(NotCovered, match="outside linear maps"):
+        recorded(held.parameters, held.each)
+    expected, norms = _plain(held, 0.5)
+    engines = Engines()
+    found = engines.clipped(held, 0.5)
+    assert engines.name == "func"
+    assert torch.allclose(found.norms, norms, rtol=1e-9)
+    assert largest_gap([found.total[p] for p in held.parameters if found.total[p].any()], expected) < 1e-9
+
+
+def test_what_autograd_does_not_train_stays_as_it_is() -> None:
+    """A detached weight has its parameter's place in memory, and no gradient."""
+    with seeds.torch_scope(0, "computed"):
+        model = nn.Sequential(Computed(lambda w, _: w.detach()), nn.Tanh(), nn.Linear(4, 3)).double()
+    held = batch_of(model)
+    found = Engines().clipped(held, 0.5)
+    assert not found.total[model[0].first].any()  # type: ignore[union-attr, index]
+    assert found.total[model[0].bias].any()  # type: ignore[union-attr, index]
+
+
+def test_two_parameters_in_one_place_of_memory_are_two() -> None:
+    model = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 4)).double()
+    model[2].weight = nn.Parameter(model[0].weight.data)
+    held = batch_of(model)
+    expected, _ = _plain(held, 0.5)
+    found = Engines().clipped(held, 0.5)
+    assert largest_gap([found.total[p] for p in held.parameters], expected) < 1e-9
+
+
+def _plain(held: Batch, bound: float) -> tuple[list[Tensor], Tensor]:
+    """The slow oracle, without the parameters whose gradient is zero."""
+    total, norms = [torch.zeros_like(p) for p in held.parameters], []
+    for i in range(len(held)):
+        loss = held.losses(held.module(held.x[i : i + 1]), torch.tensor([i]))
+        own = torch.autograd.grad(loss.sum(), list(held.parameters), allow_unused=True, materialize_grads=True)
+        norms.append(torch.cat([g.flatten() for g in own]).norm())
+        for t, g in zip(total, own, strict=True):
+            t += g * min(1.0, bound / float(norms[-1]))
+    return [t for t in total if t.any()], torch.stack(norms)
+
+
+class Bent:
+    """Right gradients, bent in one way."""
+
+    def __init__(self, held: Batch, how: str) -> None:
+        self.inner, self.how = recorded(held.parameters, held.each), how
+        self.norms = self.inner.norms * (1.1 if how == "norms" else 1.0)
+
+    def weighted(self, factors: Tensor) -> dict[nn.Parameter, Tensor]:
+        found = self.inner.weighted(factors.flip(0) if self.how == "rows" else factors)
+        if self.how == "dropped":
+            bias = next(p for p in found if p.ndim == 1)
+            found[bias] = torch.zeros_like(bias)
+        return found
+
+
+@pytest.mark.parametrize("how", ["dropped", "rows", "norms"])
+def test_the_second_look_finds_what_is_wrong(how: str) -> None:
+    with seeds.torch_scope(0, "attested"):
+        held = batch_of(nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 3)).double())
+    attested(lambda: Bent(held, "nothing"), held)
+    with pytest.raises(NotCovered, match="norm is not" if how == "norms" else "do not add up"):
+        attested(lambda: Bent(held, how), held)
+
+
+class Mixing(nn.Module):
+    """Every record sees the mean of all, without any layer that says so."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x - x.mean(dim=0, keepdim=True) / 2
+
+
+def test_records_that_act_on_each_other_are_found() -> None:
+    """The recording is refused; the next engine takes each record alone, whatever it would do to others."""
+    with seeds.torch_scope(0, "mixing"):
+        held = batch_of(nn.Sequential(nn.Linear(4, 4), Mixing(), nn.Tanh(), nn.Linear(4, 3)).double())
+    engines = Engines()
+    found = engines.clipped(held, 0.5)
+    assert engines.refusals == [("recording", "the gradients found do not add up to that of the whole batch")]
+    expected, norms = _plain(held, 0.5)
+    assert torch.allclose(found.norms, norms, rtol=1e-9)
+    assert largest_gap([found.total[p] for p in held.parameters], expected) < 1e-9
+
+
+@pytest.mark.parametrize("name", ["auto", "func", "opacus", "ghost"])
+def test_losses_of_shape_n_by_1_are_refused(name: Name) -> None:
+    """Opacus' ghost clipping takes such norms up to N times too long."""
+    held = batch_of(nn.Linear(4, 1).double())
+    wrong = Batch(held.module, held.parameters, held.x, lambda out, at: out.square())
+    with pytest.raises(ValueError, match="one number a record"):
+        Engines(name).clipped(wrong, 1.0)
