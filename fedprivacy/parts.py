@@ -177,6 +177,11 @@ def title(name: str) -> str:
     return name.rpartition(":")[2].replace("/", "-")
 
 
+def from_elsewhere(named: Iterable[tuple[Kind, str]]) -> list[str]:
+    """Those of the ``named`` parts that come from outside and were not handed over in this session."""
+    return list(dict.fromkeys(n for kind, n in named if n not in _live and (outside(n) or n in known(kind))))
+
+
 def fingerprint(named: Iterable[tuple[Kind, str]]) -> str:
     """Eight hex digits of the code behind those of the ``named`` parts that come from outside; empty without any.
 

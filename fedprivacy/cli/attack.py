@@ -41,9 +41,18 @@ WITH_SCORES = frozenset({"attack__statistics", "attack__headline", "attack__leve
 )
 @configured(skip=_others())
 @click.option("--out", default=None, metavar="DIR", help="Folder for the new run folder [default: beside RUN].")
+@click.option("--allow-code", is_flag=True, help="Let code from outside that a stored run names run with your rights.")
 @click.option("--device", default="cpu", show_default=True, metavar="NAME", help="Torch device, such as cuda.")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
-def command(run: Path | None, scores: Path | None, out: str | None, device: str, form: str, **given: Any) -> None:
+def command(
+    run: Path | None,
+    scores: Path | None,
+    out: str | None,
+    allow_code: bool,
+    device: str,
+    form: str,
+    **given: Any,
+) -> None:
     """Attack a stored run again: other adversaries, statistics or levels, on the transcript as it was recorded.
 
     \b
@@ -73,8 +82,9 @@ def command(run: Path | None, scores: Path | None, out: str | None, device: str,
     attack = base.setdefault("attack", {})
     attack["attacks"] = attack.get("attacks") or ["membership"]
     config = configuration(given, base)
-    from fedprivacy.cli.carry_out import Display, placed, ready
+    from fedprivacy.cli.carry_out import Display, placed, ready, trusted
 
+    trusted(config, run, allow_code)
     ready(config, None, device)
     where = placed(config, Path(out) if out else run.parent)
     from fedprivacy.study.again import attack_again

@@ -47,6 +47,15 @@ def placed(config: RunConfig, out: Path) -> Path:
     return out / "-".join(parts.title(word) for word in words if word)
 
 
+def trusted(config: RunConfig, where: Path, allowed: bool) -> None:
+    """Raise UsageError where a stored run names code from outside and nobody ``allowed`` it to run."""
+    if code := [] if allowed else parts.from_elsewhere(named(config)):
+        raise UsageError(
+            f"{where} names code from outside ({', '.join(code)}), which would run with your rights; add --allow-code "
+            "if you trust it."
+        )
+
+
 def carry_out(
     config: RunConfig,
     where: Path,

@@ -50,7 +50,7 @@ def command(
     base = configuration(given)
     if base.defense.name == "none":
         raise UsageError("sweep: name a defense with --defense, such as dp-sgd; see `fedprivacy list defenses`.")
-    configs = [_under(base, epsilon) for epsilon in _budgets(epsilons)]
+    configs = [under(base, epsilon) for epsilon in _budgets(epsilons)]
     for config in configs:
         ready(config, workers, device)
     results, labels = [], []
@@ -93,7 +93,8 @@ def _budgets(text: str) -> list[float]:
     return found
 
 
-def _under(config: RunConfig, epsilon: float) -> RunConfig:
+def under(config: RunConfig, epsilon: float) -> RunConfig:
+    """The same run with ``epsilon`` for the whole of it; infinite: without the defense."""
     if math.isinf(epsilon):
         return config.model_copy(update={"defense": DefenseConfig(delta=config.defense.delta)})
     return config.model_copy(update={"defense": config.defense.model_copy(update={"epsilon": epsilon})})

@@ -2,39 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from fedprivacy import folder
 from fedprivacy.adversary.threat import Adversary
 from fedprivacy.judge.result import Audit, RunResult
 from fedprivacy.metrics.pooling import pool_by_rank
-from fedprivacy.reporting.figures import ClaimRow, RocSeries, claim_figure, leakage_figure, pictures_figure, roc_figure
+from fedprivacy.reporting.figures.claim import ClaimRow, claim
+from fedprivacy.reporting.figures.leakage import leakage
+from fedprivacy.reporting.figures.pictures import pictures
+from fedprivacy.reporting.figures.roc import RocSeries, roc
+from fedprivacy.reporting.figures.style import to_png
 from fedprivacy.reporting.findings import is_rate
 from fedprivacy.reporting.html import to_html
 from fedprivacy.reporting.pictures import panels
 
 
-def figures(result: RunResult, where: Path) -> dict[str, bytes]:
-    """PNG figures by name: the ROC of each adversary's headline (first seed), AUC of every statistic; pictures."""
-    found = {}
+def drawings(result: RunResult, where: Path) -> dict[str, Callable[[], Figure]]:
+    """What can be drawn, by name: the ROC of each adversary's headline (first seed), AUC by statistic, pictures."""
+    found: dict[str, Callable[[], Figure]] = {}
     if result.audit is not None:
-        found["claim"] = claim_figure(claim_rows(result.audit), result.audit.level)
+        found["claim"] = partial(claim, claim_rows(result.audit), result.audit.level)
     if not result.findings:
         return found
-    level = result.findings[0].level
     curves = [_curve(path) for path in sorted((where / "scores").glob("*.safetensors"))]
     known = [curve for curve in curves if curve is not None]
     if known:
-        found["roc"] = roc_figure(known, level)
+        found["roc"] = partial(roc, known, result.findings[0].level)
     if any(is_rate(finding.metric) for finding in result.findings):
-        found["leakage"] = leakage_figure(result)
+        found["leakage"] = partial(leakage, result)
     for panel in panels(where):
-        found[f"inversion-{panel.name}"] = pictures_figure(panel.rows, panel.title)
+        found[f"inversion-{panel.name}"] = partial(pictures, panel.rows, panel.title)
     return found
+
+
+def figures(result: RunResult, where: Path) -> dict[str, bytes]:
+    """All of them as PNG."""
+    return {name: to_png(draw()) for name, draw in drawings(result, where).items()}
 
 
 def claim_rows(audit: Audit) -> list[ClaimRow]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from fedprivacy.reporting.figures.style import COLOURS, drawing, say, shortened, to_png
@@ -26,8 +27,8 @@ class ClaimRow:
     ceiling: float | None
 
 
-def claim_figure(rows: Sequence[ClaimRow], level: float = 0.95) -> bytes:
-    """Claims and bounds on one epsilon axis as PNG; the gap between them is shaded, the verdict stands below.
+def claim(rows: Sequence[ClaimRow], level: float = 0.95) -> Figure:
+    """Claims and bounds on one epsilon axis; the gap between them is shaded, the verdict stands below.
 
     ``level`` is that of each bound, after correction for the number of rows tested.
     """
@@ -35,7 +36,7 @@ def claim_figure(rows: Sequence[ClaimRow], level: float = 0.95) -> bytes:
         axes = figure.add_subplot()
         if not rows:
             say(axes, "No claim was audited.")
-            return to_png(figure)
+            return figure
         finite = [v for row in rows for v in (row.claim, row.bound, row.ceiling) if v is not None]
         top = 1.35 * max([*finite, 1.0])
         for place, row in enumerate(rows):
@@ -52,7 +53,12 @@ def claim_figure(rows: Sequence[ClaimRow], level: float = 0.95) -> bytes:
             axes.plot([], [], color=CEILING, lw=2, label="ceiling: best bound a perfect attack could give")[0],
         ]
         figure.legend(handles=handles, loc="outside lower center", fontsize=8.5, frameon=False)
-        return to_png(figure)
+        return figure
+
+
+def claim_figure(rows: Sequence[ClaimRow], level: float = 0.95) -> bytes:
+    """The same as PNG."""
+    return to_png(claim(rows, level))
 
 
 def _draw(axes: Axes, place: int, row: ClaimRow, top: float) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from fedprivacy.judge.result import Finding, RunResult
 from fedprivacy.privacy.claim import TRANSCRIPT
@@ -24,8 +25,8 @@ BESIDE = 1.04
 """Factor by which the points of two adversaries stand apart, so that their intervals do not cover each other."""
 
 
-def frontier_figure(results: Sequence[RunResult], metric: str = "auc") -> bytes:
-    """The first utility metric (above) and the headline leakage of each adversary (below) against epsilon, as PNG.
+def frontier(results: Sequence[RunResult], metric: str = "auc") -> Figure:
+    """The first utility metric (above) and the headline leakage of each adversary (below) against epsilon,.
 
     Runs without noise stand at the right end, marked as infinite and joined to nothing, since no distance leads there;
     a dotted line carries their level across. A run with no headline finding of an adversary has no point there.
@@ -33,7 +34,7 @@ def frontier_figure(results: Sequence[RunResult], metric: str = "auc") -> bytes:
     with drawing(7.4, 6.6) as figure:
         if not results:
             say(figure.add_subplot(), "No runs to draw.")
-            return to_png(figure)
+            return figure
         ordered = sorted(results, key=_key)
         places, ticks = _places(ordered)
         above, below = figure.subplots(2, 1, sharex=True)
@@ -48,7 +49,12 @@ def frontier_figure(results: Sequence[RunResult], metric: str = "auc") -> bytes:
         lowest.set_xlabel(_about(ordered))
         if below.get_legend_handles_labels()[0]:
             figure.legend(loc="outside lower center", frameon=False, fontsize=9, ncols=2)
-        return to_png(figure)
+        return figure
+
+
+def frontier_figure(results: Sequence[RunResult], metric: str = "auc") -> bytes:
+    """The same as PNG."""
+    return to_png(frontier(results, metric))
 
 
 def allowed_auc(epsilon: float, delta: float) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from fedprivacy.judge.result import Finding, RunResult
 from fedprivacy.reporting.figures.style import BAND, colour, drawing, marker, say, shortened, to_png
@@ -12,8 +13,8 @@ from fedprivacy.reporting.text import clean, levels
 MOST_ROWS = 60
 
 
-def leakage_figure(result: RunResult, metric: str = "auc") -> bytes:
-    """Findings of ``metric`` about all clients (or, without such, about each client) as PNG.
+def leakage(result: RunResult, metric: str = "auc") -> Figure:
+    """Findings of ``metric`` about all clients (or, without such, about each client).
 
     A filled dot is the headline statistic, declared before the run; hollow dots are the others. Failed findings and
     those below resolution are listed without a dot.
@@ -24,7 +25,7 @@ def leakage_figure(result: RunResult, metric: str = "auc") -> bytes:
         axes = figure.add_subplot()
         if not rows:
             say(axes, f"No {metric_name(metric)} was measured.")
-            return to_png(figure)
+            return figure
         names: dict[int, str] = {}
         height = 0
         for series, place in enumerate(places):
@@ -41,7 +42,12 @@ def leakage_figure(result: RunResult, metric: str = "auc") -> bytes:
         low, high = axes.get_xlim()
         axes.set_xlim(max(low, -0.02), min(high, 1.02))
         axes.set_title("Leakage by adversary and statistic (* headline, declared before)", loc="left")
-        return to_png(figure)
+        return figure
+
+
+def leakage_figure(result: RunResult, metric: str = "auc") -> bytes:
+    """The same as PNG."""
+    return to_png(leakage(result, metric))
 
 
 def _name(finding: Finding) -> str:

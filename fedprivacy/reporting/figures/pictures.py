@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from matplotlib.figure import Figure
+
 from fedprivacy.metrics.scores import Float
 from fedprivacy.reporting.figures.style import drawing, to_png
 from fedprivacy.reporting.pictures import PictureRow
@@ -13,8 +15,8 @@ SIDE = 0.95
 MOST = 10
 
 
-def pictures_figure(rows: Sequence[PictureRow], title: str = "") -> bytes:
-    """A grid as PNG: one row a kind of picture, one column an original; at most ten columns."""
+def pictures(rows: Sequence[PictureRow], title: str = "") -> Figure:
+    """A grid: one row a kind of picture, one column an original; at most ten columns."""
     columns = min(MOST, len(rows[0].images))
     with drawing(1.9 + SIDE * columns, 0.55 + (SIDE + 0.2) * len(rows)) as figure:
         grid = figure.subplots(len(rows), columns, squeeze=False)
@@ -30,7 +32,12 @@ def pictures_figure(rows: Sequence[PictureRow], title: str = "") -> bytes:
             words = clean(one.name).replace(" of the class", "\nof the class").replace(": ", ":\n")
             grid[place][0].set_ylabel(words, rotation=0, ha="right", va="center", fontsize=9, labelpad=8)
         figure.suptitle(clean(title), fontsize=10)
-        return to_png(figure)
+        return figure
+
+
+def pictures_figure(rows: Sequence[PictureRow], title: str = "") -> bytes:
+    """The same as PNG."""
+    return to_png(pictures(rows, title))
 
 
 def _as_shown(image: Float) -> Float:

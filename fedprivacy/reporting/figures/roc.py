@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 from numpy.typing import ArrayLike
 
@@ -35,8 +36,8 @@ class RocSeries:
     non_members: ArrayLike
 
 
-def roc_figure(curves: Sequence[RocSeries], level: float = 0.95, title: str = "") -> bytes:
-    """ROC curves on log-log axes as PNG.
+def roc(curves: Sequence[RocSeries], level: float = 0.95, title: str = "") -> Figure:
+    """ROC curves on log-log axes.
 
     Each of the first three curves has its pointwise band at ``level``, valid for any score distribution. The grey band
     around the chance diagonal is what the smallest sample reads without leakage. Scores with NaN raise ValueError.
@@ -45,7 +46,7 @@ def roc_figure(curves: Sequence[RocSeries], level: float = 0.95, title: str = ""
         axes = figure.add_subplot()
         if not curves:
             say(axes, "No scores to draw.")
-            return to_png(figure)
+            return figure
         sizes = [(np.size(c.members), np.size(c.non_members)) for c in curves]
         left = 0.5 / max(n0 for _, n0 in sizes)
         bottom = 0.5 / max(n1 for n1, _ in sizes)
@@ -65,7 +66,12 @@ def roc_figure(curves: Sequence[RocSeries], level: float = 0.95, title: str = ""
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:g}%"))
         figure.legend(loc="outside lower center", frameon=False, fontsize=9)
-        return to_png(figure)
+        return figure
+
+
+def roc_figure(curves: Sequence[RocSeries], level: float = 0.95, title: str = "") -> bytes:
+    """The same as PNG."""
+    return to_png(roc(curves, level, title))
 
 
 def _grid(n0: int) -> Float:

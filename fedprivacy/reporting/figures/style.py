@@ -39,18 +39,24 @@ _SETTINGS: Any = {
 @contextmanager
 def drawing(width: float, height: float) -> Iterator[Figure]:
     """A figure of ``width`` x ``height`` inches under the settings of the house, whatever the user's own are."""
-    with matplotlib.rc_context():
-        matplotlib.rcParams.update(matplotlib.rcParamsDefault)
-        matplotlib.rcParams.update(_SETTINGS)
+    with _house_style():
         figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
         FigureCanvasAgg(figure)
         yield figure
 
 
+@contextmanager
+def _house_style() -> Iterator[None]:
+    with matplotlib.rc_context():
+        matplotlib.rcParams.update(matplotlib.rcParamsDefault)
+        matplotlib.rcParams.update(_SETTINGS)
+        yield
+
+
 def to_png(figure: Figure) -> bytes:
     """The figure as PNG, without dates or versions in it. Letters that the font lacks become boxes, not warnings."""
     buffer = io.BytesIO()
-    with warnings.catch_warnings():
+    with _house_style(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         figure.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()

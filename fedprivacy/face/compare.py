@@ -1,0 +1,64 @@
+"""``fedprivacy.compare`` and ``fedprivacy.sweep``: several runs side by side."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from fedprivacy.cli.carry_out import ready
+from fedprivacy.cli.sweep import under
+from fedprivacy.config.base import UsageError
+from fedprivacy.config.protocol_cards import CARDS
+from fedprivacy.face.result import Comparison
+from fedprivacy.face.run import carried_out
+from fedprivacy.face.settings import check_workers, configured, keywords
+from fedprivacy.reporting.compare import run_labels
+
+
+def compare(
+    protocols: Sequence[Any],
+    *,
+    out: str | Path = "runs",
+    workers: int = 1,
+    device: str = "cpu",
+    fresh: bool = False,
+    **settings: Any,
+) -> Comparison:
+    """Several protocols on the same data and seeds; arguments as those of :func:`fedprivacy.run`."""
+    if not protocols or isinstance(protocols, str):
+        raise UsageError("compare: give the protocols as a list, such as ['mutual', 'fedavg'].")
+    if settings.get("options"):
+        raise UsageError("compare: options belong to one protocol; use run for each.")
+    plain = {name: value for name, value in settings.items() if not keywords().get(name, "").startswith("attack.")}
+    silent = {name for name, card in CARDS.items() if card.family == "none"}
+    configs = [configured({"protocol": p, **(plain if p in silent else settings)}, Path(out)) for p in protocols]
+    for config in configs:
+        check_workers(config, workers)
+        ready(config, workers, device)
+    results = tuple(carried_out(config, Path(out), workers, device, False, fresh) for config in configs)
+    return Comparison(results, tuple(run_labels(results)))
+
+
+def sweep(
+    epsilons: Sequence[float] = (0.5, 1, 2, 4, 8, math.inf),
+    *,
+    defense: Any,
+    out: str | Path = "runs",
+    workers: int = 1,
+    device: str = "cpu",
+    fresh: bool = False,
+    **settings: Any,
+) -> Comparison:
+    """The same run under several budgets; ``inf`` is the run without the defense."""
+    if not epsilons or not all(epsilon > 0 for epsilon in epsilons):
+        raise UsageError("sweep: epsilons are numbers above 0, or inf.")
+    base = configured({"defense": defense, **settings}, Path(out))
+    configs = [under(base, float(epsilon)) for epsilon in epsilons]
+    for config in configs:
+        check_workers(config, workers)
+        ready(config, workers, device)
+    results = tuple(carried_out(config, Path(out), workers, device, False, fresh) for config in configs)
+    labels = ["no defense" if math.isinf(e) else f"{base.defense.name}, epsilon {e:g}" for e in epsilons]
+    return Comparison(results, tuple(labels))
