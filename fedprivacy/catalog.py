@@ -136,6 +136,12 @@ def check(config: RunConfig) -> None:
             f"--client-models: protocol {config.protocol} needs one architecture for all clients; "
             f"different ones work with {able}."
         )
+    if config.training.heads == "own" and not used.own_heads:
+        able = ", ".join(name for name, c in CARDS.items() if c.own_heads)
+        raise UsageError(
+            f"--heads own: protocol {config.protocol} merges models or compares predictions class by class, so all "
+            f"need the same outputs; own ones work with {able}."
+        )
     if "labels" in config.attack.attacks:
         from fedprivacy.attacks.labels.positions import label_adversaries
 

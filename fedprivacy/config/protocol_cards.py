@@ -32,6 +32,8 @@ class Card:
     target: str
     """``module:Class`` of the implementation."""
     options: type[Part]
+    own_heads: bool = False
+    """Clients may have outputs for their own classes alone: no model of theirs is merged with another's."""
     travelling: str = ""
     """Setting that names the architecture of the model that is sent, where it is not the clients' own."""
 
@@ -119,6 +121,7 @@ CARDS: dict[str, Card] = {
         family="weights",
         source="Shen et al. 2020, arXiv 2006.16765",
         target="fedprivacy.protocols.fml:Fml",
+        own_heads=True,
         options=options.FmlOptions,
         travelling="meme",
     ),
@@ -132,6 +135,7 @@ CARDS: dict[str, Card] = {
         family="updates",
         source="Wu et al. 2022, arXiv 2108.13323",
         target="fedprivacy.protocols.fedkd:FedKd",
+        own_heads=True,
         options=options.FedKdOptions,
         travelling="mentee",
     ),
@@ -205,6 +209,7 @@ CARDS: dict[str, Card] = {
         family="prototypes",
         source="Tan et al. 2022, arXiv 2105.00243",
         target="fedprivacy.protocols.fedproto:FedProto",
+        own_heads=True,
         options=options.FedProtoOptions,
     ),
     "profe": Card(
@@ -217,6 +222,7 @@ CARDS: dict[str, Card] = {
         family="weights",
         source="arXiv 2412.11207",
         target="fedprivacy.protocols.profe:ProFe",
+        own_heads=True,
         options=options.ProFeOptions,
         travelling="student",
     ),
@@ -242,6 +248,7 @@ CARDS: dict[str, Card] = {
         family="none",
         source="lower bound",
         target="fedprivacy.protocols.local:Local",
+        own_heads=True,
         options=options.LocalOptions,
     ),
     "central": Card(

@@ -88,6 +88,9 @@ class TrainingConfig(Part):
     """Architecture: see `fedprivacy list models`."""
     client_models: Names = ()
     """Architectures of the clients in turn, for protocols that allow different ones; empty: all use model."""
+    heads: Literal["common", "own"] = "common"
+    """common: every model has an output for every class. own: a client's model for the classes of its pool alone, under
+    partitions that give clients label sets."""
     output: Literal["softmax", "sigmoid"] = "softmax"
     """Output of the model; sigmoid is one number for two classes, as in Gupta 2025."""
     optimizer: Literal["adam", "sgd"] = "adam"
@@ -203,6 +206,14 @@ class RunConfig(Part):
 
     @model_validator(mode="after")
     def _fair(self) -> RunConfig:
+        if self.training.heads == "own":
+            if self.data.partition not in ("shards", "tasks"):
+                raise ValueError("training.heads = 'own' needs label sets: data.partition = 'tasks' or 'shards'")
+            if self.training.output == "sigmoid" or self.data.warmup or self.defense.name == "dp-sgd":
+                raise ValueError(
+                    "training.heads = 'own' goes with output = 'softmax', without warm-up records, and with another "
+                    "defense than dp-sgd"
+                )
         if self.canaries.coins != "record" and self.data.inclusion != 0.5:
             raise ValueError(f"a coin that decides a {self.canaries.coins} is fair: data.inclusion must be 0.5")
         return self

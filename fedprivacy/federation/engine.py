@@ -187,7 +187,7 @@ def tested(models: Mapping[str, tuple[str, Part]], env: Environment) -> dict[str
         right = predicted_class(logits) == labels
         results[owner] = {
             "accuracy": float(right.double().mean()),
-            "loss": float(cross_entropy(logits.double(), labels)),
+            "loss": _mean_loss(logits.double(), labels),
         }
         if env.config.data.partition != "iid":
             own = [
@@ -221,6 +221,14 @@ def tested_otherwise(
         return {}
     name = f"{protocol.answers_by}_accuracy"
     return {owner: {name: float((s.argmax(dim=1) == labels).double().mean())} for owner, s in answers.items()}
+
+
+def _mean_loss(logits: Tensor, labels: Tensor) -> float:
+    """Cross-entropy over the records [N] whose class the model has an output for."""
+    if logits.shape[1] > 1:
+        known = ~torch.isneginf(logits.gather(1, labels[:, None])[:, 0])
+        logits, labels = logits[known], labels[known]
+    return float(cross_entropy(logits, labels))
 
 
 def own_accuracy(right: Bool, tested: Ids, private: Ids) -> float:

@@ -20,6 +20,7 @@ from fedprivacy.config.base import UsageError
 from fedprivacy.config.federation import FederationSettings
 from fedprivacy.config.run import RunConfig
 from fedprivacy.data.records import Dataset, Division, Ids
+from fedprivacy.models import own_head
 from fedprivacy.privacy import PrivacyEvent
 from fedprivacy.training.learner import PrivateFit, Records, Workbench
 from fedprivacy.wire.channel import Channel, Outgoing
@@ -91,7 +92,16 @@ class Environment:
     def architecture(self, client: int) -> str:
         """Name of the architecture of client ``client``."""
         models = self.config.training.client_models or (self.config.training.model,)
-        return models[client % len(models)]
+        name = models[client % len(models)]
+        return name if self.config.training.heads == "common" else own_head.name_of(name, self.classes(client))
+
+    def classes(self, client: int) -> tuple[int, ...]:
+        """The label set of a client: the classes of its pool and validation records. UsageError where it is one class."""
+        held = np.concatenate([self.division.pool(client), *self.division.validation[client]])
+        found = tuple(int(label) for label in np.unique(self.dataset.y_train[held]))
+        if len(found) < 2:
+            raise UsageError(f"--heads own: client {client} holds one class; raise --classes-per-client to 2.")
+        return found
 
     def private(self, client: int, round: int) -> Records:
         """The records client ``client`` trains on in ``round`` (1-based); guarded where ``private_fit`` is set."""

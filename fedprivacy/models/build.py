@@ -8,7 +8,7 @@ from torch import nn
 
 from fedprivacy import parts, seeds
 from fedprivacy.config.base import UsageError
-from fedprivacy.models import names, outside
+from fedprivacy.models import names, outside, own_head
 from fedprivacy.models.cnn import Cnn
 from fedprivacy.models.gupta_cnn import GuptaCnn
 from fedprivacy.models.lenet_sigmoid import LenetSigmoid
@@ -36,8 +36,13 @@ def build(
     ``shape`` is that of one record, [channels, height, width] or [d]. ``sigmoid`` gives one output, the log-odds of
     class 1, and needs two classes. The initial weights depend on ``root`` and ``seed_name`` alone, and torch's
     global stream is left as it was. Raises UsageError for an unknown name or records that the model cannot read.
-    A model may come from outside the package (:mod:`fedprivacy.models.outside`).
+    A model may come from outside the package (:mod:`fedprivacy.models.outside`), and a name may ask for a head of some
+    classes alone (:mod:`fedprivacy.models.own_head`).
     """
+    architecture, own = own_head.split(name)
+    if own:
+        narrow = build(architecture, shape, len(own), output, root, *seed_name)
+        return own_head.with_own_head(narrow, architecture, own, classes)
     if names.from_outside(name):
         part, outputs = parts.load("model", name), _outputs(classes, output)
         with seeds.torch_scope(root, *seed_name):

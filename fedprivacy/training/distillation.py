@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from fedprivacy.training.learner import Loss
-from fedprivacy.training.losses import cross_entropy, kl_divergence, log_probabilities
+from fedprivacy.training.losses import cross_entropy, kl_divergence, log_probabilities, on_common_classes
 
 
 def fml_losses(
@@ -16,10 +16,11 @@ def fml_losses(
 ) -> tuple[Tensor, Tensor]:
     """``alpha CE(private) + (1 - alpha) KL(meme || private)``, and the same for the meme with beta (Shen et al. 2020).
 
-    Logits [B, C]; each target is detached. ``pfllib``: over B * C instead of B, nothing detached, as that library has
+    Logits [B, C]; each target is detached. Where the private model has outputs for some classes alone, the divergences
+    are over these. ``pfllib``: over B * C instead of B, nothing detached, as that library has
     it: its numbers need it, the method does not.
     """
-    log_p, log_m = log_probabilities(private), log_probabilities(meme)
+    log_p, log_m = (log_probabilities(logits) for logits in on_common_classes(private, meme))
     if pfllib:
         share = 1 / log_p.shape[1]
         to_private, to_meme = share * kl_divergence(log_m, log_p), share * kl_divergence(log_p, log_m)
@@ -45,7 +46,7 @@ def fedkd_loss(
     ``D = CE(mentor) + CE(mentee)``, at least ``floor`` and a constant unless ``grad_through_weight``. ``hidden``: the
     squared distance between hidden states (``MSE(H_t, W_h H_s)``), or None.
     """
-    log_t, log_s = log_probabilities(mentor), log_probabilities(mentee)
+    log_t, log_s = (log_probabilities(logits) for logits in on_common_classes(mentor, mentee))
     supervised = cross_entropy(mentor, labels) + cross_entropy(mentee, labels)
     quality = (supervised if grad_through_weight else supervised.detach()).clamp_min(floor)
     mutual = kl_divergence(log_s.detach(), log_t) + kl_divergence(log_t.detach(), log_s)
@@ -68,8 +69,9 @@ def profe_loss(
     """
     total = own
     if alpha:
-        log_t = log_probabilities(teacher.detach(), temperature)
-        total = total + alpha * temperature**2 * kl_divergence(log_t, log_probabilities(student, temperature))
+        taught, learning = on_common_classes(teacher.detach(), student)
+        log_t, log_s = log_probabilities(taught, temperature), log_probabilities(learning, temperature)
+        total = total + alpha * temperature**2 * kl_divergence(log_t, log_s)
     if beta:
         total = total + beta * functional.mse_loss(student_features, teacher_features.detach())
     return total

@@ -40,6 +40,14 @@ def kl_divergence(log_a: Tensor, log_b: Tensor) -> Tensor:
     return functional.kl_div(log_b, log_a, reduction="batchmean", log_target=True)
 
 
+def on_common_classes(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Two logit matrices [B, C] on the classes that both have an output for; the same tensors where these are all."""
+    if a.shape[1] == 1 or not len(a):
+        return a, b
+    both = torch.isfinite(a[0]) & torch.isfinite(b[0]) | torch.isnan(a[0]) | torch.isnan(b[0])
+    return (a, b) if bool(both.all()) else (a[:, both], b[:, both])
+
+
 def literal_kl(log_a: Tensor, log_b: Tensor) -> Tensor:
     """``mean a log(a / b)`` of P(class 1) alone, both clipped to [1e-7, 1]: what Gupta's published code computes.
 
