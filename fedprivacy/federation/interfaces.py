@@ -96,7 +96,7 @@ class Environment:
         return name if self.config.training.heads == "common" else own_head.name_of(name, self.classes(client))
 
     def classes(self, client: int) -> tuple[int, ...]:
-        """The label set of a client: the classes of its pool and validation records. UsageError where it is one class."""
+        """The label set of a client: the classes of its pool and validation records. UsageError for one class."""
         held = np.concatenate([self.division.pool(client), *self.division.validation[client]])
         found = tuple(int(label) for label in np.unique(self.dataset.y_train[held]))
         if len(found) < 2:
