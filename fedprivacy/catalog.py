@@ -70,6 +70,7 @@ OBSERVATIONS: dict[str, str] = {
     "students": "fedprivacy.attacks.membership.observations.weights:Students",
     "global-model": "fedprivacy.attacks.membership.observations.weights:GlobalModel",
     "global-from-updates": "fedprivacy.attacks.membership.observations.weights:GlobalFromUpdates",
+    "joint-updates": "fedprivacy.attacks.membership.joint.updates:JointUpdates",
     "prototypes": "fedprivacy.attacks.membership.observations.prototypes:Prototypes",
 }
 

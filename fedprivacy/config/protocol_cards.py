@@ -34,8 +34,10 @@ class Card:
     options: type[Part]
     own_heads: bool = False
     """Clients may have outputs for their own classes alone: no model of theirs is merged with another's."""
+    returns_mean: bool = False
+    """Whether what comes back is the mean of what clients sent and nothing else."""
     travelling: str = ""
-    """Setting that names the architecture of the model that is sent, where it is not the clients' own."""
+    """Setting that names the architecture of the model that is sent, where it is not the clients' own; its slot too."""
 
 
 CARDS: dict[str, Card] = {
@@ -59,6 +61,7 @@ CARDS: dict[str, Card] = {
         heterogeneous_models=False,
         weighting="n_k (option: uniform)",
         family="weights",
+        returns_mean=True,
         source="McMahan et al. 2017, arXiv 1602.05629",
         target="fedprivacy.protocols.fedavg:FedAvg",
         options=options.FedAvgOptions,
@@ -71,6 +74,7 @@ CARDS: dict[str, Card] = {
         heterogeneous_models=False,
         weighting="n_k (option: uniform)",
         family="weights",
+        returns_mean=True,
         source="Li et al. 2020, arXiv 1812.06127",
         target="fedprivacy.protocols.fedprox:FedProx",
         options=options.FedProxOptions,
@@ -119,6 +123,7 @@ CARDS: dict[str, Card] = {
         heterogeneous_models=True,
         weighting="uniform (option: n_k)",
         family="weights",
+        returns_mean=True,
         source="Shen et al. 2020, arXiv 2006.16765",
         target="fedprivacy.protocols.fml:Fml",
         own_heads=True,
@@ -133,6 +138,7 @@ CARDS: dict[str, Card] = {
         heterogeneous_models=True,
         weighting="uniform",
         family="updates",
+        returns_mean=True,
         source="Wu et al. 2022, arXiv 2108.13323",
         target="fedprivacy.protocols.fedkd:FedKd",
         own_heads=True,
@@ -147,6 +153,7 @@ CARDS: dict[str, Card] = {
         heterogeneous_models=False,
         weighting="n_k (option: uniform)",
         family="weights",
+        returns_mean=True,
         source="arXiv 2411.03569",
         target="fedprivacy.protocols.fedckd:FedCkd",
         options=options.FedCkdOptions,

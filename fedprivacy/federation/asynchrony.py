@@ -167,11 +167,9 @@ def asynchronous_round(
         job, late = clock.jobs[client], clock.version - clock.base[client]
         clock = clock.finished(client)
         start = state.parts[phases.model_part(client)]
-        learner = phases.load(env, state, client)
-        epochs = phases.fit_private(learner, env, client, job, loss_for(client, learner))
-        history += phases.rows(epochs, round, client, "private")
-        end = learner.weights()
-        state = state.having(phases.store(env, client, learner))
+        parts, rows = job_done(state, round, env, client, job, loss_for)
+        history += rows
+        state, end = state.having(parts), parts[phases.model_part(client)]
         if not _drops_out(env, client, job):
             changed, versions = deliver(state.parts, Arrival(client, start, end, late, clock.now))
             state, clock = state.having(changed), replace(clock, version=clock.version + versions)
@@ -179,6 +177,15 @@ def asynchronous_round(
         if clock.now < clock.arrival[clock.following()]:
             state, clock = _pulls(state, clock, env, channel, options)
     return RoundOutcome(state.having({CLOCK: clock.to_part()}, round), history, events)
+
+
+def job_done(
+    state: FederationState, round: int, env: Environment, client: int, job: int, loss_for: averaging.LossFor
+) -> tuple[dict[str, Part], list[HistoryRow]]:
+    """The local training of one job: the parts of the client that change, and what each pass measured."""
+    learner = phases.load(env, state, client)
+    epochs = phases.fit_private(learner, env, client, job, loss_for(client, learner))
+    return phases.store(env, client, learner), phases.rows(epochs, round, client, "private")
 
 
 def _pulls(

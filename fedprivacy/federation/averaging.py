@@ -9,6 +9,7 @@ import torch
 from fedprivacy.config.base import UsageError
 from fedprivacy.federation import phases
 from fedprivacy.federation.interfaces import Environment, FederationState, HistoryRow, Part, RoundOutcome
+from fedprivacy.federation.local_training import LocalWork
 from fedprivacy.training.aggregation import weighted_mean
 from fedprivacy.training.joint import Step, fit_together
 from fedprivacy.training.learner import Diverged, Epoch, Learner, Loss, Records
@@ -72,6 +73,12 @@ def local_work(state: FederationState, round: int, env: Environment, loss_for: L
         history += phases.rows(epochs, round, client, "private")
         parts |= phases.store(env, client, learner)
     return RoundOutcome(state.having(parts), history)
+
+
+def local_weights(trained: RoundOutcome, client: int) -> LocalWork:
+    """The local work of a client that sends all weights of its model."""
+    parts = {name: trained.state.parts[name] for name in (phases.model_part(client), phases.moments_part(client))}
+    return LocalWork(parts, trained.history, Weights(parts[phases.model_part(client)]))
 
 
 def fitted_together(

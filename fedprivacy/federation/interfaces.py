@@ -6,7 +6,7 @@ state. All that leaves a party goes through the channel of the round.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
@@ -324,12 +324,26 @@ class Observed:
 
 
 @dataclass(frozen=True, eq=False)
+class Rules:
+    """How the federation works, which everybody who takes part is told. No coin and no secret seed is in here.
+
+    ``division``: who owns which candidates. ``defense``: builds the defense for an environment, and its noise from
+    that environment's seeds. ``initial``: the state that all were given before round 1; None where each has its own.
+    """
+
+    protocol: FederatedProtocol
+    division: Division
+    defense: Callable[[Environment], Defense | None]
+    initial: FederationState | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class Knowledge:
     """What the adversary brings: candidate records and labels, its own records, the architecture, public records.
 
     No coin and no client's model is in here. ``root`` seeds the adversary's own training. ``start``: the weights that
     everybody began from, for an observation that works with changes since then; whoever takes part was given them.
-    ``known`` [n]: which candidates it can ask about; None for all.
+    ``known`` [n]: which candidates it can ask about; None for all. ``rules``: for an observation that plays clients.
     """
 
     config: RunConfig
@@ -340,6 +354,7 @@ class Knowledge:
     workbench: Workbench
     start: Part | None = None
     known: Bool | None = None
+    rules: Rules | None = None
 
 
 class Observation(Protocol):
@@ -377,6 +392,7 @@ __all__ = [
     "Part",
     "Release",
     "RoundOutcome",
+    "Rules",
     "Shared",
     "SharesPredictions",
     "Statistic",

@@ -106,13 +106,18 @@ def fit_private(learner: Learner, env: Environment, client: int, round: int, los
 
 
 def public_label_phase(
-    state: FederationState, round: int, env: Environment, epochs: int, persistent: bool = False
+    state: FederationState,
+    round: int,
+    env: Environment,
+    epochs: int,
+    persistent: bool = False,
+    clients: Sequence[int] | None = None,
 ) -> RoundOutcome:
-    """Each participant fits the labelled public fold by cross-entropy alone."""
+    """Each participant (or each of ``clients``) fits the labelled public fold by cross-entropy alone."""
     fold = env.records(env.public_ids(round))
     parts: dict[str, Part] = {}
     history: list[HistoryRow] = []
-    for client in env.participants(round):
+    for client in env.participants(round) if clients is None else clients:
         learner = load(env, state, client)
         passes = fit_public(learner, fold, epochs, env, client, round, label_loss, persistent)
         history += rows(passes, round, client, "public")

@@ -10,9 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fedprivacy.config.protocols import FedAsyncOptions
-from fedprivacy.federation import asynchrony, averaging
+from fedprivacy.federation import asynchrony, averaging, phases
 from fedprivacy.federation.interfaces import Environment, FederationState, Part, RoundOutcome
+from fedprivacy.federation.local_training import LocalWork
 from fedprivacy.training.aggregation import weighted_mean
+from fedprivacy.training.learner import Learner, Loss
 from fedprivacy.training.proximal import proximal_loss
 from fedprivacy.training.staleness import hinge, polynomial
 from fedprivacy.wire.channel import Channel
@@ -49,13 +51,23 @@ class FedAsync:
             env,
             channel,
             self.options,
-            lambda client, learner: proximal_loss(learner, self.options.rho),
+            self._loss_for,
             deliver,
             "weights",
         )
 
+    def held(self, client: int) -> str:
+        return phases.model_part(client)
+
+    def local(self, state: FederationState, round: int, env: Environment, client: int) -> LocalWork:
+        parts, rows = asynchrony.job_done(state, round, env, client, round, self._loss_for)
+        return LocalWork(parts, rows, Weights(parts[phases.model_part(client)]))
+
     def models(self, state: FederationState, env: Environment) -> Mapping[str, tuple[str, Part]]:
         return {"global": (env.architecture(0), state.parts[averaging.GLOBAL])}
+
+    def _loss_for(self, client: int, learner: Learner) -> Loss:
+        return proximal_loss(learner, self.options.rho)
 
     def weight(self, late: int) -> float:
         """``s(d)`` of the options."""

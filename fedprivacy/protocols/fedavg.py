@@ -6,13 +6,14 @@ under weighting by records); the server averages and broadcasts.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.protocols import FedAvgOptions
 from fedprivacy.federation import averaging, phases
 from fedprivacy.federation.interfaces import Environment, FederationState, Part, RoundOutcome, releases_of
+from fedprivacy.federation.local_training import LocalWork
 from fedprivacy.wire.channel import Channel
 
 
@@ -31,13 +32,24 @@ class FedAvg:
         return averaging.common_start(env)
 
     def round(self, state: FederationState, round: int, env: Environment, channel: Channel) -> RoundOutcome:
-        trained = phases.private_phase(state, round, env)
-        if self.options.public_labels:
-            public = phases.public_label_phase(trained.state, round, env, self.options.public_epochs)
-            history, folds = [*trained.history, *public.history], [phases.public_fold(env, round, True)]
-            trained = RoundOutcome(public.state, history, folds=folds)
+        trained = self._trained(state, round, env, env.participants(round))
         by_records = self.options.weighting == "records"
         return averaging.averaging_round(state, round, env, channel, trained, by_records, releases_of(self, env))
 
+    def held(self, client: int) -> str:
+        return phases.model_part(client)
+
+    def local(self, state: FederationState, round: int, env: Environment, client: int) -> LocalWork:
+        return averaging.local_weights(self._trained(state, round, env, [client]), client)
+
     def models(self, state: FederationState, env: Environment) -> Mapping[str, tuple[str, Part]]:
         return {"global": (env.architecture(0), state.parts[averaging.GLOBAL])}
+
+    def _trained(self, state: FederationState, round: int, env: Environment, clients: Sequence[int]) -> RoundOutcome:
+        """The private phase of ``clients``, and the labelled public one where there is any."""
+        trained = phases.private_phase(state, round, env, clients=clients)
+        if not self.options.public_labels:
+            return trained
+        public = phases.public_label_phase(trained.state, round, env, self.options.public_epochs, clients=clients)
+        history, folds = [*trained.history, *public.history], [phases.public_fold(env, round, True)]
+        return RoundOutcome(public.state, history, folds=folds)

@@ -14,14 +14,19 @@ from dataclasses import dataclass
 import torch
 
 from fedprivacy.config.protocols import FedBuffOptions
-from fedprivacy.federation import asynchrony, averaging
+from fedprivacy.federation import asynchrony, averaging, phases
 from fedprivacy.federation.interfaces import Environment, FederationState, Part, RoundOutcome
+from fedprivacy.federation.local_training import LocalWork
 from fedprivacy.training.learner import Learner, Loss, label_loss
 from fedprivacy.training.staleness import polynomial
 from fedprivacy.wire.channel import Channel, change
 from fedprivacy.wire.parties import SERVER, client_name
 
 BUFFER, MOMENTUM, FILLED = "server/buffer", "server/momentum", "server/filled"
+
+
+def _loss_for(client: int, learner: Learner) -> Loss:
+    return label_loss
 
 
 @dataclass(frozen=True)
@@ -57,15 +62,20 @@ class FedBuff:
             changed = {**parts, BUFFER: buffer, FILLED: {"arrivals": torch.tensor(filled)}}
             return (changed, 0) if filled < self.options.buffer else (self.stepped(changed, trained), 1)
 
-        def loss_for(client: int, learner: Learner) -> Loss:
-            return label_loss
-
-        outcome = asynchrony.asynchronous_round(state, round, env, channel, self.options, loss_for, deliver, "update")
+        outcome = asynchrony.asynchronous_round(state, round, env, channel, self.options, _loss_for, deliver, "update")
         if self.options.flush and int(outcome.state.parts[FILLED]["arrivals"]):
             flushed = outcome.state.having(self.stepped(outcome.state.parts, trained))
             clock = asynchrony.Clock.of_part(flushed.parts[asynchrony.CLOCK]).stepped()
             outcome = RoundOutcome(flushed.having({asynchrony.CLOCK: clock.to_part()}), outcome.history, outcome.events)
         return outcome
+
+    def held(self, client: int) -> str:
+        return phases.model_part(client)
+
+    def local(self, state: FederationState, round: int, env: Environment, client: int) -> LocalWork:
+        start = state.parts[phases.model_part(client)]
+        parts, rows = asynchrony.job_done(state, round, env, client, round, _loss_for)
+        return LocalWork(parts, rows, change(start, parts[phases.model_part(client)]))
 
     def models(self, state: FederationState, env: Environment) -> Mapping[str, tuple[str, Part]]:
         return {"global": (env.architecture(0), state.parts[averaging.GLOBAL])}

@@ -8,12 +8,13 @@ paper could not be read. The client's trained model is its own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from fedprivacy.config.protocols import FedCkdOptions
 from fedprivacy.federation import averaging, phases
 from fedprivacy.federation.interfaces import Environment, FederationState, HistoryRow, Part, RoundOutcome, releases_of
+from fedprivacy.federation.local_training import LocalWork
 from fedprivacy.training.distillation import taught_loss
 from fedprivacy.wire.channel import Channel
 from fedprivacy.wire.parties import client_name
@@ -39,9 +40,22 @@ class FedCkd:
         return RoundOutcome(outcome.state.having(nothing), outcome.history)
 
     def round(self, state: FederationState, round: int, env: Environment, channel: Channel) -> RoundOutcome:
+        trained = self._trained(state, round, env, env.participants(round))
+        by_records = self.options.weighting == "records"
+        return averaging.averaging_round(state, round, env, channel, trained, by_records, releases_of(self, env))
+
+    def held(self, client: int) -> str:
+        return phases.model_part(client)
+
+    def local(self, state: FederationState, round: int, env: Environment, client: int) -> LocalWork:
+        trained = self._trained(state, round, env, [client])
+        work = averaging.local_weights(trained, client)
+        return replace(work, parts={**work.parts, own_part(client): trained.state.parts[own_part(client)]})
+
+    def _trained(self, state: FederationState, round: int, env: Environment, clients: Sequence[int]) -> RoundOutcome:
         parts: dict[str, Part] = {}
         history: list[HistoryRow] = []
-        for client in env.participants(round):
+        for client in clients:
             x, name = env.private(client, round).x, env.architecture(client)
             own, common = state.parts[own_part(client)], state.parts[phases.model_part(client)]
             teachers = [(self.options.global_weight, env.workbench.logits(name, common, x))]
@@ -52,9 +66,7 @@ class FedCkd:
             history += phases.rows(phases.fit_private(learner, env, client, round, loss), round, client, "private")
             parts |= phases.store(env, client, learner)
             parts[own_part(client)] = parts[phases.model_part(client)]
-        trained = RoundOutcome(state.having(parts), history)
-        by_records = self.options.weighting == "records"
-        return averaging.averaging_round(state, round, env, channel, trained, by_records, releases_of(self, env))
+        return RoundOutcome(state.having(parts), history)
 
     def models(self, state: FederationState, env: Environment) -> Mapping[str, tuple[str, Part]]:
         """Each client's own model; the global one for a client that never took part."""

@@ -15,8 +15,9 @@ from torch import Tensor
 
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.protocols import FedDfOptions
-from fedprivacy.federation import phases
+from fedprivacy.federation import averaging, phases
 from fedprivacy.federation.interfaces import Environment, FederationState, Part, RoundOutcome, releases_of
+from fedprivacy.federation.local_training import LocalWork
 from fedprivacy.training import consensus
 from fedprivacy.training.aggregation import weighted_mean
 from fedprivacy.training.fusion import Fusion, fuse
@@ -71,6 +72,12 @@ class FedDf:
         events = [phases.unprotected(c, round, release.name) for c in senders for release in releases_of(self, env)]
         folds = [phases.public_fold(env, round, labelled=True, to_clients=False)]
         return RoundOutcome(trained.state.having(parts, round), trained.history, events, folds)
+
+    def held(self, client: int) -> str:
+        return phases.model_part(client)
+
+    def local(self, state: FederationState, round: int, env: Environment, client: int) -> LocalWork:
+        return averaging.local_weights(phases.private_phase(state, round, env, clients=[client]), client)
 
     def models(self, state: FederationState, env: Environment) -> Mapping[str, tuple[str, Part]]:
         names = sorted(set(map(env.architecture, range(env.clients))))

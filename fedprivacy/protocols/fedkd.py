@@ -21,6 +21,7 @@ from torch.nn import functional
 from fedprivacy.config.protocols import FedKdOptions
 from fedprivacy.federation import averaging, phases, projections
 from fedprivacy.federation.interfaces import Environment, FederationState, HistoryRow, Part, RoundOutcome
+from fedprivacy.federation.local_training import LocalWork
 from fedprivacy.training.aggregation import weighted_mean
 from fedprivacy.training.distillation import fedkd_loss
 from fedprivacy.training.features import feature_size, features_and_logits
@@ -88,6 +89,17 @@ class FedKd:
             state = state.having({averaging.GLOBAL: mentee})
         events = [phases.unprotected(client, round, "update") for client in senders]
         return RoundOutcome(state.having({}, round), history, events)
+
+    def held(self, client: int) -> str:
+        return averaging.GLOBAL
+
+    def local(self, state: FederationState, round: int, env: Environment, client: int) -> LocalWork:
+        energy = energy_at(self.options.energy_start, self.options.energy_end, round, env.rounds)
+        parts, epochs, end = self._trained(state, env, client, round)
+        name = client_name(client)
+        packed, after = self._packed(state, name, change(state.parts[averaging.GLOBAL], end), energy)
+        kept = {residual_part(name): after.parts[residual_part(name)]}
+        return LocalWork({**parts, **kept}, phases.rows(epochs, round, client, "private"), packed)
 
     def models(self, state: FederationState, env: Environment) -> Mapping[str, tuple[str, Part]]:
         return phases.own_models(state, env)

@@ -6,7 +6,7 @@ same.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fedprivacy import seeds
@@ -14,6 +14,7 @@ from fedprivacy.config.base import UsageError
 from fedprivacy.config.protocols import FedProxOptions
 from fedprivacy.federation import averaging, phases
 from fedprivacy.federation.interfaces import Environment, FederationState, HistoryRow, Part, RoundOutcome, releases_of
+from fedprivacy.federation.local_training import LocalWork
 from fedprivacy.training.proximal import proximal_loss
 from fedprivacy.wire.channel import Channel
 
@@ -34,9 +35,23 @@ class FedProx:
         return averaging.common_start(env)
 
     def round(self, state: FederationState, round: int, env: Environment, channel: Channel) -> RoundOutcome:
+        trained = self._trained(state, round, env, env.participants(round))
+        by_records = self.options.weighting == "records"
+        return averaging.averaging_round(state, round, env, channel, trained, by_records, releases_of(self, env))
+
+    def held(self, client: int) -> str:
+        return phases.model_part(client)
+
+    def local(self, state: FederationState, round: int, env: Environment, client: int) -> LocalWork:
+        return averaging.local_weights(self._trained(state, round, env, [client]), client)
+
+    def models(self, state: FederationState, env: Environment) -> Mapping[str, tuple[str, Part]]:
+        return {"global": (env.architecture(0), state.parts[averaging.GLOBAL])}
+
+    def _trained(self, state: FederationState, round: int, env: Environment, clients: Sequence[int]) -> RoundOutcome:
         parts: dict[str, Part] = {}
         history: list[HistoryRow] = []
-        for client in env.participants(round):
+        for client in clients:
             learner = phases.load(env, state, client)
             loss, epochs = proximal_loss(learner, self.options.mu), self._epochs(env, client, round)
             name = ("client", client, "round", round, "private")
@@ -47,12 +62,7 @@ class FedProx:
             )
             history += phases.rows(passes, round, client, "private")
             parts |= phases.store(env, client, learner)
-        trained = RoundOutcome(state.having(parts), history)
-        by_records = self.options.weighting == "records"
-        return averaging.averaging_round(state, round, env, channel, trained, by_records, releases_of(self, env))
-
-    def models(self, state: FederationState, env: Environment) -> Mapping[str, tuple[str, Part]]:
-        return {"global": (env.architecture(0), state.parts[averaging.GLOBAL])}
+        return RoundOutcome(state.having(parts), history)
 
     def _epochs(self, env: Environment, client: int, round: int) -> int:
         """All local epochs, or for a straggler uniformly one to all."""

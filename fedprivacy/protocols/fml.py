@@ -15,8 +15,8 @@ from torch import Tensor
 from fedprivacy.config.protocols import FmlOptions
 from fedprivacy.federation import averaging, phases
 from fedprivacy.federation.interfaces import Environment, FederationState, HistoryRow, Part, RoundOutcome, releases_of
+from fedprivacy.federation.local_training import LocalWork
 from fedprivacy.training.distillation import fml_losses
-from fedprivacy.training.learner import Epoch, Learner
 from fedprivacy.wire.channel import Channel
 from fedprivacy.wire.payload import Weights
 
@@ -41,12 +41,9 @@ class Fml:
         history: list[HistoryRow] = []
         memes: dict[int, Part] = {}
         for client in env.participants(round):
-            private = phases.load(env, state, client)
-            meme = env.workbench.learner(self.meme(env), state.parts[averaging.GLOBAL], slot="meme")
-            epochs = self._trained(private, meme, env, client, round)
-            history += phases.rows(epochs, round, client, "private")
-            parts |= phases.store(env, client, private)
-            memes[client] = meme.weights()
+            changed, rows, memes[client] = self._trained(state, round, env, client)
+            history += rows
+            parts |= changed
         senders = env.senders(round)
         uploads = {client: memes[client] for client in senders}
         by_records = self.options.weighting == "records"
@@ -54,6 +51,13 @@ class Fml:
         received = averaging.broadcast(channel, env, mean or Weights(state.parts[averaging.GLOBAL]))
         events = [phases.unprotected(c, round, release.name) for c in senders for release in releases_of(self, env)]
         return RoundOutcome(state.having({**parts, averaging.GLOBAL: received}, round), history, events)
+
+    def held(self, client: int) -> str:
+        return averaging.GLOBAL
+
+    def local(self, state: FederationState, round: int, env: Environment, client: int) -> LocalWork:
+        parts, rows, meme = self._trained(state, round, env, client)
+        return LocalWork(parts, rows, Weights(meme))
 
     def models(self, state: FederationState, env: Environment) -> Mapping[str, tuple[str, Part]]:
         return phases.own_models(state, env)
@@ -67,7 +71,12 @@ class Fml:
         drops = thirds_done(round, rounds) if self.options.schedule == "dynamic" else 0
         return min(1.0, self.options.alpha + 0.2 * drops), min(1.0, self.options.beta + 0.4 * drops)
 
-    def _trained(self, private: Learner, meme: Learner, env: Environment, client: int, round: int) -> list[Epoch]:
+    def _trained(
+        self, state: FederationState, round: int, env: Environment, client: int
+    ) -> tuple[dict[str, Part], list[HistoryRow], Part]:
+        """A client's parts after local training, what each pass of the private model measured, and its meme."""
+        private = phases.load(env, state, client)
+        meme = env.workbench.learner(self.meme(env), state.parts[averaging.GLOBAL], slot="meme")
         alpha, beta = self.label_weights(round, env.rounds)
         for learner in (private, meme):
             learner.scale_lr(self.options.lr_drop ** thirds_done(round, env.rounds))
@@ -78,7 +87,8 @@ class Fml:
             of_own, of_meme = fml_losses(own, common, labels, alpha, beta, self.options.compat == "pfllib")
             return of_own + of_meme, own
 
-        return averaging.fitted_together([private, meme], env, client, round, step)
+        epochs = averaging.fitted_together([private, meme], env, client, round, step)
+        return phases.store(env, client, private), phases.rows(epochs, round, client, "private"), meme.weights()
 
 
 def thirds_done(round: int, rounds: int) -> int:

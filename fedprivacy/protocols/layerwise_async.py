@@ -8,15 +8,16 @@ model, trains that on a labelled public fold, and broadcasts the group. The othe
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.protocols import LayerwiseOptions
-from fedprivacy.federation import phases
+from fedprivacy.federation import averaging, phases
 from fedprivacy.federation.interfaces import Environment, FederationState, HistoryRow, Part, RoundOutcome
+from fedprivacy.federation.local_training import LocalWork
 from fedprivacy.models.contract import deep_prefixes
 from fedprivacy.training.aggregation import weighted_mean
 from fedprivacy.training.losses import predicted_class
@@ -77,6 +78,14 @@ class LayerwiseAsync:
         events = [phases.unprotected(c, round, what) for what in releases for c in env.senders(round)]
         folds = [phases.public_fold(env, round, True, to_clients=False)] if self.options.server_epochs else []
         return RoundOutcome(state.having(parts, round), history, events, folds)
+
+    def held(self, client: int) -> str:
+        return phases.model_part(client)
+
+    def local(self, state: FederationState, round: int, env: Environment, client: int) -> LocalWork:
+        work = averaging.local_weights(phases.private_phase(state, round, env, clients=[client]), client)
+        weights = work.parts[phases.model_part(client)]
+        return replace(work, payload=Weights({name: weights[name] for name in self._group(env, round)}))
 
     def models(self, state: FederationState, env: Environment) -> Mapping[str, tuple[str, Part]]:
         return phases.own_models(state, env)

@@ -9,7 +9,7 @@ features to the student's size.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -20,6 +20,7 @@ from torch import Tensor
 from fedprivacy.config.protocols import ProFeOptions
 from fedprivacy.federation import averaging, phases, projections
 from fedprivacy.federation.interfaces import Environment, FederationState, HistoryRow, Part, RoundOutcome, releases_of
+from fedprivacy.federation.local_training import LocalWork
 from fedprivacy.training import prototypes
 from fedprivacy.training.aggregation import weighted_mean
 from fedprivacy.training.distillation import profe_loss
@@ -96,7 +97,7 @@ class ProFe:
             everything = [own[client], *heard[client]]
             known = prototypes.of_part(state.parts[prototypes_part(client)])
             merged = prototypes.renewed(known, prototypes.merged([held for _, held in everything]))
-            mean = weighted_mean([weights for weights, _ in everything])
+            mean = self.mixed(own[client][0], [weights for weights, _ in heard[client]])
             state = state.having({student_part(client): mean, prototypes_part(client): prototypes.to_part(merged)})
         events = [
             phases.unprotected(client, round, release.name)
@@ -105,6 +106,17 @@ class ProFe:
             for release in releases_of(self, env)
         ]
         return RoundOutcome(state.having({}, round), history, events)
+
+    def held(self, client: int) -> str:
+        return student_part(client)
+
+    def local(self, state: FederationState, round: int, env: Environment, client: int) -> LocalWork:
+        parts, epochs, _ = self._trained(state, env, client, round)
+        packed = Weights(self._packed(parts[student_part(client)]))
+        return LocalWork(parts, phases.rows(epochs, round, client, "private"), packed)
+
+    def mixed(self, own: Part, heard: Sequence[Part]) -> Part:
+        return weighted_mean([own, *heard])
 
     def models(self, state: FederationState, env: Environment) -> Mapping[str, tuple[str, Part]]:
         return phases.own_models(state, env)

@@ -103,7 +103,7 @@ def federate(
     trained = [[int(r) for fold in folds for r in fold] for folds in env.members]
     pools = [played.division.pool(k).tolist() for k in range(env.clients)]
     examiner.assert_trained_on_coins(trained, pools, played.flat_coins)
-    observe_all(settings, env, played.division, defense, done, root, place)
+    observe_all(settings, env, played.division, defense, done, root, place, shadow is not None)
     if shadow is None and "labels" in settings.attack.attacks:
         observe_label_shares(settings, env, played.division, done, root, place)
     if shadow is None and "inversion" in settings.attack.attacks:

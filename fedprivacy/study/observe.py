@@ -24,6 +24,7 @@ from fedprivacy.federation.interfaces import (
     Knowledge,
     Observed,
     Part,
+    Rules,
     SharesPredictions,
     round_half_up,
 )
@@ -45,8 +46,12 @@ def observe_all(
     done: engine.Federation,
     root: int,
     place: Path,
+    shadow: bool = False,
 ) -> None:
-    """Write what every adversary of ``config`` observes, each under its own name."""
+    """Write what every adversary of ``config`` observes, each under its own name.
+
+    Of a ``shadow`` federation only what serves as a reference.
+    """
     protocol = catalog.protocol(config)
     pools = np.concatenate([division.pool(client) for client in range(len(division.candidates))])
     known = known_candidates(config, division, root)
@@ -62,8 +67,11 @@ def observe_all(
             env.workbench.with_training(config.training),
             common_start(protocol, env) if getattr(observation, "needs_start", False) else None,
             known,
+            rules(protocol, config, env, division),
         )
         transcripts = [done.transcript]
+        if shadow and getattr(observation, "alone", False):
+            continue
         if name == "probes":
             planted = planted or plant(protocol, config, env, defense, done, knowledge, root, place)
             transcripts = planted
@@ -73,6 +81,12 @@ def observe_all(
             save_observed(path, observed if known is None else observed.restricted(known))
         except (ValueError, FloatingPointError, np.linalg.LinAlgError) as error:
             folder.write_arrays(path, {}, {"failed": str(error) or type(error).__name__})
+
+
+def rules(protocol: FederatedProtocol, config: RunConfig, env: Environment, division: Division) -> Rules:
+    """What everybody who takes part is told; the state before round 1 where clients start alike."""
+    initial = protocol.init(env).state if config.training.init == "shared" else None
+    return Rules(protocol, division, lambda other: catalog.defense(config, other), initial)
 
 
 def known_candidates(config: RunConfig, division: Division, root: int) -> Bool | None:

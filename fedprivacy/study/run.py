@@ -212,6 +212,10 @@ def assembled(config: RunConfig, plan: Plan, repetitions: Sequence[Repetition], 
     heads: list[Head] = []
     for adversary, name in catalog.observations(config):
         found, head = membership(config, repetitions, adversary, name)
+        if any(other.finding.adversary == str(adversary) for other in heads):
+            # One declared headline an adversary: that of the first observation which gave any.
+            findings += [replace(finding, headline=False) for finding in found]
+            continue
         findings += found
         heads += [head] if head is not None else []
     if "labels" in config.attack.attacks:

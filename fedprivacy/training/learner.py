@@ -92,23 +92,23 @@ class Workbench:
 
     def __init__(self, build: Callable[[str, Seed], nn.Module], config: TrainingConfig, device: str = "cpu") -> None:
         keep_freed_memory()
-        self._build, self.config, self.device = build, config, torch.device(device)
+        self.build, self.config, self.device = build, config, torch.device(device)
         self._modules: dict[str, nn.Module] = {}
 
     def with_training(self, config: TrainingConfig) -> Workbench:
         """A workbench of the same architectures that trains otherwise."""
-        return Workbench(self._build, config, str(self.device))
+        return Workbench(self.build, config, str(self.device))
 
     def module(self, model: str, slot: str = "") -> nn.Module:
         """The module of architecture ``model`` in a slot; its present weights mean nothing."""
         key = f"{slot}:{model}"
         if key not in self._modules:
-            self._modules[key] = self._build(model, (0, ("workbench",))).to(self.device)
+            self._modules[key] = self.build(model, (0, ("workbench",))).to(self.device)
         return self._modules[key]
 
     def initial(self, model: str, seed: Seed) -> dict[str, Tensor]:
         """Initial weights of ``model`` from a named seed."""
-        return _copied(self._build(model, seed).state_dict())
+        return _copied(self.build(model, seed).state_dict())
 
     def learner(
         self,

@@ -14,6 +14,8 @@ from fedprivacy.config.protocols import LayerwiseOptions
 from fedprivacy.config.run import RunConfig
 from fedprivacy.wire.parties import SERVER
 
+JOINT = "joint-updates"
+
 
 def default_adversaries(config: RunConfig) -> tuple[str, ...]:
     """The positions that a run without --adversary reports; none where nothing is sent."""
@@ -52,7 +54,7 @@ def observable(config: RunConfig, adversary: Adversary) -> tuple[str, ...]:
     if config.protocol == "profe":
         if adversary.position == SERVER:
             raise _unknown(config, adversary, "there is no server, nodes send to their neighbours")
-        return ("students", "prototypes")
+        return (JOINT, "students", "prototypes")
     if family == "predictions":
         whole = sees_whole_models(config)
         return ("surrogate", *((("global-model",) if peer else ("uploaded-weights",)) if whole else ()))
@@ -60,12 +62,18 @@ def observable(config: RunConfig, adversary: Adversary) -> tuple[str, ...]:
         return ("prototypes",)
     if family == "updates":
         if peer:
-            return ("global-from-updates",) if config.protocol == "fedkd" else ("global-model",)
-        return ("decoded-updates",)
+            return (*_joint(config, peer), "global-from-updates" if config.protocol == "fedkd" else "global-model")
+        return (JOINT, "decoded-updates")
     if family == "weights":
         _whole_model_in_time(config)
-        return ("global-model",) if peer else ("uploaded-memes" if config.protocol == "fml" else "uploaded-weights",)
+        models = "uploaded-memes" if config.protocol == "fml" else "uploaded-weights"
+        return (*_joint(config, peer), "global-model" if peer else models)
     raise _unknown(config, adversary, "nothing is sent")
+
+
+def _joint(config: RunConfig, peer: bool) -> tuple[str, ...]:
+    """Decoding of updates, where a peer can take consecutive broadcasts for the mean of what clients did."""
+    return (JOINT,) if not peer or CARDS[config.protocol].returns_mean else ()
 
 
 def _whole_model_in_time(config: RunConfig) -> None:

@@ -56,7 +56,13 @@ def membership(
         save_scores(repetition.place / "scores" / observed_path(Path(), adversary, observation).name, targets[0])
         judged += targets
         groups += [number] * len(targets)
-    if config.attack.coop and catalog.card(config.protocol).family != "predictions" and config.clients > 1:
+    alone = getattr(catalog.observation(observation), "alone", False)
+    if (
+        config.attack.coop
+        and not alone
+        and catalog.card(config.protocol).family != "predictions"
+        and config.clients > 1
+    ):
         notes = (AVERAGED, *notes)
     federations = len(judged) // len(repetitions)
     if federations > 1:
@@ -70,7 +76,8 @@ Loaded = list[Observed]
 def _loaded(config: RunConfig, repetition: Repetition, adversary: Adversary, observation: str) -> Loaded | str:
     """What was observed in the target federation, then in each shadow; or why an observation failed."""
     found: Loaded = []
-    for place in (repetition.place, *repetition.shadows):
+    alone = getattr(catalog.observation(observation), "alone", False)
+    for place in (repetition.place, *(() if alone else repetition.shadows)):
         observed = load_observed(observed_path(place, adversary, observation))
         if isinstance(observed, str):
             return observed
@@ -89,7 +96,7 @@ def _targets(config: RunConfig, repetition: Repetition, adversary: Adversary, lo
     played, root = repetition.game, repetition.root
     shadows = range(len(repetition.shadows))
     drawn = [redraw(played.division, config.data.inclusion, root, s, config.canaries.coins) for s in shadows]
-    coins = [played.flat_coins, *(np.concatenate(one) for one in drawn)]
+    coins = [played.flat_coins, *(np.concatenate(one) for one in drawn)][: len(loaded)]
     labels = played.dataset.y_train[played.candidates]
     auxiliary = played.dataset.y_train[played.division.auxiliary]
     federations = [Shadow(observed, flips) for observed, flips in zip(loaded, coins, strict=True)]

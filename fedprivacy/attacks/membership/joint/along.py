@@ -1,0 +1,53 @@
+"""Gradients along the paths of simulated clients, and the undoing of Adam."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from fedprivacy.attacks.membership.joint.gradients import Gradients, gradients
+from fedprivacy.federation.interfaces import Part
+from fedprivacy.training.learner import Records, normalised
+from fedprivacy.training.losses import cross_entropy
+from fedprivacy.training.watching import Path
+
+FLOOR = 0.02
+"""Smallest Adam denominator, as a share of its root mean square in the same tensor."""
+
+
+def along(module: nn.Module, path: Path, records: Records) -> Gradients:
+    """Gradients of the cross-entropy of ``records``, averaged over the points of ``path``. ValueError without any."""
+    device = next(module.parameters()).device
+    x, y = normalised(torch.from_numpy(records.x).to(device)), torch.from_numpy(records.y).to(device)
+    total: Gradients | None = None
+    for point in path.points:
+        module.load_state_dict(point)
+        found = gradients(module, x, y, _losses)
+        total = found if total is None else total.plus(found)
+    if total is None:
+        raise ValueError("a simulated client took no step of training")
+    return total.over(len(path.points))
+
+
+def _losses(logits: Tensor, labels: Tensor) -> Tensor:
+    return cross_entropy(logits, labels, reduction="none")
+
+
+def denominators(paths: Sequence[Path], names: Sequence[str]) -> dict[str, Tensor]:
+    """What Adam divided each entry of ``names`` by: means over ``paths``, of root mean square 1."""
+    means: dict[str, Tensor] = {}
+    for name in names:
+        looks = [path.stretch[name] for path in paths if name in path.stretch]
+        if looks:
+            mean = torch.stack(looks).mean(dim=0)
+            means[name] = mean + FLOOR * mean.square().mean().sqrt()
+    entries = sum(mean.numel() for mean in means.values())
+    size = float(sum(mean.double().square().sum() for mean in means.values()) / max(1, entries)) ** 0.5
+    return {name: mean / size for name, mean in means.items()} if size > 0 else {}
+
+
+def undone(moved: Part, by: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A change of weights with Adam's division undone."""
+    return {name: t * by[name] if name in by else t for name, t in moved.items()}

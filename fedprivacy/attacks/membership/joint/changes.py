@@ -1,0 +1,139 @@
+"""Changes of weights in a view: whose local training, from which weights to which, in the order that they were seen.
+
+A client's upload is a change from the weights that it last received. Where no upload can be read (masked sums, a peer
+behind a server), two consecutive broadcasts are a change by the mean of all clients; a peer takes its own part off.
+Weights that travel in groups are changes of those tensors alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from fedprivacy.adversary.threat import EAVESDROPPER, View
+from fedprivacy.federation.interfaces import Part
+from fedprivacy.federation.local_training import MixesModels
+from fedprivacy.wire.parties import SERVER, client_index
+from fedprivacy.wire.payload import Payload, Update, Weights
+from fedprivacy.wire.transcript import Message, Transcript
+
+CHANGES = (Weights.kind, Update.kind)
+
+
+@dataclass(frozen=True, eq=False)
+class Change:
+    """Local training of ``clients`` (the mean of it, where there are several) from ``start`` to ``end``.
+
+    ``received``: by client, what it was sent since its last change that was seen, to be put in the place of what it
+    held. ``start`` and ``end`` have the same names, floating-point tensors alone.
+    """
+
+    round: int
+    clients: tuple[int, ...]
+    received: Mapping[int, Part]
+    start: Part
+    end: Part
+
+
+def changes(view: View, start: Mapping[int, Part], mixing: object = None) -> Iterator[Change]:
+    """All changes that ``view`` shows: each client's own where any upload can be read, else those of all together.
+
+    ``start``: the weights that each client began from, empty where they are not known. ``mixing``: the protocol; where
+    its clients mix what they hear, their next start follows from what was heard.
+    """
+    told = view.transcripts[0]
+    own = view.position if view.position.startswith("client-") else None
+    readable = [m for m in told.messages if m.kind in CHANGES]
+    if any(m.sender not in (SERVER, own) for m in readable):
+        hears_all = view.position in (EAVESDROPPER, SERVER)
+        return _uploads(told, readable, start, mixing, hears_all)
+    return _broadcasts(told, readable, start, own)
+
+
+def _uploads(
+    told: Transcript, readable: Sequence[Message], start: Mapping[int, Part], mixing: object, hears_all: bool
+) -> Iterator[Change]:
+    clients = list(start)
+    held = {client: dict(part) for client, part in start.items()}
+    fresh = {client: dict(part) for client, part in start.items()}
+    for number, messages in groupby(readable, key=lambda m: m.round):
+        said: dict[int, Part] = {}
+        heard: dict[int, list[Part]] = {client: [] for client in clients}
+        for message in messages:
+            if message.sender == SERVER:
+                client = client_index(message.receiver)
+                news = _news(held[client], told.payload(message))
+                held[client] |= news
+                fresh[client] |= news
+                continue
+            client = client_index(message.sender)
+            if client not in said or message.receiver == SERVER:
+                payload = told.payload(message)
+                found = _change(number, client, held[client], fresh[client], payload)
+                said[client] = {n: t.float() for n, t in _after(held[client], payload).items() if t.is_floating_point()}
+                fresh[client] = {}
+                if found is not None:
+                    yield found
+            if message.receiver != SERVER:
+                heard[client_index(message.receiver)].append(said[client])
+        if isinstance(mixing, MixesModels):
+            for client in clients:
+                known = hears_all and client in said
+                held[client] = dict(mixing.mixed(said[client], heard[client])) if known else {}
+                fresh[client] = dict(held[client])
+
+
+def _broadcasts(
+    told: Transcript, readable: Sequence[Message], start: Mapping[int, Part], own: str | None
+) -> Iterator[Change]:
+    """Consecutive broadcasts as one change a round; of several receivers the first is followed."""
+    sent = [m for m in readable if m.sender == SERVER]
+    follower = own or (sent[0].receiver if sent else None)
+    clients = list(start)
+    held = dict(start[clients[0]])
+    fresh = dict(held)
+    for number, messages in groupby(readable, key=lambda m: m.round):
+        mine: Part | None = None
+        for message in messages:
+            if message.sender != SERVER:
+                mine = _after(held, told.payload(message))
+            elif message.receiver == follower:
+                news = _news(held, told.payload(message))
+                names = [name for name in _floating(news) if name in held]
+                senders = {m.sender for m in told.messages if m.round == number and m.sender != SERVER}
+                part = [c for c in clients if own is not None or not senders or f"client-{c}" in senders]
+                end = {name: news[name] for name in names}
+                if own is not None:
+                    part = [c for c in part if c != client_index(own)]
+                    if mine is not None:
+                        share = 1 / (len(part) + 1)
+                        end = {n: (t - share * mine[n]) / (1 - share) for n, t in end.items()}
+                if names and part:
+                    received = {client: fresh for client in part}
+                    yield Change(number, tuple(part), received, {name: held[name] for name in names}, end)
+                held = {**held, **news}
+                fresh = dict(news)
+
+
+def _change(number: int, client: int, held: Part, fresh: Part, payload: Payload) -> Change | None:
+    after = _after(held, payload)
+    names = [name for name in _floating(after) if name in held]
+    if not names:
+        return None
+    return Change(number, (client,), {client: fresh}, {n: held[n] for n in names}, {n: after[n].float() for n in names})
+
+
+def _after(held: Part, payload: Payload) -> Part:
+    """The tensors that a payload names, after it."""
+    if isinstance(payload, Weights):
+        return payload.tensors
+    assert isinstance(payload, Update)
+    return {name: held[name] + t for name, t in payload.tensors.items() if name in held}
+
+
+_news = _after
+
+
+def _floating(part: Part) -> list[str]:
+    return [name for name, tensor in part.items() if tensor.is_floating_point()]

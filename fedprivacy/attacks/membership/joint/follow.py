@@ -1,0 +1,145 @@
+"""Follows the changes in one view with simulated clients, and keeps log-odds by source and round."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from fedprivacy.adversary.threat import Bool, Float, View
+from fedprivacy.attacks.membership.joint.along import along, denominators, undone
+from fedprivacy.attacks.membership.joint.changes import Change, changes
+from fedprivacy.attacks.membership.joint.decode import Decoded, decoded
+from fedprivacy.attacks.membership.joint.gradients import stacked
+from fedprivacy.attacks.membership.joint.simulate import Columns, Simulation
+from fedprivacy.attacks.membership.models_on_wire import travelling_model
+from fedprivacy.federation.interfaces import Knowledge, Rules
+from fedprivacy.federation.local_training import TrainsLocally
+from fedprivacy.training.learner import Records
+from fedprivacy.wire.parties import client_index
+
+
+@dataclass(frozen=True)
+class Grade:
+    """How much is computed: simulated worlds (an even number), points of a path, changes of each source (None: all)."""
+
+    worlds: int
+    points: int
+    changes: int | None
+
+
+@dataclass(eq=False)
+class Source:
+    """One client, or all together: what was decoded of it.
+
+    By round: ``odds`` [n] over all candidates of the game, NaN for those of others, and ``power``, the squared distance
+    of in and out in the simulations. ``played`` [worlds, n]: the sum of log-odds of each simulation, by ``coins``.
+    """
+
+    played: Float
+    coins: Bool
+    odds: dict[int, Float] = field(default_factory=dict)
+    power: dict[int, float] = field(default_factory=dict)
+    number: int = 0
+
+
+class Follower:
+    """Decodes the changes of one view, one after the other; ``sources`` by client, or 0 where all are seen together."""
+
+    def __init__(
+        self, knowledge: Knowledge, rules: Rules, protocol: TrainsLocally, position: str, grade: Grade
+    ) -> None:
+        self.knowledge, self.rules, self.protocol, self.grade = knowledge, rules, protocol, grade
+        self.own = client_index(position) if position.startswith("client-") else None
+        everybody = [client for client in range(knowledge.config.clients) if client != self.own]
+        self.simulation = Simulation(knowledge, rules, everybody, grade.worlds, grade.points)
+        self.sources: dict[int, Source] = {}
+        self.together = False
+        self.left_out: set[str] = set()
+
+    def follow(self, view: View) -> None:
+        """Decode what ``view`` shows, as far as the grade goes."""
+        clients = range(self.knowledge.config.clients)
+        parts = self.rules.initial.parts if self.rules.initial is not None else {}
+        start = {client: parts.get(self.protocol.held(client), {}) for client in clients}
+        for change in changes(view, start, self.protocol):
+            if change.clients == (self.own,):
+                continue
+            self.together = self.together or len(change.clients) > 1
+            source = self._source(change)
+            source.number += 1
+            if self.grade.changes is None or source.number <= self.grade.changes:
+                self._decode(change, source)
+            elif self._done():
+                return
+
+    def scores(self) -> tuple[list[int], Float]:
+        """Rounds, and log-odds [sources, rounds, n]."""
+        rounds = sorted({round for source in self.sources.values() for round in source.odds})
+        number = 1 if self.together else self.knowledge.config.clients
+        found = np.full((number, len(rounds), len(self.knowledge.candidates)), np.nan)
+        for place, source in self.sources.items():
+            for round, odds in source.odds.items():
+                found[place, rounds.index(round)] = odds
+        return rounds, found
+
+    def _done(self) -> bool:
+        limit = self.grade.changes
+        wanted = 1 if self.together else self.knowledge.config.clients - (self.own is not None)
+        enough = [limit is not None and source.number >= limit for source in self.sources.values()]
+        return len(enough) == wanted and all(enough)
+
+    def _source(self, change: Change) -> Source:
+        place = 0 if self.together else change.clients[0]
+        if place not in self.sources:
+            shape = (self.grade.worlds, len(self.knowledge.candidates))
+            coins = np.zeros(shape, dtype=bool)
+            for client, columns in self.simulation.columns.items():
+                for world, one in enumerate(self.simulation.worlds):
+                    coins[world, columns.places[columns.judged]] = one.coins[client][columns.judged]
+            self.sources[place] = Source(np.full(shape, np.nan), coins)
+        return self.sources[place]
+
+    def _decode(self, change: Change, source: Source) -> None:
+        simulation, config = self.simulation, self.knowledge.config
+        played = simulation.play(change)
+        fold = {c: min(change.round, len(self.rules.division.candidates[c])) - 1 for c in change.clients}
+        rows = {c: simulation.columns[c].fold == fold[c] for c in change.clients}
+        columns = [simulation.columns[c].only(rows[c]) for c in change.clients]
+        data, bench = self.knowledge.dataset, self.knowledge.workbench
+        parts = []
+        for client, own in zip(change.clients, columns, strict=True):
+            module = bench.module(travelling_model(config, client), "joint")
+            parts.append(along(module, played.paths[client], Records(data.x_train[own.ids], data.y_train[own.ids])))
+        found = stacked(parts)
+        self.left_out |= set(found.left_out)
+        names = list(change.start)
+        by = denominators(list(played.paths.values()), names)
+        observed = undone({name: change.start[name] - change.end[name] for name in names}, by)
+        answers = torch.stack([found.inner(undone(moved, by)).double() for moved in played.moved])
+        coins = np.concatenate(
+            [np.stack([world.coins[c][rows[c]] for world in simulation.worlds]) for c in change.clients], axis=1
+        )
+        every = _joined(columns)
+        gram = found.only(frozenset(names)).gram()
+        result = decoded(gram, found.inner(observed).double(), answers, coins, every.prior, every.judged)
+        _keep(source, change.round, result, every, len(self.knowledge.candidates))
+
+
+def _keep(source: Source, round: int, result: Decoded, columns: Columns, number: int) -> None:
+    places, judged = columns.places[columns.judged], columns.judged
+    odds = source.odds.setdefault(round, np.full(number, np.nan))
+    odds[places] = np.nan_to_num(odds[places]) + result.scores[judged]
+    source.power[round] = source.power.get(round, 0.0) + result.power
+    source.played[:, places] = np.nan_to_num(source.played[:, places]) + result.simulated[:, judged]
+
+
+def _joined(columns: Sequence[Columns]) -> Columns:
+    return Columns(
+        np.concatenate([one.places for one in columns]),
+        np.concatenate([one.ids for one in columns]),
+        np.concatenate([one.prior for one in columns]),
+        np.concatenate([one.fold for one in columns]),
+    )

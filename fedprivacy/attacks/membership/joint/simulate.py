@@ -1,0 +1,165 @@
+"""Plays clients: the protocol's own local training, from observed weights, on candidates by coins of the adversary's.
+
+Every simulation is a world of its own, with coins for all known candidates and seeds of its own; what a client keeps
+from round to round (moments, a private model, a last model) goes on within it. Coins come in opposite pairs, so that
+the mean over the simulations is exactly half of every candidate to first order. Records that the adversary does not
+know are stood in for by its own. What a client sends passes through the defense, noise and all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from torch import Tensor
+
+from fedprivacy import seeds
+from fedprivacy.adversary.threat import Bool, Float
+from fedprivacy.attacks.membership.joint.changes import Change
+from fedprivacy.config.protocol_cards import CARDS
+from fedprivacy.data.records import Ids
+from fedprivacy.federation.interfaces import Defense, Environment, FederationState, Knowledge, Part, Rules, prepared
+from fedprivacy.federation.local_training import TrainsLocally
+from fedprivacy.training.aggregation import weighted_mean
+from fedprivacy.training.watching import Path, Watching
+from fedprivacy.wire.channel import Channel
+from fedprivacy.wire.parties import SERVER, client_name
+from fedprivacy.wire.payload import Payload, Update, Weights
+from fedprivacy.wire.transcript import MemoryStore
+
+
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """The records whose share in a change is solved for: candidates of one client, then stand-ins for its unknown ones.
+
+    ``places`` [n]: positions among all candidates, -1 for a stand-in; ``ids`` [n]: in the training set; ``prior`` [n]:
+    probability that a record is trained on, before anything was seen; ``fold`` [n]: the fold of a candidate.
+    """
+
+    places: Ids
+    ids: Ids
+    prior: Float
+    fold: Ids
+
+    @property
+    def judged(self) -> Bool:
+        """Which columns are candidates [n]."""
+        return np.asarray(self.places >= 0)
+
+    def only(self, rows: Bool) -> Columns:
+        """Some of the columns."""
+        return Columns(self.places[rows], self.ids[rows], self.prior[rows], self.fold[rows])
+
+
+def columns_of(knowledge: Knowledge, rules: Rules, client: int) -> Columns:
+    """What the adversary can say of the pool of one client."""
+    folds = rules.division.candidates[client]
+    first = sum(len(pool) for other in rules.division.candidates[:client] for pool in other)
+    ids = np.concatenate(folds)
+    places = first + np.arange(len(ids))
+    fold = np.repeat(np.arange(len(folds)), [len(one) for one in folds])
+    known = np.ones(len(ids), dtype=bool) if knowledge.known is None else knowledge.known[places]
+    inclusion = knowledge.config.data.inclusion
+    stand_ins, hidden = knowledge.auxiliary, int((~known).sum())
+    if hidden == 0 or not len(stand_ins):
+        return Columns(places[known], ids[known], np.full(int(known.sum()), inclusion), fold[known])
+    share = min(1.0, inclusion * hidden / len(stand_ins))
+    # Each stands in for the unknown records of one fold, so that every fold keeps its size.
+    spread = fold[~known][np.arange(len(stand_ins)) % hidden]
+    return Columns(
+        np.concatenate([places[known], np.full(len(stand_ins), -1)]),
+        np.concatenate([ids[known], stand_ins]),
+        np.concatenate([np.full(int(known.sum()), inclusion), np.full(len(stand_ins), share)]),
+        np.concatenate([fold[known], spread]),
+    )
+
+
+@dataclass(eq=False)
+class World:
+    """One simulation: its environment under the defense, its coins by client, and what the clients in it hold."""
+
+    env: Environment
+    defense: Defense | None
+    coins: Mapping[int, Bool]
+    state: FederationState
+
+
+@dataclass(frozen=True, eq=False)
+class Played:
+    """One change as the worlds would have made it: ``start - end`` of each, and what the clients passed through."""
+
+    moved: Sequence[Part]
+    paths: Mapping[int, Path]
+
+
+class Simulation:
+    """A number of worlds that follow one federation, change by change."""
+
+    def __init__(self, knowledge: Knowledge, rules: Rules, clients: Sequence[int], number: int, points: int) -> None:
+        if not isinstance(rules.protocol, TrainsLocally):
+            raise ValueError("the protocol does not say how one client trains by itself")
+        self.protocol, self.rules, self.points = rules.protocol, rules, points
+        self.columns = {client: columns_of(knowledge, rules, client) for client in clients}
+        self._slot = CARDS[knowledge.config.protocol].travelling
+        self.worlds = [_world(knowledge, rules, self.columns, place) for place in range(number)]
+
+    def play(self, change: Change) -> Played:
+        """Let the clients of ``change`` train in every world, from what they were sent."""
+        paths = {client: Path(self.points) for client in change.clients}
+        moved = []
+        for world in self.worlds:
+            end = self._ended(world, change, paths)
+            moved.append({name: start - end[name] for name, start in change.start.items()})
+        return Played(moved, paths)
+
+    def _ended(self, world: World, change: Change, paths: Mapping[int, Path]) -> Part:
+        held = {client_name(client): {**self._held(world, client), **change.received[client]} for client in paths}
+        channel = Channel(change.round, MemoryStore(), world.defense, held.__getitem__)
+        sent: dict[str, Payload] = {}
+        for client, path in paths.items():
+            env = replace(world.env, workbench=Watching(world.env.workbench, self._slot, path))
+            before = world.state.having({self.protocol.held(client): held[client_name(client)]})
+            work = self.protocol.local(before, change.round, env, client)
+            path.close()
+            world.state = before.having(work.parts)
+            sent[client_name(client)] = channel.send(client_name(client), SERVER, work.payload)
+        if len(sent) == 1:
+            return _weights(next(iter(sent.values())), change.start)
+        return _weights(channel.combined(sent, lambda: _mean(list(sent.values()))), change.start)
+
+    def _held(self, world: World, client: int) -> Part:
+        return world.state.parts.get(self.protocol.held(client), {})
+
+
+def _world(knowledge: Knowledge, rules: Rules, columns: Mapping[int, Columns], place: int) -> World:
+    """World number ``place``; odd ones have the opposite coins of the one before."""
+    root = seeds.value(knowledge.root, "joint updates", "world", place)
+    config, division = knowledge.config, rules.division
+    members: list[tuple[Ids, ...]] = []
+    coins: dict[int, Bool] = {}
+    for client, folds in enumerate(division.candidates):
+        if client not in columns:
+            members.append(tuple(fold[:0] for fold in folds))
+            continue
+        own = columns[client]
+        draw = seeds.numpy_generator(knowledge.root, "joint updates", "coins", place // 2, client).random(len(own.ids))
+        coins[client] = draw < own.prior if place % 2 == 0 else draw >= 1 - own.prior
+        members.append(tuple(own.ids[coins[client] & (own.fold == number)] for number in range(len(folds))))
+    env = Environment(config, root, knowledge.dataset, division, tuple(members), knowledge.workbench)
+    state = rules.initial if rules.initial is not None else rules.protocol.init(env).state
+    defense = rules.defense(env)
+    return World(prepared(env, defense), defense, coins, state)
+
+
+def _mean(sent: Sequence[Payload]) -> Payload:
+    tensors = weighted_mean([payload.tensors for payload in sent if isinstance(payload, Weights | Update)])
+    return Update(tensors) if isinstance(sent[0], Update) else Weights(tensors)
+
+
+def _weights(payload: Payload, start: Part) -> dict[str, Tensor]:
+    """Weights after a change by ``payload``, where they are among those of ``start``."""
+    if isinstance(payload, Update):
+        return {name: t + payload.tensors[name] if name in payload.tensors else t for name, t in start.items()}
+    assert isinstance(payload, Weights)
+    return {name: payload.tensors[name].float() for name in start}

@@ -1,0 +1,71 @@
+"""What a finding on joint updates must say: assumptions, what the simulations foretold, which rounds carried it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from fedprivacy.attacks.membership.joint.follow import Follower
+from fedprivacy.metrics.pooling import pool_by_rank
+from fedprivacy.metrics.roc import auc, tpr_at_fpr
+
+NAMED = 3
+"""Rounds that are named."""
+
+
+def told(follower: Follower, effort: str) -> tuple[str, ...]:
+    """Notes, in the order in which a reader asks."""
+    sources = list(follower.sources.values())
+    if not sources:
+        return ()
+    grade, knowledge = follower.grade, follower.knowledge
+    config = knowledge.config
+    share = "all candidates" if knowledge.known is None else f"{config.attack.known_share:.0%} of the candidates"
+    start = "the common start, " if follower.rules.initial is not None else ""
+    seen = "the mean of all clients" if follower.together else "each client"
+    changes = "all changes" if grade.changes is None else f"the first {grade.changes} changes"
+    notes = [
+        f"{effort} grade: {changes} of {seen}, {grade.worlds} simulations each",
+        f"known: {share} with labels and owner, {start}model, optimiser, schedule and defense; unknown: coins, their "
+        "number, the order of batches",
+        foretold(follower),
+        carried(follower),
+    ]
+    if follower.left_out:
+        notes.append(f"without {', '.join(sorted(follower.left_out))}, whose gradients take too much room")
+    return tuple(note for note in notes if note)
+
+
+def foretold(follower: Follower) -> str:
+    """AUC and TPR that the simulated clients' own coins give, decoded as the observed ones are."""
+    scores, coins = [], []
+    for source in follower.sources.values():
+        for played, flips in zip(source.played, source.coins, strict=True):
+            known = ~np.isnan(played)
+            if flips[known].any() and not flips[known].all():
+                scores.append(played[known])
+                coins.append(flips[known])
+    if not scores:
+        return ""
+    members, others = pool_by_rank(scores, coins)
+    rate = tpr_at_fpr(members, others, 0.01).tpr
+    return f"the simulations foretell AUC {auc(members, others):.3f} and TPR {rate:.2f} at 1% FPR"
+
+
+def carried(follower: Follower) -> str:
+    """The rounds with most of the squared distance between members and others, in the simulations."""
+    power: dict[int, float] = {}
+    for source in follower.sources.values():
+        for round, amount in source.power.items():
+            power[round] = power.get(round, 0.0) + amount
+    shares = _shares(power)
+    if not shares:
+        return "no change answers to the coins of the simulations"
+    first = sorted(shares, key=lambda round: -shares[round])[:NAMED]
+    return "carried by round " + ", ".join(f"{round} ({shares[round]:.0%})" for round in first)
+
+
+def _shares(power: Mapping[int, float]) -> dict[int, float]:
+    total = sum(power.values())
+    return {round: amount / total for round, amount in power.items()} if total > 0 else {}

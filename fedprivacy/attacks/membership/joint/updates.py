@@ -1,0 +1,45 @@
+"""Joint updates: membership of all candidates together from changes of weights, by playing the clients.
+
+Over one round ``start - end = sum_i c_i g_i + rest`` with c_i above 0 for records that were trained on: a product with
+one gradient also hears every similar record, so all are solved for at once (a neighbour is explained away). The g_i are
+averaged along the paths of simulated clients; Adam is undone by the mean ``sqrt(v_hat)`` of the simulations, floored
+at a fiftieth of its root mean square; see :mod:`.decode` for centring, scale, ridge and weights, and :mod:`.solve`
+for the log-odds. Rounds are summed as log-odds: their noise is close to independent, their equations are not the same.
+
+What breaks it: candidates with nearly parallel gradients, training that the simulation does not resemble (unknown
+hyper-parameters, another start, unknown records without any to stand in for them), noise above the sum's own, and pools
+so large that each record is lost among the others. Least squares on gradients goes back to Sankararaman et al. 2009
+(genomic summaries) and to the linear reconstruction of Dinur and Nissim 2003; here the answers are model updates.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from fedprivacy.adversary.threat import View
+from fedprivacy.attacks.membership.joint.follow import Follower, Grade
+from fedprivacy.attacks.membership.joint.told import told
+from fedprivacy.federation.interfaces import Knowledge, Observed
+from fedprivacy.federation.local_training import TrainsLocally
+
+GRADES = {"default": Grade(4, 3, 3), "thorough": Grade(12, 3, None)}
+"""Settings by ``attack.effort``."""
+
+
+@dataclass(frozen=True)
+class JointUpdates:
+    """Sources are the clients, or the mean of all that are only seen together."""
+
+    name: ClassVar[str] = "joint updates"
+    alone: ClassVar[bool] = True
+
+    def observe(self, view: View, knowledge: Knowledge) -> Observed:
+        """Log-odds of the candidates by source and round, NaN for those of others. ValueError without rules."""
+        rules = knowledge.rules
+        if rules is None or not isinstance(rules.protocol, TrainsLocally):
+            raise ValueError("nobody said how the protocol trains one client by itself, so none can be played")
+        effort = knowledge.config.attack.effort
+        follower = Follower(knowledge, rules, rules.protocol, view.position, GRADES[effort])
+        follower.follow(view)
+        return Observed.decoded(follower.scores()[1], told(follower, effort))

@@ -1,0 +1,178 @@
+"""Joint updates end to end on small real runs: found where it is there, nothing where it is not, no coin in reach."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fedprivacy import catalog
+from fedprivacy.adversary.threat import Adversary, view_of
+from fedprivacy.attacks.membership.joint.updates import JointUpdates
+from fedprivacy.config.base import build
+from fedprivacy.config.run import RunConfig
+from fedprivacy.federation import engine
+from fedprivacy.federation.interfaces import Knowledge
+from fedprivacy.metrics.pooling import pool_by_rank
+from fedprivacy.metrics.roc import auc
+from fedprivacy.study.job import environment
+from fedprivacy.study.observe import known_candidates, rules
+
+
+class Run:
+    """A small federation on 8x8 digits that has been run, and what an adversary decodes of it."""
+
+    def __init__(self, where: Path, settings: dict[str, Any]) -> None:
+        base: dict[str, Any] = {
+            "protocol": "fedavg",
+            "clients": 3,
+            "rounds": 2,
+            "data": {"dataset": "digits", "candidates": 60, "auxiliary": 60, "public_size": 20},
+            "training": {"batch_size": 16, "local_epochs": 2},
+            "attack": {"attacks": ("membership",)},
+        }
+        for name, value in settings.items():
+            base[name] = {**base[name], **value} if isinstance(base.get(name), dict) else value
+        self.config = build(RunConfig, base, "test")
+        self.env, self.played = environment(self.config, 4, None)
+        self.protocol = catalog.protocol(self.config)
+        self.defense = catalog.defense(self.config, self.env)
+        self.done = engine.run(self.protocol, self.env, where, self.defense)
+
+    def observed(self, position: str, root: int = 9):
+        division = self.played.division
+        known = known_candidates(self.config, division, 4)
+        told = rules(self.protocol, self.config, self.env, division)
+        knowledge = Knowledge(
+            self.config,
+            root,
+            self.env.dataset,
+            self.played.candidates,
+            division.auxiliary,
+            self.env.workbench,
+            known=known,
+            rules=told,
+        )
+        return JointUpdates().observe(view_of([self.done.transcript], Adversary.parse(position)), knowledge)
+
+    def area(self, observed) -> float:
+        """AUC over all candidates that were scored, ranks pooled over clients; higher scores say member."""
+        scores, coins = [], []
+        for source in observed.scores:
+            for client in range(self.config.clients):
+                mine = (self.played.owners == client) & ~np.isnan(source).all(axis=0)
+                if mine.any():
+                    scores.append(np.nansum(source, axis=0)[mine])
+                    coins.append(self.played.flat_coins[mine])
+        return auc(*pool_by_rank(scores, coins))
+
+
+@pytest.fixture
+def run(tmp_path: Path):
+    def made(**settings: Any) -> Run:
+        return Run(tmp_path, settings)
+
+    return made
+
+
+@pytest.mark.parametrize(
+    "name", ["fedavg", "fedprox", "fml", "fedkd", "fedckd", "fedasync", "fedbuff", "layerwise-async"]
+)
+def test_a_server_reads_members_out_of_the_changes_of_every_protocol(name: str, run):
+    found = run(protocol=name, rounds=3 if name == "layerwise-async" else 2)
+    observed = found.observed("server")
+    assert observed.scores.shape[0] == 3
+    assert found.area(observed) > 0.85
+    assert any("foretell AUC" in note for note in observed.notes)
+    assert any("carried by round" in note for note in observed.notes)
+
+
+def test_each_client_is_scored_on_its_own_candidates_alone(run):
+    found = run()
+    observed = found.observed("server")
+    for client, source in enumerate(observed.scores):
+        np.testing.assert_array_equal(np.isnan(source).all(axis=0), found.played.owners != client)
+
+
+def test_the_sum_of_all_clients_and_a_peer_say_less_but_enough(run):
+    found = run(
+        options={"weighting": "uniform"}, rounds=3, defense={"name": "secure-aggregation", "options": {"range": 8.0}}
+    )
+    together, peer = found.observed("server"), found.observed("client-1")
+    assert together.scores.shape[0] == peer.scores.shape[0] == 1
+    assert found.area(together) > 0.8
+    assert found.area(peer) > 0.8
+    assert np.isnan(peer.scores[0][:, found.played.owners == 1]).all()
+
+
+def test_neighbours_without_a_server_are_followed_by_whoever_hears_everything(run):
+    found = run(protocol="profe", clients=4)
+    everything, one = found.observed("eavesdropper"), found.observed("client-0")
+    assert found.area(everything) > 0.8
+    assert everything.scores.shape[:2] == (4, 2)
+    # A node hears its neighbours alone, and of what they start from only the first start is known.
+    assert one.scores.shape[:2] == (4, 1)
+    assert [bool((~np.isnan(source)).any()) for source in one.scores] == [False, True, False, True]
+
+
+def test_records_that_are_not_known_are_stood_in_for(run):
+    found = run(data={"candidates": 120, "auxiliary": 120}, attack={"known_share": 0.5})
+    observed = found.observed("server")
+    scored = ~np.isnan(observed.scores).all(axis=1).all(axis=0)
+    np.testing.assert_array_equal(scored, known_candidates(found.config, found.played.division, 4))
+    assert found.area(observed) > 0.7
+
+
+def test_folds_that_change_by_round_are_scored_in_their_own_round(run):
+    found = run(data={"schedule": "fresh"})
+    observed = found.observed("server")
+    told = (~np.isnan(observed.scores)).any(axis=0)
+    assert (told.sum(axis=0) == 1).all()
+    assert found.area(observed) > 0.8
+
+
+@pytest.mark.parametrize(
+    "settings", [{"partition": "iid"}, {"partition": "shards"}, {"partition": "dirichlet", "alpha": 0.1}]
+)
+def test_training_that_does_not_learn_gives_nothing_away(settings: dict[str, Any], run):
+    found = run(training={"lr": 1e-12}, data=settings)
+    assert 0.35 < found.area(found.observed("server")) < 0.65
+
+
+def test_no_coin_is_in_reach(run):
+    """Scores rest on what was sent: against coins that are drawn after training they are at chance."""
+    found = run()
+    observed = found.observed("server")
+    drawn = []
+    for seed in range(20):
+        found.played = type(found.played)(
+            found.played.dataset,
+            found.played.division,
+            [np.random.default_rng([seed, c]).random(60) < 0.5 for c in range(3)],
+            found.played.canaries,
+        )
+        drawn.append(found.area(observed))
+    assert 0.45 < np.mean(drawn) < 0.55
+
+
+def test_the_seeds_of_the_adversary_are_its_own(run):
+    found = run()
+    one, same, other = (found.observed("server", root) for root in (9, 9, 10))
+    np.testing.assert_array_equal(one.scores, same.scores)
+    assert np.corrcoef(np.nansum(one.scores, axis=(0, 1)), np.nansum(other.scores, axis=(0, 1)))[0, 1] < 0.999
+
+
+def test_without_rules_nobody_can_be_played(run):
+    found = run()
+    knowledge = Knowledge(
+        found.config,
+        1,
+        found.env.dataset,
+        found.played.candidates,
+        found.played.division.auxiliary,
+        found.env.workbench,
+    )
+    with pytest.raises(ValueError, match="played"):
+        JointUpdates().observe(view_of([found.done.transcript], Adversary("server")), knowledge)
