@@ -222,7 +222,9 @@ def digest(texts: Iterable[bytes]) -> str:
 
 
 def _source(part: Any) -> bytes:
+    """What tells a live part from others: its source and what it holds on to, which stays as long as the session."""
+    held = [id(cell.cell_contents) for cell in getattr(part, "__closure__", None) or ()]
     try:
-        return inspect.getsource(part).encode()
+        return f"{inspect.getsource(part)} {held}".encode()
     except (OSError, TypeError):
-        return f"{id(part)}".encode()
+        return f"{id(part)} {held}".encode()

@@ -10,6 +10,8 @@ An audit may let one coin decide more: which of two records is in, or which half
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -33,6 +35,15 @@ def coins(division: Division, inclusion: float, root: int, kind: Coins = "record
 def redraw(division: Division, inclusion: float, root: int, shadow: int, kind: Coins = "record") -> tuple[Bool, ...]:
     """Fresh coins for shadow federation ``shadow``, as the adversary draws them; independent of the truth."""
     return _flip(division, inclusion, kind, root, "shadow", shadow, "coins")
+
+
+def members_of(division: Division, flips: Sequence[Bool]) -> tuple[tuple[Ids, ...], ...]:
+    """[client][fold] records that the coins ``flips`` (one array a client, in the order of its pool) train on."""
+    found = []
+    for folds, mine in zip(division.candidates, flips, strict=True):
+        ends = np.cumsum([len(fold) for fold in folds])
+        found.append(tuple(fold[mine[end - len(fold) : end]] for fold, end in zip(folds, ends, strict=True)))
+    return tuple(found)
 
 
 def units(division: Division, kind: Coins) -> tuple[tuple[Ids, Ids], ...]:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from fedprivacy.adversary.threat import Bool, Float
 from fedprivacy.data.records import Ids
-from fedprivacy.federation.checkpoints import Checkpoint, Pace, latest, of_round
+from fedprivacy.federation.checkpoints import Checkpoint, Pace, latest, of_round, save
 from fedprivacy.federation.interfaces import (
     AnswersOtherwise,
     Defense,
@@ -26,17 +26,19 @@ from fedprivacy.federation.interfaces import (
     HistoryRow,
     Part,
     RoundOutcome,
+    RunsWhole,
     SharesPredictions,
     prepared,
     releases_of,
 )
 from fedprivacy.metrics.roc import auc
-from fedprivacy.privacy import PrivacyEvent, event_from_json, event_to_json, settled
+from fedprivacy.privacy import NoNoise, PrivacyEvent, event_from_json, event_to_json, settled
 from fedprivacy.training.losses import cross_entropy, log_probabilities, predicted_class
 from fedprivacy.wire.channel import Channel
+from fedprivacy.wire.inferred import release_name
 from fedprivacy.wire.log import Contents, Entry, Log, read
-from fedprivacy.wire.parties import client_index
-from fedprivacy.wire.transcript import Message, Transcript
+from fedprivacy.wire.parties import SERVER, client_index
+from fedprivacy.wire.transcript import Message, PublicFold, Transcript
 
 Progress = Callable[[int], None]
 """Called with the number of each finished round; 0 after the start."""
@@ -71,6 +73,8 @@ def run(
         releases = releases_of(protocol, env)
         defense.check(env, releases)
         planned, env = defense.events(env, releases), prepared(env, defense)
+    if isinstance(protocol, RunsWhole):
+        return _run_whole(protocol, env, where, defense, progress, planned)
     checkpoints, transcript = where / "checkpoint", where / "transcript"
     found = latest(checkpoints)
     log = Log(transcript, None if found is None else found.position)
@@ -97,6 +101,32 @@ def run(
         tuple(HistoryRow(*row) for entry in log.entries for row in entry.more["history"]),
         settled([event_from_json(event) for entry in log.entries for event in entry.more["events"]], planned),
     )
+
+
+def _run_whole(
+    protocol: RunsWhole,
+    env: Environment,
+    where: Path,
+    defense: Defense | None,
+    progress: Progress,
+    planned: Sequence[PrivacyEvent],
+) -> Federation:
+    """The same for a protocol that is not taken up between rounds: it is finished, or begins again."""
+    found = latest(where / "checkpoint")
+    log = Log(where / "transcript", None if found is None else found.position)
+
+    def closed(round: int, messages: Sequence[Message], folds: Sequence[PublicFold]) -> None:
+        sent = {(client_index(m.sender), release_name(m)): None for m in messages if m.sender != SERVER}
+        events = [event_to_json(PrivacyEvent(client, round, name, NoNoise())) for client, name in sent]
+        log.append(round, messages, folds, {"history": [], "events": events})
+        progress(round)
+
+    state = protocol.whole(env, log.contents, defense, closed) if found is None else found.state
+    if found is None:
+        save(where / "checkpoint", Checkpoint(state, log.position))
+    progress(env.rounds)
+    events = settled([event_from_json(event) for entry in log.entries for event in entry.more["events"]], planned)
+    return Federation(state, state, _transcript(log.entries, log.contents), (), events)
 
 
 def _logged(log: Log, outcome: RoundOutcome, messages: Sequence[Message]) -> FederationState:

@@ -26,7 +26,7 @@ from fedprivacy.training.learner import PrivateFit, Records, Workbench
 from fedprivacy.wire.channel import Channel, Outgoing
 from fedprivacy.wire.payload import Predictions
 from fedprivacy.wire.release import Release, of_clients
-from fedprivacy.wire.transcript import PublicFold
+from fedprivacy.wire.transcript import Message, PublicFold, Store
 
 Part = Mapping[str, Tensor]
 
@@ -190,6 +190,20 @@ class FederatedProtocol(Protocol):
 
     def models(self, state: FederationState, env: Environment) -> Mapping[str, tuple[str, Part]]:
         """Models to test at the end: owner (``client-3``, ``server``) -> (architecture name, weights)."""
+
+
+@runtime_checkable
+class RunsWhole(Protocol):
+    """A protocol that runs all its rounds at once, and is not taken up between them."""
+
+    def whole(
+        self,
+        env: Environment,
+        store: Store,
+        defense: Outgoing | None,
+        closed: Callable[[int, Sequence[Message], Sequence[PublicFold]], None],
+    ) -> FederationState:
+        """All rounds; ``closed`` is told of each that is whole. The state that it ends with."""
 
 
 @runtime_checkable
@@ -393,6 +407,7 @@ __all__ = [
     "Release",
     "RoundOutcome",
     "Rules",
+    "RunsWhole",
     "Shared",
     "SharesPredictions",
     "Statistic",

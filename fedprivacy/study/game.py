@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fedprivacy.adversary.threat import Bool
+from fedprivacy.data.coins import members_of
 from fedprivacy.data.records import Dataset, Division, Ids
 
 
@@ -42,11 +43,4 @@ class Game:
 
     def members(self) -> tuple[tuple[Ids, ...], ...]:
         """[client][fold] records trained on."""
-        result = []
-        for client, flips in enumerate(self.coins):
-            folds, start = [], 0
-            for fold in self.division.candidates[client]:
-                folds.append(fold[flips[start : start + len(fold)]])
-                start += len(fold)
-            result.append(tuple(folds))
-        return tuple(result)
+        return members_of(self.division, self.coins)

@@ -106,6 +106,10 @@ class Workbench:
             self._modules[key] = self.build(model, (0, ("workbench",))).to(self.device)
         return self._modules[key]
 
+    def made(self, model: str, seed: Seed) -> nn.Module:
+        """A new module of architecture ``model`` with initial weights from a named seed, on the CPU."""
+        return self.build(model, seed)
+
     def initial(self, model: str, seed: Seed) -> dict[str, Tensor]:
         """Initial weights of ``model`` from a named seed."""
         return _copied(self.build(model, seed).state_dict())

@@ -111,20 +111,23 @@ class Log:
         self.entries.append(Entry(round, tuple(messages), tuple(folds), more))
 
 
-def read(where: Path, position: Position | None = None) -> tuple[list[Entry], Contents]:
-    """The rounds of a log up to ``position``, or all, and its contents. Raises :class:`Damaged`."""
+def read(where: Path, position: Position | None = None, torn: bool = False) -> tuple[list[Entry], Contents]:
+    """The rounds of a log up to ``position``, or all, and its contents. Raises :class:`Damaged`.
+
+    ``torn``: whoever wrote it may have been killed within a line, which then does not count.
+    """
     contents = Contents(where / "contents.bin")
-    return _read(where / "log.jsonl", contents, position), contents
+    return _read(where / "log.jsonl", contents, position, torn), contents
 
 
-def _read(path: Path, contents: Contents, position: Position | None) -> list[Entry]:
+def _read(path: Path, contents: Contents, position: Position | None, torn: bool = False) -> list[Entry]:
     text = folder.read_bytes(path, folder.LARGEST_ARRAYS)
     if not text.startswith(_HEAD.encode()):
         raise Damaged(f"{path} is no transcript of this version (its first line should say {FORMAT!r})")
     if position is not None:
         text = text[: position.lines]
     lines = text[len(_HEAD) :].split(b"\n")
-    if lines.pop():
+    if lines.pop() and not torn:
         raise Damaged(f"{path} ends within a line")
     stored = contents.path.stat().st_size if contents.path.exists() else 0
     seal, entries = _SEAL, []

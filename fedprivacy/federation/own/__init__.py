@@ -1,0 +1,1 @@
+"""A federation of one's own: a plain function ``federate(game, wire)`` in the place of a protocol."""
