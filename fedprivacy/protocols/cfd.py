@@ -8,7 +8,7 @@ what changed since the last round is coded. The server's model is the result.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +20,7 @@ from fedprivacy.config.base import UsageError
 from fedprivacy.config.protocols import CfdOptions
 from fedprivacy.data.records import Ids
 from fedprivacy.federation import averaging, phases
+from fedprivacy.federation.course import TOGETHER, Answer, Event, Fit, Heard, Private, Restart, rounds_of
 from fedprivacy.federation.interfaces import Environment, FederationState, HistoryRow, Part, RoundOutcome, Shared
 from fedprivacy.training import consensus
 from fedprivacy.training.distillation import soft_label_loss
@@ -110,6 +111,19 @@ class Cfd:
                 state = self._labelled(state, round, env, channel, records)
         events = [phases.unprotected(client, round, "predictions") for client in shared.received]
         return RoundOutcome(state.having({}, round), history, events, [shared.fold])
+
+    def course(self, heard: Mapping[int, Heard]) -> Iterator[Event]:
+        """Full participation is assumed: the server's labels of a round are learned from in the next."""
+        before: Heard | None = None
+        for one in rounds_of(heard):
+            if self.options.start == "seed":
+                yield Restart()
+            if before is not None and TOGETHER in before.predictions and self.options.dual_epochs:
+                loss = soft_label_loss(before.predictions[TOGETHER].values)
+                yield Fit(before.fold, loss, self.options.dual_epochs, "public", round=one.round)
+            yield Private(one.round)
+            yield Answer(one.round)
+            before = one
 
     def models(self, state: FederationState, env: Environment) -> Mapping[str, tuple[str, Part]]:
         return {"server": (env.config.training.model, state.parts[averaging.GLOBAL])}

@@ -6,7 +6,7 @@ A round: private training; softmax predictions on an unlabelled fold go up; the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.protocols import DsFlOptions
 from fedprivacy.federation import averaging, phases
+from fedprivacy.federation.course import TOGETHER, Answer, Event, Fit, Heard, Private, rounds_of
 from fedprivacy.federation.interfaces import Environment, FederationState, Part, RoundOutcome, Shared
 from fedprivacy.training import consensus
 from fedprivacy.training.distillation import soft_label_loss
@@ -74,6 +75,14 @@ class DsFl:
             state = state.having({averaging.GLOBAL: server.weights()})
         events = [phases.unprotected(client, round, "predictions") for client in shared.received]
         return RoundOutcome(state.having({}, round), history, events, [shared.fold])
+
+    def course(self, heard: Mapping[int, Heard]) -> Iterator[Event]:
+        for one in rounds_of(heard):
+            yield Private(one.round)
+            yield Answer(one.round)
+            if TOGETHER in one.predictions:
+                loss = soft_label_loss(consensus.both_classes(one.predictions[TOGETHER].values))
+                yield Fit(one.fold, loss, self.options.distill_epochs, "public", round=one.round)
 
     def models(self, state: FederationState, env: Environment) -> Mapping[str, tuple[str, Part]]:
         server = (env.config.training.model, state.parts[averaging.GLOBAL])

@@ -8,12 +8,13 @@ be read.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from fedprivacy.config.base import UsageError, near_miss
 from fedprivacy.config.protocols import FedKdHybridOptions
 from fedprivacy.federation import averaging, phases
+from fedprivacy.federation.course import TOGETHER, Answer, Event, Fit, Heard, Private, TakeOver, rounds_of
 from fedprivacy.federation.interfaces import (
     Environment,
     FederationState,
@@ -96,6 +97,19 @@ class FedKdHybrid:
             for release in releases_of(self, env)
         ]
         return RoundOutcome(state.having({}, round), history, events, [shared.fold])
+
+    def course(self, heard: Mapping[int, Heard]) -> Iterator[Event]:
+        for one in rounds_of(heard):
+            yield Private(one.round)
+            yield Answer(one.round)
+            layers = [TakeOver(tensors) for tensors in one.weights.values()]
+            if self.options.order == "layers-first":
+                yield from layers
+            if TOGETHER in one.predictions:
+                loss = digest_loss(one.predictions[TOGETHER].values, "kl", self.options.temperature)
+                yield Fit(one.fold, loss, self.options.distill_epochs, "public", round=one.round)
+            if self.options.order == "logits-first":
+                yield from layers
 
     def models(self, state: FederationState, env: Environment) -> Mapping[str, tuple[str, Part]]:
         return phases.own_models(state, env)

@@ -8,7 +8,7 @@ steps, cut elsewhere, and after the last round a last revisit.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,7 @@ import torch
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.protocols import FedMdOptions
 from fedprivacy.federation import averaging, phases
+from fedprivacy.federation.course import TOGETHER, Answer, Event, Fit, Heard, Private, rounds_of
 from fedprivacy.federation.interfaces import (
     Environment,
     FederationState,
@@ -28,6 +29,7 @@ from fedprivacy.federation.interfaces import (
 )
 from fedprivacy.training import consensus
 from fedprivacy.training.distillation import digest_loss
+from fedprivacy.training.learner import label_loss
 from fedprivacy.wire.channel import Channel
 from fedprivacy.wire.parties import SERVER, client_name
 from fedprivacy.wire.payload import Predictions, Scalars
@@ -101,6 +103,20 @@ class FedMd:
             for release in releases_of(self, env)
         ]
         return RoundOutcome(state.having({}, round), history, events, [shared.fold])
+
+    def course(self, heard: Mapping[int, Heard]) -> Iterator[Event]:
+        options = self.options
+        if 0 in heard:
+            everything = heard[0].fold
+            yield Fit(everything, label_loss, options.transfer_epochs, "transfer", None, True, False, own_moments=True)
+        for one in rounds_of(heard):
+            yield Private(one.round)
+            yield Answer(one.round)
+            if TOGETHER in one.predictions:
+                loss = digest_loss(one.predictions[TOGETHER].values, options.digest, options.temperature)
+                yield Fit(
+                    one.fold, loss, options.digest_epochs, "digest", options.digest_batch, True, False, round=one.round
+                )
 
     def models(self, state: FederationState, env: Environment) -> Mapping[str, tuple[str, Part]]:
         return phases.own_models(state, env)

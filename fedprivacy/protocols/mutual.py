@@ -8,7 +8,7 @@ model. A relay passes each client's predictions to the others.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +17,7 @@ from torch import Tensor
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.protocols import MutualOptions
 from fedprivacy.federation import phases
+from fedprivacy.federation.course import Answer, Event, Fit, Heard, Private, TakeOver, rounds_of
 from fedprivacy.federation.interfaces import Environment, FederationState, HistoryRow, Part, RoundOutcome, Shared
 from fedprivacy.training.aggregation import weighted_mean
 from fedprivacy.training.learner import Loss
@@ -79,6 +80,17 @@ class Mutual:
         events = [phases.unprotected(client, round, what) for what in releases for client in shared.received]
         history = [*private.history, *shared.history, *public]
         return RoundOutcome(state.having({}, round), history, events, [shared.fold])
+
+    def course(self, heard: Mapping[int, Heard]) -> Iterator[Event]:
+        persistent = self.options.public_optimizer == "persistent"
+        for one in rounds_of(heard):
+            yield Private(one.round)
+            yield Answer(one.round)
+            peers = [peer_predictions(payload, phases.as_labels(one.fold)) for payload in one.predictions.values()]
+            loss = peer_loss(peers, self.options)
+            yield Fit(one.fold, loss, self.options.public_epochs, "public", own_moments=persistent, round=one.round)
+            for tensors in one.weights.values():
+                yield TakeOver(tensors)
 
     def models(self, state: FederationState, env: Environment) -> Mapping[str, tuple[str, Part]]:
         return phases.own_models(state, env)

@@ -90,16 +90,25 @@ def _all(view: View, wanted: Collection[int] | None) -> Iterator[Answer]:
 
 
 def _opened(transcript: Transcript, message: Message, last: dict[str, NDArray[np.int64]]) -> Predictions:
-    """The predictions in a message; ``last`` holds the labels of each sender that changes are coded against."""
+    """The predictions in a message, labels where nothing else was sent; ``last`` as in :func:`arrived`."""
+    found, bits = arrived(transcript, message, last)
+    return Predictions(found.values.argmax(dim=1, keepdim=True), "labels") if bits == 1 else found
+
+
+def arrived(
+    transcript: Transcript, message: Message, last: dict[str, NDArray[np.int64]]
+) -> tuple[Predictions, int | None]:
+    """The predictions that a receiver works with, and the bits of one probability where labels were coded.
+
+    ``last`` holds the labels of each sender that changes are coded against, and is brought up to date.
+    """
     payload = transcript.payload(message)
     if isinstance(payload, Predictions):
-        return payload
+        return payload, None
     assert isinstance(payload, CodedLabels)
     levels = decoded(payload, last.get(message.sender) if payload.delta else None)
     last[message.sender] = levels
-    if payload.bits == 1:
-        return Predictions(torch.from_numpy(levels.argmax(axis=1)[:, None]), "labels")
-    return Predictions(torch.from_numpy(dequantised(levels, payload.bits)), "probabilities")
+    return Predictions(torch.from_numpy(dequantised(levels, payload.bits)), "probabilities"), payload.bits
 
 
 def seen_before(view: View) -> dict[int, int]:

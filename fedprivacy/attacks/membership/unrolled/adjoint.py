@@ -1,0 +1,46 @@
+"""The reverse sweep: from derivatives by a client's answers to those by the weights of its candidates.
+
+Going back over the tape, each step costs one adjoint of the optimiser and one vector product with the second derivative
+of its loss, by automatic differentiation of the gradient's graph. What a fresh optimiser forgot stays forgotten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+from torch.autograd import grad
+
+from fedprivacy.attacks.membership.unrolled.client import Fresh, Kept, Pass, Step, Told
+from fedprivacy.attacks.membership.unrolled.optimisers import Optimiser, State
+
+
+def derivatives(
+    done: Pass, optimiser: Optimiser, start: Tensor, by_answers: Mapping[int, Tensor]
+) -> tuple[Tensor, Tensor]:
+    """Derivatives by coins [n] and by the start [P], given those by the answers' logits [N, C] of each round.
+
+    Uses the tape up: its graphs are freed.
+    """
+    by_w, by_coins, by_start = torch.zeros_like(start), torch.zeros_like(done.coins), torch.zeros_like(start)
+    states: dict[bool, State] = {own: optimiser.fresh(start) for own in (True, False)}
+    for entry in reversed(done.tape):
+        if isinstance(entry, Step):
+            by_g = optimiser.adjoint(
+                entry.w.detach(), entry.state, entry.g.detach(), entry.number, by_w, states[entry.own]
+            )
+            through, more = grad(entry.g, (entry.w, done.coins), by_g, allow_unused=True)
+            by_w.add_(through)
+            by_coins = by_coins if more is None else by_coins.add_(more)
+        elif isinstance(entry, Told):
+            wanted = by_answers.get(entry.round)
+            if wanted is not None:
+                by_w = by_w + grad(entry.logits, entry.w, wanted)[0]
+        elif isinstance(entry, Fresh):
+            states[entry.own] = optimiser.fresh(start)
+        elif isinstance(entry, Kept):
+            by_w = by_w * entry.kept
+        else:
+            by_start, by_w = by_start + by_w, torch.zeros_like(by_w)
+    return by_coins.detach(), by_start + by_w

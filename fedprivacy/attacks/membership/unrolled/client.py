@@ -1,0 +1,219 @@
+"""One client's run under relaxed coins: every candidate takes part with a weight in [0, 1], and its derivative is known.
+
+The forward pass follows the events of the protocol (:mod:`fedprivacy.federation.course`) step by step and keeps what
+the adjoint needs: the weights of each step, the optimiser's state after it, and the graph of its gradient. A private
+batch holds ``batch_size / inclusion`` candidates, so that it has the expected number of members of a real one; each
+candidate's gradient counts by its weight. Public fits run as they are. What the adversary cannot know, the order of
+the batches and dropout, is drawn anew in each pass.
+
+The weights multiply the derivative of the protocol's own loss by the logits, so any loss that is a mean over records
+serves as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from torch.autograd import grad
+
+from fedprivacy import seeds
+from fedprivacy.attacks.membership.unrolled.optimisers import Optimiser, State
+from fedprivacy.attacks.membership.unrolled.parameters import Flat
+from fedprivacy.config.run import TrainingConfig
+from fedprivacy.federation.course import Answer, Event, Fit, Private, Restart, TakeOver
+from fedprivacy.training.learner import normalised, passes
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One optimiser step: ``w`` before it (a leaf), the graph of its gradient, the state after it."""
+
+    w: Tensor
+    g: Tensor
+    state: State
+    number: int
+    own: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Told:
+    """An answer of ``round``: logits with their graph from the leaf ``w``."""
+
+    w: Tensor
+    logits: Tensor
+    round: int
+
+
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """Some weights were replaced: 1 where they stayed [P]."""
+
+    kept: Tensor
+    forget: bool
+
+
+@dataclass(frozen=True)
+class Fresh:
+    """An optimiser began: the private one (``own``) or that of a public fit."""
+
+    own: bool
+
+
+Entry = Step | Told | Kept | Fresh | Restart
+
+
+@dataclass(frozen=True, eq=False)
+class Pass:
+    """A finished forward pass: answers by round [N, C], and the tape for :func:`adjoint.derivatives`."""
+
+    answers: Mapping[int, Tensor]
+    tape: Sequence[Entry] = ()
+    coins: Tensor = field(default_factory=lambda: torch.empty(0))
+
+
+@dataclass(frozen=True, eq=False)
+class Client:
+    """All that is known of the client.
+
+    ``x`` [n, ...] as stored and ``y`` [n]: candidates, and whatever else may stand for its records; ``folds``: the
+    positions in them that it trains on in each round (the last fold is repeated). ``asked``: records by round that it
+    answered. ``events``: its course. ``inclusion``: expected weight of a candidate.
+    """
+
+    flat: Flat
+    optimiser: Optimiser
+    training: TrainingConfig
+    x: Tensor
+    y: Tensor
+    folds: Sequence[Tensor]
+    asked: Mapping[int, Tensor]
+    events: Sequence[Event]
+    inclusion: float
+
+    def forward(self, start: Tensor, coins: Tensor, seed: int, keep: bool = True) -> Pass:
+        """Run the course from ``start`` [P] with weights ``coins`` [n]; ``seed`` draws orders and dropout.
+
+        ``keep``: make the tape. Raises FloatingPointError where the training diverges.
+        """
+        with seeds.torch_scope(seed, "unrolled", "dropout"):
+            return _Walk(self, start, coins, seed, keep).run()
+
+
+class _Walk:
+    """The moving parts of one forward pass."""
+
+    def __init__(self, client: Client, start: Tensor, coins: Tensor, seed: int, keep: bool) -> None:
+        self.client, self.start, self.keep = client, start, keep
+        self.coins = coins.detach().clone().requires_grad_(keep)
+        self.draw = seeds.generator(seed, "unrolled", "order")
+        self.w = self._leaf(start)
+        self.state, self.number = client.optimiser.fresh(start), 0
+        self.tape: list[Entry] = []
+        self.answers: dict[int, Tensor] = {}
+        self.moved = False
+        self.fit_number = 0
+        self.seed = seed
+
+    def run(self) -> Pass:
+        for event in self.client.events:
+            if isinstance(event, Private | Fit):
+                self._fit(event)
+            elif isinstance(event, Answer):
+                self._answer(event.round)
+            elif isinstance(event, TakeOver):
+                replaced, kept = self.client.flat.replaced(self.w.detach(), event.tensors)
+                self.w = self._leaf(replaced)
+                self.tape.append(Kept(kept, event.forget))
+                if event.forget:
+                    self._renew()
+            else:
+                self.w = self._leaf(self.start)
+                self.tape.append(event)
+                self._renew()
+        return Pass(self.answers, self.tape if self.keep else (), self.coins)
+
+    def _leaf(self, values: Tensor) -> Tensor:
+        return values.detach().requires_grad_(True)
+
+    def _renew(self) -> None:
+        self.state, self.number = self.client.optimiser.fresh(self.start), 0
+        self.tape.append(Fresh(own=True))
+
+    def _answer(self, round: int) -> None:
+        if round not in self.client.asked:
+            return
+        self.client.flat.module.eval()
+        with torch.set_grad_enabled(self.keep):
+            logits = self.client.flat.logits(self.w, normalised(self.client.asked[round]))
+        if not bool(torch.isfinite(logits).all()):
+            raise FloatingPointError(f"the simulated training diverged before round {round}")
+        self.answers[round] = logits.detach()
+        self.tape.append(Told(self.w, logits, round))
+
+    def _fit(self, fit: Private | Fit) -> None:
+        self.client.flat.module.train()
+        own = isinstance(fit, Private) or fit.own_moments
+        if own and self.client.training.optimizer_state == "fresh":
+            self._renew()
+        state, number = (self.state, self.number) if own else (self.client.optimiser.fresh(self.start), 0)
+        if not own:
+            self.tape.append(Fresh(own=False))
+        for batch in self._private(fit) if isinstance(fit, Private) else self._public(fit):
+            self.moved = self.moved or batch.weights is not None
+            g = self._gradient(fit, batch)
+            number += 1
+            w, state = self.client.optimiser.step(self.w.detach(), state, g.detach(), number)
+            if self.keep and self.moved:
+                self.tape.append(Step(self.w, g, state, number, own))
+            self.w = self._leaf(w)
+        if own:
+            self.state, self.number = state, number
+
+    def _gradient(self, fit: Private | Fit, batch: Batch) -> Tensor:
+        graph = self.keep and self.moved
+        logits = self.client.flat.logits(self.w, normalised(batch.x))
+        loss = fit.loss(logits, batch.y, batch.rows)
+        if batch.weights is None:
+            return grad(loss, self.w, create_graph=graph)[0]
+        (by_logits,) = grad(loss, logits, create_graph=graph)
+        weighted = by_logits * batch.weights.view(-1, *[1] * (logits.ndim - 1))
+        return grad(logits, self.w, weighted, create_graph=graph)[0]
+
+    def _private(self, fit: Private) -> Iterator[Batch]:
+        """Batches of candidates: each candidate's weight over the expected number of members in the batch."""
+        client, training = self.client, self.client.training
+        fold = client.folds[min(fit.round, len(client.folds)) - 1]
+        size = max(1, round(training.batch_size / client.inclusion))
+        number = -(-len(fold) // size)
+        limit = training.local_epochs * number if training.local_steps is None else training.local_steps
+        for done in range(limit):
+            if done % number == 0:
+                order = fold[torch.randperm(len(fold), generator=self.draw)]
+            rows = order[done % number * size :][:size]
+            # The protocol's loss is a mean over the batch it is given: undo that, then divide by the members expected.
+            scale = len(rows) / max(1.0, len(rows) * client.inclusion)
+            yield Batch(client.x[rows], client.y[rows], rows, self.coins[rows] * scale)
+
+    def _public(self, fit: Fit) -> Iterator[Batch]:
+        self.fit_number += 1
+        x, y = torch.from_numpy(fit.records.x), torch.from_numpy(fit.records.y)
+        size = fit.batch_size or self.client.training.batch_size
+        order = (self.seed, ("unrolled", "public", self.fit_number))
+        device = self.start.device
+        for rows, parts in passes(len(y), size, fit.epochs, order, shuffle=fit.shuffle, even=fit.even):
+            for part in parts:
+                chosen = rows[part]
+                yield Batch(x[chosen].to(device), y[chosen].to(device), chosen.to(device), None)
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Records of one step, their positions for the loss, and weights of candidates (None: public records)."""
+
+    x: Tensor
+    y: Tensor
+    rows: Tensor
+    weights: Tensor | None

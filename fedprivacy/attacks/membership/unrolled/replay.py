@@ -1,0 +1,66 @@
+"""One client's run with real coins, by the learner that clients train with: what it would have answered.
+
+With the true coins and the true seeds this is the client itself, bit for bit; an adversary draws both. Its answers are
+references of which it knows what they were trained on, and the differences between two orders of the same records are
+the noise that no decoder can remove.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fedprivacy.federation.course import Answer, Event, Fit, Private, TakeOver
+from fedprivacy.training.learner import Learner, Records, Seed, Workbench
+
+Naming = Callable[[Private | Fit], Seed]
+"""Event -> the named seed of its order of batches."""
+
+
+@dataclass(frozen=True, eq=False)
+class Replay:
+    """What stays the same from replay to replay: the model, where it starts, and what happens to it."""
+
+    bench: Workbench
+    architecture: str
+    start: Mapping[str, Tensor]
+    events: Sequence[Event]
+
+    def answers(
+        self, private: Sequence[Records], asked: Mapping[int, NDArray[Any]], naming: Naming
+    ) -> dict[int, Tensor]:
+        """Logits [N, C] by round on the records ``asked``; ``private``: the members by fold, the last one repeated."""
+        weights, moments = dict(self.start), dict[str, Tensor]()
+        persistent = self.bench.config.optimizer_state == "persistent"
+        found: dict[int, Tensor] = {}
+        for event in self.events:
+            if isinstance(event, Answer):
+                if event.round in asked:
+                    found[event.round] = self.bench.logits(self.architecture, weights, asked[event.round])
+            elif isinstance(event, TakeOver):
+                weights |= event.tensors
+                moments = {} if event.forget else moments
+            elif isinstance(event, Private | Fit):
+                own = isinstance(event, Private) or event.own_moments
+                learner = self.bench.learner(self.architecture, weights, moments if own and persistent else None)
+                self._fit(learner, event, private, naming(event))
+                weights = learner.weights()
+                moments = learner.moments() if own else moments
+            else:
+                weights, moments = dict(self.start), {}
+        return found
+
+    def _fit(self, learner: Learner, event: Private | Fit, private: Sequence[Records], seed: Seed) -> None:
+        config = self.bench.config
+        if isinstance(event, Private):
+            members = private[min(event.round, len(private)) - 1]
+            learner.fit(members, config.local_epochs, seed, event.loss, steps=config.local_steps)
+        else:
+            size, shuffle = event.batch_size, event.shuffle
+            learner.fit(
+                event.records, event.epochs, seed, event.loss, shuffle=shuffle, even=event.even, batch_size=size
+            )

@@ -1,0 +1,86 @@
+"""A client that is followed from outside, with its true coins and seeds, says what the client said."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from fedprivacy import catalog
+from fedprivacy.adversary.threat import Adversary, view_of
+from fedprivacy.attacks.membership.received import answers
+from fedprivacy.attacks.membership.unrolled.replay import Naming, Replay
+from fedprivacy.attacks.membership.unrolled.told import heard
+from fedprivacy.config.protocol_cards import CARDS
+from fedprivacy.federation import engine, phases
+from fedprivacy.federation.course import Fit, Private, TellsCourse
+from fedprivacy.federation.interfaces import SharesPredictions
+from fedprivacy.protocols.mutual import released
+from fedprivacy.study.job import environment
+from fedprivacy.training.learner import Seed
+
+CASES: list[tuple[str, dict[str, Any]]] = [
+    ("mutual", {}),
+    ("mutual", {"update_order": "sequential", "public_optimizer": "persistent"}),
+    ("mutual", {"peer_mode": "mean", "payload": "logits"}),
+    ("mutual", {"payload": "losses"}),
+    ("mutual", {"average_weights": True}),
+    ("ds-fl", {}),
+    ("fedmd", {"transfer_epochs": 1}),
+    ("cfd", {"dual_epochs": 2, "distill_epochs": 1, "bits_up": 32}),
+    ("fedkd-hybrid", {}),
+    ("fedkd-hybrid", {"order": "logits-first", "shared_layers": ("head",)}),
+]
+
+
+def seeds_of(root: int, client: int) -> Naming:
+    """The names under which the protocols draw a client's batches."""
+
+    def naming(event: Private | Fit) -> Seed:
+        if isinstance(event, Fit) and event.name == "transfer":
+            return root, ("client", client, "transfer")
+        name = "private" if isinstance(event, Private) else event.name
+        return root, ("client", client, "round", event.round, name)
+
+    return naming
+
+
+@pytest.mark.parametrize("position", ["server", "client-0"])
+@pytest.mark.parametrize("protocol, options", CASES)
+def test_a_replay_with_the_truth_is_the_client(
+    protocol: str, options: dict[str, Any], position: str, small_config: Callable[..., Any], tmp_path: Path
+):
+    config = small_config(protocol=protocol, options=options, rounds=3)
+    env, played = environment(config, config.seed, None)
+    made = catalog.protocol(config)
+    assert isinstance(made, TellsCourse)
+    done = engine.run(made, env, tmp_path)
+    client = 1
+    by_peer = position != "server"
+    if by_peer and options.get("peer_mode") == "mean":
+        pytest.skip("a mean that leaves the receiver out is seen by its receiver and the server alone")
+    told = heard(view_of([done.transcript], Adversary.parse(position)), client, env.dataset)
+    if by_peer and protocol != "mutual":
+        # A peer sees no answer of the target; that it took part, everybody knows.
+        told = {number: replace(one, answered=True) for number, one in told.items()}
+    start = phases.start(env).state.parts[phases.model_part(client)]
+    replay = Replay(env.workbench, env.architecture(client), start, list(made.course(told)))
+    asked = {number: one.fold.x for number, one in told.items()}
+    members = [env.records(fold) for fold in env.members[client]]
+    found = replay.answers(members, asked, seeds_of(env.root, client))
+    own = list(answers(view_of([done.transcript], Adversary("server"))))
+    said = {answer.round: answer.payload for answer in own if answer.client == client}
+    assert set(said) == set(found) == {1, 2, 3}
+    for number, payload in said.items():
+        labels = torch.from_numpy(told[number].fold.y)
+        torch.testing.assert_close(released(found[number], labels, payload.form), payload.values, check_dtype=False)
+
+
+def test_every_protocol_that_shares_predictions_tells_its_course(small_config: Callable[..., Any]):
+    for name, card in CARDS.items():
+        made = catalog.protocol(small_config(protocol=name))
+        assert isinstance(made, TellsCourse) == isinstance(made, SharesPredictions) == (card.family == "predictions")
