@@ -62,6 +62,8 @@ RECIPES: dict[str, str] = {
 }
 
 OBSERVATIONS: dict[str, str] = {
+    "joint-probes": "fedprivacy.attacks.membership.observations.joint_predictions:JointProbes",
+    "joint-predictions": "fedprivacy.attacks.membership.observations.joint_predictions:JointPredictions",
     "probes": "fedprivacy.attacks.membership.observations.probes:Probes",
     "surrogate": "fedprivacy.attacks.membership.observations.surrogate:Surrogate",
     "uploaded-weights": "fedprivacy.attacks.membership.observations.weights:UploadedWeights",

@@ -31,6 +31,11 @@ def predictions(sight: Sight) -> bool:
     return bool(sight.each(PREDICTIONS) or sight.together(PREDICTIONS))
 
 
+def each_ones_answers(sight: Sight) -> bool:
+    """Predictions of single clients, whole."""
+    return bool(sight.each(PREDICTIONS))
+
+
 def neighbours_models(sight: Sight) -> bool:
     """Whole models that clients send each other."""
     return any(r.receivers == "neighbours" and sight.whole(r) for r in sight.each(WEIGHTS))
@@ -70,10 +75,14 @@ def class_means(sight: Sight) -> bool:
 
 _AT = "fedprivacy.attacks.membership.observations"
 
-ACTIVE: dict[str, ObservationCard] = {"probes": ObservationCard(f"{_AT}.probes:Probes", probes)}
+ACTIVE: dict[str, ObservationCard] = {
+    "joint-probes": ObservationCard(f"{_AT}.joint_predictions:JointProbes", probes),
+    "probes": ObservationCard(f"{_AT}.probes:Probes", probes),
+}
 """What an active adversary observes."""
 
 PASSIVE: dict[str, ObservationCard] = {
+    "joint-predictions": ObservationCard(f"{_AT}.joint_predictions:JointPredictions", each_ones_answers),
     "surrogate": ObservationCard(f"{_AT}.surrogate:Surrogate", predictions),
     "students": ObservationCard(f"{_AT}.weights:Students", neighbours_models),
     "uploaded-weights": ObservationCard(f"{_AT}.weights:UploadedWeights", uploads),

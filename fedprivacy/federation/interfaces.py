@@ -294,7 +294,9 @@ class Observed:
     ``surrogate_logp`` [sources, S, n, classes]: surrogates of each source, where a statistic asks for them.
     ``scores`` [sources, rounds, n]: log-odds of membership decoded for all candidates together (higher says member),
     weighted by round so that their sum over rounds is the score; NaN where not seen. Where they are all that an
-    observation gives, ``logp`` has no classes (:meth:`decoded`).
+    observation gives, ``logp`` has no classes (:meth:`decoded`). ``simulated_logp`` [sources, S, rounds, n, classes]
+    and ``simulated_population_logp``: answers of simulated clients in the place of each source, which were trained on
+    the candidates of ``simulated_in`` [sources, S, n]; NaN where they were not asked.
     """
 
     logp: Float
@@ -307,6 +309,9 @@ class Observed:
     reference_population_logp: Float | None = None
     surrogate_logp: Float | None = None
     scores: Float | None = None
+    simulated_logp: Float | None = None
+    simulated_population_logp: Float | None = None
+    simulated_in: Bool | None = None
 
     @classmethod
     def decoded(cls, scores: Float, notes: tuple[str, ...] = ()) -> Observed:
@@ -358,6 +363,7 @@ class Knowledge:
     No coin and no client's model is in here. ``root`` seeds the adversary's own training. ``start``: the weights that
     everybody began from, for an observation that works with changes since then; whoever takes part was given them.
     ``known`` [n]: which candidates it can ask about; None for all. ``rules``: for an observation that plays clients.
+    ``starts``: by architecture, the weights that its clients were given; None where each drew its own.
     """
 
     config: RunConfig
@@ -369,6 +375,7 @@ class Knowledge:
     start: Part | None = None
     known: Bool | None = None
     rules: Rules | None = None
+    starts: Mapping[str, Part] | None = None
 
 
 class Observation(Protocol):

@@ -5,6 +5,7 @@ An observation that fails is written with its cause, so that the report shows th
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from fedprivacy.attacks.labels.positions import label_adversaries
 from fedprivacy.config.run import RunConfig
 from fedprivacy.data.canaries import canaries
 from fedprivacy.data.records import Division
-from fedprivacy.federation import engine
+from fedprivacy.federation import engine, phases
 from fedprivacy.federation.interfaces import (
     Defense,
     Environment,
@@ -31,6 +32,7 @@ from fedprivacy.federation.interfaces import (
 from fedprivacy.wire.transcript import Transcript
 
 ARRAYS = ("population_logp", "reference_logp", "reference_population_logp", "surrogate_logp", "scores")
+SIMULATED = ("simulated_logp", "simulated_population_logp", "simulated_in")
 
 
 def observed_path(place: Path, adversary: Adversary, observation: str) -> Path:
@@ -58,6 +60,7 @@ def observe_all(
     planted: list[Transcript] | None = None
     for adversary, name in catalog.observations(config):
         observation = catalog.observation(name)
+        follows = bool(getattr(observation, "needs_courses", False))
         knowledge = Knowledge(
             config.model_copy(update={"seed": 0, "seeds": 1}),
             seeds.value(root, "adversary"),
@@ -67,12 +70,13 @@ def observe_all(
             env.workbench.with_training(config.training),
             common_start(protocol, env) if getattr(observation, "needs_start", False) else None,
             known,
-            rules(protocol, config, env, division),
+            rules(protocol, config, env, division, initial=not follows),
+            given_starts(env) if follows else None,
         )
         transcripts = [done.transcript]
         if shadow and getattr(observation, "alone", False):
             continue
-        if name == "probes":
+        if getattr(observation, "reads_planted", False):
             planted = planted or plant(protocol, config, env, defense, done, knowledge, root, place)
             transcripts = planted
         path = observed_path(place, adversary, name)
@@ -83,10 +87,20 @@ def observe_all(
             folder.write_arrays(path, {}, {"failed": str(error) or type(error).__name__})
 
 
-def rules(protocol: FederatedProtocol, config: RunConfig, env: Environment, division: Division) -> Rules:
-    """What everybody who takes part is told; the state before round 1 where clients start alike."""
-    initial = protocol.init(env).state if config.training.init == "shared" else None
-    return Rules(protocol, division, lambda other: catalog.defense(config, other), initial)
+def rules(
+    protocol: FederatedProtocol, config: RunConfig, env: Environment, division: Division, initial: bool = True
+) -> Rules:
+    """What everybody who takes part is told; the state before round 1 where clients start alike, if ``initial``."""
+    state = protocol.init(env).state if initial and config.training.init == "shared" else None
+    return Rules(protocol, division, lambda other: catalog.defense(config, other), state)
+
+
+def given_starts(env: Environment) -> Mapping[str, Part] | None:
+    """The weights that the clients of each architecture were given, before anything that one did alone."""
+    if env.config.training.init != "shared":
+        return None
+    parts = phases.start(env).state.parts
+    return {env.architecture(client): parts[phases.model_part(client)] for client in range(env.clients)}
 
 
 def known_candidates(config: RunConfig, division: Division, root: int) -> Bool | None:
@@ -204,7 +218,7 @@ def _before(transcript: Transcript, last: int) -> Transcript:
 def save_observed(path: Path, observed: Observed) -> None:
     """What an adversary observed, as safetensors."""
     arrays = {"logp": observed.logp, "seen": observed.seen, "clean": observed.clean}
-    for name in ARRAYS:
+    for name in (*ARRAYS, *SIMULATED):
         values = getattr(observed, name)
         if values is not None:
             arrays[name] = values
@@ -222,5 +236,5 @@ def load_observed(path: Path) -> Observed | str:
         arrays["clean"],
         floor=header["floor"],
         notes=tuple(header["notes"]),
-        **{name: arrays[name] for name in ARRAYS if name in arrays},
+        **{name: arrays[name] for name in (*ARRAYS, *SIMULATED) if name in arrays},
     )

@@ -269,7 +269,10 @@ def _compared(heads: Sequence[Head], level: float) -> list[Verdict]:
     """The active adversary's headline against the passive one's, where both are on the same candidates and coins."""
     active = [head for head in heads if head.finding.adversary.endswith("(active)")]
     passive = [head for head in heads if not head.finding.adversary.endswith("(active)")]
-    if len(active) != 1 or len(passive) != 1 or len(active[0].ranks) != len(passive[0].ranks):
+    # Of one adversary's observations the first is the strongest that was declared; several adversaries are not one.
+    if any(len({head.finding.adversary for head in heads}) != 1 for heads in (active, passive)):
+        return []
+    if len(active[0].ranks) != len(passive[0].ranks):
         return []
     first, second = active[0], passive[0]
     if any(a.shape != b.shape or (a != b).any() for a, b in zip(first.coins, second.coins, strict=True)):

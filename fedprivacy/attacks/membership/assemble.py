@@ -59,6 +59,13 @@ def signals_of(
         logp.append(shadow.observed.logp[source][:, chosen])
         included.append(shadow.coins[chosen])
         theirs.append(None if shadow.observed.population_logp is None else shadow.observed.population_logp[source])
+    simulated = observed.simulated_logp
+    if simulated is not None and observed.simulated_in is not None:
+        more = observed.simulated_population_logp
+        for number, played in enumerate(simulated[source]):
+            logp.append(played[:, chosen])
+            included.append(observed.simulated_in[source][number][chosen])
+            theirs.append(None if more is None else more[source][number])
     references = None
     if logp:
         known = [p for p in theirs if p is not None]

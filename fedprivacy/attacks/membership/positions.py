@@ -49,7 +49,7 @@ def observable(config: RunConfig, adversary: Adversary) -> tuple[str, ...]:
     family = CARDS[config.protocol].family
     if adversary.power == "active":
         if family == "predictions" and adversary.position == SERVER:
-            return ("probes",)
+            return ("joint-probes", "probes")
         raise _unknown(config, adversary, _why_not_active(adversary, family))
     if config.protocol == "profe":
         if adversary.position == SERVER:
@@ -57,7 +57,9 @@ def observable(config: RunConfig, adversary: Adversary) -> tuple[str, ...]:
         return (JOINT, "students", "prototypes")
     if family == "predictions":
         whole = sees_whole_models(config)
-        return ("surrogate", *((("global-model",) if peer else ("uploaded-weights",)) if whole else ()))
+        decoded = ("joint-predictions",) if not peer or _peers_see_each(config) else ()
+        model = "global-model" if peer else "uploaded-weights"
+        return (*decoded, "surrogate", *((model,) if whole else ()))
     if family == "prototypes":
         return ("prototypes",)
     if family == "updates":
@@ -74,6 +76,11 @@ def observable(config: RunConfig, adversary: Adversary) -> tuple[str, ...]:
 def _joint(config: RunConfig, peer: bool) -> tuple[str, ...]:
     """Decoding of updates, where a peer can take consecutive broadcasts for the mean of what clients did."""
     return (JOINT,) if not peer or CARDS[config.protocol].returns_mean else ()
+
+
+def _peers_see_each(config: RunConfig) -> bool:
+    """Whether what single clients answered is relayed to their peers."""
+    return config.protocol == "mutual" and config.options.get("peer_mode", "all-peers") == "all-peers"
 
 
 def _whole_model_in_time(config: RunConfig) -> None:

@@ -30,7 +30,7 @@ def test_a_position_observes_something_or_is_told_why_not(
         assert power or (protocol == "profe" and position == "server")
         return
     assert names and all(name in catalog.OBSERVATIONS for name in names)
-    assert not power or (names == ("probes",) and position == "server")
+    assert not power or (names == ("joint-probes", "probes") and position == "server")
     for name in names:
         assert catalog.observation(name).name
 
@@ -44,12 +44,12 @@ def test_the_default_set_can_observe(protocol: str, small_config: Any) -> None:
 
 def test_whole_models_are_read_where_they_travel_beside_predictions(small_config: Any) -> None:
     server = Adversary("server")
-    assert observable(small_config(protocol="mutual"), server) == ("surrogate",)
+    assert observable(small_config(protocol="mutual"), server) == ("joint-predictions", "surrogate")
     both = small_config(protocol="mutual", options={"average_weights": True})
-    assert observable(both, server) == ("surrogate", "uploaded-weights")
+    assert observable(both, server) == ("joint-predictions", "surrogate", "uploaded-weights")
     assert observable(small_config(protocol="fedkd-hybrid"), Adversary("client-1")) == ("surrogate", "global-model")
     mixed = small_config(protocol="fedkd-hybrid", training={"client_models": ("mlp", "cnn")})
-    assert observable(mixed, server) == ("surrogate",)
+    assert observable(mixed, server) == ("joint-predictions", "surrogate")
 
 
 def test_a_client_that_is_not_there(small_config: Any) -> None:

@@ -32,6 +32,7 @@ class Probes:
     """Rounds axis: the rounds in which any candidate was seen, in order."""
 
     name: ClassVar[str] = "planted probes"
+    reads_planted: ClassVar[bool] = True
 
     def observe(self, view: View, knowledge: Knowledge) -> Observed:
         ids = np.concatenate([knowledge.candidates, knowledge.auxiliary])

@@ -1,4 +1,4 @@
-"""One client's run under relaxed coins: every candidate takes part with a weight in [0, 1], and its derivative is known.
+"""One client's run under relaxed coins: every candidate takes part with a weight in [0, 1], with its derivative.
 
 The forward pass follows the events of the protocol (:mod:`fedprivacy.federation.course`) step by step and keeps what
 the adjoint needs: the weights of each step, the optimiser's state after it, and the graph of its gradient. A private
@@ -138,6 +138,9 @@ class _Walk:
     def _leaf(self, values: Tensor) -> Tensor:
         return values.detach().requires_grad_(True)
 
+    def _input(self, x: Tensor) -> Tensor:
+        return normalised(x).to(self.w.dtype)
+
     def _renew(self) -> None:
         self.state, self.number = self.client.optimiser.fresh(self.start), 0
         self.tape.append(Fresh(own=True))
@@ -147,7 +150,7 @@ class _Walk:
             return
         self.client.flat.module.eval()
         with torch.set_grad_enabled(self.keep):
-            logits = self.client.flat.logits(self.w, normalised(self.client.asked[round]))
+            logits = self.client.flat.logits(self.w, self._input(self.client.asked[round]))
         if not bool(torch.isfinite(logits).all()):
             raise FloatingPointError(f"the simulated training diverged before round {round}")
         self.answers[round] = logits.detach()
@@ -174,7 +177,7 @@ class _Walk:
 
     def _gradient(self, fit: Private | Fit, batch: Batch) -> Tensor:
         graph = self.keep and self.moved
-        logits = self.client.flat.logits(self.w, normalised(batch.x))
+        logits = self.client.flat.logits(self.w, self._input(batch.x))
         loss = fit.loss(logits, batch.y, batch.rows)
         if batch.weights is None:
             return grad(loss, self.w, create_graph=graph)[0]

@@ -1,8 +1,8 @@
 """Steps of Adam and SGD on flat vectors, and their adjoints.
 
 A step takes (w, state, g) to (w', state'); its adjoint takes the derivatives of some scalar by (w', state') to those by
-(w, state, g). Both follow torch's rules: bias-corrected moments, ``epsilon`` outside the root, weight decay as an L2 term
-of the gradient, momentum without dampening.
+(w, state, g). Both follow torch's rules: bias-corrected moments, ``epsilon`` outside the root, weight decay as an L2
+term of the gradient, momentum without dampening.
 
 Adam's adjoint has an epsilon of its own. The derivative of a step by its gradient is of the order lr / (sqrt(v) + eps),
 and by v of lr m / v^1.5: for coordinates that hardly ever had a gradient both are astronomically large over a range of
@@ -21,7 +21,7 @@ from torch.optim.adam import adam
 from fedprivacy.config.run import TrainingConfig
 
 State = tuple[Tensor, ...]
-TINY = 1e-12
+TINY = 1e-30
 BETA_1, BETA_2 = 0.9, 0.999
 BLOCK = 1 << 15
 """Entries worked on at a time: seven operands of a block fit into a core's cache."""

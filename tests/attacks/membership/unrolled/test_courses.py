@@ -55,7 +55,7 @@ def test_a_replay_with_the_truth_is_the_client(
     protocol: str, options: dict[str, Any], position: str, small_config: Callable[..., Any], tmp_path: Path
 ):
     config = small_config(protocol=protocol, options=options, rounds=3)
-    env, played = environment(config, config.seed, None)
+    env, _ = environment(config, config.seed, None)
     made = catalog.protocol(config)
     assert isinstance(made, TellsCourse)
     done = engine.run(made, env, tmp_path)

@@ -1,0 +1,170 @@
+"""Joint decoding of predictions: which coins, for all candidates of a client at once, explain everything it answered.
+
+The adversary knows the common start, the public folds, what the client was sent, the hyper-parameters and the client's
+candidates; it does not know the coins, how many fell on one, or the order of the batches. The client's run is a
+function of its coins; relaxed to weights in [0, 1] it has a derivative, by unrolling every step of every round
+(:mod:`fedprivacy.attacks.membership.unrolled`). Descent on all answers of all rounds gives log-odds. A surrogate
+learns from the same answers, one candidate at a time, and leaves out how they came about.
+
+Where the adversary planted candidates, their answers are matched too, and conditional references are added: the one
+client replayed with drawn coins, peers as observed. Their LiRA ratio is the cheap grade.
+
+What breaks it: a start that is not known, candidates that are not known (their part of the training looks like noise;
+records of the adversary's own stand in for them), noise of a defense above that of the order of the batches. Private
+training with noise on gradients is not simulated and refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+import torch
+
+from fedprivacy import seeds
+from fedprivacy.adversary.threat import Float, Signals, View
+from fedprivacy.attacks.membership.observations.probes import Probes
+from fedprivacy.attacks.membership.received import Answer, answers
+from fedprivacy.attacks.membership.unrolled.descent import Descent
+from fedprivacy.attacks.membership.unrolled.order_noise import Drawn, drawn, noises
+from fedprivacy.attacks.membership.unrolled.references import Conditional, conditional, ratio
+from fedprivacy.attacks.membership.unrolled.situation import Situation, situation
+from fedprivacy.data.records import Ids
+from fedprivacy.federation.interfaces import Knowledge, Observed
+from fedprivacy.wire.parties import client_index
+
+
+@dataclass(frozen=True)
+class Grade:
+    """``steps`` of descent, 0 for none; ``pairs`` of replays: 2 orders of each draw of coins."""
+
+    steps: int
+    pairs: int
+
+    def told(self) -> str:
+        """What was computed, in words."""
+        descent = f"{self.steps} steps of descent" if self.steps else "no descent"
+        return f"{descent} and {2 * self.pairs} replays a client"
+
+
+PASSIVE = {"default": Grade(8, 2), "thorough": Grade(58, 4)}
+ACTIVE = {"default": Grade(0, 8), "thorough": Grade(58, 24)}
+
+
+@dataclass(frozen=True)
+class JointPredictions:
+    """Sources are the clients; the rounds axis has length 1, for all rounds are decoded together."""
+
+    name: ClassVar[str] = "joint decoding of predictions"
+    needs_courses: ClassVar[bool] = True
+    alone: ClassVar[bool] = True
+
+    def observe(self, view: View, knowledge: Knowledge) -> Observed:
+        grade = PASSIVE[knowledge.config.attack.effort]
+        scores = np.full((knowledge.config.clients, 1, len(knowledge.candidates)), np.nan)
+        for client, given in _told(view).items():
+            known, replays, seed = _followed(view, knowledge, client, given, grade)
+            odds = _odds(known, replays, grade, seed)
+            mine = known.pool.places >= 0
+            scores[client, 0, known.pool.places[mine]] = odds[mine]
+        return Observed.decoded(scores, _notes(knowledge, PASSIVE))
+
+
+@dataclass(frozen=True)
+class JointProbes:
+    """The same with planted candidates; what :class:`Probes` gives, with conditional references and scores."""
+
+    name: ClassVar[str] = "joint decoding of planted probes"
+    needs_courses: ClassVar[bool] = True
+    alone: ClassVar[bool] = True
+    reads_planted: ClassVar[bool] = True
+
+    def observe(self, view: View, knowledge: Knowledge) -> Observed:
+        grade = ACTIVE[knowledge.config.attack.effort]
+        plain = Probes().observe(view, knowledge)
+        n, records = len(knowledge.candidates), np.concatenate([knowledge.candidates, knowledge.auxiliary])
+        place = set(records.tolist())
+        told = _told(view)
+        rounds = sorted({a.round for given in told.values() for a in given if place & set(a.records.tolist())})
+        scores = np.full((knowledge.config.clients, len(rounds), n), np.nan)
+        played: dict[int, Conditional] = {}
+        for client, given in told.items():
+            known, replays, seed = _followed(view, knowledge, client, given, grade)
+            played[client] = conditional(known, replays, rounds, records, n)
+            mine = known.pool.places >= 0
+            chosen = known.pool.places[mine]
+            own = _signals(plain, client, chosen, knowledge)
+            total = ratio(own, played[client], chosen)
+            if grade.steps:
+                total = _standard(total) + _standard(_odds(known, replays, grade, seed)[mine])
+            usable = own.seen & own.clean
+            scores[client][:, chosen] = np.where(usable, total / np.maximum(usable.sum(axis=0), 1), np.nan)
+        shape = next(iter(played.values())).logp.shape
+        logp = np.full((knowledge.config.clients, *shape), np.nan)
+        included = np.zeros((knowledge.config.clients, shape[0], n), dtype=np.bool_)
+        for client, one in played.items():
+            logp[client], included[client] = one.logp, one.included
+        return replace(
+            plain,
+            notes=(*plain.notes, *_notes(knowledge, ACTIVE)),
+            scores=scores,
+            simulated_logp=logp[:, :, :, :n],
+            simulated_population_logp=logp[:, :, :, n:] if len(knowledge.auxiliary) else None,
+            simulated_in=included,
+        )
+
+
+def _told(view: View) -> dict[int, list[Answer]]:
+    """Answers by client, without one's own."""
+    me = client_index(view.position) if view.position.startswith("client-") else None
+    told: dict[int, list[Answer]] = {}
+    for answer in answers(view):
+        if answer.client != me:
+            told.setdefault(answer.client, []).append(answer)
+    return dict(sorted(told.items()))
+
+
+def _followed(
+    view: View, knowledge: Knowledge, client: int, given: Sequence[Answer], grade: Grade
+) -> tuple[Situation, Drawn, int]:
+    """What is known of a client, replays of it, and the seed of everything else."""
+    known = situation(view, knowledge, client, given)
+    seed = seeds.value(knowledge.root, "joint-predictions", client)
+    return known, drawn(known.replay, known.private, known.asked, known.pool.prior, grade.pairs, seed), seed
+
+
+def _odds(known: Situation, replays: Drawn, grade: Grade, seed: int) -> Float:
+    """Log-odds [n] of the records in the pool."""
+    noise = noises(known.readings, replays, known.sent)
+    largest = torch.from_numpy(known.pool.largest).to(known.start.dtype)
+    odds = Descent(grade.steps).odds(known.client, known.start, known.readings, noise, seed, largest)
+    return np.asarray(odds.double().numpy())
+
+
+def _signals(observed: Observed, client: int, chosen: Ids, knowledge: Knowledge) -> Signals:
+    """Signals of one client on its own candidates, without references."""
+    logp = observed.logp[client][:, chosen]
+    seen = np.asarray(~np.isnan(logp).any(axis=-1))
+    labels = knowledge.dataset.y_train[knowledge.candidates[chosen]]
+    return Signals(logp, seen, observed.clean[:, chosen], labels)
+
+
+def _standard(scores: Float) -> Float:
+    """Two scores of different scale count alike in their sum: both over their own spread."""
+    spread = float(np.std(scores))
+    return scores / spread if spread > 0 else scores
+
+
+def _notes(knowledge: Knowledge, grades: Mapping[str, Grade]) -> tuple[str, ...]:
+    """Which grade was computed, what the other would, and what was not known."""
+    effort = knowledge.config.attack.effort
+    notes = [f"{effort} grade: {grades[effort].told()}"]
+    if effort == "default":
+        notes[0] += f"; --effort thorough computes {grades['thorough'].told()}"
+    if knowledge.starts is None:
+        notes.append("the clients' starts are not known: simulated from another one")
+    if knowledge.known is not None:
+        notes.append("the adversary's own records stand in for the candidates that it does not know")
+    return tuple(notes)

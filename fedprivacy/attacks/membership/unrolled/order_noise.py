@@ -1,0 +1,114 @@
+"""How far a client's answers lie apart when it trains on the same records in another order.
+
+Two replays with the same drawn coins differ by order alone (and by the noise of a defense, drawn anew): half the mean
+square of their difference is the noise that the right coins would leave. It is split into the part that all records of
+a fold share and the rest; the shared part, with variance u^2 over rounds, makes the mean of N records worth only
+``s^2 / (N u^2 + s^2)`` of what N independent ones would be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fedprivacy import seeds
+from fedprivacy.adversary.threat import Bool, Float
+from fedprivacy.attacks.membership.unrolled.readings import Hard, Linear, Margins, Noise, Reading, Soft
+from fedprivacy.attacks.membership.unrolled.replay import Replay
+from fedprivacy.federation.course import Fit, Private
+from fedprivacy.training.learner import Records, Seed
+
+MEASURED = (Soft, Linear, Margins)
+"""Readings whose features a defense may change by what was seen of them."""
+FLOOR = 1e-3
+"""Smallest spread that is believed, in the units of the features."""
+
+Sent = Callable[[Tensor, int, int], Reading]
+"""(logits [N, C], round, number of the replay) -> what would have been read of them."""
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """Replays with drawn coins ``coins`` [S, n], two in a row with the same; ``answers``: logits by round."""
+
+    coins: Bool
+    answers: Sequence[Mapping[int, Tensor]]
+
+
+def drawn(
+    replay: Replay,
+    folds: Sequence[Records],
+    asked: Mapping[int, NDArray[np.generic]],
+    prior: Float,
+    pairs: int,
+    seed: int,
+) -> Drawn:
+    """``pairs`` draws of coins for the records of ``folds``, each replayed twice in orders of their own.
+
+    ``prior`` [n]: probability of each coin, fold after fold.
+    """
+    draw = seeds.numpy_generator(seed, "replays", "coins")
+    priors = np.split(prior, np.cumsum([len(fold) for fold in folds])[:-1])
+    coins, answers = [], []
+    for number in range(pairs):
+        flips = [_some(draw, chances) for chances in priors]
+        private = [Records(fold.x[flip], fold.y[flip]) for fold, flip in zip(folds, flips, strict=True)]
+        for again in range(2):
+            coins.append(np.concatenate(flips))
+            answers.append(replay.answers(private, asked, _naming(seed, number, again)))
+    return Drawn(np.array(coins, dtype=np.bool_), answers)
+
+
+def noises(readings: Mapping[int, Reading], found: Drawn, sent: Sent | None = None) -> dict[int, Noise]:
+    """The noise of every round that was read. ``sent``: what a defense makes of an answer; None: nothing."""
+    result = {}
+    for round, read in readings.items():
+        plain = [read.features(one[round]).double() for one in found.answers]
+        seen, slope, surprise = plain, 1.0, 0.0
+        told = [] if sent is None else [sent(one[round], round, i) for i, one in enumerate(found.answers)]
+        if isinstance(read, Hard) and told:
+            wrong = [
+                float((one.labels != x.argmax(dim=1)).double().mean())
+                for one, x in zip(told, plain, strict=True)
+                if isinstance(one, Hard)
+            ]
+            surprise = sum(wrong) / max(1, len(wrong))
+        elif told and all(type(one) is type(read) for one in told) and isinstance(read, MEASURED):
+            seen = [one.observed.double() for one in told if isinstance(one, MEASURED)]
+            x, y = torch.cat(plain), torch.cat(seen)
+            slope = float((x * y).sum() / (x * x).sum().clamp_min(1e-12))
+        gaps = torch.stack([(a - b) / 2**0.5 for a, b in zip(seen[::2], seen[1::2], strict=True)])
+        result[round] = replace(_split(gaps), slope=slope, surprise=max(0.01, surprise))
+    return result
+
+
+def _split(gaps: Tensor) -> Noise:
+    """Spread and common part of differences [pairs, N, q]."""
+    pairs, number, columns = gaps.shape
+    free = max(1, columns - 1)
+    mean = gaps.mean(dim=1, keepdim=True)
+    alone = float(((gaps - mean) ** 2).sum()) / (pairs * max(1, number - 1) * free)
+    shared = max(0.0, float((mean**2).sum()) / (pairs * free) - alone / number)
+    alone = max(alone, FLOOR**2)
+    return Noise(alone**0.5, 1 - (alone / (number * shared + alone)) ** 0.5)
+
+
+def _some(draw: np.random.Generator, chances: Float) -> Bool:
+    """Coins of one fold; at least one record is in."""
+    flips = draw.random(len(chances)) < chances
+    if len(flips) and not flips.any():
+        flips[draw.integers(len(flips))] = True
+    return np.asarray(flips, dtype=np.bool_)
+
+
+def _naming(seed: int, number: int, again: int) -> Callable[[Private | Fit], Seed]:
+    def naming(event: Private | Fit) -> Seed:
+        name = "private" if isinstance(event, Private) else event.name
+        return seed, ("replay", number, again, name, event.round)
+
+    return naming

@@ -1,0 +1,223 @@
+"""What a payload says of a client's logits, and how far simulated logits are from it.
+
+Every form has features in which the noise is roughly Gaussian and of one size: log-probabilities, margins of losses,
+probabilities themselves where noise of a defense left exact zeros or numbers that are no distribution. Rounded
+probabilities say an interval, hard labels an order: what lies inside costs nothing.
+
+Residuals are whitened by the noise that remains when the coins are right: the order of the batches. Most of it moves
+all records of a fold alike, so the mean over the records of a round is worth little and is taken out in part. They are
+weighted as Cauchy errors, since a few coins that are still wrong throw some records far off.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from fedprivacy.attacks.membership.decode import grid_bits
+from fedprivacy.training.losses import cross_entropy, log_probabilities, predicted_class
+from fedprivacy.wire.payload import Predictions
+
+WIDTH = 4.0
+"""Whitened residual at which a Cauchy error has half its weight."""
+TINY = 1e-38
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Spread of features under the right coins: ``sigma`` of single entries; ``common``: part of the mean over a
+    fold's records that is taken out, 1 for all of it; ``slope``: what a defense makes of a change of the features;
+    ``surprise``: share of hard labels that may be anything."""
+
+    sigma: float = 1.0
+    common: float = 0.0
+    slope: float = 1.0
+    surprise: float = 0.01
+
+
+class Reading(Protocol):
+    """One received message about one fold."""
+
+    def cost(self, logits: Tensor, noise: Noise) -> Tensor:
+        """Minus log-likelihood of simulated logits [N, C], up to a constant; differentiable."""
+
+    def features(self, logits: Tensor) -> Tensor:
+        """What the noise is measured in [N, q]."""
+
+
+def cauchy(residuals: Tensor) -> Tensor:
+    """``(w^2 / 2) sum log(1 + (e / w)^2)``: half the sum of squares near 0."""
+    return WIDTH**2 / 2 * torch.log1p((residuals / WIDTH) ** 2).sum()
+
+
+def centred(values: Tensor) -> Tensor:
+    """Rows without their mean: logits are known up to a constant."""
+    return values - values.mean(dim=1, keepdim=True) if values.shape[1] > 1 else values
+
+
+def whitened(residuals: Tensor, noise: Noise) -> Tensor:
+    """Residuals [N, q] over their noise, with less of their common part."""
+    return (residuals - noise.common * residuals.mean(dim=0, keepdim=True)) / noise.sigma
+
+
+@dataclass(frozen=True, eq=False)
+class Soft:
+    """Log-probabilities, up to a constant a row: of logits or of probabilities that are as computed."""
+
+    observed: Tensor
+
+    def features(self, logits: Tensor) -> Tensor:
+        return centred(log_probabilities(logits))
+
+    def cost(self, logits: Tensor, noise: Noise) -> Tensor:
+        return cauchy(whitened(noise.slope * self.features(logits) - self.observed, noise))
+
+
+@dataclass(frozen=True, eq=False)
+class Linear:
+    """Probabilities as numbers, where noise was added to them; or noised logits."""
+
+    observed: Tensor
+    logits_sent: bool = False
+
+    def features(self, logits: Tensor) -> Tensor:
+        if self.logits_sent:
+            return centred(logits)
+        p = log_probabilities(logits).exp()
+        return p[:, 1:] if logits.shape[1] == 1 else p
+
+    def cost(self, logits: Tensor, noise: Noise) -> Tensor:
+        return cauchy(whitened(noise.slope * self.features(logits) - self.observed, noise))
+
+
+@dataclass(frozen=True, eq=False)
+class Margins:
+    """Losses [N, 1], read as the margin ``-log(exp(loss) - 1)`` of the true class."""
+
+    observed: Tensor
+    labels: Tensor
+
+    def features(self, logits: Tensor) -> Tensor:
+        return margin(-log_probabilities(logits).gather(1, self.labels[:, None]))
+
+    def cost(self, logits: Tensor, noise: Noise) -> Tensor:
+        return cauchy(whitened(noise.slope * self.features(logits) - self.observed, noise))
+
+
+@dataclass(frozen=True, eq=False)
+class Levels:
+    """Rounded probabilities: the log-odds of each class lie between ``low`` and ``high`` [N, C]."""
+
+    low: Tensor
+    high: Tensor
+
+    def features(self, logits: Tensor) -> Tensor:
+        logp = log_probabilities(logits)
+        return logp - torch.log(-torch.expm1(logp.clamp_max(-1e-6)))
+
+    def cost(self, logits: Tensor, noise: Noise) -> Tensor:
+        found = self.features(logits)
+        return cauchy((torch.relu(self.low - found) + torch.relu(found - self.high)) / noise.sigma)
+
+
+@dataclass(frozen=True, eq=False)
+class Largest:
+    """The k largest probabilities of each row, and that the others share the rest: ``classes`` [N, k]."""
+
+    observed: Tensor
+    classes: Tensor
+
+    def features(self, logits: Tensor) -> Tensor:
+        logp = log_probabilities(logits)
+        told = logp.gather(1, self.classes)
+        rest = logp.scatter(1, self.classes, -torch.inf).logsumexp(dim=1, keepdim=True)
+        return torch.cat([told, rest], dim=1)
+
+    def cost(self, logits: Tensor, noise: Noise) -> Tensor:
+        return cauchy((self.features(logits) - self.observed) / noise.sigma)
+
+
+@dataclass(frozen=True, eq=False)
+class Hard:
+    """Predicted classes [N]. Noise of the logits turns the largest of them into a softmax of about that width."""
+
+    labels: Tensor
+
+    def features(self, logits: Tensor) -> Tensor:
+        return centred(log_probabilities(logits))
+
+    def cost(self, logits: Tensor, noise: Noise) -> Tensor:
+        p = log_probabilities(logits, 1.5 * noise.sigma).exp()
+        likely = p.gather(1, self.labels[:, None])
+        return -((1 - noise.surprise) * likely + noise.surprise / p.shape[1]).log().sum()
+
+
+def sent_for(logits: Tensor, labels: Tensor, form: str) -> Predictions:
+    """What a client without a defense sends in a form of predictions for its logits [N, C]."""
+    if form == "logits":
+        return Predictions(logits, "logits")
+    if form == "losses":
+        return Predictions(cross_entropy(logits, labels, reduction="none")[:, None], "losses")
+    if form == "labels":
+        return Predictions(predicted_class(logits)[:, None].to(torch.uint8), "labels")
+    p = log_probabilities(logits).exp()
+    return Predictions(p[:, 1:] if logits.shape[1] == 1 else p, "probabilities")
+
+
+def margin(losses: Tensor) -> Tensor:
+    """Margin of the true class from its cross-entropy: ``-log(expm1(loss))``, for losses above 0."""
+    safe = losses.clamp_min(1e-7)
+    return -(safe + torch.log(-torch.expm1(-safe)))
+
+
+def reading(payload: Predictions, labels: Tensor) -> Reading:
+    """What a payload [N, columns] says; ``labels`` [N] of the fold serve losses alone.
+
+    How it must be read, the numbers themselves show: a grid of levels, rows whose smaller entries are all alike, zeros,
+    sums other than one.
+    """
+    values = payload.values.double()
+    if payload.form == "labels":
+        return Hard(values[:, 0].long())
+    if payload.form == "losses":
+        return Margins(margin(values).float(), labels)
+    if payload.form == "logits":
+        return Soft(centred(log_probabilities(values)).float())
+    bits = grid_bits(payload.values.numpy())
+    if bits == 1:
+        return Hard(values.argmax(dim=1) if values.shape[1] > 1 else values[:, 0].round().long())
+    if values.shape[1] == 1:
+        return _single(values, bits)
+    if bits is not None:
+        return _levels(values, 2**bits - 1)
+    alike = int((values <= values.min(dim=1, keepdim=True).values * (1 + 1e-6)).sum(dim=1).min())
+    if alike > 1 and bool((values > 0).all()):
+        return _largest(values, values.shape[1] - alike)
+    whole = (values.sum(dim=1) - 1).abs().max() < 1e-3
+    if bool((values > 0).all()) and bool(whole):
+        return Soft(centred(values.log()).float())
+    return Linear(values.float())
+
+
+def _single(p: Tensor, bits: int | None) -> Reading:
+    """P(class 1) of a sigmoid."""
+    both = torch.cat([1 - p, p], dim=1)
+    if bits is not None:
+        return _levels(both, 2**bits - 1)
+    if bool(((p < 0) | (p > 1)).any()) or float(((p == 0) | (p == 1)).double().mean()) > 0.1:
+        return Linear(p.float())
+    return Soft(centred(both.clamp_min(2.0**-24).log()).float())
+
+
+def _levels(p: Tensor, steps: int) -> Levels:
+    low, high = (p - 0.5 / steps).clamp_min(0), (p + 0.5 / steps).clamp_max(1)
+    return Levels((low.log() - (1 - low).log()).float(), (high.log() - (1 - high).log()).float())
+
+
+def _largest(p: Tensor, k: int) -> Largest:
+    told, classes = p.topk(k, dim=1)
+    rest = (1 - told.sum(dim=1, keepdim=True)).clamp_min(TINY)
+    return Largest(torch.cat([told, rest], dim=1).clamp_min(TINY).log().float(), classes)

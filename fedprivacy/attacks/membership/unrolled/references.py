@@ -1,0 +1,55 @@
+"""Conditional references: the target client alone, replayed with coins that the adversary drew.
+
+Peers' predictions are as observed, so one client is simulated and no federation. Its answers on planted candidates are
+references that were, and were not, trained on each of them, and differ from the target by nothing but the coins and the
+order of the batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fedprivacy.adversary.threat import Bool, Float, References, Signals
+from fedprivacy.attacks.membership.combine import score_candidates
+from fedprivacy.attacks.membership.decode import decode
+from fedprivacy.attacks.membership.statistics.lira_online import LiraOnline
+from fedprivacy.attacks.membership.unrolled.order_noise import Drawn
+from fedprivacy.attacks.membership.unrolled.situation import Situation
+from fedprivacy.data.records import Ids
+
+
+@dataclass(frozen=True, eq=False)
+class Conditional:
+    """``logp`` [S, rounds, records, C] of simulated clients, NaN where not asked; ``included`` [S, candidates]."""
+
+    logp: Float
+    included: Bool
+
+
+def conditional(known: Situation, found: Drawn, rounds: Sequence[int], records: Ids, candidates: int) -> Conditional:
+    """Answers of the replays ``found`` on ``records`` (candidates first) in the ``rounds`` of the probes."""
+    place = {int(record): i for i, record in enumerate(records)}
+    classes = next(iter(found.answers[0].values())).shape[1]
+    logp = np.full((len(found.answers), len(rounds), len(records), max(2, classes)), np.nan)
+    for number, told in enumerate(found.answers):
+        for axis, round in enumerate(rounds):
+            rows = [i for i, record in enumerate(known.asked_ids[round]) if int(record) in place]
+            places = [place[int(known.asked_ids[round][i])] for i in rows]
+            logp[number, axis, places] = decode(told[round].numpy()[rows], "logits")[0]
+    included = np.zeros((len(found.answers), candidates), dtype=np.bool_)
+    mine = known.pool.places >= 0
+    included[:, known.pool.places[mine]] = found.coins[:, mine]
+    return Conditional(logp, included)
+
+
+def ratio(own: Signals, found: Conditional, chosen: Ids) -> Float:
+    """LiRA's log likelihood ratio [len(chosen)] against conditional references alone; 0 where none tells anything.
+
+    ``own``: signals of the target on ``chosen``.
+    """
+    references = References(found.logp[:, :, chosen], found.included[:, chosen])
+    signals = Signals(own.logp, own.seen, own.clean, own.labels, references)
+    return np.nan_to_num(score_candidates(LiraOnline(), signals))

@@ -1,0 +1,177 @@
+"""Everything that an adversary knows of one client, put together for simulation: its course, its records, its answers.
+
+Of candidates that are not known, records of the adversary's own take the place: as many where it has them, else each
+counts for several. A start that each client drew for itself is replaced by one drawn the same way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fedprivacy import seeds
+from fedprivacy.adversary.threat import Float, Int, View
+from fedprivacy.attacks.membership.received import Answer
+from fedprivacy.attacks.membership.unrolled.client import Client
+from fedprivacy.attacks.membership.unrolled.optimisers import optimiser_of
+from fedprivacy.attacks.membership.unrolled.order_noise import Sent
+from fedprivacy.attacks.membership.unrolled.parameters import Flat
+from fedprivacy.attacks.membership.unrolled.readings import Reading, reading, sent_for
+from fedprivacy.attacks.membership.unrolled.replay import Replay
+from fedprivacy.attacks.membership.unrolled.told import heard
+from fedprivacy.data.records import Ids
+from fedprivacy.federation.course import Answer as Told
+from fedprivacy.federation.course import Event, TellsCourse
+from fedprivacy.federation.interfaces import Defense, Environment, Knowledge, Rules, prepared
+from fedprivacy.training.learner import Records
+from fedprivacy.wire.codec import decode, encode
+from fedprivacy.wire.parties import client_name
+from fedprivacy.wire.payload import Predictions
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """Records that may stand in a client's private folds: ``ids`` [n] fold after fold, ``fold`` [n] of each.
+
+    ``places`` [n]: position among all candidates, -1 for a stand-in. ``prior`` [n]: probability that a record is
+    trained on; ``largest`` [n]: the weight it then has.
+    """
+
+    ids: Ids
+    fold: Int
+    places: Int
+    prior: Float
+    largest: Float
+
+    @property
+    def folds(self) -> list[Int]:
+        """Positions in the pool, by fold."""
+        return [np.flatnonzero(self.fold == number) for number in range(int(self.fold.max()) + 1)]
+
+
+@dataclass(frozen=True, eq=False)
+class Situation:
+    """One client. ``asked``: all records by round that it answered, in the order of the answers; ``readings`` of
+    them; ``sent``: what a defense would make of simulated answers, None without one."""
+
+    client: Client
+    start: Tensor
+    pool: Pool
+    private: Sequence[Records]
+    replay: Replay
+    asked: Mapping[int, NDArray[np.generic]]
+    asked_ids: Mapping[int, Ids]
+    readings: Mapping[int, Reading]
+    sent: Sent | None
+
+
+def situation(view: View, knowledge: Knowledge, client: int, given: Sequence[Answer]) -> Situation:
+    """What is known of ``client`` from its answers ``given``. ValueError where its course cannot be followed."""
+    rules, config, dataset = knowledge.rules, knowledge.config, knowledge.dataset
+    if rules is None or not isinstance(rules.protocol, TellsCourse):
+        raise ValueError(f"protocol {config.protocol} does not tell what its clients do, so none can be followed")
+    architecture = (config.training.client_models or (config.training.model,))[
+        client % len(config.training.client_models or (config.training.model,))
+    ]
+    start = (knowledge.starts or {}).get(architecture)
+    if start is None:
+        start = knowledge.workbench.initial(architecture, (knowledge.root, ("start", architecture)))
+    kept, defense = _own_world(knowledge, rules)
+    pool = _pool(knowledge, rules, client, kept)
+    rounds = sorted({answer.round for answer in given})
+    asked_ids = {t: np.concatenate([a.records for a in given if a.round == t]) for t in rounds}
+    asked = {t: dataset.x_train[ids] for t, ids in asked_ids.items()}
+    payloads = {t: _joined([a.payload for a in given if a.round == t]) for t in rounds}
+    labels = {t: torch.from_numpy(dataset.y_train[ids]) for t, ids in asked_ids.items()}
+    events = _until_last_answer(list(rules.protocol.course(heard(view, client, dataset))))
+    flat = Flat.of(knowledge.workbench.module(architecture))
+    simulated = Client(
+        flat,
+        optimiser_of(config.training),
+        config.training,
+        torch.from_numpy(dataset.x_train[pool.ids]),
+        torch.from_numpy(dataset.y_train[pool.ids]),
+        [torch.from_numpy(fold) for fold in pool.folds],
+        {t: torch.from_numpy(x) for t, x in asked.items()},
+        events,
+        float((pool.prior * pool.largest).mean()),
+    )
+    private = [Records(dataset.x_train[pool.ids[f]], dataset.y_train[pool.ids[f]]) for f in pool.folds]
+    replay = Replay(knowledge.workbench, architecture, start, events)
+    readings = {t: reading(payloads[t], labels[t]) for t in rounds}
+    sent = None if defense is None else _sent(defense, payloads, labels, client)
+    return Situation(simulated, flat.flatten(start), pool, private, replay, asked, asked_ids, readings, sent)
+
+
+def _own_world(knowledge: Knowledge, rules: Rules) -> tuple[float, Defense | None]:
+    """The share of members that a defense lets clients train on, and the defense with seeds of the adversary's.
+
+    ValueError under private training.
+    """
+    draw = seeds.numpy_generator(knowledge.root, "own world")
+    inclusion = knowledge.config.data.inclusion
+    members = tuple(
+        tuple(ids[draw.random(len(ids)) < inclusion] for ids in folds) for folds in rules.division.candidates
+    )
+    env = Environment(knowledge.config, knowledge.root, knowledge.dataset, rules.division, members, knowledge.workbench)
+    defense = rules.defense(env)
+    changed = prepared(env, defense)
+    if changed.private_fit is not None:
+        raise ValueError("training with noise on every gradient is not simulated")
+    kept = sum(len(f) for folds in changed.members for f in folds) / sum(len(f) for folds in members for f in folds)
+    return kept, defense
+
+
+def _sent(defense: Defense, payloads: Mapping[int, Predictions], labels: Mapping[int, Tensor], client: int) -> Sent:
+    """What would be read of simulated logits after the defense, with noise of the adversary's own."""
+
+    def sent(logits: Tensor, round: int, number: int) -> Reading:
+        plain = sent_for(logits, labels[round], payloads[round].form)
+        arrived = decode(encode(defense.outgoing(plain, client_name(client), round)))
+        assert isinstance(arrived, Predictions)
+        return reading(arrived, labels[round])
+
+    return sent
+
+
+def _pool(knowledge: Knowledge, rules: Rules, client: int, kept: float) -> Pool:
+    """The candidates of ``client`` that are known, and stand-ins for the others, fold by fold."""
+    division, inclusion = rules.division, knowledge.config.data.inclusion * kept
+    first = sum(len(division.pool(other)) for other in range(client))
+    draw = seeds.numpy_generator(knowledge.root, "stand-ins", client)
+    columns: list[tuple[Ids, Int, Int, Float, Float]] = []
+    for number, ids in enumerate(division.candidates[client]):
+        places = first + np.arange(len(ids))
+        first += len(ids)
+        known = np.ones(len(ids), dtype=bool) if knowledge.known is None else knowledge.known[places]
+        hidden = int((~known).sum())
+        others = draw.permutation(knowledge.auxiliary)[:hidden]
+        # Where the adversary has fewer records than are unknown, each stands for several of them.
+        weight = hidden / len(others) if len(others) else 1.0
+        size = int(known.sum()) + len(others)
+        columns.append(
+            (
+                np.concatenate([ids[known], others]),
+                np.full(size, number),
+                np.concatenate([places[known], np.full(len(others), -1)]),
+                np.full(size, inclusion),
+                np.concatenate([np.ones(int(known.sum())), np.full(len(others), weight)]),
+            )
+        )
+    ids, fold, places, prior, largest = (np.concatenate(parts) for parts in zip(*columns, strict=True))
+    return Pool(ids, fold, places, prior, largest)
+
+
+def _until_last_answer(events: Sequence[Event]) -> list[Event]:
+    """What comes after the last answer leaves no trace."""
+    last = max((i for i, event in enumerate(events) if isinstance(event, Told)), default=-1)
+    return list(events[: last + 1])
+
+
+def _joined(payloads: Sequence[Predictions]) -> Predictions:
+    return Predictions(torch.cat([payload.values for payload in payloads]), payloads[0].form)
