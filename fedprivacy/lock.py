@@ -28,6 +28,7 @@ def held(path: Path, *, wait: bool = False, shared: bool = False) -> Iterator[No
     Raises :class:`Held` where another process has it, unless ``wait``. A shared lock is for reading: where its file
     cannot be made, for lack of a right to write there, it is done without.
     """
+    made = [place for place in path.parents if not place.exists()]
     try:
         handle = _locked(path, wait, shared)
     except PermissionError:
@@ -41,6 +42,9 @@ def held(path: Path, *, wait: bool = False, shared: bool = False) -> Iterator[No
         with contextlib.suppress(FileNotFoundError):
             path.unlink()
         os.close(handle)
+        for place in made:  # what was made for the lock alone goes with it
+            with contextlib.suppress(OSError):
+                place.rmdir()
 
 
 def _locked(path: Path, wait: bool, shared: bool) -> int:

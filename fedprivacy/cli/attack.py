@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from fedprivacy.cli.carry_out import made_by_reading
 from fedprivacy.cli.settings import configuration, configured, flag_of
 from fedprivacy.config.base import UsageError
 
@@ -43,13 +43,15 @@ WITH_SCORES = frozenset({"attack__statistics", "attack__headline", "attack__leve
 @click.option("--out", default=None, metavar="DIR", help="Folder for the new run folder [default: beside RUN].")
 @click.option("--allow-code", is_flag=True, help="Let code from outside that a stored run names run with your rights.")
 @click.option("--device", default="cpu", show_default=True, metavar="NAME", help="Torch device, such as cuda.")
+@click.option("--fresh", is_flag=True, help="Replace what the same attack left before.")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 def command(
     run: Path | None,
     scores: Path | None,
     out: str | None,
-    allow_code: bool,
     device: str,
+    allow_code: bool,
+    fresh: bool,
     form: str,
     **given: Any,
 ) -> None:
@@ -72,29 +74,25 @@ def command(
     if (run is None) == (scores is None):
         raise UsageError("attack needs a stored run, or --scores FILE.npz, and not both.")
     if scores is not None:
-        _foreign(scores, out, form, given)
+        _foreign(scores, out, fresh, form, given)
         return
     assert run is not None
-    stored = run / "config.toml"
-    if not stored.exists() or not (run / "result.json").exists():
-        raise UsageError(f"{run} holds no finished run (config.toml and result.json are needed).")
-    base = tomllib.loads(stored.read_text(encoding="utf-8"))
-    attack = base.setdefault("attack", {})
-    attack["attacks"] = attack.get("attacks") or ["membership"]
-    config = configuration(given, base)
-    from fedprivacy.cli.carry_out import Display, placed, ready, trusted
+    from fedprivacy.study import stored
 
-    trusted(config, run, allow_code)
-    ready(config, None, device)
-    where = placed(config, Path(out) if out else run.parent)
-    from fedprivacy.study.again import attack_again
+    with stored.reading(run):
+        base = stored.read_config(run)
+        attack = base.setdefault("attack", {})
+        attack["attacks"] = attack.get("attacks") or ["membership"]
+        config = configuration(given, base)
+        from fedprivacy.cli.carry_out import attacked_again, placed, ready, trusted
 
-    with Display(form == "json") as display:
-        result = attack_again(config, run, where, device, display.tick, display.start, display.say)
-    _print(result, where, form)
+        trusted(config, run, allow_code)
+        ready(config, None, device)
+        where = placed(config, Path(out) if out else run.parent)
+        _print(attacked_again(config, run, where, device, fresh, form == "json"), where, form)
 
 
-def _foreign(scores: Path, out: str | None, form: str, given: dict[str, Any]) -> None:
+def _foreign(scores: Path, out: str | None, fresh: bool, form: str, given: dict[str, Any]) -> None:
     """The report of a file; a run folder only where --out asks for one."""
     other = next((name for name, value in given.items() if value not in (None, ()) and name not in WITH_SCORES), None)
     if other is not None:
@@ -108,7 +106,7 @@ def _foreign(scores: Path, out: str | None, form: str, given: dict[str, Any]) ->
     read = read_scores(scores)
     if read.bank is not None:
         catalog.check_statistics(config)
-    where = Path(out) / f"scores-{scores.stem}" if out else None
+    where = None if out is None else made_by_reading(Path(out), f"scores-{scores.stem}", fresh)
     _print(judge_file(read, config.attack, where), where, form)
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from fedprivacy.cli.carry_out import made_by_reading
 from fedprivacy.cli.run import again
 from fedprivacy.cli.settings import configuration, configured, fields_of, flag_of
 from fedprivacy.config.base import UsageError
@@ -43,6 +43,7 @@ WITH_SCORES = frozenset({"attack.statistics", "attack.level", "canaries.guesses"
 @click.option("--device", default="cpu", show_default=True, metavar="NAME", help="Torch device, such as cuda.")
 @click.option("--resume", is_flag=True, help="Go on with an unfinished audit.")
 @click.option("--fresh", is_flag=True, help="Throw an earlier audit of the same configuration away.")
+@click.option("--allow-code", is_flag=True, help="Let code from outside that a stored run names run with your rights.")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 def command(
     run: Path | None,
@@ -53,6 +54,7 @@ def command(
     device: str,
     resume: bool,
     fresh: bool,
+    allow_code: bool,
     form: str,
     **given: Any,
 ) -> int:
@@ -76,13 +78,13 @@ def command(
     if run is not None and scores is not None:
         raise UsageError("audit takes a stored run or --scores FILE.npz, not both.")
     if scores is not None:
-        _refuse(given, WITH_SCORES, "--scores", control, resume, fresh)
-        where = None if out is None else _beside(Path(out), f"scores-{scores.stem}")
+        _refuse(given, WITH_SCORES, "--scores", control, resume)
+        where = None if out is None else made_by_reading(Path(out), f"audit-scores-{scores.stem}", fresh)
         result = _of_scores(scores, given, where)
     elif run is not None:
-        _refuse(given, WITH_RUN, "a stored run", control, resume, fresh)
-        where = None if out is None else _beside(Path(out), run.name)
-        result = _of_run(run, given, where)
+        _refuse(given, WITH_RUN, "a stored run", control, resume)
+        where = None if out is None else made_by_reading(Path(out), f"audit-{run.resolve().name}", fresh)
+        result = _of_run(run, given, where, allow_code)
     else:
         config = configuration(given, base(given))
         where, result = _trained(
@@ -134,6 +136,7 @@ def _trained(
     where = _beside(out, placed(config, out).name)
     result = taken_up(
         lambda plan: audit(config, plan, control),
+        config,
         where,
         workers,
         device,
@@ -154,22 +157,23 @@ def _beside(out: Path, name: str) -> Path:
 def _refuse(given: dict[str, Any], useful: frozenset[str], what: str, *flags: bool | None) -> None:
     """Raise UsageError for a setting that would do nothing."""
     if any(flags):
-        raise UsageError(f"--control, --resume and --fresh do nothing with {what}: nothing is trained.")
+        raise UsageError(f"--control and --resume do nothing with {what}: nothing is trained.")
     for path in fields_of():
         if given.get(path.replace(".", "__")) not in (None, ()) and path not in useful:
             able = ", ".join(sorted(map(flag_of, useful)))
             raise UsageError(f"{flag_of(path)} does nothing with {what}; what does: {able}.")
 
 
-def _of_run(run: Path, given: dict[str, Any], where: Path | None) -> RunResult:
-    stored = run / "config.toml"
-    if not stored.exists() or not (run / "result.json").exists():
-        raise UsageError(f"{run} holds no finished run (config.toml and result.json are needed).")
-    config = configuration(given, tomllib.loads(stored.read_text(encoding="utf-8")))
-    from fedprivacy.cli.carry_out import read_result
-    from fedprivacy.study.audit.run import audit_stored
+def _of_run(run: Path, given: dict[str, Any], where: Path | None, allow_code: bool) -> RunResult:
+    from fedprivacy.cli.carry_out import read_result, trusted
+    from fedprivacy.study import stored
 
-    return audit_stored(read_result(run), config, run, where)
+    with stored.reading(run):
+        config = configuration(given, stored.read_config(run))
+        trusted(config, run, allow_code)
+        from fedprivacy.study.audit.run import audit_stored
+
+        return audit_stored(read_result(run), config, run, where)
 
 
 def _of_scores(scores: Path, given: dict[str, Any], where: Path | None) -> RunResult:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from fedprivacy import catalog, folder, parts
+from fedprivacy.cli.say import say
 from fedprivacy.config.base import Interrupted, UsageError, near_miss
 from fedprivacy.config.named import named
 from fedprivacy.config.run import RunConfig
 from fedprivacy.data.names import check as check_data
+from fedprivacy.reporting.text import clean
 
 if TYPE_CHECKING:
     from fedprivacy.judge.result import RunResult
@@ -74,11 +73,12 @@ def carry_out(
 
         return execute(config, plan)
 
-    return taken_up(work, where, workers, device, resume, fresh, baselines, quiet, again)
+    return taken_up(work, config, where, workers, device, resume, fresh, baselines, quiet, again)
 
 
 def taken_up(
     work: Callable[[Plan], RunResult],
+    config: RunConfig,
     where: Path,
     workers: int | None,
     device: str,
@@ -90,46 +90,89 @@ def taken_up(
     whole: Callable[[RunResult], bool] = lambda result: True,
 ) -> RunResult:
     """What ``work`` makes in ``where``, or the stored result where it is ``whole``; ``again``: how to go on."""
-    stored, begun = where / "result.json", where / "config.toml"
     if fresh and resume:
         raise UsageError("--resume goes on with a run and --fresh throws it away: give one of the two.")
-    if fresh and where.exists():
-        shutil.rmtree(where)
-    if stored.exists() and whole(found := read_result(where)):
-        click.echo(f"Found in {where}; nothing to train. --fresh runs it again.", err=True)
-        return found
-    if begun.exists() and not resume:
-        raise UsageError(f"{where} holds an unfinished run: add --resume to go on, or --fresh to start over.")
-    _writable(where)
+    writable(where)
+    from fedprivacy.study import stored
     from fedprivacy.study.run import Plan
 
-    with Display(quiet) as display, clear_ends(again):
-        cores = workers or os.cpu_count() or 1
-        plan = Plan(where, cores, resume, device, baselines, display.tick, display.start, display.say)
-        return work(plan)
+    with stored.at_work(where):
+        if fresh:
+            stored.clear(where)
+        if stored.is_run(where):
+            from fedprivacy.study.job import dataset_of
+
+            data = dataset_of(config.data.model_dump_json()).digest
+            stored.Identity.of_run(config, data, device, baselines).hold(where)
+            baselines = baselines or stored.read_identity(where).baselines == "with"
+            if (where / stored.RESULT).exists() and whole(found := read_result(where)):
+                say(f"Found in {where}; nothing to train. --fresh runs it again.")
+                return found
+            if not resume:
+                raise UsageError(f"{where} holds an unfinished run: add --resume to go on, or --fresh to start over.")
+        with Display(quiet) as display, clear_ends(again):
+            cores = workers or os.cpu_count() or 1
+            return work(Plan(where, cores, resume, device, baselines, display.tick, display.start, display.say))
+
+
+def attacked_again(config: RunConfig, run: Path, where: Path, device: str, fresh: bool, quiet: bool) -> RunResult:
+    """What attacking ``run`` again gives in ``where``, or gave there before."""
+    from fedprivacy.study import again, stored
+    from fedprivacy.study.run import Plan
+
+    again.check(config, run)
+    if where.resolve() == run.resolve():
+        say(f"{run} is that run: the same attack with the same settings. Nothing is done.")
+        return read_result(run)
+    writable(where)
+    with stored.at_work(where):
+        if fresh:
+            stored.clear(where)
+        if stored.is_run(where):
+            again.identity(config, run, device).hold(where)
+            if not (where / stored.RESULT).exists():
+                raise UsageError(f"{where} holds an unfinished attack: add --fresh to start over.")
+            say(f"Found in {where}; --fresh attacks again.")
+            return read_result(where)
+        words = f"`fedprivacy attack {run}` with --fresh"
+        with Display(quiet) as display, clear_ends(words):
+            plan = Plan(where, device=device, tick=display.tick, started=display.start, told=display.say)
+            return again.attack_again(config, run, plan)
 
 
 @contextmanager
 def clear_ends(again: str) -> Iterator[None]:
-    """Tell an interruption, training that diverges and a lost worker in one line; ``again``: how to go on."""
-    from fedprivacy.execution.pool import WorkerLost
+    """Tell an interruption, and training that diverges, in one line; ``again``: how to go on."""
     from fedprivacy.training.learner import Diverged
 
     try:
         yield
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted; what was finished is kept. Go on with: {again}") from None
-    except (Diverged, WorkerLost) as error:
+    except Diverged as error:
         raise UsageError(f"{error}.") from None
 
 
-def _writable(where: Path) -> None:
+def writable(where: Path) -> None:
     """Raise UsageError where a run folder cannot be made, before anything heavy is imported."""
     there = next(place for place in (where, *where.absolute().parents) if place.exists())
     if not there.is_dir():
         raise UsageError(f"--out: cannot write to {where}: {there} is a file.")
     if not os.access(there, os.W_OK | os.X_OK):
         raise UsageError(f"--out: no permission to write to {there}; choose another folder.")
+
+
+def made_by_reading(out: Path, name: str, fresh: bool) -> Path:
+    """The folder for a report on what was made elsewhere. UsageError where it holds something, unless ``fresh``."""
+    where = out / name
+    writable(where)
+    if where.is_dir() and any(where.iterdir()):
+        if not fresh:
+            raise UsageError(f"{where} holds an earlier report: add --fresh to replace it, or use another --out.")
+        from fedprivacy.study import stored
+
+        stored.clear(where)
+    return where
 
 
 def read_result(where: Path) -> RunResult:
@@ -181,7 +224,7 @@ class Display:
     def say(self, words: str) -> None:
         """One line above the bar; nothing where the display is quiet."""
         if words and not self._quiet:
-            self._bar.console.print(words, highlight=False, soft_wrap=True)
+            self._bar.console.print(clean(words), markup=False, highlight=False, soft_wrap=True)
 
     def start(self, jobs: Sequence[Any]) -> None:
         """Tell how much there is to do."""

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from fedprivacy import catalog
+from fedprivacy.cli.say import put, say
 from fedprivacy.cli.settings import configuration, configured
 from fedprivacy.config.base import UsageError
 
@@ -52,14 +53,14 @@ def command(
     results = []
     for config in configs:
         where = placed(config, Path(out))
-        click.echo(f"{config.protocol}:", err=True)
+        say(f"{config.protocol}:")
         results.append(
             carry_out(config, where, workers, device, resume, fresh, False, False, "the same command with --resume")
         )
     from fedprivacy.reporting.compare import comparison_to_markdown, render_comparison
 
     if form == "markdown":
-        click.echo(comparison_to_markdown(results), nl=False)
+        put(comparison_to_markdown(results))
         return
     from fedprivacy.cli.output import Output
     from fedprivacy.cli.show import show_pictures

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import os
+import signal
 import sys
+import threading
+import traceback
+from typing import Any
 
 import click
 
@@ -48,6 +54,7 @@ class Verbs(click.Group):
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="fedprivacy")
+@click.option("--debug", is_flag=True, expose_value=False, help="Show where an error came from; stands anywhere.")
 def cli() -> None:
     """Judge the privacy of federated learning: run the protocol, record what crosses the wire, attack it.
 
@@ -56,32 +63,62 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Entry point: every error the user can mend is one line on standard error and exit 2."""
+    """Entry point. Exit 0: done; 1: a stated limit broken; 2: the input is wrong; 3: anything else; 130: interrupted.
+
+    Each but the first is one line on standard error.
+    """
+    words = sys.argv[1:]
+    debug = "--debug" in words
+    before = _on_termination(signal.default_int_handler)
     try:
-        code = cli.main(prog_name="fedprivacy", standalone_mode=False)
-    except UsageError as error:
-        _fail(_as_typed(str(error)), 130 if isinstance(error, Interrupted) else 2)
+        code = cli.main([word for word in words if word != "--debug"], prog_name="fedprivacy", standalone_mode=False)
+        sys.stdout.flush()
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.ctx.get_help() if error.ctx else "", err=True)
         sys.exit(2)
-    except click.ClickException as error:
-        _fail(" ".join(error.format_message().split()))
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("fedprivacy: interrupted.", err=True)
-        sys.exit(130)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
+    except (Exception, KeyboardInterrupt) as error:
+        if debug:
+            traceback.print_exc()
+        _fail(error)
+    finally:
+        _on_termination(before)
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _as_typed(message: str) -> str:
-    """Settings by their flags. Imported here, so that ``--help`` needs no configuration."""
-    from fedprivacy.cli.settings import in_flags
+def _on_termination(handler: Any) -> Any:
+    """Let a request to end be an interruption; returns what stood there before."""
+    if threading.current_thread() is not threading.main_thread():
+        return None
+    return signal.signal(signal.SIGTERM, signal.SIG_DFL if handler is None else handler)
 
-    return in_flags(message)
 
+def _fail(error: BaseException) -> None:
+    from fedprivacy.cli.say import say
 
-def _fail(message: str, code: int = 2) -> None:
-    click.echo(f"fedprivacy: {message}", err=True)
+    if isinstance(error, UsageError):
+        from fedprivacy.cli.settings import in_flags  # here, so that --help needs no configuration
+
+        message, code = in_flags(str(error)), 130 if isinstance(error, Interrupted) else 2
+    elif isinstance(error, click.ClickException):
+        message, code = error.format_message(), 2
+    elif isinstance(error, (click.Abort, KeyboardInterrupt)):
+        message, code = "interrupted.", 130
+    else:
+        from fedprivacy.cli.trouble import UNFORESEEN, told
+
+        message, code = told(error), UNFORESEEN
+        _forget_output()
+    say(f"fedprivacy: {message}")
     sys.exit(code)
+
+
+def _forget_output() -> None:
+    """Let nothing be written at exit to a standard output that takes nothing, such as a full disk."""
+    with contextlib.suppress(OSError, ValueError):
+        try:
+            sys.stdout.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fedprivacy.cli.say import put, say
+
 if TYPE_CHECKING:
     from fedprivacy.judge.result import RunResult
 
@@ -34,12 +36,12 @@ def command(run: Path, form: str, output: Path | None) -> None:
         return
     text = _text(result, run, form)
     if output is None:
-        click.echo(text, nl=False)
+        put(text)
     else:
         from fedprivacy.folder import write_text
 
         write_text(output, text)
-        click.echo(f"Written to {output}.", err=True)
+        say(f"Written to {output}.")
 
 
 def _text(result: RunResult, run: Path, form: str) -> str:

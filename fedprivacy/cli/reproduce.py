@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from fedprivacy import catalog
+from fedprivacy.cli.say import put
 from fedprivacy.config.base import UsageError, near_miss
 
 
@@ -67,7 +68,7 @@ def command(
         )
     clients = int(chosen.base["clients"])
     if form == "markdown":
-        click.echo(recipes.to_markdown(found, verdicts, clients), nl=False)
+        put(recipes.to_markdown(found, verdicts, clients))
         return
     from rich.box import SIMPLE_HEAD
     from rich.table import Table

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
+from fedprivacy.cli.say import tell
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -25,7 +25,7 @@ def show(result: RunResult, where: Path | None, pictures: Path | None = None) ->
     render(result, console)
     show_pictures(console, where or pictures)
     if where is not None:
-        click.echo(f"Run folder: {where}")
+        tell(f"Run folder: {where}")
 
 
 def show_pictures(console: Console, run: Path | None) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from fedprivacy.cli.say import put, say, tell
 from fedprivacy.cli.settings import configuration, configured
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.run import DefenseConfig, RunConfig
@@ -57,7 +58,7 @@ def command(
     for config in configs:
         budget = config.defense.epsilon
         labels.append("no defense" if budget is None else f"{config.defense.name}, epsilon {budget:g}")
-        click.echo(f"{labels[-1]}:", err=True)
+        say(f"{labels[-1]}:")
         again = "the same command with --resume"
         where = placed(config, Path(out))
         results.append(carry_out(config, where, workers, device, resume, fresh, False, False, again))
@@ -70,12 +71,12 @@ def command(
     write_bytes(folder / "frontier.png", frontier_figure(results))
     write_text(folder / "sweep.md", comparison_to_markdown(results, labels))
     if form == "markdown":
-        click.echo(comparison_to_markdown(results, labels), nl=False)
+        put(comparison_to_markdown(results, labels))
     else:
         from fedprivacy.cli.output import Output
 
         render_comparison(results, Output(), labels)
-    click.echo(f"Figure and table: {folder}", err=form == "markdown")
+    (say if form == "markdown" else tell)(f"Figure and table: {folder}")
 
 
 def _budgets(text: str) -> list[float]:

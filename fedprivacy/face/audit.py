@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Any
 
 from fedprivacy.cli.audit import base
-from fedprivacy.cli.carry_out import placed, ready, taken_up
+from fedprivacy.cli.carry_out import placed, ready, taken_up, trusted
 from fedprivacy.config.base import UsageError
 from fedprivacy.face.result import RunResult, load
 from fedprivacy.face.run import AGAIN
 from fedprivacy.face.settings import check_workers, configured, keywords
+from fedprivacy.study import stored
 from fedprivacy.study.audit.run import audit as carried
 from fedprivacy.study.audit.run import audit_stored
 from fedprivacy.study.audit.scores import audit_file
@@ -26,6 +26,7 @@ def audit(
     device: str = "cpu",
     control: bool = True,
     fresh: bool = False,
+    allow_code: bool = False,
     **settings: Any,
 ) -> RunResult:
     """Hold a claimed epsilon against what an attack on canaries measures.
@@ -43,9 +44,10 @@ def audit(
             raise UsageError("audit: say what the scores are held against: epsilon, and unless it is 1e-5, delta.")
         config = configured(settings, path.parent)
         return RunResult.of(audit_file(read_scores(path), config, float(epsilon), None), None)
-    result = load(path)
-    config = configured(settings, path.parent, tomllib.loads((path / "config.toml").read_text(encoding="utf-8")))
-    return RunResult.of(audit_stored(result, config, path, None), path)
+    with stored.reading(path):
+        config = configured(settings, path.parent, stored.read_config(path))
+        trusted(config, path, allow_code)
+        return RunResult.of(audit_stored(load(path), config, path, None), path)
 
 
 def _trained(out: Path, workers: int, device: str, control: bool, fresh: bool, settings: dict[str, Any]) -> RunResult:
@@ -60,6 +62,7 @@ def _trained(out: Path, workers: int, device: str, control: bool, fresh: bool, s
     where = out / f"audit-{placed(config, out).name}"
     result = taken_up(
         lambda plan: carried(config, plan, control),
+        config,
         where,
         workers,
         device,
@@ -68,7 +71,7 @@ def _trained(out: Path, workers: int, device: str, control: bool, fresh: bool, s
         False,
         True,
         AGAIN,
-        lambda stored: stored.audit is not None,
+        lambda found: found.audit is not None,
     )
     return RunResult.of(result, where)
 

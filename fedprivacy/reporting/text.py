@@ -19,8 +19,18 @@ _BYTE_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
 def clean(value: object) -> str:
     """``value`` as one line. Control characters and direction marks, which could rewrite a terminal, become U+FFFD."""
-    text = " ".join(str(value).split())
-    return "".join("\ufffd" if unicodedata.category(c) in ("Cc", "Cs") or c in _BIDI_CONTROLS else c for c in text)
+    return printable(" ".join(str(value).split()))
+
+
+def printable(text: str) -> str:
+    """``text`` with its lines kept; other control characters and direction marks become U+FFFD."""
+    if text.isascii() and (text.isprintable() or text.replace("\n", "").isprintable()):
+        return text
+    return "".join("\ufffd" if _rewrites(c) and c != "\n" else c for c in text)
+
+
+def _rewrites(c: str) -> bool:
+    return unicodedata.category(c) in ("Cc", "Cs") or c in _BIDI_CONTROLS
 
 
 def count(number: int) -> str:

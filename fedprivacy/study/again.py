@@ -3,46 +3,65 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from fedprivacy.config.base import UsageError
 from fedprivacy.config.run import RunConfig
-from fedprivacy.execution.pool import Job
+from fedprivacy.federation.checkpoints import last_round
 from fedprivacy.judge.result import RunResult
+from fedprivacy.study import stored
+from fedprivacy.study.job import SUMMARY, dataset_of
 from fedprivacy.study.run import Plan, execute
 
-KEPT = ("checkpoint", "transcript", "seeds", "baselines")
+KEPT = ("checkpoint", "transcript", "federation.json", "seeds", "baselines")
 
 
-def attack_again(
-    config: RunConfig,
-    stored: Path,
-    where: Path,
-    device: str,
-    tick: Callable[[str, int], None],
-    started: Callable[[Sequence[Job]], None],
-    told: Callable[[str], None] = lambda words: None,
-) -> RunResult:
-    """Run ``config``, which differs from the stored run in its attack alone, in the new folder ``where``.
+def after(run: Path) -> str:
+    """How a folder came about that :func:`attack_again` made from the stored ``run``."""
+    return f"by `attack` on a run of settings {stored.read_identity(run).settings}"
 
-    Whole rounds in the checkpoints are taken up, so no training of the target is done again; shadow federations
-    come from the bank where their observations are the same.
+
+def identity(config: RunConfig, run: Path, device: str) -> stored.Identity:
+    """That of the folder which :func:`attack_again` makes."""
+    data = dataset_of(config.data.model_dump_json()).digest
+    return stored.Identity.of_run(config, data, device, (run / "baselines").exists(), after=after(run))
+
+
+def check(config: RunConfig, run: Path) -> None:
+    """Raise UsageError where ``run`` cannot be attacked without training, or is of other data or another version."""
+    stored.same_version(run)
+    stored.same_data(run, dataset_of(config.data.model_dump_json()).digest)
+    for root in (config.seed + number for number in range(config.seeds)):
+        place = run if root == config.seed else run / "seeds" / str(root)
+        found = last_round(place / "checkpoint")
+        if found != config.rounds or not (place / "transcript" / "log.jsonl").exists():
+            reached = "no checkpoint" if found is None else f"its last checkpoint after round {found}"
+            raise UsageError(
+                f"{run}: seed {root} has {reached} of {config.rounds} rounds, and attacking again trains nothing; "
+                "run it again with --fresh."
+            )
+    for place in (run / "baselines").glob("*"):
+        if place.is_dir() and not (place / SUMMARY).exists():
+            raise UsageError(f"{run}: baseline {place.name} has no {SUMMARY}; run it again with --fresh.")
+
+
+def attack_again(config: RunConfig, run: Path, plan: Plan) -> RunResult:
+    """Carry out ``config``, which differs from the stored ``run`` in its attack alone, by ``plan``, in a new folder.
+
+    Whole rounds in the checkpoints are taken up, so nothing of the target is trained again; shadow federations come
+    from the bank where their observations are the same.
     """
-    if where.resolve() != stored.resolve():
-        shutil.rmtree(where, ignore_errors=True)
-        for part in KEPT:
-            if (stored / part).exists():
-                shutil.copytree(stored / part, where / part, ignore=shutil.ignore_patterns("observed", "scores"))
-        for summary in (where / "seeds").glob("*/summary.json"):
-            summary.unlink()
-    plan = Plan(
-        where,
-        device=device,
-        resume=True,
-        baselines=(stored / "baselines").exists(),
-        tick=tick,
-        started=started,
-        told=told,
-    )
-    note = f"attacked again after the run in {stored.name}: a headline chosen now was not declared before that run"
-    return execute(config, plan, (note,))
+    check(config, run)
+    stored.begin(plan.where, config, identity(config, run, plan.device))
+    for part in KEPT:
+        source, target = run / part, plan.where / part
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("observed", "scores"))
+        elif source.exists():
+            shutil.copyfile(source, target)
+    for summary in (plan.where / "seeds").glob(f"*/{SUMMARY}"):
+        summary.unlink()
+    note = f"attacked again after the run in {run.name}: a headline chosen now was not declared before that run"
+    baselines = (run / "baselines").exists()
+    return execute(config, replace(plan, resume=True, baselines=baselines, after=after(run)), (note,))

@@ -31,6 +31,7 @@ from fedprivacy.federation.interfaces import Environment
 from fedprivacy.judge import examiner
 from fedprivacy.models.build import build
 from fedprivacy.privacy import NoNoise, PrivacyEvent, event_to_json
+from fedprivacy.study import stored
 from fedprivacy.study.game import Game as Game
 from fedprivacy.study.inversion.invert import observe_inversions
 from fedprivacy.study.observe import observe_all, observe_label_shares
@@ -93,9 +94,17 @@ def federate(
     """Run (or take up) one federation in folder ``where`` and return its summary; ``config`` is JSON."""
     place = Path(where)
     settings = RunConfig.model_validate_json(config)
-    if (place / SUMMARY).exists():
+    data = dataset_of(settings.data.model_dump_json()).digest
+    with stored.federation(place, stored.Identity.of_federation(settings, data, device, root, shadow)):
+        if not (place / SUMMARY).exists():
+            return _federate(tick, settings, root, shadow, place, device)
         tick(settings.rounds)
         return folder.read_json(place / SUMMARY)
+
+
+def _federate(
+    tick: Callable[[int], None], settings: RunConfig, root: int, shadow: int | None, place: Path, device: str
+) -> dict[str, Any]:
     start = time.process_time()
     env, played = environment(settings, root, shadow, device)
     protocol, defense = catalog.protocol(settings), catalog.defense(settings, env)

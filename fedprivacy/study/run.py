@@ -5,9 +5,7 @@ from __future__ import annotations
 import math
 import os
 import platform
-import shutil
 import time
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import metadata
@@ -22,7 +20,6 @@ from fedprivacy.config.base import UsageError
 from fedprivacy.config.inversion import InversionConfig
 from fedprivacy.config.named import named
 from fedprivacy.config.run import RunConfig
-from fedprivacy.config.toml import to_toml
 from fedprivacy.execution.pool import Job, run_jobs
 from fedprivacy.judge import verdicts
 from fedprivacy.judge.result import (
@@ -40,6 +37,7 @@ from fedprivacy.metrics.intervals import Interval as Estimate
 from fedprivacy.metrics.intervals import mean_interval, paired_interval
 from fedprivacy.privacy import event_from_json
 from fedprivacy.privacy.accountant import claim
+from fedprivacy.study import stored
 from fedprivacy.study.documents import write_documents
 from fedprivacy.study.estimate import announced
 from fedprivacy.study.inversion.findings import inversion_findings
@@ -50,8 +48,6 @@ from fedprivacy.study.membership.findings import membership
 from fedprivacy.study.membership.judged import Head
 from fedprivacy.study.repetition import Repetition
 
-RESULT = "result.json"
-CONFIG = "config.toml"
 VERSIONED = ("fedprivacy", "torch", "torchvision", "numpy", "scipy", "opacus", "dp-accounting", "safetensors")
 
 
@@ -68,6 +64,8 @@ class Plan:
     started: Callable[[Sequence[Job]], None] = lambda jobs: None
     told: Callable[[str], None] = lambda words: None
     """Called with one line on the shadow federations before they start."""
+    after: str = stored.BY_RUN
+    """How the run came about, where not by training."""
 
 
 def execute(config: RunConfig, plan: Plan, notes: Sequence[str] = ()) -> RunResult:
@@ -101,21 +99,17 @@ def execute(config: RunConfig, plan: Plan, notes: Sequence[str] = ()) -> RunResu
         known = result.provenance
         result = replace(result, provenance=replace(known, notes=(*known.notes, *notes)))
     write_documents(result, plan.where)
-    folder.write_json(plan.where / RESULT, result.to_json())
+    folder.write_json(plan.where / stored.RESULT, result.to_json())
     return result
 
 
 def _open(config: RunConfig, plan: Plan) -> None:
-    stored = plan.where / CONFIG
-    if stored.exists():
-        if not plan.resume:
-            shutil.rmtree(plan.where)
-        elif RunConfig.model_validate(tomllib.loads(stored.read_text())) != config:
-            raise UsageError(f"--resume: {stored} is of another configuration; use another --out.")
-    try:
-        folder.write_text(stored, to_toml(config))
-    except OSError as error:
-        raise UsageError(f"--out: cannot write to {plan.where}: {error.strerror}.") from None
+    if stored.is_run(plan.where) and not plan.resume:
+        raise UsageError(f"{plan.where} holds a run already: add --resume to go on with it, or --fresh to start over.")
+    data = dataset_of(config.data.model_dump_json()).digest
+    stored.begin(
+        plan.where, config, stored.Identity.of_run(config, data, plan.device, plan.baselines, after=plan.after)
+    )
 
 
 def _baselines(config: RunConfig) -> dict[str, tuple[RunConfig, str]]:

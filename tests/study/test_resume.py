@@ -112,7 +112,7 @@ def died(process: subprocess.Popen[str], out: Path, how: str) -> None:
     """Kill the process that was started, its whole group, or one of its workers, and see all of them go."""
     if how == "worker":
         os.kill(workers_of(process.pid)[0], signal.SIGKILL)
-        assert process.wait(timeout=PATIENCE) == 2
+        assert process.wait(timeout=PATIENCE) == 3
         complaints = said(out)[1]
         assert complaints.count("\n") == 1 and "a worker process died" in complaints and "--resume" in complaints
     elif how == "parent":

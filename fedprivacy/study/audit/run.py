@@ -15,8 +15,9 @@ from fedprivacy.judge.result import PrivacyClaim, RunResult
 from fedprivacy.privacy.accountant import claim as claim_of
 from fedprivacy.study.audit.audited import PLAYED, audited, held, not_judged
 from fedprivacy.study.documents import write_documents
-from fedprivacy.study.job import environment
-from fedprivacy.study.run import RESULT, Plan, execute
+from fedprivacy.study.job import dataset_of, environment
+from fedprivacy.study.run import Plan, execute
+from fedprivacy.study.stored import RESULT, same_data, same_version
 
 NOISELESS: Mapping[str, str] = {"laplace": "none", "randomized-response": "label-only"}
 """What is left of a defense with the noise off, where it does not take sigma = 0."""
@@ -82,6 +83,8 @@ def audit_stored(result: RunResult, config: RunConfig, stored: Path, where: Path
     """
     if "membership" not in config.attack.attacks:
         raise UsageError(f"{stored} holds no scores of a membership attack: `fedprivacy attack {stored}` makes some.")
+    same_version(stored)
+    same_data(stored, dataset_of(config.data.model_dump_json()).digest)
     found = audited(replace(result, config=config.model_dump(mode="json")), config, stored)
     if where is not None:
         write_documents(found, where)

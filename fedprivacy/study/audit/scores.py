@@ -18,7 +18,7 @@ from fedprivacy.study.audit.verdict import verdicts_of
 from fedprivacy.study.documents import write_documents
 from fedprivacy.study.membership.foreign import COUNTED, WHO, from_bank, from_scores, judge_file
 from fedprivacy.study.membership.scores_file import ScoresFile
-from fedprivacy.study.run import RESULT
+from fedprivacy.study.stored import RESULT
 
 ASSUMED = "the flags of the file are taken for fair independent coins, one a record, in or out"
 
