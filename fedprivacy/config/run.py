@@ -12,6 +12,9 @@ from fedprivacy.config.base import Part
 from fedprivacy.config.canaries import CanaryConfig
 from fedprivacy.config.inversion import InversionConfig
 
+MOST = 2**31 - 1
+"""Largest whole number that a count may be: no machine holds more."""
+
 Names = Annotated[tuple[str, ...], Field(strict=False)]
 
 
@@ -35,7 +38,7 @@ class DataConfig(Part):
     training records, private ones too, which costs an infinite epsilon."""
     bounds: Names = ()
     """LOW:HIGH of the feature columns, one for all or one a column; implies scaling = bounds."""
-    limit: int | None = Field(default=None, ge=1)
+    limit: int | None = Field(default=None, ge=1, le=MOST)
     """Use at most this many training records."""
     test_fraction: float = Field(default=0.2, gt=0, lt=1)
     """Part held out for testing where the source has no test set of its own."""
@@ -48,9 +51,9 @@ class DataConfig(Part):
     """How the pools differ between clients: alike, skewed, few classes each, or label sets that do not overlap."""
     alpha: float = Field(default=0.5, gt=0)
     """Concentration of the Dirichlet partition; small means skewed."""
-    classes_per_client: int = Field(default=2, ge=1)
+    classes_per_client: int = Field(default=2, ge=1, le=MOST)
     """Classes a client holds under the partition shards; under tasks at most."""
-    candidates: int | None = Field(default=400, ge=2)
+    candidates: int | None = Field(default=400, ge=2, le=MOST)
     """Size of a client's candidate pool; None shares out whatever the other roles leave."""
     inclusion: float = Field(default=0.5, gt=0, le=1)
     """Probability of each candidate's coin. 1 trains on everything: no membership game."""
@@ -58,13 +61,13 @@ class DataConfig(Part):
     """whole: every round trains on all members. fresh: the pool is cut into one new fold a round."""
     validation: float = Field(default=0.0, ge=0, lt=1)
     """Part of each private fold that is only looked at, never trained on and never a candidate."""
-    warmup: int = Field(default=0, ge=0)
+    warmup: int = Field(default=0, ge=0, le=MOST)
     """Records for the common initial model; 0 starts from random weights."""
     public_set: Literal["dynamic", "static"] = "dynamic"
     """dynamic: a new public fold each round. static: the same fold in every round."""
-    public_size: int = Field(default=64, ge=0)
+    public_size: int = Field(default=64, ge=0, le=MOST)
     """Records of one public fold."""
-    auxiliary: int = Field(default=600, ge=0)
+    auxiliary: int = Field(default=600, ge=0, le=MOST)
     """Records the adversary owns: same distribution, never trained on by any client."""
 
     @model_validator(mode="after")
@@ -103,19 +106,19 @@ class TrainingConfig(Part):
     """L2 penalty in the optimiser."""
     adam_eps: float = Field(default=1e-8, gt=0)
     """Epsilon of Adam (Keras: 1e-7)."""
-    batch_size: int = Field(default=32, ge=1)
+    batch_size: int = Field(default=32, ge=1, le=MOST)
     """Records of one step."""
-    local_epochs: int = Field(default=2, ge=1)
+    local_epochs: int = Field(default=2, ge=1, le=MOST)
     """Passes over the private data in one round."""
-    local_steps: int | None = Field(default=None, ge=1)
+    local_steps: int | None = Field(default=None, ge=1, le=MOST)
     """Gradient steps of one round, in the place of local_epochs; 1 with sgd is FedSGD, as gradient inversion has it."""
-    warmup_epochs: int = Field(default=10, ge=0)
+    warmup_epochs: int = Field(default=10, ge=0, le=MOST)
     """Passes over the warm-up records before round 1."""
     optimizer_state: Literal["fresh", "persistent"] = "persistent"
     """Whether a client's optimiser keeps its moments from round to round."""
     init: Literal["shared", "independent"] = "shared"
     """All clients start from the same weights, or each from its own."""
-    threads: int = Field(default=1, ge=1)
+    threads: int = Field(default=1, ge=1, le=256)
     """Torch threads of one worker. Part of the configuration because sums in another order differ in the last bit."""
 
 
@@ -130,7 +133,7 @@ class AttackConfig(Part):
     """Statistics to score with; empty runs all that the references allow."""
     headline: str | None = None
     """Statistic the verdict rests on; None: ratio where there are references, else loss."""
-    shadows: int = Field(default=0, ge=0)
+    shadows: int = Field(default=0, ge=0, le=10_000)
     """Shadow federations to train; 0 uses the other clients as the only references."""
     targets: Literal["auto", "one", "bank"] = "auto"
     """bank: every shadow federation is a target too, with all others as its references; one: the target federation
@@ -143,7 +146,7 @@ class AttackConfig(Part):
     """When probes are planted: all in the last round, or over all rounds."""
     planted_share: float = Field(default=1.0, gt=0, le=1)
     """Largest part of a public fold that an active adversary replaces."""
-    surrogate_epochs: int = Field(default=100, ge=1)
+    surrogate_epochs: int = Field(default=100, ge=1, le=MOST)
     """Passes of the surrogate over the collected predictions."""
     surrogate_lr: float = Field(default=1e-3, gt=0)
     """Learning rate (Adam) of the surrogate."""
@@ -188,15 +191,15 @@ class RunConfig(Part):
     """Settings of the protocol itself, such as kl = "literal" for mutual."""
     clients: int = Field(default=5, ge=1, le=1000)
     """Number of clients."""
-    rounds: int = Field(default=12, ge=1)
+    rounds: int = Field(default=12, ge=1, le=99_999)
     """Rounds of the federation."""
     participation: float = Field(default=1.0, gt=0, le=1)
     """Share of the clients that takes part in a round."""
     dropout_rate: float = Field(default=0.0, ge=0, lt=1)
     """Probability that a participant drops out mid-round: it trains, but its message never leaves."""
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**53)
     """Root of all named seeds."""
-    seeds: int = Field(default=1, ge=1)
+    seeds: int = Field(default=1, ge=1, le=10_000)
     """Independent repetitions: roots seed, seed + 1, ..."""
     data: DataConfig = DataConfig()
     training: TrainingConfig = TrainingConfig()

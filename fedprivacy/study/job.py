@@ -6,6 +6,8 @@ public folds and the candidate pools stay. What is written is what an adversary 
 
 from __future__ import annotations
 
+import contextlib
+import os
 import resource
 import shutil
 import time
@@ -41,10 +43,26 @@ from fedprivacy.wire.transcript import directions, times
 SUMMARY = "summary.json"
 
 
-@lru_cache(maxsize=2)
 def dataset_of(text: str) -> Dataset:
-    """The data set of a configuration, kept for the next job of this process."""
+    """The data set of a configuration, kept for the next job of this process until its files change."""
+    place = DataConfig.model_validate_json(text).data_dir
+    return _dataset_of(text, () if place is None else _stamp(Path(place).expanduser()))
+
+
+@lru_cache(maxsize=2)
+def _dataset_of(text: str, stamp: tuple[tuple[str, int, int, int], ...]) -> Dataset:
     return load(DataConfig.model_validate_json(text))
+
+
+def _stamp(path: Path) -> tuple[tuple[str, int, int, int], ...]:
+    """Name, inode, size and time of a file, or of every file in a folder."""
+    files = [path] if not path.is_dir() else (Path(place, name) for place, _, names in os.walk(path) for name in names)
+    found = []
+    for file in files:
+        with contextlib.suppress(OSError):
+            state = file.stat()
+            found.append((str(file), state.st_ino, state.st_size, state.st_mtime_ns))
+    return tuple(sorted(found))
 
 
 def game(config: RunConfig, root: int, shadow: int | None) -> Game:

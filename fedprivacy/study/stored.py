@@ -128,7 +128,7 @@ def reading(where: Path) -> Iterator[None]:
 
 def is_run(where: Path) -> bool:
     """Whether a folder was begun as a run folder."""
-    return (where / CONFIG).exists() or (where / IDENTITY).exists()
+    return any((where / name).exists() for name in (CONFIG, IDENTITY))
 
 
 def begin(where: Path, config: RunConfig, identity: Identity) -> None:
@@ -143,7 +143,8 @@ def begin(where: Path, config: RunConfig, identity: Identity) -> None:
 
 def clear(where: Path) -> None:
     """Remove a run folder, as --fresh asks; what no run made is refused."""
-    if where.is_symlink() or (where.exists() and not is_run(where) and any(where.iterdir())):
+    ours = is_run(where) or (where / RESULT).exists()
+    if where.is_symlink() or (where.exists() and not ours and any(where.iterdir())):
         raise UsageError(f"--fresh: {where} is no run folder, so it is not removed; use another --out.")
     for place, _, files in os.walk(where):
         if FEDERATION_LOCK in files:  # a worker whose parent was killed may be about to notice
