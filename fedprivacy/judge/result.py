@@ -142,6 +142,8 @@ class AuditRow:
     """Whether it may be held against a claim; the others are true only under what they assume."""
     control: bool = False
     """Of the same federations with the noise off: shows what the audit can see."""
+    reachable: float | None = None
+    """What the strongest adversary of a mechanism exactly as claimed would have given; None: not worked out."""
 
 
 @dataclass(frozen=True)

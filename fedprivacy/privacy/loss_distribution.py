@@ -15,7 +15,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 from dp_accounting.pld import privacy_loss_distribution as pld
+from numpy.typing import NDArray
 
 from fedprivacy.privacy.ledger import Ledger
 
@@ -29,6 +31,16 @@ def epsilon(book: Ledger, delta: float, about: float) -> float:
     Add-remove for Poisson sampling; the relation of the stated sensitivities for everything else. Raises ValueError
     where there is a release without noise.
     """
+    return float(_composed(book, about).get_epsilon_for_delta(delta))
+
+
+def profile(book: Ledger, epsilons: NDArray[np.float64], about: float) -> NDArray[np.float64]:
+    """The smallest delta [k] that can be shown for each of ``epsilons`` [k], at least 0; raises as :func:`epsilon`."""
+    found = _composed(book, about).get_delta_for_epsilon([float(e) for e in epsilons])
+    return np.asarray(found, dtype=np.float64)
+
+
+def _composed(book: Ledger, about: float) -> Any:
     if book.bare:
         raise ValueError("a release without noise has no privacy loss distribution")
     step = _step(book, about)
@@ -48,7 +60,7 @@ def epsilon(book: Ledger, delta: float, about: float) -> float:
     whole = pld.identity(value_discretization_interval=step)
     for part in parts:
         whole = whole.compose(part)
-    return float(whole.get_epsilon_for_delta(delta))
+    return whole
 
 
 def _step(book: Ledger, about: float) -> float:

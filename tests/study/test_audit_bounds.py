@@ -24,11 +24,11 @@ def test_a_perfect_attack_reaches_the_ceiling_and_pays_for_every_row() -> None:
     coins = np.random.default_rng(0).random(400) < 0.5
     one = bounds_of(coins + np.random.default_rng(1).random(400) / 2, coins, delta=DELTA)
     grid = guess_grid(400)
-    assert one.judged.ceiling == pytest.approx(one_run_bound(400, 360, 360, DELTA, 0.05 / len(grid)))
-    assert one.judged.low == one.judged.ceiling
+    assert one.best.ceiling == pytest.approx(one_run_bound(400, 360, 360, DELTA, 0.05 / len(grid)))
+    assert one.best.low == one.best.ceiling
     four = bounds_of(coins * 1.0, coins, delta=DELTA, rows=4)
-    assert four.judged.ceiling < one.judged.ceiling
-    assert four.judged.level == pytest.approx(1 - 0.05 / 4)
+    assert four.best.ceiling < one.best.ceiling
+    assert four.best.level == pytest.approx(1 - 0.05 / 4)
     assert [bound.assumption for bound in one.apart] == [
         "the mechanism's trade-off curve is Gaussian",
         "independent candidates; none on the mechanism",
@@ -60,7 +60,7 @@ def test_pooled_federations_of_an_honest_mechanism_are_not_refuted(federations: 
     for run in range(runs):
         coins = rng.random(600) < 0.5
         answers = np.where(rng.random(600) < keep, coins, ~coins)
-        above += bounds_of(answers * 1.0, coins, delta=0.0, guesses=100, groups=groups, root=run).judged.low > 1
+        above += bounds_of(answers * 1.0, coins, delta=0.0, guesses=100, groups=groups, root=run).best.low > 1
     assert above <= binom.ppf(0.999, runs, 0.05)
 
 
@@ -79,8 +79,8 @@ def test_groups_without_a_common_scale_are_ranked_apart() -> None:
     rng = np.random.default_rng(5)
     coins, groups = rng.random(400) < 0.5, np.repeat([0, 1], 200)
     scores = coins + rng.normal(size=400) / 4 + 100 * groups
-    raw = bounds_of(scores, coins, delta=DELTA, guesses=400).judged.low
-    assert bounds_of(scores, coins, delta=DELTA, guesses=400, groups=groups).judged.low > raw + 1
+    raw = bounds_of(scores, coins, delta=DELTA, guesses=400).best.low
+    assert bounds_of(scores, coins, delta=DELTA, guesses=400, groups=groups).best.low > raw + 1
 
 
 def test_unknown_guesses_are_refused() -> None:

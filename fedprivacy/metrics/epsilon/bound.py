@@ -37,6 +37,8 @@ class EpsilonBound:
     delta: float
     assumption: str
     detail: Mapping[str, float] = field(default_factory=dict)
+    reachable: float | None = None
+    """What the strongest adversary of a mechanism exactly as claimed would get, half of the time; None: unknown."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.low < math.inf or not self.ceiling >= 0:

@@ -1,34 +1,24 @@
 """Lower bound of epsilon from one training run, held against a Gaussian trade-off curve.
 
 Mahloujifar, Melis, Chaudhuri, "Auditing f-Differential Privacy in One Run" (2024). It tests a claim of mu-GDP and is
-stronger than the (epsilon, delta) test where the accountant's curve is Gaussian; elsewhere it means nothing.
+stronger than the (epsilon, delta) test where the accountant's curve is Gaussian; elsewhere it means nothing. The test
+of any curve is :mod:`fedprivacy.metrics.epsilon.one_run_curve`.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
 
-from scipy.special import ndtr, ndtri
-
+from fedprivacy.metrics.epsilon import one_run_curve
 from fedprivacy.metrics.epsilon.bound import ASSUMPTIONS, EpsilonBound, check_audit
 from fedprivacy.metrics.epsilon.gaussian import gdp_epsilon
 from fedprivacy.metrics.epsilon.one_run import check_counts
+from fedprivacy.metrics.epsilon.trade_off import GaussianCurve
 
 
 def refutes(m: int, r: int, v: int, mu: float, error: float) -> bool:
-    """Whether ``v`` right of ``r`` guesses on ``m`` canaries refute ``mu``-GDP at one-sided ``error``.
-
-    If v or more right had probability ``error``, the curve would force wrong and right guesses of every lower count
-    to fill more than the r/m that there are. ``right`` and ``wrong`` are those forced masses.
-    """
-    right, wrong = error * v / m, error * (r - v) / m
-    for i in range(v - 1, -1, -1):
-        forced = max(wrong, float(ndtr(ndtri(right) - mu)))
-        if forced == wrong:
-            break
-        right = min(1.0, right + i / (r - i) * (forced - wrong))
-        wrong = forced
-    return right + wrong > r / m
+    """Whether ``v`` right of ``r`` guesses on ``m`` canaries refute ``mu``-GDP at one-sided ``error``."""
+    return one_run_curve.refutes(m, r, v, GaussianCurve(mu), error)
 
 
 @lru_cache(maxsize=4096)

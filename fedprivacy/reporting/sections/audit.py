@@ -10,8 +10,9 @@ from fedprivacy.reporting.text import clean, count, counted, epsilon, level, sci
 
 NO_EVIDENCE = "inconclusive: no evidence of privacy"
 READING = (
-    "A lower bound says: epsilon is not below this. The ceiling is what a perfect attack would have measured from as "
-    "many canaries; no claim at or above it can be refuted here. A bound of 0 is no evidence of privacy."
+    "A lower bound says: epsilon is not below this. Reachable is what the strongest adversary of a mechanism exactly "
+    "as claimed would have measured. The ceiling is what an infinite leak would have shown with as many canaries; no "
+    "claim at or above it can be refuted here. A bound of 0 is no evidence of privacy."
 )
 
 
@@ -49,11 +50,18 @@ def _table(rows: Sequence[AuditRow], audit: Audit, title: str) -> Layouts:
     whose = {_whose(one) for one in rows}
     words = [title, *(whose if len(whose) == 1 else ()), f"{level(audit.level)} lower bounds{corrected}"]
     caption = "; ".join(words)
-    numbers = (Column("counts", fold=True), Column("epsilon at least", "right"), Column("ceiling", "right"))
+    reached = [Column("reachable", "right")] if any(one.reachable is not None for one in rows) else []
+    numbers = (
+        Column("counts", fold=True),
+        Column("epsilon at least", "right"),
+        *reached,
+        Column("ceiling", "right"),
+    )
     wide, narrow = [], []
     for one in rows:
         who = [] if len(whose) == 1 else [_whose(one)]
-        end: list[str | Cell] = [_low(one, audit), epsilon(one.ceiling, "down")]
+        honest = "-" if one.reachable is None else epsilon(one.reachable, "down")
+        end: list[str | Cell] = [_low(one, audit), *([honest] if reached else []), epsilon(one.ceiling, "down")]
         method, assumed = clean(one.method), clean(one.assumption)
         wide.append(row([*who, method, assumed, clean(one.counts), *end]))
         narrow.append(row([cell(method, f"assumes: {assumed}", clean(one.counts), *who), *end]))

@@ -26,12 +26,14 @@ from fedprivacy.data.coins import units
 from fedprivacy.judge.examiner import NULL
 from fedprivacy.judge.result import Audit, AuditRow, PrivacyClaim, RunResult
 from fedprivacy.metrics.scores import mid_ranks
+from fedprivacy.privacy import event_from_json
 from fedprivacy.privacy.claim import RECEIVERS
 from fedprivacy.privacy.comparable import Comparable, Incomparable, comparable
 from fedprivacy.privacy.comparable import Game as Played
 from fedprivacy.study.audit import bounds
+from fedprivacy.study.audit.curves import Family
 from fedprivacy.study.audit.verdict import verdicts_of
-from fedprivacy.study.job import Game, game
+from fedprivacy.study.job import SUMMARY, Game, game
 from fedprivacy.wire.parties import SERVER, client_name
 
 PLAYED: Mapping[str, Played] = {
@@ -100,12 +102,23 @@ def audited(result: RunResult, config: RunConfig, where: Path, control: tuple[Pa
     rows, notes = guessed(config, where, result.privacy)
     claim = held(result.privacy, PLAYED[config.canaries.coins])
     off = None if control is None else (guessed(config, control[0], None)[0], control[1])
-    found = audit_of(rows, claim, result.privacy.delta, config.canaries.coins, Settings.of(config), off)
+    family = None if claim is None or claim.how else family_of(config, where, claim)
+    found = audit_of(rows, claim, result.privacy.delta, config.canaries.coins, Settings.of(config), off, family)
     kinds = {"as-is": "records as they are"}
     found = replace(found, canaries=kinds.get(config.canaries.kind, f"{config.canaries.kind} records"), notes=notes)
     shown = {row.statistic for row in rows} | {NULL} if config.canaries.coins == "record" else set()
     findings = tuple(finding for finding in result.findings if finding.statistic in shown)
     return replace(result, findings=findings, audit=found, verdicts=verdicts_of(result.privacy, found))
+
+
+def family_of(config: RunConfig, where: Path, claim: Comparable) -> Family | None:
+    """The mechanism behind the claim of run folder ``where``, from its privacy events; None where no one curve is."""
+    events = [
+        event_from_json(event)
+        for seed in range(config.seeds)
+        for event in folder.read_json(_place(config, where, config.seed + seed) / SUMMARY)["events"]
+    ]
+    return Family.of(events, claim.delta)
 
 
 def audit_of(
@@ -115,15 +128,18 @@ def audit_of(
     coins: str,
     settings: Settings,
     control: tuple[Sequence[Guessed], str] | None = None,
+    family: Family | None = None,
 ) -> Audit:
     """Bounds of all ``rows``, each at a level corrected for their number, at the delta of ``claim``.
+
+    ``family``: the mechanism behind the claim, where it is about what the coins play.
 
     ``delta`` is used where nothing finite is claimed; ``coins`` says what one decides (a key of :data:`PLAYED`).
     """
     delta = delta if claim is None else claim.delta
-    listed = [row for one in rows for row in _rows(one, delta, len(rows), settings, False)]
+    listed = [row for one in rows for row in _rows(one, delta, len(rows), settings, False, family)]
     if control is not None:
-        listed += [row for one in control[0] for row in _rows(one, delta, len(control[0]), settings, True)]
+        listed += [row for one in control[0] for row in _rows(one, delta, len(control[0]), settings, True, None)]
     noise = bounds.NoiseControl(0, 0, 0)
     if rows:
         most = max(rows, key=lambda row: len(row.coins))
@@ -148,7 +164,9 @@ def audit_of(
     )
 
 
-def _rows(one: Guessed, delta: float, rows: int, settings: Settings, control: bool) -> Iterator[AuditRow]:
+def _rows(
+    one: Guessed, delta: float, rows: int, settings: Settings, control: bool, family: Family | None
+) -> Iterator[AuditRow]:
     try:
         found = bounds.bounds_of(
             one.scores,
@@ -159,10 +177,11 @@ def _rows(one: Guessed, delta: float, rows: int, settings: Settings, control: bo
             guesses=settings.guesses,
             groups=one.groups,
             root=settings.root,
+            family=None if control else family,
         )
     except ValueError as error:
         raise UsageError(f"--guesses: {error}") from None
-    for bound in (found.judged, *(() if control else found.apart)):
+    for bound in (*found.judged, *(() if control else found.apart)):
         yield AuditRow(
             one.adversary,
             one.observation,
@@ -172,8 +191,9 @@ def _rows(one: Guessed, delta: float, rows: int, settings: Settings, control: bo
             bound.low,
             bound.ceiling,
             bound.describe(),
-            judged=bound is found.judged and not control,
+            judged=bound in found.judged and not control,
             control=control,
+            reachable=bound.reachable,
         )
 
 

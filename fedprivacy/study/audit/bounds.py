@@ -3,12 +3,16 @@
 How to use it::
 
     found = bounds_of(scores, members, delta=1e-5)      # [m] scores, higher says in; [m] coins
-    found.judged.low, found.judged.ceiling              # held against a claim at the same delta
+    found.best.low, found.best.ceiling                  # held against a claim at the same delta
     [b.assumption for b in found.apart]                 # stronger, and true under what they name; never a verdict
     noise_control(members, delta=1e-5)                  # the same bound on noise: above 0 in 5% of draws at most
 
-The bound that is judged is the one-run test of Steinke, Nasr, Jagielski (2305.08846), theorem 5.2: it assumes nothing
-on the mechanism and needs no independence between guesses.
+The bounds that are judged need fair coins and nothing else, and each gets its share of the error. One is the one-run
+test of Steinke, Nasr, Jagielski (2305.08846), theorem 5.2, of any mechanism. The other is the test of a whole curve
+(Mahloujifar, Melis, Chaudhuri, 2410.22235), where the claim comes with one: refuted is then what the accountant was
+told, and the bound is the epsilon of the same mechanism with the noise at which the test no longer refutes it. Neither
+needs independence between guesses. What an honest mechanism of exactly this claim would have given its strongest
+adversary is worked out beside each: a bound says as much as it comes near to that.
 
 Several independent federations are one run with more coins. Let federation s map its coins S_s to what it sends, with
 randomness of its own. Flipping one coin moves one factor of the product, by (epsilon, delta), and leaves the others as
@@ -21,29 +25,38 @@ guesses that copy each other's coin are right together half of the time and leak
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import binom
 
 from fedprivacy import seeds
-from fedprivacy.metrics.epsilon.bound import Curve, EpsilonBound
-from fedprivacy.metrics.epsilon.guesses import one_run_from_scores, one_run_split
+from fedprivacy.metrics.epsilon.bound import EpsilonBound
+from fedprivacy.metrics.epsilon.guesses import TESTS, OneRunTest, one_run_from_scores, one_run_split
+from fedprivacy.metrics.epsilon.one_run_curve import largest_refuted
 from fedprivacy.metrics.epsilon.thresholds import epsilon_all_thresholds
+from fedprivacy.metrics.epsilon.trade_off import strongest_scores
 from fedprivacy.metrics.intervals import corrected_level
 from fedprivacy.metrics.pooling import ranks_within
 from fedprivacy.metrics.scores import as_coins, by_coin
+from fedprivacy.study.audit.curves import Family
 
 DRAWS = 200
+REACHED = 9
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """``judged`` assumes nothing beyond fair independent coins; ``apart`` are true under what each of them names."""
+    """``judged`` assume nothing beyond fair independent coins; ``apart`` are true under what each of them names."""
 
-    judged: EpsilonBound
+    judged: tuple[EpsilonBound, ...]
     apart: tuple[EpsilonBound, ...]
+
+    @property
+    def best(self) -> EpsilonBound:
+        """The largest that is judged."""
+        return max(self.judged, key=lambda bound: bound.low)
 
 
 @dataclass(frozen=True)
@@ -81,6 +94,7 @@ def bounds_of(
     guesses: int | str | Sequence[int] = "grid",
     groups: ArrayLike | None = None,
     root: int = 0,
+    family: Family | None = None,
 ) -> Bounds:
     """Bounds from ``scores`` [m], higher says in, and fair independent coins ``members`` [m] (bool, True: in).
 
@@ -88,22 +102,54 @@ def bounds_of(
     (1 - level) / rows. ``guesses``: ``grid`` (the best of :func:`guess_grid`, each at a corrected error), ``split``
     (chosen on one random half, judged on the other), a number fixed before the scores were seen, or a grid of one's
     own. ``groups`` [m]: scores of different groups (clients, federations) share no scale and are replaced by ranks
-    within each. ``root`` seeds ties and splits. Raises ValueError on NaN, shapes, level, delta or guesses.
+    within each. ``root`` seeds ties and splits. ``family``: the claim's own mechanism, where the claim has one. Raises
+    ValueError on NaN, shapes, level, delta or guesses.
     """
     values = np.asarray(scores, dtype=np.float64)
     coins = as_coins(members, values.shape)
     if groups is not None:
         values = ranks_within(values, groups)
-    strict = corrected_level(level, rows)
-    found = [_one_run(values, coins, delta, strict, guesses, root, "dp")]
+    tests = [TESTS["dp"]] if family is None else [TESTS["dp"], _of_curve(family)]
+    strict = corrected_level(level, rows * len(tests))
+    judged = [_one_run(values, coins, delta, strict, guesses, root, test) for test in tests]
+    if family is not None:
+        judged = [
+            replace(bound, reachable=_reachable(family, len(coins), delta, strict, guesses, test))
+            for bound, test in zip(judged, tests, strict=True)
+        ]
+    found: list[EpsilonBound] = []
     if delta > 0:
-        found.append(_one_run(values, coins, delta, strict, guesses, root, "gaussian"))
+        found.append(_one_run(values, coins, delta, strict, guesses, root, TESTS["gaussian"]))
     if coins.any() and not coins.all():
         inside, outside = by_coin(values, coins)
         found.append(epsilon_all_thresholds(inside, outside, delta=delta, level=strict))
         if delta > 0:
             found.append(epsilon_all_thresholds(inside, outside, delta=delta, level=strict, curve="gaussian"))
-    return Bounds(found[0], tuple(found[1:]))
+    return Bounds(tuple(judged), tuple(found))
+
+
+def _of_curve(family: Family) -> OneRunTest:
+    def bound(m: int, r: int, v: int, delta: float, error: float) -> float:
+        return largest_refuted(m, r, v, family, error)
+
+    return OneRunTest("one run, the claim's own curve", "none beyond what is claimed", bound)
+
+
+def _reachable(
+    family: Family, m: int, delta: float, level: float, guesses: int | str | Sequence[int], test: OneRunTest
+) -> float:
+    """The bound of the strongest adversary of a mechanism exactly as claimed: the median of a few draws."""
+    key = (m, delta, level, guesses if isinstance(guesses, int | str) else tuple(guesses), test.name)
+    if key in family.reached:
+        return family.reached[key]
+    found = []
+    for draw in range(REACHED):
+        rng = seeds.numpy_generator(0, "audit", "reachable", draw)
+        coins = rng.random(m) < 0.5
+        scores = strongest_scores(family.claimed, coins, rng)
+        found.append(_one_run(scores, coins, delta, level, guesses, draw, test).low)
+    family.reached[key] = float(np.median(found))
+    return family.reached[key]
 
 
 def noise_control(
@@ -122,7 +168,7 @@ def noise_control(
     fired = 0
     for draw in range(draws):
         noise = seeds.numpy_generator(root, "audit", "noise", draw).normal(size=coins.shape)
-        fired += _one_run(noise, coins, delta, strict, guesses, draw, "dp").low > 0
+        fired += _one_run(noise, coins, delta, strict, guesses, draw, TESTS["dp"]).low > 0
     return NoiseControl(draws, fired, int(binom.ppf(0.999, draws, 1 - strict)))
 
 
@@ -133,15 +179,15 @@ def _one_run(
     level: float,
     guesses: int | str | Sequence[int],
     root: int,
-    curve: Curve,
+    test: OneRunTest,
 ) -> EpsilonBound:
     rng = seeds.numpy_generator(root, "audit", "guesses")
     m = np.size(scores)
     if guesses == "split":
         grid = guess_grid(m - m // 2)
-        return one_run_split(scores, coins, delta=delta, rng=rng, guesses=grid, level=level, curve=curve)
+        return one_run_split(scores, coins, delta=delta, rng=rng, guesses=grid, level=level, curve=test)
     if isinstance(guesses, str):
         if guesses != "grid":
             raise ValueError(f"guesses are 'grid', 'split', a number or several, not {guesses!r}.")
         guesses = guess_grid(m)
-    return one_run_from_scores(scores, coins, delta=delta, rng=rng, guesses=guesses, level=level, curve=curve)
+    return one_run_from_scores(scores, coins, delta=delta, rng=rng, guesses=guesses, level=level, curve=test)

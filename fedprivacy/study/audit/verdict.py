@@ -53,7 +53,20 @@ def _judged(claim: PrivacyClaim, found: Audit, judged: list[AuditRow]) -> tuple[
     if best.low == 0:
         return "inconclusive", f"nothing above 0 was measured ({how}): no evidence of privacy, and none against it."
     gap = f"{epsilon(best.low, 'down')} was measured ({how}), {epsilon(found.epsilon - best.low)} below {stated}"
-    return "not refuted", f"{gap}. That is no proof of privacy."
+    return "not refuted", f"{gap}. {_strength(judged)}That is no proof of privacy."
+
+
+def _strength(judged: list[AuditRow]) -> str:
+    """How near the audit came to what an honest mechanism of this claim could have shown."""
+    known = [row for row in judged if row.reachable]
+    if not known:
+        return ""
+    best = max(known, key=lambda row: row.low)
+    share = best.low / (best.reachable or 1.0)
+    return (
+        "The strongest adversary of a mechanism exactly as claimed would have measured "
+        f"{epsilon(best.reachable or 0.0)} by the same test: this audit reached {100 * share:.0f}% of it. "
+    )
 
 
 def _needed(found: Audit) -> str:
