@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from fedprivacy import parts
 from fedprivacy.config.base import UsageError, build, near_miss
+from fedprivacy.config.inversion import METHODS
 from fedprivacy.config.protocol_cards import CARDS, Card
 from fedprivacy.data.names import SOURCES
 from fedprivacy.defenses import names as defenses
@@ -18,6 +19,8 @@ from fedprivacy.models.names import MODELS
 if TYPE_CHECKING:
     from torch import nn
 
+    from fedprivacy.adversary.inversion import Source as InversionSource
+    from fedprivacy.adversary.labels import Source as LabelSource
     from fedprivacy.adversary.sight import Wire
     from fedprivacy.adversary.threat import Adversary
     from fedprivacy.config.run import RunConfig
@@ -61,21 +64,6 @@ RECIPES: dict[str, str] = {
     "gupta2025": "face masks, 5 clients, 12 rounds: FedAvg, layer-wise and mutual learning, with ablations",
 }
 
-OBSERVATIONS: dict[str, str] = {
-    "joint-probes": "fedprivacy.attacks.membership.observations.joint_predictions:JointProbes",
-    "joint-predictions": "fedprivacy.attacks.membership.observations.joint_predictions:JointPredictions",
-    "probes": "fedprivacy.attacks.membership.observations.probes:Probes",
-    "surrogate": "fedprivacy.attacks.membership.observations.surrogate:Surrogate",
-    "uploaded-weights": "fedprivacy.attacks.membership.observations.weights:UploadedWeights",
-    "uploaded-memes": "fedprivacy.attacks.membership.observations.weights:UploadedMemes",
-    "decoded-updates": "fedprivacy.attacks.membership.observations.weights:DecodedUpdates",
-    "students": "fedprivacy.attacks.membership.observations.weights:Students",
-    "global-model": "fedprivacy.attacks.membership.observations.weights:GlobalModel",
-    "global-from-updates": "fedprivacy.attacks.membership.observations.weights:GlobalFromUpdates",
-    "joint-updates": "fedprivacy.attacks.membership.joint.updates:JointUpdates",
-    "prototypes": "fedprivacy.attacks.membership.observations.prototypes:Prototypes",
-}
-
 
 def card(name: str) -> Card:
     """What a protocol is; UsageError with a suggestion where there is none of that name."""
@@ -101,8 +89,25 @@ def wire(config: RunConfig) -> Wire:
     from fedprivacy.config.federation import FederationSettings
 
     federation = FederationSettings.of(config)
-    releases = options(config).releases(federation)
-    return Wire(config.protocol, federation, tuple(releases), defenses.defended(config.defense))
+    releases, used = options(config).releases(federation), config.defense
+    return Wire.under(config.protocol, federation, releases, defenses.defended(used), used.name)
+
+
+def silent(protocol: str) -> bool:
+    """Whether nothing crosses the wire in a protocol with its own defaults."""
+    from fedprivacy.config.run import RunConfig
+
+    return wire(RunConfig(protocol=protocol)).silent
+
+
+def lower_bound() -> str:
+    """The protocol in which nothing is exchanged."""
+    return next(name for name, used in CARDS.items() if used.bound == "lower")
+
+
+def _sending() -> str:
+    """The first protocols that send something, to name to a user."""
+    return " or ".join([name for name, used in CARDS.items() if not used.bound][:2])
 
 
 def with_every_attack(config: RunConfig) -> RunConfig:
@@ -145,16 +150,13 @@ def check(config: RunConfig) -> None:
             f"--heads own: protocol {config.protocol} merges models or compares predictions class by class, so all "
             f"need the same outputs; own ones work with {able}."
         )
-    if "labels" in config.attack.attacks:
-        from fedprivacy.attacks.labels.positions import label_adversaries
-
-        adversaries(config)
-        label_adversaries(config)
-    if "inversion" in config.attack.attacks:
-        from fedprivacy.attacks.inversion.positions import inversion_adversaries
-
-        adversaries(config)
-        inversion_adversaries(config)
+    if config.attack.attacks and wire(config).silent:
+        raise UsageError(
+            f"--attack {config.attack.attacks[0]}: protocol {config.protocol} sends nothing, so there is nothing to "
+            f"attack; use {_sending()}, or leave --attack out."
+        )
+    label_seats(config)
+    inversion_seats(config)
     if "membership" not in config.attack.attacks:
         return
     if config.data.inclusion >= 1:
@@ -163,11 +165,6 @@ def check(config: RunConfig) -> None:
         raise UsageError(
             "--known-share: an adversary that does not know all candidates cannot train federations on them; "
             "use --shadows 0."
-        )
-    if used.family == "none":
-        raise UsageError(
-            f"--attack membership: protocol {config.protocol} sends nothing, so there is nothing to attack; "
-            "use mutual or fedavg, or leave --attack out."
         )
     check_statistics(config)
     observations(config)
@@ -213,28 +210,43 @@ def observations(config: RunConfig) -> list[tuple[Adversary, str]]:
     """Adversaries of a run, each with every observation that it can make. UsageError where one can make none."""
     if "membership" not in config.attack.attacks:
         return []
-    from fedprivacy.attacks.membership.positions import observable
+    from fedprivacy.adversary.observations import observable
+    from fedprivacy.adversary.seats import adversaries, seat
 
-    return [(adversary, name) for adversary in adversaries(config) for name in observable(config, adversary)]
+    known = wire(config)
+    seats = [seat(adversary, known) for adversary in adversaries(known, config.attack.adversaries)]
+    return [(sight.adversary, name) for sight in seats for name in observable(sight)]
 
 
-def adversaries(config: RunConfig) -> list[Adversary]:
-    """The positions that a run attacks from: those asked for, or the protocol's own default set."""
-    from fedprivacy.adversary.threat import Adversary
-    from fedprivacy.attacks.membership.positions import default_adversaries
+def label_seats(config: RunConfig) -> list[tuple[Adversary, LabelSource]]:
+    """Passive adversaries of a run that can infer label distributions, and from what. UsageError where none can."""
+    if "labels" not in config.attack.attacks:
+        return []
+    from fedprivacy.adversary.labels import label_seats as seats
 
-    chosen = []
-    for name in config.attack.adversaries or default_adversaries(config):
-        try:
-            chosen.append(Adversary.parse(name))
-        except ValueError as error:
-            raise UsageError(f"--adversary: {error}.") from None
+    return seats(wire(config), config.attack.adversaries)
+
+
+def inversion_seats(config: RunConfig) -> list[tuple[Adversary, InversionSource]]:
+    """Adversaries of a run that reconstruct records, and from what. UsageError where one can reconstruct nothing."""
+    if "inversion" not in config.attack.attacks:
+        return []
+    from fedprivacy.adversary.inversion import inversion_seats as seats
+
+    for method in config.attack.inversion.methods:
+        if method not in METHODS:
+            raise UsageError(f"--methods: no inversion attack '{method}' exists. Known: {', '.join(METHODS)}.")
+    chosen = seats(wire(config), config.attack.adversaries)
+    if config.data.auxiliary < 2:
+        raise UsageError("--attack inversion compares with public images: --auxiliary must be at least 2.")
     return chosen
 
 
 def observation(name: str) -> Observation:
     """The observation of that name."""
-    made: Observation = _imported(OBSERVATIONS[name])()
+    from fedprivacy.adversary.observations import OBSERVATIONS
+
+    made: Observation = _imported(OBSERVATIONS[name].target)()
     return made
 
 

@@ -58,6 +58,15 @@ def updates(sight: Sight) -> bool:
     return bool(sight.each(UPDATES))
 
 
+def changes(sight: Sight) -> bool:
+    """Changes of models: of single clients, or the mean of a round's, which consecutive means tell.
+
+    Clients who share predictions as well train on more than their own records, which cannot be played again.
+    """
+    means = [r for r in sight.together(MODELS) if r.of in ("mean", "weighted")]
+    return not sight.each(PREDICTIONS) and not sight.together(PREDICTIONS) and bool(sight.each(MODELS) or means)
+
+
 def one_model(sight: Sight) -> bool:
     """A whole model that mixes several clients, where no single one's is in sight."""
     return not sight.each(MODELS) and any(map(sight.whole, sight.together(WEIGHTS)))
@@ -82,6 +91,7 @@ ACTIVE: dict[str, ObservationCard] = {
 """What an active adversary observes."""
 
 PASSIVE: dict[str, ObservationCard] = {
+    "joint-updates": ObservationCard("fedprivacy.attacks.membership.joint.updates:JointUpdates", changes),
     "joint-predictions": ObservationCard(f"{_AT}.joint_predictions:JointPredictions", each_ones_answers),
     "surrogate": ObservationCard(f"{_AT}.surrogate:Surrogate", predictions),
     "students": ObservationCard(f"{_AT}.weights:Students", neighbours_models),

@@ -6,13 +6,13 @@ clients. What a defense hides in a sum is readable of nobody alone.
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
 
 from fedprivacy.adversary.threat import EAVESDROPPER, Adversary
 from fedprivacy.config.federation import FederationSettings
 from fedprivacy.wire.parties import SERVER, client_index
-from fedprivacy.wire.release import MODELS, UNDEFENDED, Defended, Release
+from fedprivacy.wire.release import MODELS, PREDICTIONS, UNDEFENDED, WEIGHTS, Defended, Release
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,22 @@ class Wire:
     federation: FederationSettings
     releases: tuple[Release, ...]
     defended: Defended = UNDEFENDED
+    defense: str = "none"
+    """Name of the defense, for messages to the user alone."""
+
+    @classmethod
+    def under(
+        cls,
+        protocol: str,
+        federation: FederationSettings,
+        releases: Iterable[Release],
+        defended: Defended = UNDEFENDED,
+        defense: str = "none",
+    ) -> Wire:
+        """What is left of ``releases`` under a defense: where it merges, no mean can leave its receiver out."""
+        one_mean = defended.merges or defended.hides_each
+        found = (replace(r, of="mean") if one_mean and r.of == "mean of others" else r for r in releases)
+        return cls(protocol, federation, tuple(found), defended, defense)
 
     @property
     def silent(self) -> bool:
@@ -44,6 +60,28 @@ class Wire:
     def model(self) -> Release | None:
         """The models, or updates of one, that clients send; None where they send none."""
         return next((r for r in self.releases if r.sender == "client" and r.kind in MODELS), None)
+
+    @property
+    def consensus(self) -> Release | None:
+        """The predictions that the server sends; None where it sends none."""
+        return next((r for r in self.releases if r.sender == SERVER and r.kind in PREDICTIONS), None)
+
+    @property
+    def heads(self) -> int | None:
+        """How many clients a mean is over, as everybody knows; None where some drop out."""
+        return None if self.federation.dropout_rate else self.federation.together
+
+    @property
+    def averages_whole_models(self) -> bool:
+        """Whether clients send their whole models and take their mean, and nothing else but numbers is sent."""
+        models = [r for r in self.releases if r.kind != "scalars"]
+        own = [r for r in models if r.sender == "client"]
+        return (
+            bool(models)
+            and all(r.kind in WEIGHTS and r.whole_after == 1 and not r.architecture for r in models)
+            and all(r.receivers == SERVER for r in own)
+            and all(r.of in ("mean", "weighted") for r in models if r.sender == SERVER)
+        )
 
     def travelling(self, client: int) -> str:
         """Architecture of the model that stands behind what ``client`` sends: one that travels, or its own."""

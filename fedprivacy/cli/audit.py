@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fedprivacy import catalog
 from fedprivacy.cli.carry_out import made_by_reading
 from fedprivacy.cli.run import again
 from fedprivacy.cli.settings import configuration, configured, fields_of, flag_of
 from fedprivacy.config.base import UsageError
-from fedprivacy.config.protocol_cards import CARDS
 
 if TYPE_CHECKING:
     from fedprivacy.config.run import RunConfig
@@ -103,12 +103,12 @@ def base(given: dict[str, Any]) -> dict[str, Any]:
     """Settings of an audit that nobody chose: who guesses, on which canaries, and when they are planted."""
     plain = configuration(given)
     attack: dict[str, Any] = {"attacks": ("membership",)}
-    predictions = CARDS[plain.protocol].family == "predictions" if plain.protocol in CARDS else False
-    if plain.defense.options.get("placement") == "aggregator" or plain.protocol == "profe":
+    wire = catalog.wire(plain)
+    if wire.defended.merges or not (wire.has_server or wire.silent):
         attack["adversaries"] = ("client-0",)
     else:
-        attack["adversaries"] = ("active-server",) if predictions else ("server",)
-    if predictions and plain.defense.name not in ("none", "dp-sgd"):
+        attack["adversaries"] = ("active-server",) if wire.answers_queries else ("server",)
+    if wire.answers_queries and plain.defense.name not in ("none", "dp-sgd"):
         attack["schedule"] = "spread"
     content: dict[str, Any] = {"attack": attack}
     if plain.canaries.coins != "client":

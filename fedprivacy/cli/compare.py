@@ -43,7 +43,7 @@ def command(
         raise UsageError("compare: --set belongs to one protocol; use `run` for each, or --config.")
     configs = []
     for name in protocols:
-        silent = catalog.card(name).family == "none"
+        silent = catalog.silent(name)
         flags = {flag: value for flag, value in given.items() if not (silent and flag.startswith("attack__"))}
         one = configuration({**flags, "protocol": name})
         if silent:

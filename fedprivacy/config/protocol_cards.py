@@ -8,8 +8,6 @@ from typing import Literal
 from fedprivacy.config import protocols as options
 from fedprivacy.config.base import Part
 
-Family = Literal["predictions", "weights", "updates", "prototypes", "none"]
-
 
 @dataclass(frozen=True)
 class Card:
@@ -26,18 +24,14 @@ class Card:
     """Clients may have different architectures."""
     weighting: str
     """How clients of unequal size count."""
-    family: Family
-    """What an attack has to read first."""
     source: str
     target: str
     """``module:Class`` of the implementation."""
     options: type[Part]
     own_heads: bool = False
     """Clients may have outputs for their own classes alone: no model of theirs is merged with another's."""
-    returns_mean: bool = False
-    """Whether what comes back is the mean of what clients sent and nothing else."""
-    travelling: str = ""
-    """Setting that names the architecture of the model that is sent, where it is not the clients' own; its slot too."""
+    bound: Literal["", "lower", "upper"] = ""
+    """Whether it is no protocol at all but what protocols are held against: nothing exchanged, or everything."""
 
 
 CARDS: dict[str, Card] = {
@@ -48,7 +42,6 @@ CARDS: dict[str, Card] = {
         labelled=True,
         heterogeneous_models=True,
         weighting="uniform over peers",
-        family="predictions",
         source="Gupta 2025, arXiv 2503.05803",
         target="fedprivacy.protocols.mutual:Mutual",
         options=options.MutualOptions,
@@ -60,8 +53,6 @@ CARDS: dict[str, Card] = {
         labelled=False,
         heterogeneous_models=False,
         weighting="n_k (option: uniform)",
-        family="weights",
-        returns_mean=True,
         source="McMahan et al. 2017, arXiv 1602.05629",
         target="fedprivacy.protocols.fedavg:FedAvg",
         options=options.FedAvgOptions,
@@ -73,8 +64,6 @@ CARDS: dict[str, Card] = {
         labelled=False,
         heterogeneous_models=False,
         weighting="n_k (option: uniform)",
-        family="weights",
-        returns_mean=True,
         source="Li et al. 2020, arXiv 1812.06127",
         target="fedprivacy.protocols.fedprox:FedProx",
         options=options.FedProxOptions,
@@ -86,7 +75,6 @@ CARDS: dict[str, Card] = {
         labelled=True,
         heterogeneous_models=False,
         weighting="validation accuracy",
-        family="weights",
         source="Gupta, Fadlullah, Fouda 2022, doi 10.1109/IoTaIS56727.2022.9975908",
         target="fedprivacy.protocols.layerwise_async:LayerwiseAsync",
         options=options.LayerwiseOptions,
@@ -98,7 +86,6 @@ CARDS: dict[str, Card] = {
         labelled=False,
         heterogeneous_models=False,
         weighting="by staleness; fast clients count more often",
-        family="weights",
         source="Xie et al. 2019, arXiv 1903.03934",
         target="fedprivacy.protocols.fedasync:FedAsync",
         options=options.FedAsyncOptions,
@@ -110,7 +97,6 @@ CARDS: dict[str, Card] = {
         labelled=False,
         heterogeneous_models=False,
         weighting="uniform, by staleness; fast clients count more often",
-        family="updates",
         source="Nguyen et al. 2022, arXiv 2106.06639",
         target="fedprivacy.protocols.fedbuff:FedBuff",
         options=options.FedBuffOptions,
@@ -122,13 +108,10 @@ CARDS: dict[str, Card] = {
         labelled=False,
         heterogeneous_models=True,
         weighting="uniform (option: n_k)",
-        family="weights",
-        returns_mean=True,
         source="Shen et al. 2020, arXiv 2006.16765",
         target="fedprivacy.protocols.fml:Fml",
         own_heads=True,
         options=options.FmlOptions,
-        travelling="meme",
     ),
     "fedkd": Card(
         "Federated distillation with low-rank updates",
@@ -137,13 +120,10 @@ CARDS: dict[str, Card] = {
         labelled=False,
         heterogeneous_models=True,
         weighting="uniform",
-        family="updates",
-        returns_mean=True,
         source="Wu et al. 2022, arXiv 2108.13323",
         target="fedprivacy.protocols.fedkd:FedKd",
         own_heads=True,
         options=options.FedKdOptions,
-        travelling="mentee",
     ),
     "fedckd": Card(
         "Distillation from two teachers of one's own past",
@@ -152,8 +132,6 @@ CARDS: dict[str, Card] = {
         labelled=False,
         heterogeneous_models=False,
         weighting="n_k (option: uniform)",
-        family="weights",
-        returns_mean=True,
         source="arXiv 2411.03569",
         target="fedprivacy.protocols.fedckd:FedCkd",
         options=options.FedCkdOptions,
@@ -165,7 +143,6 @@ CARDS: dict[str, Card] = {
         labelled=True,
         heterogeneous_models=True,
         weighting="uniform (option: validation accuracy)",
-        family="predictions",
         source="Li and Wang 2019, arXiv 1910.03581",
         target="fedprivacy.protocols.fedmd:FedMd",
         options=options.FedMdOptions,
@@ -177,7 +154,6 @@ CARDS: dict[str, Card] = {
         labelled=False,
         heterogeneous_models=True,
         weighting="uniform",
-        family="predictions",
         source="Itahara et al. 2021, arXiv 2008.06180",
         target="fedprivacy.protocols.ds_fl:DsFl",
         options=options.DsFlOptions,
@@ -189,7 +165,6 @@ CARDS: dict[str, Card] = {
         labelled=False,
         heterogeneous_models=True,
         weighting="uniform",
-        family="predictions",
         source="Sattler et al. 2021, arXiv 2012.00632",
         target="fedprivacy.protocols.cfd:Cfd",
         options=options.CfdOptions,
@@ -201,7 +176,6 @@ CARDS: dict[str, Card] = {
         labelled=True,
         heterogeneous_models=True,
         weighting="n_k for the mean, uniform for the teachers",
-        family="weights",
         source="Lin et al. 2020, arXiv 2006.07242",
         target="fedprivacy.protocols.feddf:FedDf",
         options=options.FedDfOptions,
@@ -213,7 +187,6 @@ CARDS: dict[str, Card] = {
         labelled=False,
         heterogeneous_models=True,
         weighting="uniform over the holders of a class (option: counts)",
-        family="prototypes",
         source="Tan et al. 2022, arXiv 2105.00243",
         target="fedprivacy.protocols.fedproto:FedProto",
         own_heads=True,
@@ -226,12 +199,10 @@ CARDS: dict[str, Card] = {
         labelled=False,
         heterogeneous_models=True,
         weighting="uniform over neighbours and self",
-        family="weights",
         source="arXiv 2412.11207",
         target="fedprivacy.protocols.profe:ProFe",
         own_heads=True,
         options=options.ProFeOptions,
-        travelling="student",
     ),
     "fedkd-hybrid": Card(
         "Common layers and predictions together",
@@ -240,7 +211,6 @@ CARDS: dict[str, Card] = {
         labelled=False,
         heterogeneous_models=True,
         weighting="n_k for layers (option: uniform), uniform for logits",
-        family="predictions",
         source="arXiv 2501.04066",
         target="fedprivacy.protocols.fedkd_hybrid:FedKdHybrid",
         options=options.FedKdHybridOptions,
@@ -252,11 +222,11 @@ CARDS: dict[str, Card] = {
         labelled=False,
         heterogeneous_models=True,
         weighting="none",
-        family="none",
         source="lower bound",
         target="fedprivacy.protocols.local:Local",
         own_heads=True,
         options=options.LocalOptions,
+        bound="lower",
     ),
     "central": Card(
         "One model on everybody's records",
@@ -265,10 +235,10 @@ CARDS: dict[str, Card] = {
         labelled=False,
         heterogeneous_models=False,
         weighting="every record once",
-        family="none",
         source="upper bound",
         target="fedprivacy.protocols.central:Central",
         options=options.CentralOptions,
+        bound="upper",
     ),
 }
 """Every protocol by its name on the command line."""

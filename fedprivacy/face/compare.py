@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from fedprivacy import catalog
 from fedprivacy.cli.carry_out import ready
 from fedprivacy.cli.sweep import under
 from fedprivacy.config.base import UsageError
-from fedprivacy.config.protocol_cards import CARDS
 from fedprivacy.face.result import Comparison
 from fedprivacy.face.run import carried_out
 from fedprivacy.face.settings import check_workers, configured, keywords
@@ -32,8 +32,9 @@ def compare(
     if settings.get("options"):
         raise UsageError("compare: options belong to one protocol; use run for each.")
     plain = {name: value for name, value in settings.items() if not keywords().get(name, "").startswith("attack.")}
-    silent = {name for name, card in CARDS.items() if card.family == "none"}
-    configs = [configured({"protocol": p, **(plain if p in silent else settings)}, Path(out)) for p in protocols]
+    silent = [isinstance(one, str) and catalog.silent(one) for one in protocols]
+    chosen = zip(protocols, silent, strict=True)
+    configs = [configured({"protocol": one, **(plain if bare else settings)}, Path(out)) for one, bare in chosen]
     for config in configs:
         check_workers(config, workers)
         ready(config, workers, device)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fedprivacy import seeds
+from fedprivacy.adversary.sight import Wire
 from fedprivacy.adversary.threat import Bool, Float, Int, Signals, View
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.federation import FederationSettings
@@ -364,6 +365,7 @@ class Knowledge:
     everybody began from, for an observation that works with changes since then; whoever takes part was given them.
     ``known`` [n]: which candidates it can ask about; None for all. ``rules``: for an observation that plays clients.
     ``starts``: by architecture, the weights that its clients were given; None where each drew its own.
+    ``wire``: what crosses the wire, as declared.
     """
 
     config: RunConfig
@@ -376,6 +378,7 @@ class Knowledge:
     known: Bool | None = None
     rules: Rules | None = None
     starts: Mapping[str, Part] | None = None
+    wire: Wire = field(kw_only=True)
 
 
 class Observation(Protocol):

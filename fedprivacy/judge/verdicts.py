@@ -160,13 +160,14 @@ def _fewer(ratio: float) -> str:
     return f"{ratio:,.1f} times fewer" if ratio >= 1 else f"{1 / ratio:,.1f} times more"
 
 
-def bandwidth(protocol: str, sizes: Communication, different: bool = False) -> list[Verdict]:
+def bandwidth(protocol: str, sizes: Communication, incomparable: bool = False) -> list[Verdict]:
     """Bytes against federated averaging of the same model, with the delivery of public records and without.
 
-    ``different``: the clients' models differ, so that there is no averaging to hold the run against, and no verdict.
+    ``incomparable``: the clients' models differ, so that there is no averaging to hold the run against, or it is that
+    averaging itself. Then there is no verdict.
     """
     sent = sizes.up_bytes + sizes.down_bytes
-    if not sent or protocol == "fedavg" or different:
+    if not sent or incomparable:
         return []
     plain, whole = sizes.fedavg_bytes / sent, sizes.fedavg_bytes / (sent + sizes.public_bytes)
     why = f"{_fewer(plain)} bytes in messages; {_fewer(whole)} with the delivery of public records counted."

@@ -1,7 +1,7 @@
 """How long the shadow federations of a run will take, told before they start.
 
 A few steps of one client's training are timed, and a federation's steps are counted: private and public passes of every
-client, twice where each trains a pair of models, and the adversary's surrogates. A forecast within a factor of two.
+client, twice where a model travels beside its own, and the adversary's surrogates. A forecast within a factor of two.
 """
 
 from __future__ import annotations
@@ -16,9 +16,6 @@ from fedprivacy.config.run import RunConfig
 from fedprivacy.execution.pool import Job
 from fedprivacy.federation.interfaces import Environment
 from fedprivacy.study.job import SUMMARY
-
-PAIRS = ("fml", "fedkd", "profe")
-"""Protocols in which a client trains two models."""
 
 PUBLIC_PASSES = ("public_epochs", "distill_epochs", "digest_epochs", "server_epochs")
 SURROGATE_BATCH = 64
@@ -55,7 +52,8 @@ def federation_steps(config: RunConfig, env: Environment) -> int:
         for client in range(env.clients)
         for number in range(1, env.rounds + 1)
     )
-    private *= 2 if config.protocol in PAIRS else 1
+    sent = catalog.wire(config).model
+    private *= 2 if sent is not None and sent.architecture else 1
     passes = sum(int(getattr(options, name, 0)) for name in PUBLIC_PASSES)
     size = config.data.public_size
     public = env.rounds * env.clients * passes * math.ceil(size / training.batch_size) if passes else 0

@@ -152,7 +152,7 @@ def _federate(
 def _start_bytes(env: Environment) -> int:
     """A shared start that was warmed up has to reach every client; a random one is a seed."""
     shared = env.config.training.init == "shared" and len(env.division.warmup)
-    if not shared or catalog.card(env.config.protocol).family == "none":
+    if not shared or catalog.wire(env.config).silent:
         return 0
     return sum(_model_bytes(env))
 

@@ -15,10 +15,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fedprivacy import seeds
+from fedprivacy import catalog, seeds
 from fedprivacy.adversary.threat import Adversary, Float
 from fedprivacy.attacks.labels.observe import BIAS, HEADLINE, LabelEstimates
-from fedprivacy.attacks.labels.positions import label_adversaries
 from fedprivacy.config.run import RunConfig
 from fedprivacy.judge.result import Finding
 from fedprivacy.metrics.intervals import Interval, mean_interval, share_interval
@@ -48,7 +47,7 @@ class _Known:
 def label_findings(config: RunConfig, repetitions: Sequence[Repetition]) -> list[Finding]:
     """Findings of every passive adversary."""
     found: list[Finding] = []
-    for adversary, _ in label_adversaries(config):
+    for adversary, _ in catalog.label_seats(config):
         found += _of_adversary(config, repetitions, adversary)
     return found
 

@@ -13,7 +13,6 @@ import numpy as np
 from fedprivacy import catalog, folder, seeds
 from fedprivacy.adversary.threat import Adversary, Bool, view_of
 from fedprivacy.attacks.labels.observe import LabelEstimates, observe_labels
-from fedprivacy.attacks.labels.positions import label_adversaries
 from fedprivacy.config.run import RunConfig
 from fedprivacy.data.canaries import canaries
 from fedprivacy.data.records import Division
@@ -72,6 +71,7 @@ def observe_all(
             known,
             rules(protocol, config, env, division, initial=not follows),
             given_starts(env) if follows else None,
+            wire=catalog.wire(config),
         )
         transcripts = [done.transcript]
         if shadow and getattr(observation, "alone", False):
@@ -120,7 +120,7 @@ def observe_label_shares(
     config: RunConfig, env: Environment, division: Division, done: engine.Federation, root: int, place: Path
 ) -> None:
     """Write every passive adversary's estimate of the clients' label distributions."""
-    for adversary, source in label_adversaries(config):
+    for adversary, source in catalog.label_seats(config):
         knowledge = Knowledge(
             config.model_copy(update={"seed": 0, "seeds": 1}),
             seeds.value(root, "adversary", "labels"),
@@ -129,6 +129,7 @@ def observe_label_shares(
             division.auxiliary,
             env.workbench.with_training(config.training),
             common_start(catalog.protocol(config), env) if source == "models" else None,
+            wire=catalog.wire(config),
         )
         path = labels_path(place, adversary)
         try:
@@ -205,7 +206,7 @@ def plant(
 
 def is_static(config: RunConfig) -> bool:
     """Whether the same public records are used in every round."""
-    return config.data.public_set == "static" or config.protocol == "cfd"
+    return any(release.fixed_fold for release in catalog.wire(config).releases)
 
 
 def _before(transcript: Transcript, last: int) -> Transcript:

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from fedprivacy import __version__, catalog, folder, parts
-from fedprivacy.attacks.inversion.positions import inversion_adversaries
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.inversion import InversionConfig
 from fedprivacy.config.named import named
@@ -114,15 +113,16 @@ def _open(config: RunConfig, plan: Plan) -> None:
 
 def _baselines(config: RunConfig) -> dict[str, tuple[RunConfig, str]]:
     """What to compare utility with: no exchange, and no exchange with the same public labels."""
-    if catalog.card(config.protocol).family == "none":
+    if catalog.wire(config).silent:
         return {}
     bare = config.model_copy(update={"attack": type(config.attack)(), "defense": type(config.defense)()})
     own = catalog.options(config)
-    found = {"local": (bare.model_copy(update={"protocol": "local", "options": {}}), "no exchange, same private data")}
+    alone = catalog.lower_bound()
+    found = {alone: (bare.model_copy(update={"protocol": alone, "options": {}}), "no exchange, same private data")}
     if getattr(own, "public_labels", False):
         options = {"public_labels": True, "public_epochs": own.public_epochs}
-        labelled = bare.model_copy(update={"protocol": "local", "options": options})
-        found["local + public labels"] = (labelled, "no exchange, same private and public labels")
+        labelled = bare.model_copy(update={"protocol": alone, "options": options})
+        found[f"{alone} + public labels"] = (labelled, "no exchange, same private and public labels")
     return found
 
 
@@ -151,7 +151,7 @@ def _job(config: RunConfig, plan: Plan, name: str, root: int, shadow: int | None
     }
     units = config.rounds
     if shadow is None and "inversion" in config.attack.attacks:
-        units += UNITS * len(inversion_adversaries(config))
+        units += UNITS * len(catalog.inversion_seats(config))
     return Job(name, "fedprivacy.study.job:federate", arguments, units)
 
 
@@ -201,7 +201,7 @@ def _repetition(
 
 def assembled(config: RunConfig, plan: Plan, repetitions: Sequence[Repetition], wall: float, cpu: float) -> RunResult:
     """Findings and verdicts from what the jobs left on disk."""
-    card = catalog.card(config.protocol)
+    wire = catalog.wire(config)
     findings: list[Finding] = []
     heads: list[Head] = []
     for adversary, name in catalog.observations(config):
@@ -230,12 +230,14 @@ def assembled(config: RunConfig, plan: Plan, repetitions: Sequence[Repetition], 
         if gap is not None:
             paired[name] = gap
     sizes = _communication(config, repetitions)
-    judged: list[Verdict] = verdicts.leakage(findings, card.family, "the claim that is tested")
+    judged: list[Verdict] = verdicts.leakage(findings, wire.what_is_sent, "the claim that is tested")
     judged += _compared(heads, level)
-    judged += verdicts.labels(findings, card.family, "the claim that is tested")
-    judged += verdicts.inversion(findings, card.family, "the claim that is tested")
+    judged += verdicts.labels(findings, wire.what_is_sent, "the claim that is tested")
+    judged += verdicts.inversion(findings, wire.what_is_sent, "the claim that is tested")
     judged += verdicts.utility(config.protocol, utility["test_accuracy"], baselines, paired)
-    judged += verdicts.bandwidth(config.protocol, sizes, len(set(config.training.client_models)) > 1)
+    judged += verdicts.bandwidth(
+        config.protocol, sizes, wire.averages_whole_models or len(wire.federation.architectures) > 1
+    )
     return RunResult(
         config=config.model_dump(mode="json"),
         utility=utility,

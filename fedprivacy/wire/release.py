@@ -61,6 +61,8 @@ class Release:
     ``mean of others``: that without the receiver's own. ``mix``: of many in another way."""
     architecture: str = ""
     """Architecture of a model that travels in the place of the sender's own; empty: it is the sender's own."""
+    slot: str = ""
+    """What the travelling model is called beside its owner's own, where it has a name."""
     whole_after: int | None = 1
     """Rounds until every tensor of a model has been sent once; None: some never are."""
     reference: Reference = ""

@@ -72,7 +72,7 @@ def test_every_protocol_has_a_golden_run() -> None:
 
 @pytest.mark.parametrize("name", GOLDEN)
 def test_a_run_of_every_protocol(name: str, fedprivacy: Call, tmp_path: Path) -> None:
-    attack = "" if CARDS[name].family == "none" else "--attack membership"
+    attack = "" if CARDS[name].bound else "--attack membership"
     line = f"run --protocol {name} {{small}} {attack} --no-baselines --format json {short(name)}"
     ended = fedprivacy(line)
     assert ended.code == 0 and ended.err == ""

@@ -8,6 +8,7 @@ import pytest
 
 from fedprivacy import catalog
 from fedprivacy.config.protocol_cards import CARDS
+from fedprivacy.config.run import RunConfig
 from fedprivacy.federation.interfaces import prepared
 from fedprivacy.federation.local_training import TrainsLocally
 from fedprivacy.study.job import environment
@@ -18,7 +19,9 @@ from fedprivacy.wire.payload import Update, Weights
 from fedprivacy.wire.transcript import MemoryStore
 
 PRUNING = "gradient-pruning"
-SENDS_CHANGES = [name for name, card in CARDS.items() if card.family in ("weights", "updates")]
+SENDS_CHANGES = [
+    name for name in CARDS if catalog.wire(RunConfig(protocol=name)).what_is_sent in ("weights", "updates")
+]
 
 
 @pytest.mark.parametrize(("name", "defense"), [*((name, "none") for name in SENDS_CHANGES), ("fedavg", PRUNING)])

@@ -20,7 +20,7 @@ from fedprivacy.wire.parties import SERVER, client_index
 from fedprivacy.wire.transcript import MemoryStore
 
 NAMES = list(CARDS)
-SENDING = [name for name, card in CARDS.items() if card.family != "none"]
+SENDING = [name for name, card in CARDS.items() if not card.bound]
 FAST: dict[str, dict[str, Any]] = {"feddf": {"steps": 60, "patience": 30}, "fedbuff": {"buffer": 2}}
 """Options that only shorten."""
 IN_STEP = [name for name in SENDING if name not in ("fedasync", "fedbuff")]

@@ -24,6 +24,6 @@ def test_fewer_and_more_are_told_apart(up: int, public: int, kind: str, words: s
 
 
 def test_nothing_is_said_of_averaging_itself_or_of_silence() -> None:
-    assert bandwidth("fedavg", Communication(10, 0, 0, 10, 10, ((10, 0),))) == []
-    assert bandwidth("mutual", Communication(10, 0, 0, 10, 1000, ((10, 0),)), different=True) == []
+    assert bandwidth("fedavg", Communication(10, 0, 0, 10, 10, ((10, 0),)), incomparable=True) == []
+    assert bandwidth("mutual", Communication(10, 0, 0, 10, 1000, ((10, 0),)), incomparable=True) == []
     assert bandwidth("local", Communication(0, 0, 0, 0, 10, ())) == []

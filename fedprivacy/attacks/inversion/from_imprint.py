@@ -19,7 +19,6 @@ from fedprivacy.attacks.inversion.imprint import (
     thresholds_from,
 )
 from fedprivacy.attacks.inversion.messages import EVERYBODY, client_updates, mean_updates
-from fedprivacy.attacks.inversion.positions import MASKED
 from fedprivacy.attacks.inversion.recovered import Reconstructions, Recovered
 from fedprivacy.data.pixels import PixelScale
 from fedprivacy.federation.interfaces import Knowledge
@@ -51,7 +50,7 @@ def from_imprint(view: View, knowledge: Knowledge, scale: PixelScale, name: str)
     config = knowledge.config
     module = knowledge.workbench.module(name)
     names = frozenset(parameter for parameter, _ in module.named_parameters())
-    masked = config.defense.name == MASKED
+    masked = knowledge.wire.defended.hides_each
     sent = list((mean_updates if masked else client_updates)(view, knowledge, names))
     if not sent:
         raise ValueError("no update of the malicious model is in sight")

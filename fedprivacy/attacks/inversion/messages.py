@@ -19,9 +19,6 @@ from fedprivacy.wire.payload import Scalars
 EVERYBODY = -1
 """The client number of a mean over all clients."""
 
-OF_JOBS = ("fedasync", "fedbuff")
-"""Protocols in which a client's uploads are numbered, and not its rounds."""
-
 
 @dataclass(frozen=True, eq=False)
 class Sent:
@@ -48,7 +45,7 @@ class Sent:
 def client_updates(view: View, knowledge: Knowledge, names: frozenset[str]) -> Iterator[Sent]:
     """Each client's updates of the parameters ``names``, in transcript order; none of unknown starting weights."""
     told, me = view.transcripts[0], view.position
-    counts = _record_counts(view)
+    counts, by_job = _record_counts(view), knowledge.wire.model is not None and knowledge.wire.model.by_job
     uploaded: Counter[int] = Counter()
     seen: dict[int, set[str]] = {}
     for round, client, before, after in uploads(told, knowledge.start):
@@ -59,7 +56,7 @@ def client_updates(view: View, knowledge: Knowledge, names: frozenset[str]) -> I
         if f"client-{client}" == me or not names <= set(before):
             continue
         change = {name: after[name].double() - before[name].double() for name in sent if name in names}
-        number = uploaded[client] if knowledge.config.protocol in OF_JOBS else round
+        number = uploaded[client] if by_job else round
         records = counts.get((round, client), nominal_records(knowledge))
         yield Sent(round, client, number, before, change, records)
 
@@ -68,8 +65,7 @@ def mean_updates(view: View, knowledge: Knowledge, names: frozenset[str]) -> Ite
     """The mean update of each round, from what the server broadcast; ``client`` is :data:`EVERYBODY`."""
     if knowledge.start is None:
         return
-    config, before = knowledge.config, dict(knowledge.start)
-    merged = max(1, round_half_up(config.participation * config.clients))
+    before, merged = dict(knowledge.start), knowledge.wire.federation.together
     receiver = view.position if view.position != SERVER else None
     for model in broadcast_models(view.transcripts[0], False, receiver, knowledge.start):
         if names <= set(model.weights):

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from fedprivacy import seeds
+from fedprivacy.adversary.inversion import Source
 from fedprivacy.adversary.threat import View
 from fedprivacy.attacks.inversion.best import BestSettings, Outcome, attacks_for, best_of
 from fedprivacy.attacks.inversion.clock import Clock
@@ -20,11 +21,9 @@ from fedprivacy.attacks.inversion.from_predictions import from_predictions
 from fedprivacy.attacks.inversion.knowledge import Knowledge as Card
 from fedprivacy.attacks.inversion.label_recovery import Public, last_layer, present_labels, recover_labels
 from fedprivacy.attacks.inversion.messages import Sent, client_updates, mean_updates, of_one_start, whole
-from fedprivacy.attacks.inversion.positions import Source
 from fedprivacy.attacks.inversion.recovered import Reconstructions, Recovered
 from fedprivacy.attacks.inversion.situation import Situation, situation, told
 from fedprivacy.attacks.inversion.unroll import UnrollSettings
-from fedprivacy.attacks.membership.models_on_wire import travelling_model
 from fedprivacy.data.pixels import PixelScale, pixel_scale
 from fedprivacy.federation.interfaces import Knowledge, Part
 
@@ -50,7 +49,7 @@ def observe_inversion(
     clock = Clock(knowledge.config.attack.budget or DEFAULT_SECONDS)
     if source == "predictions":
         return from_predictions(view, knowledge, scale, clock, progress)
-    name = travelling_model(knowledge.config, 0)
+    name = knowledge.wire.travelling(0)
     if source == "imprint":
         return from_imprint(view, knowledge, scale, name)
     model = knowledge.workbench.module(name)
@@ -71,7 +70,7 @@ def _from_updates(
     names = frozenset(name for name, _ in model.named_parameters())
     read = mean_updates if source == "aggregate" else client_updates
     sent = [one for one in read(view, knowledge, names) if one.round >= wanted.first_round]
-    if knowledge.config.protocol == "layerwise-async":
+    if knowledge.wire.model is not None and knowledge.wire.model.reference == "start":
         sent = [one for one in sent if one.first]
     if not sent:
         raise ValueError("no update in sight starts from weights that the adversary knows")
@@ -85,12 +84,12 @@ def _from_updates(
             progress((place + share) / len(groups))
 
         for same in _alike(group, knowledge, scale, names):
-            plan = situation(knowledge.config, same[0], scale, len(knowledge.dataset.classes), _partial(same[0], names))
+            classes = len(knowledge.dataset.classes)
+            plan = situation(knowledge.wire, wanted, same[0], scale, classes, _partial(same[0], names))
             part = clock.part(1 / (len(groups) - place))
             outcome, labels = _attacked(same, plan, model, knowledge, scale, part, names, stated, done)
             found += _recovered(same, plan, outcome, labels)
-            classes = len(knowledge.dataset.classes)
-            plans += [situation(knowledge.config, one, scale, classes, _partial(one, names)) for one in same]
+            plans += [situation(knowledge.wire, wanted, one, scale, classes, _partial(one, names)) for one in same]
             notes |= dict.fromkeys([*outcome.errors, *_left_out(outcome)])
     if clock.over:
         notes[f"stopped by the budget of {clock.seconds:g} s: another machine may get further"] = None
@@ -104,10 +103,10 @@ def _from_updates(
 
 def _alike(group: Sequence[Sent], knowledge: Knowledge, scale: PixelScale, names: frozenset[str]) -> list[list[Sent]]:
     """Messages of which the same is attempted with the same card: they run as one batch."""
-    classes = len(knowledge.dataset.classes)
+    classes, wanted = len(knowledge.dataset.classes), knowledge.config.attack.inversion
     by_work: dict[object, list[Sent]] = {}
     for one in group:
-        plan = situation(knowledge.config, one, scale, classes, _partial(one, names))
+        plan = situation(knowledge.wire, wanted, one, scale, classes, _partial(one, names))
         by_work.setdefault(plan.work, []).append(one)
     return list(by_work.values())
 
@@ -148,7 +147,7 @@ def _attacked(
     if not methods:
         raise ValueError(f"none of {', '.join(wanted.methods)} fits these messages; these do: {', '.join(fitting)}")
     generator = seeds.generator(knowledge.root, "inversion", sent[0].round, sent[0].client)
-    settings = _settings(travelling_model(config, 0), len(sent), plan.kind, card, knowledge, clock)
+    settings = _settings(knowledge.wire.travelling(0), len(sent), plan.kind, card, knowledge, clock)
     outcome = best_of(model, state, observed, card, generator, None, settings, methods, labels, progress)
     return outcome, labels
 
@@ -247,7 +246,7 @@ def _card_rows(plan: Situation, knowledge: Knowledge, attempts: str, dropout: bo
         }[wanted.knowledge]
     mode = "training, with dropout whose masks are not known" if dropout else "training; the same as evaluation here"
     rows["mode of the client"] = mode
-    defense = config.defense.name
+    defense = knowledge.wire.defense
     if defense != "none":
         rows["defense"] = f"{defense}, " + ("known to the attacker" if wanted.adaptive else "unknown to the attacker")
     return {"preset": wanted.knowledge, **rows, "attempted": attempts}

@@ -11,17 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from fedprivacy.adversary.sight import Wire
 from fedprivacy.attacks.inversion.knowledge import Knowledge as Card
 from fedprivacy.attacks.inversion.messages import Sent
-from fedprivacy.config.run import RunConfig
+from fedprivacy.config.inversion import InversionConfig
 from fedprivacy.data.pixels import PixelScale
 
-PLAIN = ("fedavg", "fedprox", "feddf", "layerwise-async", "fedasync", "fedbuff")
-"""Protocols whose local loss is, at the weights that were sent, the cross-entropy of the private records alone."""
-
 MOST_STEPS = 32
-SCALED = ("dp-fedavg", "dp-sgd")
-CUT = ("gradient-pruning",)
 
 Kind = Literal["records", "classes"]
 
@@ -65,17 +61,23 @@ def _range(numbers: Sequence[int]) -> str:
     return f"{low}" if low == high else f"{low} to {high}"
 
 
-def situation(config: RunConfig, sent: Sent, scale: PixelScale, classes: int, partial: bool) -> Situation:
-    """The situation of one update; ``partial`` where some layers were not sent."""
-    training, wanted = config.training, config.attack.inversion
+def situation(
+    wire: Wire, wanted: InversionConfig, sent: Sent, scale: PixelScale, classes: int, partial: bool
+) -> Situation:
+    """The situation of one update; ``partial`` where some layers were not sent.
+
+    Of known scale is the update of SGD whose loss is, at the weights that were sent, that of private records alone.
+    """
+    training, declared = wire.federation.training, wire.model
+    assert declared is not None
     passes = math.ceil(sent.records / training.batch_size)
     steps = training.local_steps or training.local_epochs * passes
     used, epochs = _records(sent.records, training.batch_size, steps, passes)
-    plain = training.optimizer == "sgd" and config.protocol in PLAIN
+    plain = training.optimizer == "sgd" and declared.loss != "more"
     fresh = training.momentum == 0 or sent.first or training.optimizer_state == "fresh"
-    guarded = wanted.adaptive and config.defense.name in SCALED
+    guarded = wanted.adaptive and wire.defended.rescales
     lr = training.lr if plain and (fresh or training.momentum == 0) and not guarded else None
-    cut = partial or (wanted.adaptive and config.defense.name in CUT)
+    cut = partial or (wanted.adaptive and wire.defended.cuts)
     base = Card(
         scale.shape,
         classes,
@@ -84,7 +86,7 @@ def situation(config: RunConfig, sent: Sent, scale: PixelScale, classes: int, pa
         lr=lr,
         mean=tuple(-low / size for low, size in zip(scale.low, scale.range, strict=True)),
         std=tuple(1 / size for size in scale.range),
-        public_images=config.data.auxiliary,
+        public_images=wire.federation.data.auxiliary,
         zeros="unknown" if cut else "known",
     )
     if wanted.knowledge == "blind":
@@ -96,6 +98,7 @@ def situation(config: RunConfig, sent: Sent, scale: PixelScale, classes: int, pa
             how += "; a first step of adam sends little more than the signs"
         return Situation("records", base, True, how, steps, used)
     simple = training.momentum == 0 and training.weight_decay == 0 and epochs > 0 and sent.merged == 1 and not partial
+    simple = simple and declared.steps_known
     if simple and lr is not None and steps <= MOST_STEPS and base.records <= wanted.most_records and steps > 1:
         order: Literal["known", "unknown"] = "known" if epochs == 1 else "unknown"
         card = replace(base, batch=min(training.batch_size, used), epochs=epochs, order=order)

@@ -14,11 +14,11 @@ import torch
 from numpy.typing import NDArray
 
 from fedprivacy import seeds
+from fedprivacy.adversary.labels import Source
 from fedprivacy.adversary.threat import Float, View
 from fedprivacy.attacks.labels import estimators
-from fedprivacy.attacks.labels.positions import Source
 from fedprivacy.attacks.membership.decode import HARD_LABEL, UNIFORM_REST, decode, decode_sent
-from fedprivacy.attacks.membership.models_on_wire import travelling_model, uploaded_models, uploads
+from fedprivacy.attacks.membership.models_on_wire import uploaded_models, uploads
 from fedprivacy.attacks.membership.observations.prototypes import received_prototypes
 from fedprivacy.attacks.membership.received import answers
 from fedprivacy.data.records import Ids
@@ -95,7 +95,7 @@ def _from_models(view: View, knowledge: Knowledge, me: int | None) -> LabelEstim
     told, notes = view.transcripts[0], list[str]()
     queried: dict[int, list[Float]] = {}
     for model in uploaded_models(told, False, knowledge.start):
-        name = travelling_model(knowledge.config, model.holder)
+        name = knowledge.wire.travelling(model.holder)
         if model.client != me and set(model.weights) == set(knowledge.workbench.module(name).state_dict()):
             queried.setdefault(model.client, []).append(_logp(knowledge, name, model.weights, query))
     if not queried:
@@ -113,7 +113,8 @@ def _from_models(view: View, knowledge: Knowledge, me: int | None) -> LabelEstim
             knowledge, {c: estimators.log_ratio(joined[c], np.tile(theirs, (rounds[c], 1))) for c in joined}
         )
     training = knowledge.config.training
-    if training.optimizer == "sgd" and not training.weight_decay and knowledge.config.protocol != "layerwise-async":
+    sent = knowledge.wire.model
+    if training.optimizer == "sgd" and not training.weight_decay and sent is not None and sent.reference == "received":
         found[BIAS] = _by_client(knowledge, dict(_from_bias(view, knowledge, me, query)))
         notes.append("bias: change of the last layer over learning rate and expected number of steps")
     prior = _histogram(knowledge, knowledge.auxiliary)
@@ -126,7 +127,7 @@ def _from_bias(view: View, knowledge: Knowledge, me: int | None, query: Ids) -> 
     found: dict[int, list[Float]] = {}
     labels = knowledge.dataset.y_train[query]
     for _, client, before, after in uploads(view.transcripts[0], knowledge.start):
-        name = travelling_model(config, client)
+        name = knowledge.wire.travelling(client)
         complete = set(knowledge.workbench.module(name).state_dict())
         if client == me or set(before) != complete or set(after) != complete or len(after["head.bias"]) < 2:
             continue

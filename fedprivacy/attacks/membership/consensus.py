@@ -10,51 +10,30 @@ from __future__ import annotations
 
 import numpy as np
 
+from fedprivacy.adversary.sight import Wire
 from fedprivacy.adversary.threat import Float
 from fedprivacy.attacks.membership.logits import log_softmax
-from fedprivacy.config.run import RunConfig
-from fedprivacy.federation.interfaces import round_half_up
 
 
-def undone(values: Float, config: RunConfig) -> Float | None:
-    """The plain mean [N, C] behind the consensus ``values`` [N, columns] of a protocol; None where it is lost.
+def undone(values: Float, wire: Wire) -> Float | None:
+    """The plain mean [N, C] behind the server's predictions ``values`` [N, columns]; None where it is lost.
 
     One sigmoid column stays one column. Float64; exact but for the wire's rounding.
     """
-    options = config.options
-    if merged_by_defense(config) or parties(config) is None:
+    sent = wire.consensus
+    if sent is None or sent.of != "mean" or wire.defended.merges or wire.heads is None:
         return None
-    if config.protocol == "fedmd":
-        return values if options.get("consensus_weights", "uniform") == "uniform" else None
-    if config.protocol == "fedkd-hybrid":
-        return values
-    if config.protocol != "ds-fl":
-        return None
-    rule = options.get("aggregation", "era")
-    if rule == "sa":
+    if sent.sharpened is None:
         return values
     pairs = np.concatenate([1 - values, values], axis=1) if values.shape[1] == 1 else values
     if (pairs <= 0).any():
         return None
-    if rule == "era":
-        heat = float(options.get("temperature", 0.1))
-        mean = heat * np.log(pairs)
+    if sent.sharpened.rule == "softmax":
+        mean = sent.sharpened.parameter * np.log(pairs)
         mean = mean + (1 - mean.sum(axis=1, keepdims=True)) / pairs.shape[1]
     else:
-        mean = np.exp(log_softmax(np.log(pairs) / float(options.get("sharpness", 1.5))))
+        mean = np.exp(log_softmax(np.log(pairs) / sent.sharpened.parameter))
     return mean[:, 1:] if values.shape[1] == 1 else mean
-
-
-def merged_by_defense(config: RunConfig) -> bool:
-    """Whether a trusted server adds noise to the mean, or counts votes in its place."""
-    return config.defense.name == "noisy-vote" or config.defense.options.get("placement") == "aggregator"
-
-
-def parties(config: RunConfig) -> int | None:
-    """How many clients a mean is over, as everybody who knows the configuration knows; None where some drop out."""
-    if config.dropout_rate:
-        return None
-    return max(1, round_half_up(config.participation * config.clients))
 
 
 def others(mean: Float, own: Float, number: int) -> Float:

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from fedprivacy.config.protocol_cards import CARDS
-from fedprivacy.config.run import RunConfig
 from fedprivacy.federation.interfaces import Part
 from fedprivacy.wire.parties import SERVER, client_index
 from fedprivacy.wire.payload import Payload, Update, Weights
@@ -32,15 +30,6 @@ class Received:
 
 Upload = tuple[int, int, Part, Part]
 """Round, client, weights before local training, weights after it."""
-
-
-def travelling_model(config: RunConfig, client: int) -> str:
-    """Architecture of the model of ``client`` that is sent: the shared small one, or its own."""
-    setting = CARDS[config.protocol].travelling
-    if setting:
-        return str(config.options.get(setting) or config.training.model)
-    models = config.training.client_models or (config.training.model,)
-    return models[client % len(models)]
 
 
 def uploaded_models(transcript: Transcript, last_only: bool, start: Part | None = None) -> Iterator[Received]:

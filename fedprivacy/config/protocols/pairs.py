@@ -33,7 +33,7 @@ class FmlOptions(Part):
     def releases(self, federation: FederationSettings) -> tuple[Release, ...]:
         """A meme up, the mean of the memes down; it learns from the private model too."""
         meme = self.meme or federation.training.model
-        return averaged_models(self.weighting == "records", known_start=False, architecture=meme)
+        return averaged_models(self.weighting == "records", known_start=False, architecture=meme, slot="meme")
 
 
 class FedKdOptions(Part):
@@ -62,6 +62,7 @@ class FedKdOptions(Part):
             "low-rank",
             merged="mean",
             architecture=mentee,
+            slot="mentee",
             reference="received",
             trains_what_it_is_sent=True,
         )
@@ -111,7 +112,6 @@ class ProFeOptions(Part):
 
     def releases(self, federation: FederationSettings) -> tuple[Release, ...]:
         """A student's weights and class prototypes to the neighbours, who alone know what they began from."""
-        student = Release(
-            "weights", "weights", receivers="neighbours", architecture=self.student or federation.training.model
-        )
-        return student, Release("prototypes", "prototypes", receivers="neighbours")
+        student = self.student or federation.training.model
+        weights = Release("weights", "weights", receivers="neighbours", architecture=student, slot="student")
+        return weights, Release("prototypes", "prototypes", receivers="neighbours")

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from fedprivacy import seeds
-from fedprivacy.attacks.inversion.messages import EVERYBODY, OF_JOBS
+from fedprivacy import catalog, seeds
+from fedprivacy.attacks.inversion.messages import EVERYBODY
 from fedprivacy.config.run import RunConfig
 from fedprivacy.data.records import Ids
 from fedprivacy.federation.interfaces import round_half_up
@@ -25,7 +25,8 @@ def used(config: RunConfig, played: Game, root: int, client: int, number: int) -
         everybody = _participants(config, root, number)
         return [ids for one in everybody for ids in used(config, played, root, one, number)]
     folds = played.members()[client]
-    job = _job(config, root, client, number) if config.protocol in OF_JOBS else number
+    sent = catalog.wire(config).model
+    job = _job(config, root, client, number) if sent is not None and sent.by_job else number
     records = folds[min(job, len(folds)) - 1]
     training = config.training
     if config.defense.name == "dp-sgd":

@@ -15,9 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from fedprivacy import folder
+from fedprivacy import catalog, folder
 from fedprivacy.adversary.threat import Adversary, Float
-from fedprivacy.attacks.inversion.positions import inversion_adversaries
 from fedprivacy.attacks.inversion.recovered import load
 from fedprivacy.config.run import RunConfig
 from fedprivacy.judge.result import Finding, Flag
@@ -47,7 +46,7 @@ def inversion_findings(
     """Findings of every adversary, and the card of what each knew."""
     found: list[Finding] = []
     cards: dict[str, dict[str, str]] = {}
-    for adversary, _ in inversion_adversaries(config):
+    for adversary, _ in catalog.inversion_seats(config):
         judged: list[Case] = []
         cause, observation, notes, chosen = "", "reconstruction", dict[str, None](), Counter[str]()
         for repetition in repetitions:

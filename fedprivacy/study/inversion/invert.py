@@ -11,12 +11,12 @@ import torch
 from torch import nn
 
 from fedprivacy import catalog, folder, seeds
+from fedprivacy.adversary.inversion import Source
 from fedprivacy.adversary.threat import Adversary, view_of
 from fedprivacy.attacks.inversion import recovered
 from fedprivacy.attacks.inversion.from_imprint import ONE_STEP, malicious
 from fedprivacy.attacks.inversion.messages import EVERYBODY
 from fedprivacy.attacks.inversion.observe import StatedLabels, observe_inversion
-from fedprivacy.attacks.inversion.positions import MASKED, Source, inversion_adversaries
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.run import RunConfig
 from fedprivacy.data.records import Division
@@ -49,7 +49,7 @@ def observe_inversions(
     tick: Callable[[int], None],
 ) -> None:
     """Write what every adversary of ``config`` reconstructs; a failure is written with its cause."""
-    chosen = inversion_adversaries(config)
+    chosen = catalog.inversion_seats(config)
     for number, (adversary, source) in enumerate(chosen):
 
         def progress(share: float, number: int = number) -> None:
@@ -77,7 +77,7 @@ def imprinted(env: Environment, division: Division) -> Environment:
 
     Several rounds where it sees but one sum a round, so that there is another message to compare with.
     """
-    rounds = min(MASKED_ROUNDS, env.rounds) if env.config.defense.name == MASKED else 1
+    rounds = min(MASKED_ROUNDS, env.rounds) if catalog.wire(env.config).defended.hides_each else 1
     config = env.config.model_copy(update={"rounds": rounds})
     data = env.dataset
     public = normalised(torch.from_numpy(data.x_train[division.auxiliary])).flatten(1)
@@ -102,6 +102,7 @@ def _knowledge(config: RunConfig, env: Environment, division: Division, source: 
         division.auxiliary,
         env.workbench.with_training(config.training),
         None if source == "predictions" else common_start(catalog.protocol(config), env),
+        wire=catalog.wire(config),
     )
 
 

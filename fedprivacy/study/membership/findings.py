@@ -57,12 +57,7 @@ def membership(
         judged += targets
         groups += [number] * len(targets)
     alone = getattr(catalog.observation(observation), "alone", False)
-    if (
-        config.attack.coop
-        and not alone
-        and catalog.card(config.protocol).family != "predictions"
-        and config.clients > 1
-    ):
+    if config.attack.coop and not alone and catalog.wire(config).model is not None and config.clients > 1:
         notes = (AVERAGED, *notes)
     federations = len(judged) // len(repetitions)
     if federations > 1:

@@ -8,18 +8,19 @@ from typing import Any
 import pytest
 import torch
 
+from fedprivacy import catalog
 from fedprivacy.attacks.inversion.clock import UNLIMITED, Clock
 from fedprivacy.attacks.inversion.gradients import frozen_copy
 from fedprivacy.attacks.inversion.knowledge import Knowledge
 from fedprivacy.attacks.inversion.label_recovery import present_labels
 from fedprivacy.attacks.inversion.matching import cosine, of_nonzero, squared_l2
 from fedprivacy.attacks.inversion.messages import Sent
-from fedprivacy.attacks.inversion.positions import inversion_adversaries
-from fedprivacy.attacks.inversion.situation import situation, told
+from fedprivacy.attacks.inversion.situation import Situation, situation, told
 from fedprivacy.attacks.inversion.unroll import UpdateMap
 from fedprivacy.cli.settings import parsed
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.protocol_cards import CARDS
+from fedprivacy.config.run import RunConfig
 from fedprivacy.data.pixels import PixelScale
 from fedprivacy.models.build import build
 
@@ -30,6 +31,10 @@ SGD = {"optimizer": "sgd", "lr": 0.1}
 
 def sent(records: int, number: int = 1, merged: int = 1) -> Sent:
     return Sent(number, 0, number, {}, {}, records, merged)
+
+
+def planned(config: RunConfig, *rest: Any) -> Situation:
+    return situation(catalog.wire(config), config.attack.inversion, *rest)
 
 
 @pytest.mark.parametrize(
@@ -50,20 +55,20 @@ def test_steps_and_records_decide(
     training: dict[str, Any], records: int, kind: str, steps: int, lr: float | None, small_config: Configure
 ) -> None:
     config = small_config(protocol="fedavg", training=training)
-    plan = situation(config, sent(records), SCALE, 10, False)
+    plan = planned(config, sent(records), SCALE, 10, False)
     assert (plan.kind, plan.steps, plan.card.lr) == (kind, steps, lr)
 
 
 def test_a_loss_with_more_terms_hides_the_scale(small_config: Configure) -> None:
     training = {**SGD, "local_steps": 1, "batch_size": 1}
     for protocol in ("fml", "fedkd", "fedckd"):
-        plan = situation(small_config(protocol=protocol, training=training), sent(9), SCALE, 10, False)
+        plan = planned(small_config(protocol=protocol, training=training), sent(9), SCALE, 10, False)
         assert plan.kind == "records" and plan.card.lr is None
 
 
 def test_a_mean_counts_everybodys_records(small_config: Configure) -> None:
     config = small_config(protocol="fedavg", training={**SGD, "local_steps": 1, "batch_size": 2})
-    plan = situation(config, sent(9, merged=3), SCALE, 10, False)
+    plan = planned(config, sent(9, merged=3), SCALE, 10, False)
     assert plan.card.records == 6
     assert told([plan], "sgd", 3)[0].startswith("the mean of 3 clients' updates is 1 local step of sgd on 2 records of")
 
@@ -71,8 +76,9 @@ def test_a_mean_counts_everybodys_records(small_config: Configure) -> None:
 def test_every_protocol_is_attacked_or_refused_in_one_line(small_config: Configure) -> None:
     sources = {}
     for name in CARDS:
+        config = small_config(protocol=name, attack={"attacks": ("inversion",)})
         try:
-            ((_, sources[name]),) = inversion_adversaries(small_config(protocol=name))
+            ((_, sources[name]),) = catalog.inversion_seats(config)
         except UsageError as error:
             assert "\n" not in str(error)
             sources[name] = "refused"
@@ -141,6 +147,6 @@ def test_a_budget_that_is_no_time_is_told() -> None:
 def test_the_blind_know_neither_scale_nor_number(small_config: Configure) -> None:
     training = {**SGD, "local_epochs": 1, "batch_size": 2}
     config = small_config(protocol="fedavg", training=training, attack={"inversion": {"knowledge": "blind"}})
-    plan = situation(config, sent(30), SCALE, 10, False)
+    plan = planned(config, sent(30), SCALE, 10, False)
     assert (plan.kind, plan.card.records, plan.card.lr, plan.card.labels) == ("records", 1, None, "joint")
     assert plan.card.public_images == 0 and plan.steps == 15

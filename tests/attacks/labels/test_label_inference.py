@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from fedprivacy import catalog
-from fedprivacy.attacks.labels.positions import label_adversaries
 from fedprivacy.config.base import UsageError
 from fedprivacy.judge.result import Finding, RunResult
 from fedprivacy.study.job import game
@@ -144,10 +143,10 @@ def test_who_can_infer_nothing_is_told_so(
 
 def test_where_nothing_is_sent_the_default_positions_are_told_so(configured: Callable[..., Any]) -> None:
     with pytest.raises(UsageError, match=r"local sends nothing, .* use mutual or fedavg"):
-        label_adversaries(configured("local"))
+        catalog.label_seats(configured("local"))
 
 
 def test_the_default_positions_are_passive(configured: Callable[..., Any]) -> None:
-    assert [(a.name, source) for a, source in label_adversaries(configured("mutual"))] == [("server", "predictions")]
-    assert [(a.name, source) for a, source in label_adversaries(configured("fedavg"))] == [("server", "models")]
-    assert [(a.name, source) for a, source in label_adversaries(configured("fedproto"))] == [("server", "prototypes")]
+    assert [(a.name, source) for a, source in catalog.label_seats(configured("mutual"))] == [("server", "predictions")]
+    assert [(a.name, source) for a, source in catalog.label_seats(configured("fedavg"))] == [("server", "models")]
+    assert [(a.name, source) for a, source in catalog.label_seats(configured("fedproto"))] == [("server", "prototypes")]

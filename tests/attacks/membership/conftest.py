@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from fedprivacy import catalog
 from fedprivacy.config.base import build
 from fedprivacy.config.run import RunConfig
 from fedprivacy.data.records import Dataset
@@ -47,7 +48,8 @@ class HandMade:
             return build_model(name, (WIDTH,), CLASSES, "softmax", root, *key)
 
         self.bench = Workbench(module, config.training)
-        self.knowledge = Knowledge(config, 1, dataset, self.candidates, self.auxiliary, self.bench)
+        wire = catalog.wire(config)
+        self.knowledge = Knowledge(config, 1, dataset, self.candidates, self.auxiliary, self.bench, wire=wire)
         self.store = MemoryStore()
 
     def sure(self, records: np.ndarray[Any, Any], client: int, of: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

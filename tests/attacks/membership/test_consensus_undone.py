@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from fedprivacy import catalog
 from fedprivacy.adversary.threat import Adversary, view_of
 from fedprivacy.attacks.membership import consensus
 from fedprivacy.attacks.membership.observations import surrogate
@@ -38,7 +39,7 @@ def test_the_mean_behind_a_sharpened_consensus_comes_back(name: str, columns: in
     options, sharpen = SHARPENINGS[name]
     config = small_config(protocol="ds-fl", options=options)
     mean = rules.mean(list(softmaxes(np.random.default_rng(0), 3, 50, columns)))
-    undone = consensus.undone(sharpen(mean).double().numpy(), config)
+    undone = consensus.undone(sharpen(mean).double().numpy(), catalog.wire(config))
     assert undone is not None
     np.testing.assert_allclose(undone, mean.numpy(), atol=3e-7)
 
@@ -46,23 +47,23 @@ def test_the_mean_behind_a_sharpened_consensus_comes_back(name: str, columns: in
 def test_one_sigmoid_column_comes_back_as_one(small_config: Any) -> None:
     config = small_config(protocol="ds-fl")
     mean = torch.tensor([[0.6], [0.02], [0.999]])
-    undone = consensus.undone(rules.entropy_reduced(mean, 0.1).double().numpy(), config)
+    undone = consensus.undone(rules.entropy_reduced(mean, 0.1).double().numpy(), catalog.wire(config))
     assert undone is not None
     np.testing.assert_allclose(undone, mean.numpy(), atol=1e-4)  # 1 - p is rounded where p is near 1
 
 
 def test_what_is_lost_is_not_invented(small_config: Any) -> None:
     values = np.full((3, 4), 0.25)
-    assert consensus.undone(values, small_config(protocol="cfd")) is None
-    assert consensus.undone(values, small_config(protocol="mutual")) is None
+    assert consensus.undone(values, catalog.wire(small_config(protocol="cfd"))) is None
+    assert consensus.undone(values, catalog.wire(small_config(protocol="mutual"))) is None
     weighted = small_config(protocol="fedmd", options={"consensus_weights": "validation"})
-    assert consensus.undone(values, weighted) is None
-    assert consensus.undone(values, small_config(protocol="fedmd", dropout_rate=0.2)) is None
+    assert consensus.undone(values, catalog.wire(weighted)) is None
+    assert consensus.undone(values, catalog.wire(small_config(protocol="fedmd", dropout_rate=0.2))) is None
     noisy = {"name": "gaussian", "sigma": 1.0, "options": {"placement": "aggregator"}}
-    assert consensus.undone(values, small_config(protocol="ds-fl", defense=noisy)) is None
+    assert consensus.undone(values, catalog.wire(small_config(protocol="ds-fl", defense=noisy))) is None
     rounded_away = np.array([[1.0, 0.0, 0.0, 0.0]])
-    assert consensus.undone(rounded_away, small_config(protocol="ds-fl")) is None
-    assert consensus.undone(values, small_config(protocol="fedmd")) is values
+    assert consensus.undone(rounded_away, catalog.wire(small_config(protocol="ds-fl"))) is None
+    assert consensus.undone(values, catalog.wire(small_config(protocol="fedmd"))) is values
 
 
 def test_ones_own_part_is_taken_out() -> None:
@@ -99,7 +100,7 @@ def test_a_peer_distils_what_the_others_said(
         return {client: np.full((len(made.candidates) + len(made.auxiliary), 4), np.log(0.25)) for client in sets}
 
     monkeypatch.setattr(surrogate, "distilled", spy)
-    knowledge = type(made.knowledge)(**{**vars(made.knowledge), "config": config})
+    knowledge = type(made.knowledge)(**{**vars(made.knowledge), "config": config, "wire": catalog.wire(config)})
     observed = Surrogate().observe(view, knowledge)
     np.testing.assert_allclose(np.exp(distilled[0]), told[1].numpy(), atol=2e-6 if protocol == "fedmd" else 1e-5)
     np.testing.assert_allclose(np.exp(distilled[1]), told[0].numpy(), atol=1e-6)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from fedprivacy import catalog
 from fedprivacy.adversary.threat import Adversary, View, view_of
-from fedprivacy.attacks.membership.models_on_wire import broadcast_models, travelling_model, uploaded_models
+from fedprivacy.attacks.membership.models_on_wire import broadcast_models, uploaded_models
 from fedprivacy.attacks.membership.observations.weights import ONLY_AGGREGATE, GlobalModel, UploadedWeights
 from fedprivacy.federation import engine
 from fedprivacy.study.job import environment
@@ -103,7 +103,7 @@ def test_what_is_put_together_is_what_the_clients_had(
     start = common_start(made, env)
     found = {m.client: m for m in uploaded_models(done.transcript, True, start)}
     assert set(found) == {0, 1, 2}
-    names = {travelling_model(config, client) for client in range(3)}
+    names = {catalog.wire(config).travelling(client) for client in range(3)}
     assert names == {"mlp"}
     assert all(set(m.weights) == set(env.workbench.module("mlp").state_dict()) for m in found.values())
     if protocol == "fedbuff":

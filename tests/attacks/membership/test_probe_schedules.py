@@ -14,13 +14,14 @@ from fedprivacy.adversary.threat import Adversary, view_of
 from fedprivacy.attacks.membership.assemble import score_target, signals_of
 from fedprivacy.attacks.membership.observations.probes import SURROGATES, Probes
 from fedprivacy.config.protocol_cards import CARDS
+from fedprivacy.config.run import RunConfig
 from fedprivacy.federation import engine
 from fedprivacy.federation.interfaces import Knowledge, Observed
 from fedprivacy.study.job import environment
 from fedprivacy.study.observe import is_static, plant
 from fedprivacy.wire.transcript import Transcript
 
-SHARING = [name for name, card in CARDS.items() if card.family == "predictions"]
+SHARING = [name for name in CARDS if catalog.wire(RunConfig(protocol=name)).answers_queries]
 SHORT = {
     "fedmd": {"transfer_epochs": 1},
     "cfd": {"distill_epochs": 1, "dual_epochs": 1, "bits_up": 8},
@@ -33,7 +34,8 @@ def observed(config: Any, where: Path) -> tuple[Observed, Knowledge, list[Transc
     env, played = environment(config, 0, None)
     protocol = catalog.protocol(config)
     done = engine.run(protocol, env, where)
-    knowledge = Knowledge(config, 1, env.dataset, played.candidates, played.division.auxiliary, env.workbench)
+    known, wire = played.division.auxiliary, catalog.wire(config)
+    knowledge = Knowledge(config, 1, env.dataset, played.candidates, known, env.workbench, wire=wire)
     told = plant(protocol, config, env, None, done, knowledge, 0, where)
     view = view_of(told, Adversary("server", "active"))
     return Probes().observe(view, knowledge), knowledge, told, played

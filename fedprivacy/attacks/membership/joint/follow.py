@@ -14,7 +14,6 @@ from fedprivacy.attacks.membership.joint.changes import Change, changes
 from fedprivacy.attacks.membership.joint.decode import Decoded, decoded
 from fedprivacy.attacks.membership.joint.gradients import stacked
 from fedprivacy.attacks.membership.joint.simulate import Columns, Simulation
-from fedprivacy.attacks.membership.models_on_wire import travelling_model
 from fedprivacy.federation.interfaces import Knowledge, Rules
 from fedprivacy.federation.local_training import TrainsLocally
 from fedprivacy.training.learner import Records
@@ -103,7 +102,7 @@ class Follower:
         return self.sources[place]
 
     def _decode(self, change: Change, source: Source) -> None:
-        simulation, config = self.simulation, self.knowledge.config
+        simulation = self.simulation
         played = simulation.play(change)
         fold = {c: min(change.round, len(self.rules.division.candidates[c])) - 1 for c in change.clients}
         rows = {c: simulation.columns[c].fold == fold[c] for c in change.clients}
@@ -111,7 +110,7 @@ class Follower:
         data, bench = self.knowledge.dataset, self.knowledge.workbench
         parts = []
         for client, own in zip(change.clients, columns, strict=True):
-            module = bench.module(travelling_model(config, client), "joint")
+            module = bench.module(self.knowledge.wire.travelling(client), "joint")
             parts.append(along(module, played.paths[client], Records(data.x_train[own.ids], data.y_train[own.ids])))
         found = stacked(parts)
         self.left_out |= set(found.left_out)

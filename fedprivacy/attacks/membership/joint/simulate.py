@@ -17,7 +17,6 @@ from torch import Tensor
 from fedprivacy import seeds
 from fedprivacy.adversary.threat import Bool, Float
 from fedprivacy.attacks.membership.joint.changes import Change
-from fedprivacy.config.protocol_cards import CARDS
 from fedprivacy.data.records import Ids
 from fedprivacy.federation.interfaces import Defense, Environment, FederationState, Knowledge, Part, Rules, prepared
 from fedprivacy.federation.local_training import TrainsLocally
@@ -101,7 +100,8 @@ class Simulation:
             raise ValueError("the protocol does not say how one client trains by itself")
         self.protocol, self.rules, self.points = rules.protocol, rules, points
         self.columns = {client: columns_of(knowledge, rules, client) for client in clients}
-        self._slot = CARDS[knowledge.config.protocol].travelling
+        sent = knowledge.wire.model
+        self._slot = "" if sent is None else sent.slot
         self.worlds = [_world(knowledge, rules, self.columns, place) for place in range(number)]
 
     def play(self, change: Change) -> Played:

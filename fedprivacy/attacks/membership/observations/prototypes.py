@@ -19,7 +19,7 @@ from torch import Tensor
 from fedprivacy import seeds
 from fedprivacy.adversary.threat import Float, View
 from fedprivacy.attacks.membership.decode import decode
-from fedprivacy.attacks.membership.models_on_wire import travelling_model, uploaded_models
+from fedprivacy.attacks.membership.models_on_wire import uploaded_models
 from fedprivacy.federation.interfaces import Knowledge, Observed, Part
 from fedprivacy.training import prototypes
 from fedprivacy.training.features import feature_size, features_and_logits, features_of
@@ -28,9 +28,12 @@ from fedprivacy.training.learner import Records
 from fedprivacy.training.losses import cross_entropy
 from fedprivacy.wire.parties import SERVER, client_index
 from fedprivacy.wire.payloads import Prototypes as Payload
+from fedprivacy.wire.release import PROTOTYPES
 from fedprivacy.wire.transcript import Transcript
 
 AGGREGATE = -1
+UNTOLD = 1.0
+"""Weight of the pull to the prototypes, where nobody says what it is."""
 
 
 @dataclass(frozen=True)
@@ -95,14 +98,14 @@ def _extractors(told: Transcript, knowledge: Knowledge, held: list[Payload], me:
     x, device = knowledge.dataset.x_train[ids], knowledge.workbench.device
     found: dict[int, Features] = {}
     for model in uploaded_models(told, True):
-        name = travelling_model(knowledge.config, model.client)
+        name = knowledge.wire.travelling(model.client)
         module = knowledge.workbench.module(name)
         if model.client != me and set(model.weights) == set(module.state_dict()):
             module.load_state_dict(dict(model.weights))
             found[model.client] = (features_of(module, x, device).double().numpy(), feature_size(module))
     if found or not held or knowledge.start is None or not len(knowledge.auxiliary):
         return found
-    name = travelling_model(knowledge.config, 0 if me is None else me)
+    name = knowledge.wire.travelling(0 if me is None else me)
     if feature_size(knowledge.workbench.module(name)) != held[-1].means.shape[1]:
         return found
     weights = _trained_extractor(name, knowledge.start, prototypes.merged(held[-knowledge.config.clients :]), knowledge)
@@ -116,7 +119,7 @@ def _trained_extractor(name: str, start: Part, known: Payload, knowledge: Knowle
     """A client's local training over all rounds, on auxiliary records, pulled to the received prototypes."""
     learner = knowledge.workbench.learner(name, start)
     means, present = (t.to(learner.device) for t in prototypes.table(known, len(knowledge.dataset.classes)))
-    weight = float(knowledge.config.options.get("prototype_weight", 1.0))
+    weight = next((r.pull for r in knowledge.wire.releases if r.kind in PROTOTYPES), UNTOLD)
 
     def step(x: Tensor, labels: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         hidden, logits = features_and_logits(learner.module, x)

@@ -86,10 +86,10 @@ def _of_consensus(
 
 def _without_own(answer: Answer, own: Answer | None, knowledge: Knowledge) -> Float | None:
     """The others' mean behind a consensus [N, columns]; None where it cannot be told apart."""
-    if answer.purpose == "mean of peers":
+    wire = knowledge.wire
+    if wire.consensus is not None and wire.consensus.of == "mean of others":
         return answer.payload.values.double().numpy()
-    mean = consensus.undone(answer.payload.values.double().numpy(), knowledge.config)
-    number = consensus.parties(knowledge.config)
+    mean, number = consensus.undone(answer.payload.values.double().numpy(), wire), wire.heads
     if mean is None or own is None or number is None or number < 2:
         return None
     found = consensus.others(mean, own.payload.values.double().numpy(), number)

@@ -18,7 +18,6 @@ from fedprivacy.attacks.membership.decode import decode
 from fedprivacy.attacks.membership.models_on_wire import (
     Received,
     broadcast_models,
-    travelling_model,
     uploaded_models,
 )
 from fedprivacy.federation.interfaces import Knowledge, Observed
@@ -115,7 +114,7 @@ def _queried(
     logp = np.full((len(sources), len(rounds), len(ids), classes), np.nan)
     notes: set[str] = set()
     for model in models:
-        name = travelling_model(knowledge.config, model.holder)
+        name = knowledge.wire.travelling(model.holder)
         if set(model.weights) != set(knowledge.workbench.module(name).state_dict()):
             notes.add(f"round {model.round}: {INCOMPLETE}")
             continue

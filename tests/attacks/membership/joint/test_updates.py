@@ -54,6 +54,7 @@ class Run:
             self.env.workbench,
             known=known,
             rules=told,
+            wire=catalog.wire(self.config),
         )
         return JointUpdates().observe(view_of([self.done.transcript], Adversary.parse(position)), knowledge)
 
@@ -173,6 +174,7 @@ def test_without_rules_nobody_can_be_played(run):
         found.played.candidates,
         found.played.division.auxiliary,
         found.env.workbench,
+        wire=catalog.wire(found.config),
     )
     with pytest.raises(ValueError, match="played"):
         JointUpdates().observe(view_of([found.done.transcript], Adversary("server")), knowledge)

@@ -1,0 +1,100 @@
+"""Who can observe what: every protocol has a default, and what cannot be is said in one line with what can."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from fedprivacy import catalog
+from fedprivacy.adversary import observations
+from fedprivacy.adversary.inversion import inversion_source
+from fedprivacy.adversary.seats import default_adversaries, seat
+from fedprivacy.adversary.sight import Wire
+from fedprivacy.adversary.threat import Adversary
+from fedprivacy.config.base import UsageError
+from fedprivacy.config.protocol_cards import CARDS
+from fedprivacy.config.run import RunConfig
+
+SENDING = [name for name, card in CARDS.items() if not card.bound]
+
+
+def observable(config: RunConfig, adversary: Adversary) -> tuple[str, ...]:
+    return observations.observable(seat(adversary, catalog.wire(config)))
+
+
+@pytest.mark.parametrize("protocol", SENDING)
+@pytest.mark.parametrize("position", ["server", "client-0", "eavesdropper"])
+@pytest.mark.parametrize("power", ["", "active-"])
+def test_a_position_observes_something_or_is_told_why_not(
+    protocol: str, position: str, power: str, small_config: Any
+) -> None:
+    config = small_config(protocol=protocol, rounds=3)
+    adversary = Adversary.parse(power + position)
+    try:
+        names = observable(config, adversary)
+    except UsageError as error:
+        assert "\n" not in str(error) and adversary.name in str(error) and "; use " in str(error)
+        assert power or (protocol == "profe" and position == "server")
+        return
+    assert names and all(name in observations.OBSERVATIONS for name in names)
+    assert not power or (names == ("joint-probes", "probes") and position == "server")
+    for name in names:
+        assert catalog.observation(name).name
+
+
+@pytest.mark.parametrize("protocol", SENDING)
+def test_the_default_set_can_observe(protocol: str, small_config: Any) -> None:
+    config = small_config(protocol=protocol, rounds=3, attack={"attacks": ("membership",)})
+    assert len(default_adversaries(catalog.wire(config))) == 2
+    assert len(catalog.observations(config)) >= 2
+
+
+def test_whole_models_are_read_where_they_travel_beside_predictions(small_config: Any) -> None:
+    server = Adversary("server")
+    assert observable(small_config(protocol="mutual"), server) == ("joint-predictions", "surrogate")
+    both = small_config(protocol="mutual", options={"average_weights": True})
+    assert observable(both, server) == ("joint-predictions", "surrogate", "uploaded-weights")
+    assert observable(small_config(protocol="fedkd-hybrid"), Adversary("client-1")) == ("surrogate", "global-model")
+    mixed = small_config(protocol="fedkd-hybrid", training={"client_models": ("mlp", "cnn")})
+    assert observable(mixed, server) == ("joint-predictions", "surrogate")
+
+
+def test_a_client_that_is_not_there(small_config: Any) -> None:
+    with pytest.raises(UsageError, match="there are 3 clients, 0 to 2"):
+        observable(small_config(), Adversary("client-3"))
+
+
+def test_a_run_that_ends_before_the_deep_layers_travel(small_config: Any) -> None:
+    """Changes of the layers that were sent can be read; a whole model cannot."""
+    server, options = Adversary.parse("server"), {"deep_every": 4}
+    early = observable(small_config(protocol="layerwise-async", rounds=3, options=options), server)
+    late = observable(small_config(protocol="layerwise-async", rounds=4, options=options), server)
+    assert early == ("joint-updates",) and late == ("joint-updates", "uploaded-weights")
+    never = small_config(protocol="layerwise-async", rounds=4, options={"deep_every": 1})
+    assert observable(never, server) == ("joint-updates",)
+
+
+def test_a_sum_under_masks_hides_single_clients(small_config: Any) -> None:
+    defense = {"name": "secure-aggregation"}
+    sums = small_config(protocol="fedavg", options={"weighting": "uniform"}, defense=defense)
+    assert observable(sums, Adversary("server")) == ("joint-updates", "global-model")
+    shared = small_config(protocol="ds-fl", defense=defense)
+    assert default_adversaries(catalog.wire(shared)) == ("server", "client-0")
+    with pytest.raises(UsageError, match="sums alone"):
+        observable(shared, Adversary("server", "active"))
+
+
+def test_what_is_declared_alone_decides() -> None:
+    """The same releases under a name that nobody knows allow the same."""
+    known = catalog.wire(RunConfig(protocol="fedavg"))
+    stranger = Wire("somebody's", known.federation, known.releases)
+    for position in ("server", "client-1", "eavesdropper"):
+        own, other = (seat(Adversary.parse(position), wire) for wire in (known, stranger))
+        assert observations.observable(own) == observations.observable(other)
+        assert inversion_source(own) == inversion_source(other)
+    silent = Wire("nobody's", known.federation, ())
+    assert default_adversaries(silent) == ()
+    relayed = tuple(replace(r, of="relay") for r in known.releases if r.sender == "server")
+    assert observations.observable(seat(Adversary("client-0"), Wire("relay", known.federation, relayed)))
