@@ -242,6 +242,21 @@ def inversion_seats(config: RunConfig) -> list[tuple[Adversary, InversionSource]
     return chosen
 
 
+def every_seat(config: RunConfig) -> tuple[str, ...]:
+    """One adversary for each seat and power from which the attacks of ``config`` can be made; an eavesdropper reads
+    what the server reads, so it stands only for protocols without one. Empty where nothing is sent."""
+    found: list[str] = []
+    for name in ("server", "active-server", "client-0", "eavesdropper"):
+        if name == "eavesdropper" and "server" in found:
+            continue
+        try:
+            check(config.model_copy(update={"attack": config.attack.model_copy(update={"adversaries": (name,)})}))
+            found.append(name)
+        except UsageError:
+            continue
+    return tuple(found)
+
+
 def observation(name: str) -> Observation:
     """The observation of that name."""
     from fedprivacy.adversary.observations import OBSERVATIONS

@@ -55,6 +55,21 @@ class Adversary:
         return f"{self.position} ({'active' if self.power == 'active' else 'honest-but-curious'})"
 
 
+def seat(told: str) -> str:
+    """Position and power of an adversary ``told`` as ``str`` tells it: all clients sit alike, as a passive peer.
+
+    Numbers are compared within one seat alone: ``passive server``, ``active server``, ``passive peer``, ``active
+    peer``, ``eavesdropper``. Raises ValueError for any other words.
+    """
+    position, _, power = told.partition(" (")
+    known = Adversary.parse(position)
+    if power not in ("active)", "honest-but-curious)"):
+        raise ValueError(f"'{told}' names no power; known: server (active), client-0 (honest-but-curious)")
+    if known.position == EAVESDROPPER:
+        return EAVESDROPPER
+    return f"{'active' if power == 'active)' else 'passive'} {SERVER if known.position == SERVER else 'peer'}"
+
+
 @dataclass(frozen=True, eq=False)
 class View:
     """What one adversary received: the messages it sent or got, and the public folds. Nothing else.

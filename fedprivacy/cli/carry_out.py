@@ -115,8 +115,18 @@ def taken_up(
             return work(Plan(where, cores, resume, device, baselines, display.tick, display.start, display.say))
 
 
-def attacked_again(config: RunConfig, run: Path, where: Path, device: str, fresh: bool, quiet: bool) -> RunResult:
-    """What attacking ``run`` again gives in ``where``, or gave there before."""
+def attacked_again(
+    config: RunConfig,
+    run: Path,
+    where: Path,
+    device: str,
+    fresh: bool,
+    quiet: bool,
+    workers: int = 1,
+    resume: bool = False,
+    note: str | None = None,
+) -> RunResult:
+    """What attacking ``run`` again gives in ``where``, or gave there before; ``note`` as in ``again.attack_again``."""
     from fedprivacy.study import again, stored
     from fedprivacy.study.run import Plan
 
@@ -130,14 +140,15 @@ def attacked_again(config: RunConfig, run: Path, where: Path, device: str, fresh
             stored.clear(where)
         if stored.is_run(where):
             again.identity(config, run, device).hold(where)
-            if not (where / stored.RESULT).exists():
+            if (where / stored.RESULT).exists():
+                say(f"Found in {where}; --fresh attacks again.")
+                return read_result(where)
+            if not resume:
                 raise UsageError(f"{where} holds an unfinished attack: add --fresh to start over.")
-            say(f"Found in {where}; --fresh attacks again.")
-            return read_result(where)
         words = f"`fedprivacy attack {run}` with --fresh"
         with Display(quiet) as display, clear_ends(words):
-            plan = Plan(where, device=device, tick=display.tick, started=display.start, told=display.say)
-            return again.attack_again(config, run, plan)
+            plan = Plan(where, workers, device=device, tick=display.tick, started=display.start, told=display.say)
+            return again.attack_again(config, run, plan, note)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,20 @@ from fedprivacy import catalog
 from fedprivacy.cli.say import put, say
 from fedprivacy.cli.settings import configuration, configured
 from fedprivacy.config.base import UsageError
+from fedprivacy.config.run import RunConfig
 
 
 @click.command("compare")
 @click.argument("protocols", nargs=-1, required=True)
-@configured(skip=frozenset({"protocol", "attack.adversaries"}))
+@configured(skip=frozenset({"protocol", "attack.adversaries", "attack.known_share"}))
+@click.option("--adversary", "seats", default="", metavar="A,B,...", help="Only these; default: one for each power.")
+@click.option(
+    "--known-shares",
+    default="1",
+    show_default=True,
+    metavar="A,B,...",
+    help="Shares of each client's pool that the adversary knows; each attacks the same transcripts.",
+)
 @click.option("--out", default="runs", show_default=True, metavar="DIR", help="Folder that holds run folders.")
 @click.option("--workers", type=int, default=None, metavar="N", help="Worker processes [default: number of cores].")
 @click.option("--device", default="cpu", show_default=True, metavar="NAME", help="Torch device, such as cuda.")
@@ -30,33 +40,41 @@ def command(
     resume: bool,
     fresh: bool,
     form: str,
+    seats: str,
+    known_shares: str,
     **given: Any,
 ) -> None:
-    """Several protocols on the same data and seeds, in one table: utility, bytes, leakage, with intervals.
+    """Several protocols on the same data and seeds: utility, bytes, and leakage at equal power and knowledge.
 
     \b
-    fedprivacy compare mutual fedavg --attack membership
+    fedprivacy compare fedavg mutual --attack membership --seeds 5 --known-shares 0.5,1
     """
-    from fedprivacy.cli.carry_out import carry_out, placed, ready
+    from fedprivacy.cli.carry_out import attacked_again, carry_out, placed, ready
 
     if given.get("protocol_set"):
         raise UsageError("compare: --set belongs to one protocol; use `run` for each, or --config.")
-    configs = []
-    for name in protocols:
-        silent = catalog.silent(name)
-        flags = {flag: value for flag, value in given.items() if not (silent and flag.startswith("attack__"))}
-        one = configuration({**flags, "protocol": name})
-        if silent:
-            one = one.model_copy(update={"attack": type(one.attack)()})
-        ready(one, workers, device)
-        configs.append(one)
-    results = []
+    shares = _shares(known_shares)
+    configs = [_configured(name, seats, given) for name in protocols]
     for config in configs:
-        where = placed(config, Path(out))
-        say(f"{config.protocol}:")
-        results.append(
-            carry_out(config, where, workers, device, resume, fresh, False, False, "the same command with --resume")
-        )
+        ready(config, workers, device)
+    results, places = [], []
+    for config in configs:
+        whole: Path | None = None
+        for share in shares if config.attack.attacks else shares[:1]:
+            one = config.model_copy(update={"attack": config.attack.model_copy(update={"known_share": share})})
+            catalog.check(one)
+            where = placed(one, Path(out))
+            say(f"{config.protocol}{'' if share == 1 else f', {100 * share:g}% of each pool known'}:")
+            again = "the same command with --resume"
+            if whole is None:
+                found = carry_out(one, where, workers, device, resume, fresh, False, False, again)
+            else:
+                note = f"the transcripts of {whole.name}, attacked with other knowledge"
+                cores = workers or os.cpu_count() or 1
+                found = attacked_again(one, whole, where, device, fresh, False, cores, resume or fresh, note)
+            whole = whole or where
+            results.append(found)
+            places.append(where)
     from fedprivacy.reporting.compare import comparison_to_markdown, render_comparison
 
     if form == "markdown":
@@ -67,5 +85,38 @@ def command(
 
     console = Output()
     render_comparison(results, console)
-    for config in configs:
-        show_pictures(console, placed(config, Path(out)))
+    for where in places:
+        show_pictures(console, where)
+
+
+def _configured(protocol: str, seats: str, given: dict[str, Any]) -> RunConfig:
+    """The run of one protocol: attacked from every seat that it has, or from those asked for that it has."""
+    silent = catalog.silent(protocol)
+    flags = {flag: value for flag, value in given.items() if not (silent and flag.startswith("attack__"))}
+    config = configuration({**flags, "protocol": protocol})
+    if silent or not config.attack.attacks:
+        return config.model_copy(update={"attack": type(config.attack)()}) if silent else config
+    asked = [name.strip() for name in seats.split(",") if name.strip()]
+    chosen = []
+    for name in asked:
+        alone = config.model_copy(update={"attack": config.attack.model_copy(update={"adversaries": (name,)})})
+        try:
+            catalog.check(alone)
+            chosen.append(name)
+        except UsageError as error:
+            say(f"{protocol}: {error}")
+    chosen = chosen if asked else list(catalog.every_seat(config))
+    if not chosen:
+        raise UsageError(f"compare: protocol {protocol} can be attacked from none of {seats}; see the lines above.")
+    return config.model_copy(update={"attack": config.attack.model_copy(update={"adversaries": tuple(chosen)})})
+
+
+def _shares(text: str) -> list[float]:
+    """Shares in the order given; the first is run, the others attack its transcripts again."""
+    try:
+        found = [float(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        raise UsageError(f"--known-shares: '{text}' holds what is no number; give shares such as 0.25,0.5,1.") from None
+    if not found or any(not 0 < share <= 1 for share in found):
+        raise UsageError(f"--known-shares: each share lies above 0 and at most 1 (got {text}).")
+    return list(dict.fromkeys(found))

@@ -69,13 +69,13 @@ def command(
     name = hashlib.sha256(" ".join(config.digest() for config in configs).encode()).hexdigest()[:8]
     folder = Path(out) / f"sweep-{base.protocol}-{base.defense.name}-{name}"
     write_bytes(folder / "frontier.png", frontier_figure(results))
-    write_text(folder / "sweep.md", comparison_to_markdown(results, labels))
+    write_text(folder / "sweep.md", comparison_to_markdown(results, labels, judged=False))
     if form == "markdown":
-        put(comparison_to_markdown(results, labels))
+        put(comparison_to_markdown(results, labels, judged=False))
     else:
         from fedprivacy.cli.output import Output
 
-        render_comparison(results, Output(), labels)
+        render_comparison(results, Output(), labels, judged=False)
     (say if form == "markdown" else tell)(f"Figure and table: {folder}")
 
 

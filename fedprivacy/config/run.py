@@ -140,7 +140,7 @@ class AttackConfig(Part):
     alone; auto: bank with 8 shadows or more."""
     coop: bool = True
     """Let the other clients of the same federation serve as references."""
-    combine: Literal["last", "mean", "max", "trajectory"] = "last"
+    combine: Literal["last", "mean", "max"] = "mean"
     """How several observed rounds become one score."""
     schedule: Literal["last", "spread"] = "last"
     """When probes are planted: all in the last round, or over all rounds."""

@@ -181,10 +181,10 @@ class Comparison(Sequence[RunResult]):
         return comparison_to_markdown(self.results, self.labels)
 
     def _repr_html_(self) -> str:
-        from fedprivacy.reporting.compare import comparison
+        from fedprivacy.reporting.compare import side_by_side
         from fedprivacy.reporting.html import document_to_html
 
-        page = document_to_html(comparison(self.results, self.labels), {})
+        page = document_to_html(side_by_side(self.results, self.labels), {})
         return f'<iframe srcdoc="{escape(page)}" style="width:100%;height:400px;border:1px solid #ccc"></iframe>'
 
 

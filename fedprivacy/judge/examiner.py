@@ -215,11 +215,14 @@ def _measured(
 
 def _over(values: Sequence[float], of_seed: Seeds, level: float) -> Interval:
     """The mean with its interval over seeds; over the federations of the seed where there is one."""
-    seeds_seen = list(dict.fromkeys(of_seed))
-    if len(seeds_seen) > 1:
-        by_seed = [[v for v, seed in zip(values, of_seed, strict=True) if seed == one] for one in seeds_seen]
-        values = [float(np.mean(one)) for one in by_seed]
-    return mean_interval(values, level, (0.0, 1.0))
+    by_seed = _by_seed(values, of_seed)
+    return mean_interval(by_seed if len(by_seed) > 1 else values, level, (0.0, 1.0))
+
+
+def _by_seed(values: Sequence[float], of_seed: Seeds) -> tuple[float, ...]:
+    """The mean of each seed's repetitions, in the order of the seeds."""
+    pairs = list(zip(values, of_seed, strict=True))
+    return tuple(float(np.mean([v for v, seed in pairs if seed == one])) for one in dict.fromkeys(of_seed))
 
 
 Groups = Sequence[tuple[Float, Float]]
@@ -232,7 +235,9 @@ def _auc(groups: Groups, counts: Sequence[tuple[int, int]], target: str, label: 
         estimate = _no_narrower(_over([s.value for s in singles], of_seed, label.level), singles)
     bands = [auc_chance(n1, n0, label.level) for n1, n0 in counts]
     half = math.sqrt(sum((b.high - 0.5) ** 2 for b in bands)) / len(bands)
-    return _finding("AUC", target, label, counts, estimate.value, (0.5, 0.5 - half, 0.5 + half), estimate)
+    chance = (0.5, 0.5 - half, 0.5 + half)
+    found = _finding("AUC", target, label, counts, estimate.value, chance, estimate)
+    return replace(found, per_seed=_by_seed([single.value for single in singles], of_seed))
 
 
 def _no_narrower(over: Interval, singles: Sequence[Interval]) -> Interval:
@@ -265,7 +270,7 @@ def _tpr(
     below_centre = math.sqrt(sum((b.value - b.low) ** 2 for b in bands)) / len(bands)
     above_centre = math.sqrt(sum((b.high - b.value) ** 2 for b in bands)) / len(bands)
     flag: Flag = "few" if any(point.resolution == "few" for point in points) else ""
-    return _finding(
+    found = _finding(
         metric,
         target,
         label,
@@ -276,6 +281,7 @@ def _tpr(
         false_positives=sum(point.false_positives for point in points),
         flag=flag,
     )
+    return replace(found, per_seed=_by_seed([point.tpr for point in points], of_seed))
 
 
 def _finding(

@@ -123,6 +123,10 @@ class Finding:
     headline: bool = False
     """Whether this statistic was declared, before the run, as the one that the verdict rests on."""
     note: str = ""
+    knowledge: str = ""
+    """What the adversary was given beside what it received; numbers are compared only where it is the same."""
+    per_seed: tuple[float, ...] = ()
+    """The value of each repetition, in the order of the seeds, so that runs on the same seeds can be paired."""
 
 
 @dataclass(frozen=True)
@@ -242,7 +246,7 @@ def from_json(content: Mapping[str, Any]) -> RunResult:
                 }
             ),
             privacy=PrivacyClaim(**content["privacy"]),
-            findings=tuple(_build(Finding, f) for f in content["findings"]),
+            findings=tuple(_finding(f) for f in content["findings"]),
             verdicts=tuple(_build(Verdict, v) for v in content["verdicts"]),
             cards=content.get("cards", {}),
             provenance=Provenance(**{**content["provenance"], "notes": tuple(content["provenance"]["notes"])}),
@@ -256,6 +260,10 @@ def _intervals(content: Mapping[str, Any]) -> dict[str, Interval]:
     return {
         name: Interval(**{**value, "per_seed": tuple(value.get("per_seed", ()))}) for name, value in content.items()
     }
+
+
+def _finding(content: Mapping[str, Any]) -> Finding:
+    return _build(Finding, {**content, "per_seed": tuple(content.get("per_seed", ()))})
 
 
 def _audit(content: Mapping[str, Any] | None) -> Audit | None:

@@ -117,18 +117,6 @@ def _gain_words(gain: Finding) -> str:
     return f"{value}{unit}{ends} over {_over(gain)}"
 
 
-def comparison(first: Finding, second: Finding, difference: Estimate) -> Verdict:
-    """Whether the first adversary learns measurably more than the second from the same run."""
-    claim = f"The {second.adversary} learns as much as the {first.adversary}"
-    number = f"AUC difference {difference.value:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}]"
-    how = f"{first.observation} against {second.observation}, {first.statistic}"
-    if difference.low > 0:
-        return Verdict(claim, "this run", "refuted", f"{how}: {number}; choosing the public fold pays.")
-    if difference.high < 0:
-        return Verdict(claim, "this run", "refuted", f"{how}: {number}; the passive view leaks more here.")
-    return Verdict(claim, "this run", "inconclusive", f"{how}: {number}.")
-
-
 def utility(
     protocol: str, own: Interval, baselines: Sequence[Baseline], paired: Mapping[str, Estimate]
 ) -> list[Verdict]:

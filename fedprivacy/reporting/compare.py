@@ -1,4 +1,4 @@
-"""Several runs side by side: utility, bytes, epsilon, and leakage to each adversary with its interval."""
+"""Several runs side by side: utility, bytes and epsilon, then what each seat learns, one table a seat and knowledge."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from rich.console import Console
 
-from fedprivacy.judge.result import Finding, PrivacyClaim, RunResult
+from fedprivacy.judge import comparison
+from fedprivacy.judge.result import PrivacyClaim, RunResult
 from fedprivacy.reporting.document import (
     Block,
     Cell,
     Column,
     Document,
-    Footnotes,
     Layouts,
     Line,
     Section,
@@ -20,37 +20,19 @@ from fedprivacy.reporting.document import (
     cell,
     row,
 )
-from fedprivacy.reporting.findings import (
-    groups,
-    headline_statistics,
-    is_rate,
-    main_target,
-    metric_key,
-    metric_name,
-    of_statistic,
-)
+from fedprivacy.reporting.findings import metric_key, metric_name
 from fedprivacy.reporting.markdown import document_to_markdown
 from fedprivacy.reporting.sections.inversion import compared
-from fedprivacy.reporting.sections.rate_table import marked_value
+from fedprivacy.reporting.sections.rate_table import Entry, RateTable
 from fedprivacy.reporting.sections.traffic import fedavg_ratio
 from fedprivacy.reporting.sections.utility import mean_of
+from fedprivacy.reporting.sections.verdicts import verdict_line
 from fedprivacy.reporting.settings import level, run_name, setting
 from fedprivacy.reporting.terminal import render_document
-from fedprivacy.reporting.text import (
-    MISSING,
-    chance_level,
-    clean,
-    counted,
-    epsilon,
-    fixed,
-    listed,
-    scientific,
-    size,
-    times,
-)
+from fedprivacy.reporting.text import MISSING, clean, counted, epsilon, fixed, listed, scientific, size, times
 from fedprivacy.reporting.text import level as level_words
 
-RATES = ("auc", "tpr@1%fpr")
+RATES = ("auc", "tpr@1%fpr", "tpr@0.1%fpr")
 SHARED_SETTINGS: Mapping[str, str] = {
     "dataset": "data.dataset",
     "candidates": "data.candidates",
@@ -62,27 +44,35 @@ SHARED_SETTINGS: Mapping[str, str] = {
     "first seed": "seed",
     "repetitions": "seeds",
     "shadows": "attack.shadows",
+    "effort": "attack.effort",
 }
 
 
-def render_comparison(results: Sequence[RunResult], console: Console, labels: Sequence[str] | None = None) -> None:
-    """Print one table for several runs; ``labels`` name them, by default protocol and defense."""
-    render_document(comparison(results, labels), console)
+def render_comparison(
+    results: Sequence[RunResult], console: Console, labels: Sequence[str] | None = None, judged: bool = True
+) -> None:
+    """Print several runs side by side; ``labels`` name them, by default protocol and defense."""
+    render_document(side_by_side(results, labels, judged), console)
 
 
-def comparison_to_markdown(results: Sequence[RunResult], labels: Sequence[str] | None = None) -> str:
-    """The table of :func:`render_comparison` as Markdown."""
-    return document_to_markdown(comparison(results, labels))
+def comparison_to_markdown(
+    results: Sequence[RunResult], labels: Sequence[str] | None = None, judged: bool = True
+) -> str:
+    """What :func:`render_comparison` prints, as Markdown."""
+    return document_to_markdown(side_by_side(results, labels, judged))
 
 
-def comparison(results: Sequence[RunResult], labels: Sequence[str] | None = None) -> Document:
-    """The comparison as a document. Raises ValueError without a result or with the wrong number of labels."""
+def side_by_side(results: Sequence[RunResult], labels: Sequence[str] | None = None, judged: bool = True) -> Document:
+    """The comparison as a document; ``judged``: with a verdict on each run against the first.
+
+    Raises ValueError without a result or with the wrong number of labels.
+    """
     if not results:
         raise ValueError("a comparison needs at least one result")
     names = run_labels(results) if labels is None else [clean(label) for label in labels]
     if len(names) != len(results):
         raise ValueError(f"{len(results)} results need as many labels, got {len(names)}")
-    blocks: list[Block] = [_shapes(results, names)]
+    blocks: list[Block] = [_shapes(results, names), *_leaks(results, names, judged)]
     blocks += compared(results, names)
     blocks += _claims(results)
     blocks += [Line(words, "warn") for words in _differences(results)]
@@ -90,50 +80,50 @@ def comparison(results: Sequence[RunResult], labels: Sequence[str] | None = None
 
 
 def run_labels(results: Sequence[RunResult]) -> list[str]:
-    """Protocol and defense of each run, numbered where two would read the same."""
-    names = [run_name(result) for result in results]
+    """Protocol, defense and known share of each run, numbered where two would read the same."""
+    names = [run_name(result) + _share(result) for result in results]
     return [f"{name} ({names[: i + 1].count(name)})" if names.count(name) > 1 else name for i, name in enumerate(names)]
 
 
+def _share(result: RunResult) -> str:
+    share = setting(result.config, "attack.known_share")
+    return "" if share in (None, 1) else f", {100 * share:.3g}% known"
+
+
 def _shapes(results: Sequence[RunResult], names: Sequence[str]) -> Layouts:
-    """A row a run; a column a run; or one table of utility and bytes and one of leakage, a row a run and measure."""
-    adversaries = dict.fromkeys(f.adversary for r in results for f in r.findings if is_rate(f.metric))
+    """Utility, bytes and epsilon: a row a run, or a column a run."""
     metric = next((name for result in results for name in result.utility), None)
     facts = [*([metric_name(metric)] if metric else []), "bytes", "public", "vs FedAvg", "epsilon"]
     runs = [_facts(result, metric) for result in results]
-    marks = Footnotes()
-    leaks = {
-        (adversary, rate): [_leakage(result, adversary, rate, marks) for result in results]
-        for adversary in adversaries
-        for rate in RATES
-    }
-    titles = [f"{clean(adversary)}: {metric_name(rate)}" for adversary, rate in leaks]
-    words = "bytes: up and down, public: delivery of public records; leakage: headline statistic"
-    caption = f"Mean with {_levels(results)} interval; {words}"
-    strong = [cell(name, tone="strong") for name in names]
-
-    by_run = [row([name, *runs[i], *(found[i] for found in leaks.values())]) for i, name in enumerate(strong)]
-    wide = (Column("run", fold=True), *(Column(title) for title in (*facts, *titles)))
-    by_measure = [row([name, *(run[place] for run in runs)]) for place, name in enumerate(facts)]
-    by_measure += [row([cell(metric_name(rate), clean(a)), *found]) for (a, rate), found in leaks.items()]
+    caption = f"Mean with {_levels(results)} interval; bytes: up and down, public: delivery of public records"
+    by_run = [row([cell(name, tone="strong"), *facts]) for name, facts in zip(names, runs, strict=True)]
+    by_fact = [row([name, *(run[place] for run in runs)]) for place, name in enumerate(facts)]
+    wide = (Column("run", fold=True), *(Column(fact) for fact in facts))
     turned = (Column("measure", fold=True), *(Column(name) for name in names))
-    short = (Column("run", fold=True), *(Column(fact) for fact in facts))
-    lines = []
-    for (adversary, rate), found in leaks.items():
-        what = [cell(metric_name(rate), clean(adversary)), *[cell("")] * (len(found) - 1)]
-        lines += [row(cells) for cells in zip(what, strong, found, strict=True)]
-    long = (Column("measure", fold=True), Column("run", fold=True), Column("value"))
-    notes = marks.lines()
-    return Layouts(
-        (
-            (Table(wide, tuple(by_run), caption, notes),),
-            (Table(turned, tuple(by_measure), caption, notes),),
-            (
-                Table(short, tuple(row([name, *runs[i]]) for i, name in enumerate(strong)), caption),
-                *((Table(long, tuple(lines), "Leakage", notes),) if lines else ()),
-            ),
-        )
-    )
+    return Layouts(((Table(wide, tuple(by_run), caption),), (Table(turned, tuple(by_fact), caption),)))
+
+
+def _leaks(results: Sequence[RunResult], names: Sequence[str], judged: bool) -> Iterator[Block]:
+    """A table a seat and knowledge, what follows from it, and what cannot be compared."""
+    for table in comparison.tables(results, names):
+        known = f", which knows {clean(table.knowledge)}" if table.knowledge else ""
+        caption = f"Membership: what the {clean(table.seat)} learns{known}"
+        entries = [entry for standing in table.rows for entry in _entries(standing)]
+        yield RateTable(entries, caption, (), True, True, titles=("run", "by")).layouts()
+        for verdict in comparison.verdicts(table) if judged else ():
+            yield verdict_line(verdict)
+    yield from (Line(clean(words), "quiet") for words in comparison.unequal(results, names))
+
+
+def _entries(standing: comparison.Standing) -> Iterator[Entry]:
+    """The declared headline, and under it all signals stacked where they were."""
+    wire, used = standing.result.communication, standing.result.utility.get("test_accuracy")
+    cost = ", ".join([*([f"accuracy {fixed(used.mean, 3)}"] if used else []), size(wire.up_bytes + wire.down_bytes)])
+    for found in (standing.headline, standing.stack):
+        rates = {metric_key(metric): finding for metric, finding in found.items() if metric_key(metric) in RATES}
+        if rates:
+            first = next(iter(rates.values()))
+            yield Entry(standing.run, f"{first.statistic} on {first.observation}", False, rates, cost)
 
 
 def _facts(result: RunResult, metric: str | None) -> list[str | Cell]:
@@ -171,37 +161,6 @@ def _claims(results: Sequence[RunResult]) -> Iterator[Line]:
         yield Line("Vacuous: delta is one over the records of a client, or more.", "bad")
     if any(claim.seeded for claim in finite):
         yield Line("Seeded noise: measurement only, no guarantee.", "warn")
-
-
-def _leakage(result: RunResult, adversary: str, metric: str, marks: Footnotes) -> Cell:
-    """The headline statistic of each observation of ``adversary``: value, chance, and what was observed."""
-    lines: list[str] = []
-    for group in groups(f for f in result.findings if is_rate(f.metric) and f.adversary == adversary):
-        statistics = headline_statistics(group.findings)
-        if not statistics:
-            lines += [f"{MISSING} {marks.mark('no headline statistic was declared')}"]
-        for statistic in statistics:
-            same = [f for f in group.findings if f.statistic == statistic]
-            lines += [*_number(same, statistic, metric, marks), clean(group.observation)]
-    return cell(*(lines or [f"{MISSING} {marks.mark('this adversary was not run against it')}"]))
-
-
-def _number(findings: Sequence[Finding], statistic: str, metric: str, marks: Footnotes) -> list[str]:
-    """The value about all clients with its chance, or the range over clients where only those were stored."""
-    target = main_target(findings)
-    if target is None:
-        values = [f.value for f in findings if metric_key(f.metric) == metric and f.value is not None]
-        words = f"{fixed(min(values), 2)} to {fixed(max(values), 2)}" if values else MISSING
-        return [f"{words} {marks.mark('lowest to highest client; no pooled number was stored')}"]
-    finding = of_statistic(findings, statistic, target).get(metric)
-    if finding is None:
-        return [f"{MISSING} {marks.mark('not stored')}"]
-    words = marked_value(finding, marks).lines[0]
-    if finding.value is None:
-        return [words]
-    words += f" {marks.mark('few false positives allowed: no verdict rests on it')}" if finding.flag == "few" else ""
-    chance = chance_level(finding.chance, finding.chance_low, finding.chance_high)
-    return [words, *([] if finding.chance is None else [f"chance {chance}"])]
 
 
 def _levels(results: Sequence[RunResult]) -> str:

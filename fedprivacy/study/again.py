@@ -6,6 +6,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+from fedprivacy import folder
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.run import RunConfig
 from fedprivacy.federation.checkpoints import last_round
@@ -46,22 +47,34 @@ def check(config: RunConfig, run: Path) -> None:
             raise UsageError(f"{run}: baseline {place.name} has no {SUMMARY}; run it again with --fresh.")
 
 
-def attack_again(config: RunConfig, run: Path, plan: Plan) -> RunResult:
+def attack_again(config: RunConfig, run: Path, plan: Plan, note: str | None = None) -> RunResult:
     """Carry out ``config``, which differs from the stored ``run`` in its attack alone, by ``plan``, in a new folder.
 
     Whole rounds in the checkpoints are taken up, so nothing of the target is trained again; shadow federations come
-    from the bank where their observations are the same.
+    from the bank where their observations are the same. An attack that was stopped goes on seed by seed. ``note``
+    stands in the provenance, in the place of a warning that the headline was chosen after the run.
     """
     check(config, run)
     stored.begin(plan.where, config, identity(config, run, plan.device))
     for part in KEPT:
-        source, target = run / part, plan.where / part
-        if source.is_dir():
-            shutil.copytree(source, target, ignore=shutil.ignore_patterns("observed", "scores"))
-        elif source.exists():
-            shutil.copyfile(source, target)
-    for summary in (plan.where / "seeds").glob(f"*/{SUMMARY}"):
-        summary.unlink()
-    note = f"attacked again after the run in {run.name}: a headline chosen now was not declared before that run"
+        if (run / part).exists() and not (plan.where / part).exists():
+            _copied(run / part, plan.where / part)
+    late = f"attacked again after the run in {run.name}: a headline chosen now was not declared before that run"
     baselines = (run / "baselines").exists()
-    return execute(config, replace(plan, resume=True, baselines=baselines, after=after(run)), (note,))
+    return execute(
+        config, replace(plan, resume=True, baselines=baselines, after=after(run)), (late if note is None else note,)
+    )
+
+
+def _copied(source: Path, target: Path) -> None:
+    """Copy a part of a run under another name first, so that what stands under its own is whole."""
+    if not source.is_dir():
+        folder.write_bytes(target, source.read_bytes())
+        return
+    partial = target.with_name(f".{target.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    shutil.copytree(source, partial, ignore=shutil.ignore_patterns("observed", "scores"))
+    if source.name == "seeds":
+        for summary in partial.glob(f"*/{SUMMARY}"):
+            summary.unlink()
+    partial.rename(target)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from fedprivacy import __version__, catalog, folder, parts
+from fedprivacy.adversary.knowledge import granted
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.inversion import InversionConfig
 from fedprivacy.config.named import named
@@ -31,7 +32,6 @@ from fedprivacy.judge.result import (
     RunResult,
     Verdict,
 )
-from fedprivacy.metrics.auc_difference import auc_difference
 from fedprivacy.metrics.intervals import Interval as Estimate
 from fedprivacy.metrics.intervals import mean_interval, paired_interval
 from fedprivacy.privacy import event_from_json
@@ -44,7 +44,6 @@ from fedprivacy.study.inversion.invert import UNITS
 from fedprivacy.study.job import dataset_of, environment, game
 from fedprivacy.study.label_inference import label_findings
 from fedprivacy.study.membership.findings import membership
-from fedprivacy.study.membership.judged import Head
 from fedprivacy.study.repetition import Repetition
 
 VERSIONED = ("fedprivacy", "torch", "torchvision", "numpy", "scipy", "opacus", "dp-accounting", "safetensors")
@@ -203,15 +202,9 @@ def assembled(config: RunConfig, plan: Plan, repetitions: Sequence[Repetition], 
     """Findings and verdicts from what the jobs left on disk."""
     wire = catalog.wire(config)
     findings: list[Finding] = []
-    heads: list[Head] = []
+    known = granted(config, wire)
     for adversary, name in catalog.observations(config):
-        found, head = membership(config, repetitions, adversary, name)
-        if any(other.finding.adversary == str(adversary) for other in heads):
-            # One declared headline an adversary: that of the first observation which gave any.
-            findings += [replace(finding, headline=False) for finding in found]
-            continue
-        findings += found
-        heads += [head] if head is not None else []
+        findings += [replace(f, knowledge=known) for f in membership(config, repetitions, adversary, name)]
     if "labels" in config.attack.attacks:
         findings += label_findings(config, repetitions)
     cards: dict[str, dict[str, str]] = {}
@@ -231,7 +224,6 @@ def assembled(config: RunConfig, plan: Plan, repetitions: Sequence[Repetition], 
             paired[name] = gap
     sizes = _communication(config, repetitions)
     judged: list[Verdict] = verdicts.leakage(findings, wire.what_is_sent, "the claim that is tested")
-    judged += _compared(heads, level)
     judged += verdicts.labels(findings, wire.what_is_sent, "the claim that is tested")
     judged += verdicts.inversion(findings, wire.what_is_sent, "the claim that is tested")
     judged += verdicts.utility(config.protocol, utility["test_accuracy"], baselines, paired)
@@ -259,25 +251,6 @@ def assembled(config: RunConfig, plan: Plan, repetitions: Sequence[Repetition], 
             notes=tuple(repetitions[0].summary["notes"]),
         ),
     )
-
-
-def _compared(heads: Sequence[Head], level: float) -> list[Verdict]:
-    """The active adversary's headline against the passive one's, where both are on the same candidates and coins."""
-    active = [head for head in heads if head.finding.adversary.endswith("(active)")]
-    passive = [head for head in heads if not head.finding.adversary.endswith("(active)")]
-    # Of one adversary's observations the first is the strongest that was declared; several adversaries are not one.
-    if any(len({head.finding.adversary for head in heads}) != 1 for heads in (active, passive)):
-        return []
-    if len(active[0].ranks) != len(passive[0].ranks):
-        return []
-    first, second = active[0], passive[0]
-    if any(a.shape != b.shape or (a != b).any() for a, b in zip(first.coins, second.coins, strict=True)):
-        return []
-    if any(min(int(c.sum()), int((~c).sum())) < 2 for c in first.coins):
-        return []
-    gaps = [auc_difference(a, b, c, level) for a, b, c in zip(first.ranks, second.ranks, first.coins, strict=True)]
-    difference = gaps[0] if len(gaps) == 1 else mean_interval([g.value for g in gaps], level, (-1.0, 1.0))
-    return [verdicts.comparison(first.finding, second.finding, difference)]
 
 
 Utilities = Sequence[Mapping[str, Mapping[str, float]]]

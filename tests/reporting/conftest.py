@@ -31,7 +31,7 @@ def auc_finding(statistic: str, value: float, half: float, **changes: Any) -> Fi
     band = auc_chance(N1, N0)
     base: dict[str, Any] = {
         "attack": "membership", "observation": "planted probes", "statistic": statistic, "adversary": ACTIVE,
-        "target": "pooled", "metric": "AUC", "value": value, "chance": 0.5, "low": value - half,
+        "target": "all clients", "metric": "AUC", "value": value, "chance": 0.5, "low": value - half,
         "high": value + half, "chance_low": band.low, "chance_high": band.high, **COUNTS,
     }  # fmt: skip
     return Finding(**{**base, **changes})
@@ -44,7 +44,7 @@ def tpr_finding(
     band = tpr_chance(n1, n0, fpr / 100)
     base: dict[str, Any] = {
         "attack": "membership", "observation": "planted probes", "statistic": statistic, "adversary": ACTIVE,
-        "target": "pooled", "metric": f"TPR@{fpr:g}%FPR", "value": value, "chance": band.value,
+        "target": "all clients", "metric": f"TPR@{fpr:g}%FPR", "value": value, "chance": band.value,
         "low": low if value is not None else None, "high": high if value is not None else None,
         "chance_low": band.low, "chance_high": band.high, "false_positives": hits, **COUNTS,
         "flag": "below" if value is None else "few" if fpr * n0 < 1000 else "",

@@ -48,7 +48,7 @@ def test_one_table_has_utility_bytes_leakage_and_epsilon(results: Results, width
     if width >= 80:
         for part in ("0.8590 [0.851, 0.867]", "0.776 [0.76, 0.80]", "0.504 [0.48, 0.53]", "0.121 [0.09, 0.17]"):
             assert part in words
-        assert "chance 0.500 [0.47, 0.53]" in words
+        assert "no leakage" in words and "0.500 [0.47, 0.53]" in words
     assert "planted probes" in words
 
 
@@ -69,7 +69,7 @@ def test_runs_of_one_name_are_numbered_and_labels_can_be_given(results: Results)
 
 def test_a_missing_adversary_and_a_failure_are_said(results: Results) -> None:
     text = comparison_to_markdown([results["ordinary"](), results["only_errors"](), results["no_findings"]()])
-    assert "this adversary was not run against it" in text
+    assert "No passive server was run against mutual (2), mutual (3)" in text
     assert "failed (" in text
     assert "ValueError: no references" in text
 
@@ -79,7 +79,6 @@ def test_runs_that_are_not_alike_are_named(results: Results) -> None:
     assert "differ" not in comparison_to_markdown([base, fedavg(base)])
     text = comparison_to_markdown([base, results["hundred_clients"]()])
     assert "The runs differ in clients (5 and 100)" in text
-    assert "0.55 to 0.75" in text
 
 
 def test_an_epsilon_stands_with_its_delta_its_unit_and_what_seeded_noise_is_worth(results: Results) -> None:

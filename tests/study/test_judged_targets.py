@@ -10,7 +10,7 @@ from fedprivacy.attacks.membership.assemble import Scored
 from fedprivacy.judge.examiner import Label
 from fedprivacy.study.membership.judged import Judged, judged_findings
 
-LABEL = Label("planted probes", "server (active)", "", 0.95, False)
+LABEL = Label("planted probes", "server (active)", "", 0.95, True)
 
 
 def target(name: str, statistics: tuple[str, ...], headline: str) -> Judged:
@@ -25,10 +25,9 @@ def test_a_statistic_that_one_target_lacks_fails_whichever_comes_first() -> None
         judged = [
             target(f"client-{k}", given, "ratio" if given == whole else "correct") for k, given in enumerate(order)
         ]
-        findings, head = judged_findings([judged], [0], LABEL)
+        findings = judged_findings([judged], [0], LABEL)
         failed = [f for f in findings if f.statistic == "ratio"]
         assert [f.flag for f in failed] == ["error"]
         assert failed[0].headline
         assert "1 of 3 targets" in failed[0].note
         assert any(f.statistic == "correct" and f.value is not None and not f.headline for f in findings)
-        assert head is None

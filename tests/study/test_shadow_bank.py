@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from fedprivacy.attacks.membership.assemble import Scored
+from fedprivacy.attacks.membership.combine import score_candidates
 from fedprivacy.attacks.membership.leave_one_out import leave_one_out
 from fedprivacy.attacks.membership.statistics.ratio import Ratio
 from fedprivacy.data.coins import redraw
@@ -65,7 +66,7 @@ def test_statistics_and_headline_share_a_bank_and_training_does_not(configured: 
     assert one == bank(configured(16, statistics=("loss",), headline="loss", level=0.9, targets="bank"), plan, 0)
     assert one != bank(configured(2), plan, 1)
     assert one != bank(configured(2).model_copy(update={"rounds": 3}), plan, 0)
-    assert one != bank(configured(2, combine="mean"), plan, 0)
+    assert one != bank(configured(2, combine="last"), plan, 0)
 
 
 @pytest.mark.parametrize("coop", [True, False])
@@ -90,7 +91,7 @@ def test_every_federation_is_a_target_and_never_its_own_reference(
         peers = np.stack([o.logp[others][:, :, mine] for o in observed]) if coop else None  # type: ignore[union-attr]
         given = leave_one_out(logp, coins[:, mine], labels[mine], peers_logp=peers)
         for place, signals in enumerate(given):
-            scores[place].append(Ratio().score(signals))
+            scores[place].append(score_candidates(Ratio(), signals))
     areas = []
     for place, one in enumerate(scores):
         areas.append(auc(*pool_by_rank(one, [coins[place][played.owners == k] for k in range(3)])))

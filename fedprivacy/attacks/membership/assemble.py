@@ -13,7 +13,7 @@ import numpy as np
 
 from fedprivacy.adversary.threat import Bool, Float, Int, References, Signals
 from fedprivacy.attacks.membership.combine import score_candidates
-from fedprivacy.attacks.membership.statistics import applicable, headline
+from fedprivacy.attacks.membership.statistics import applicable, headline, same_as
 from fedprivacy.attacks.membership.statistics.outside import asked
 from fedprivacy.attacks.membership.statistics.outside import statistic as made
 from fedprivacy.config.run import AttackConfig
@@ -128,6 +128,8 @@ def score_target(signals: Signals, config: AttackConfig, surrogates: Signals | N
     scores: dict[str, Float | str] = {}
     for name in names:
         statistic = offered[name] if name in offered else made(name)
+        if same_as(statistic, config.combine) in names:
+            continue
         if surrogates is not None and "surrogates" in statistic.needs:
             scores[name] = score_candidates(statistic, surrogates)
             continue
@@ -135,10 +137,7 @@ def score_target(signals: Signals, config: AttackConfig, surrogates: Signals | N
             scores[name] = f"needs {', '.join(sorted(statistic.needs))}, which this observation does not give"
             continue
         try:
-            if config.combine == "trajectory":
-                scores[name] = score_candidates(statistic, signals)
-            else:
-                scores[name] = score_candidates(statistic, signals, config.combine)
+            scores[name] = score_candidates(statistic, signals, config.combine)
         except (ValueError, FloatingPointError, np.linalg.LinAlgError) as error:
             scores[name] = str(error)
     count = 0 if signals.references is None else len(signals.references.logp)

@@ -53,7 +53,7 @@ def combine(scores: Float, rule: Rule) -> Float:
     raise ValueError(f"no rule is named {rule!r}; rules: last, mean, max")
 
 
-def score_candidates(statistic: Statistic, signals: Signals, rule: Rule = "last", clean_only: bool = True) -> Float:
+def score_candidates(statistic: Statistic, signals: Signals, rule: Rule = "mean", clean_only: bool = True) -> Float:
     """One score a candidate, [n], higher says member; NaN for a candidate with no usable round.
 
     A statistic may state in ``over_rounds`` that it fixes the rule itself: ``mean``, or ``all`` if its ``score``

@@ -59,6 +59,8 @@ def group_blocks(group: Group) -> list[Block]:
     for kept in dict.fromkeys(alike.values()):
         others = [clean(name) for name, same in alike.items() if same == kept]
         blocks.append(Line(f"{listed(others)}: the same numbers as {clean(kept)} here, not shown again.", "quiet"))
+    knows = dict.fromkeys(clean(f.knowledge) for f in group.findings if f.knowledge)
+    blocks += [Line(f"{clean(group.adversary)} knows {known}.", "quiet") for known in knows]
     if compared > 1:
         words = f"{compared} statistics are compared here, and the best of them is a selection."
         end = f" Only the headline ({HEADLINE}) was declared before the run." if declared else ""

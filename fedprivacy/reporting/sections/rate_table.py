@@ -39,6 +39,7 @@ class RateTable:
     target: bool
     sizes: bool = False
     """Whether the number of members and non-members stands in each row, because it differs."""
+    titles: tuple[str, str] = ("statistic", "target")
 
     def layouts(self, compact: bool = False) -> Layouts:
         """Widest first: all metrics in a row, then those with any number at all, then a line a metric.
@@ -100,7 +101,7 @@ class RateTable:
         return Table(tuple(columns), tuple(rows), self.caption, notes)
 
     def _name_columns(self) -> list[Column]:
-        titles = [title for title, shown in (("statistic", self.statistic), ("target", self.target)) if shown]
+        titles = [title for title, shown in zip(self.titles, (self.statistic, self.target), strict=True) if shown]
         return [Column(title, fold=True) for title in titles]
 
     def _names(self, entry: Entry, marks: Footnotes) -> list[Cell]:

@@ -24,10 +24,13 @@ OUTCOME_TONES: Mapping[Outcome, Tone] = {"leak": "bad", "failed": "bad", "none":
 
 
 def verdict_sections(result: RunResult) -> tuple[Section, ...]:
-    """One line an adversary and observation, then one line a stored verdict."""
+    """One line an adversary, from what carries its headline, then one line a stored verdict."""
     learned: list[Block] = []
-    for group in groups(f for f in result.findings if is_rate(f.metric)):
-        learned += adversary_lines(group)
+    found = groups(f for f in result.findings if is_rate(f.metric))
+    heard = {group.adversary for group in found if headline_statistics(group.findings)}
+    for group in found:
+        if headline_statistics(group.findings) or group.adversary not in heard:
+            learned += adversary_lines(group)
     judged: list[Block] = [verdict_line(verdict) for verdict in result.verdicts]
     others = any(not is_rate(f.metric) and f.attack not in ("", "membership") for f in result.findings)
     title = "What each adversary learned" + (" of membership" if others else "")

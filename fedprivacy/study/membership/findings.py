@@ -16,12 +16,13 @@ from fedprivacy import catalog
 from fedprivacy.adversary.threat import Adversary, Int, Truth
 from fedprivacy.attacks.membership.assemble import Shadow, score_target, signals_of, surrogate_signals
 from fedprivacy.attacks.membership.evidence import last_margins
+from fedprivacy.attacks.membership.headline import declared
 from fedprivacy.config.run import RunConfig
 from fedprivacy.data.coins import redraw
 from fedprivacy.federation.interfaces import Observed
 from fedprivacy.judge import examiner
 from fedprivacy.judge.result import Finding
-from fedprivacy.study.membership.judged import Head, Judged, judged_findings, save_scores
+from fedprivacy.study.membership.judged import Judged, judged_findings, save_scores
 from fedprivacy.study.observe import load_observed, observed_path
 from fedprivacy.study.repetition import Repetition
 from fedprivacy.wire.parties import client_name
@@ -37,22 +38,24 @@ AVERAGED = (
 
 def membership(
     config: RunConfig, repetitions: Sequence[Repetition], adversary: Adversary, observation: str
-) -> tuple[list[Finding], Head | None]:
-    """Findings of every statistic on one observation, null rows last; and the headline for comparisons."""
+) -> list[Finding]:
+    """Findings of every statistic on one observation, null rows last."""
     title = catalog.observation(observation).name
-    label = examiner.Label(title, str(adversary), "all statistics", config.attack.level, True)
+    theirs = [name for other, name in catalog.observations(config) if other == adversary]
+    headline = observation == declared(theirs, config.attack.headline)
+    label = examiner.Label(title, str(adversary), "all statistics", config.attack.level, headline)
     judged: list[list[Judged]] = []
     groups: list[int] = []
     notes: tuple[str, ...] = ()
     for number, repetition in enumerate(repetitions):
         loaded = _loaded(config, repetition, adversary, observation)
         if isinstance(loaded, str):
-            return [examiner.failed(label, loaded)], None
+            return [examiner.failed(label, loaded)]
         notes = notes or loaded[0].notes
         targets = list(_targets(config, repetition, adversary, loaded))
         if not any(targets):
             why = "; ".join(notes) or "nothing that it received tells of a candidate"
-            return [examiner.failed(label, f"no signal: {why}")], None
+            return [examiner.failed(label, f"no signal: {why}")]
         save_scores(repetition.place / "scores" / observed_path(Path(), adversary, observation).name, targets[0])
         judged += targets
         groups += [number] * len(targets)

@@ -51,7 +51,7 @@ def judge_file(given: ScoresFile, attack: AttackConfig, where: Path | None = Non
     judged, notes = from_scores(given, attack) if given.bank is None else from_bank(given, given.bank, attack)
     title = "scores of a file" if given.bank is None else "logits of a file"
     label = examiner.Label(title, WHO, "", attack.level, True, "; ".join(notes))
-    findings, _ = judged_findings(judged, [0] * len(judged), label)
+    findings = judged_findings(judged, [0] * len(judged), label)
     result = _result(given, attack, findings, notes, time.perf_counter() - start, time.process_time() - cpu)
     if where is not None:
         save_scores(where / "scores" / "file.safetensors", judged[0], given.name)

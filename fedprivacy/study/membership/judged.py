@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from fedprivacy import folder
-from fedprivacy.adversary.threat import Bool, Float, Truth
+from fedprivacy.adversary.threat import Float, Truth
 from fedprivacy.attacks.membership.assemble import Scored
 from fedprivacy.judge import examiner
 from fedprivacy.judge.result import Finding
-from fedprivacy.metrics.pooling import ranks_within
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,32 +29,21 @@ class Judged:
     truth: Truth
 
 
-@dataclass(frozen=True, eq=False)
-class Head:
-    """The headline's AUC over all clients, and per repetition the ranks and coins behind it."""
+def judged_findings(judged: Sequence[Sequence[Judged]], groups: Sequence[int], label: examiner.Label) -> list[Finding]:
+    """Findings of all statistics on all targets.
 
-    finding: Finding
-    ranks: list[Float]
-    coins: list[Bool]
-
-
-def judged_findings(
-    judged: Sequence[Sequence[Judged]], groups: Sequence[int], label: examiner.Label
-) -> tuple[list[Finding], Head | None]:
-    """Findings of all statistics on all targets, and the headline for comparisons.
-
-    ``judged`` holds the targets of each federation, ``groups`` says which federations share a seed. A statistic that
-    some targets did not allow, as where noise left one client's answers with nothing but a class, is a failed row:
-    leaving those targets out would choose among them.
+    ``judged`` holds the targets of each federation, ``groups`` says which federations share a seed. ``label.headline``
+    says whether this observation carries the adversary's headline. A statistic that some targets did not allow, as
+    where noise left one client's answers with nothing but a class, is a failed row: leaving those targets out would
+    choose among them.
     """
     scored = [target.scored for targets in judged for target in targets]
     offered = dict.fromkeys(name for one in scored for name in one.scores)
     declared = Counter(one.headline for one in scored).most_common(1)[0][0]
     findings: list[Finding] = []
     measured: dict[str, list[list[examiner.Target]]] = {}
-    head: Head | None = None
     for statistic in offered:
-        own = replace(label, statistic=statistic, headline=statistic == declared)
+        own = replace(label, statistic=statistic, headline=label.headline and statistic == declared)
         without = sum(statistic not in one.scores for one in scored)
         lacking = f"{without} of {len(scored)} targets did not give what it reads"
         failures = (one.scores.get(statistic, lacking) for one in scored)
@@ -66,17 +54,15 @@ def judged_findings(
         targets = [_with_scores(one, statistic) for one in judged]
         found = examiner.membership(targets, own, groups)
         findings += found
-        if found[0].flag != "error":
-            if own.headline or not any(_same_order(targets, other) for other in measured.values()):
-                measured[statistic] = targets
-            if own.headline:
-                head = Head(found[0], *_ranks(targets))
+        twice = statistic != declared and any(_same_order(targets, other) for other in measured.values())
+        if found[0].flag != "error" and not twice:
+            measured[statistic] = targets
     findings += examiner.best_of(measured, label, groups)
     if declared in measured and len(judged) > len(set(groups)):
         margins = [[target.margins for target in targets] for targets in judged]
         own = replace(label, statistic=declared, headline=False)
         findings += examiner.most_vulnerable_tenth(measured[declared], margins, own, groups)
-    return sorted(findings, key=lambda finding: finding.statistic == examiner.NULL), head
+    return sorted(findings, key=lambda finding: finding.statistic == examiner.NULL)
 
 
 def _same_order(one: Sequence[Sequence[examiner.Target]], other: Sequence[Sequence[examiner.Target]]) -> bool:
@@ -94,17 +80,6 @@ def _ranks_of(scores: Float) -> Float:
 
 def _with_scores(targets: Sequence[Judged], statistic: str) -> list[examiner.Target]:
     return [examiner.Target(t.name, np.asarray(t.scored.scores[statistic]), t.truth) for t in targets]
-
-
-def _ranks(groups: Sequence[Sequence[examiner.Target]]) -> tuple[list[Float], list[Bool]]:
-    """Per federation: ranks within the client of all observed candidates, and their coins."""
-    ranks, coins = [], []
-    for targets in groups:
-        pairs = [target.scored() for target in targets]
-        owner = np.repeat(np.arange(len(pairs)), [len(s) for s, _ in pairs])
-        ranks.append(ranks_within(np.concatenate([s for s, _ in pairs]), owner))
-        coins.append(np.concatenate([c for _, c in pairs]))
-    return ranks, coins
 
 
 def save_scores(path: Path, targets: Sequence[Judged], title: str = "") -> None:

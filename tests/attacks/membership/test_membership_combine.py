@@ -49,9 +49,9 @@ def test_contaminated_rounds_count_only_when_asked():
     np.testing.assert_array_equal(usable_rounds(signals), clean)
     assert usable_rounds(signals, clean_only=False).all()
     rounds = score_rounds(Loss(), signals, clean_only=False)
-    np.testing.assert_array_equal(score_candidates(Loss(), signals)[:6], rounds[1, :6])
-    np.testing.assert_array_equal(score_candidates(Loss(), signals)[6:], rounds[2, 6:])
-    np.testing.assert_array_equal(score_candidates(Loss(), signals, clean_only=False), rounds[2])
+    np.testing.assert_array_equal(score_candidates(Loss(), signals, "last")[:6], rounds[1, :6])
+    np.testing.assert_array_equal(score_candidates(Loss(), signals, "last")[6:], rounds[2, 6:])
+    np.testing.assert_array_equal(score_candidates(Loss(), signals, "last", clean_only=False), rounds[2])
 
 
 def test_candidates_planted_in_different_rounds_are_scored_among_their_own():

@@ -57,7 +57,8 @@ def offers(signals: Signals, surrogates: bool = False) -> frozenset[str]:
     ``references`` (one that was not trained on some candidate), ``in-references`` (one that was, beside one that was
     not), ``never-trained`` (one trained on no candidate, as other clients are), ``surrogates`` (all references are
     surrogates of the target: only the caller knows, so it says), ``population`` (auxiliary non-members, also seen by
-    the references where there are any), ``scores`` (decoded jointly).
+    the references where there are any), ``several-rounds`` (some candidate was seen, and clean, in two or more),
+    ``scores`` (decoded jointly).
     """
     found = set() if signals.scores is None else {"scores"}
     references = signals.references
@@ -69,6 +70,8 @@ def offers(signals: Signals, surrogates: bool = False) -> frozenset[str]:
             found.add("never-trained")
     if signals.population_logp is not None and (references is None or references.population_logp is not None):
         found.add("population")
+    if ((signals.seen & signals.clean).sum(axis=0) > 1).any():
+        found.add("several-rounds")
     return frozenset(found)
 
 
@@ -89,6 +92,11 @@ def applicable(signals: Signals, surrogates: bool = False) -> list[Statistic]:
     if UNIFORM_REST in signals.floor:
         names = [name for name in names if name not in WHOLE_DISTRIBUTION]
     return [STATISTICS[name]() for name in names]
+
+
+def same_as(statistic: Statistic, rule: str) -> str | None:
+    """Name of what ``statistic`` is to the last digit where scores combine over rounds by ``rule``; None for none."""
+    return getattr(statistic, "twin", None) if getattr(statistic, "over_rounds", "each") == rule else None
 
 
 def headline(signals: Signals) -> str:

@@ -82,12 +82,14 @@ class DistilLira:
 class FedMia:
     """Mean over rounds of the co-op z, after the idea of FedMIA: several rounds, other clients as references.
 
-    The paper weighs rounds and signals by a rule of its own; this is the plain mean.
+    The paper weighs rounds and signals by a rule of its own; this is the plain mean. Where that is the rule for all
+    statistics it is ``coop-lira``, and of one round it is no mean at all.
     """
 
     name: ClassVar[str] = "fedmia"
-    needs: ClassVar[frozenset[str]] = frozenset({"references", "never-trained"})
+    needs: ClassVar[frozenset[str]] = frozenset({"references", "never-trained", "several-rounds"})
     over_rounds: ClassVar[str] = "mean"
+    twin: ClassVar[str] = "coop-lira"
     variance: Variance = "auto"
 
     def score(self, signals: Signals) -> Float:

@@ -21,7 +21,7 @@ class Trajectory:
     """``shrinkage``: how far the covariance is pulled to its diagonal."""
 
     name: ClassVar[str] = "trajectory"
-    needs: ClassVar[frozenset[str]] = frozenset({"references", "in-references"})
+    needs: ClassVar[frozenset[str]] = frozenset({"references", "in-references", "several-rounds"})
     over_rounds: ClassVar[str] = "all"
     shrinkage: float = 0.1
 

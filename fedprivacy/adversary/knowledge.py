@@ -1,0 +1,29 @@
+"""What every adversary of a run is given beside what it receives, in words that stand beside its numbers.
+
+Two numbers are held against each other only where these words are equal: the start, the hyper-parameters, the share of
+each client's pool, records and shadow federations of its own, and the effort of its attack.
+"""
+
+from __future__ import annotations
+
+from fedprivacy.adversary.sight import Wire
+from fedprivacy.config.run import RunConfig
+
+
+def granted(config: RunConfig, wire: Wire) -> str:
+    """What an adversary of ``config`` knows, whatever an attack makes of it; a model on the ``wire`` has a start."""
+    start = config.training.init == "shared" or wire.model is not None
+    attack = config.attack
+    parts = [
+        "the start" if start else "no client's start",
+        "the hyper-parameters",
+        pool(attack.known_share),
+        f"{config.data.auxiliary:,} records of its own",
+    ]
+    parts += [f"{attack.shadows} shadow federations"] if attack.shadows else []
+    return f"{', '.join(parts)}; effort {attack.effort}"
+
+
+def pool(share: float) -> str:
+    """How much of each client's pool is known, in words."""
+    return "all of each pool" if share == 1 else f"{100 * share:.3g}% of each pool"

@@ -1,0 +1,29 @@
+"""The one headline of an adversary: which of its observations carries it, fixed by names before anything is run.
+
+An adversary that reads one transcript in several ways has one headline all the same, or the verdict would be a choice
+among results. The order rests on measurements that were published before the run: traps in a dishonest server's model,
+then joint decoding of all candidates, then planted probes, then what is read off a single record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+JOINT = "joint"
+"""The statistic of observations that give log-odds themselves."""
+
+GIVE_ODDS = ("traps", "joint-updates", "joint-probes", "joint-predictions")
+"""Observations that give log-odds of membership, and no prediction that another statistic could read."""
+
+ORDER = (*GIVE_ODDS, "probes")
+"""Observations that carry the headline before any other, first to last."""
+
+
+def declared(names: Sequence[str], asked: str | None = None) -> str:
+    """Which of an adversary's observations ``names`` carries its headline.
+
+    It is the first of :data:`ORDER` among them, else the first that is named. A statistic ``asked`` for as headline
+    narrows the choice to observations that give what it reads.
+    """
+    able = [name for name in names if asked is None or (name in GIVE_ODDS) == (asked == JOINT)]
+    return min(able or names, key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER))
