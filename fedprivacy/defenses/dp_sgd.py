@@ -110,7 +110,7 @@ def build(options: DpSgdOptions, budget: Budget, env: Environment, releases: Seq
 
 
 def _trainings(env: Environment) -> list[tuple[int, int]]:
-    return [(client, round) for round in range(1, env.rounds + 1) for client in env.participants(round)]
+    return [(work.client, work.round) for work in env.work]
 
 
 def _fold(env: Environment, client: int, round: int) -> int | None:

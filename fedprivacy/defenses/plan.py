@@ -43,11 +43,11 @@ def check_some(defense: str, env: Environment, releases: Sequence[Release], prob
 
 def sends(env: Environment, releases: Sequence[Release]) -> Iterator[tuple[int, int, Release]]:
     """(client, round, release) of every message with content of its own that participants may send in a run."""
-    for round in range(1, env.rounds + 1):
-        for client in env.participants(round):
-            for release in releases:
-                for _ in range(release.times):
-                    yield client, round, release
+    for work in env.work:
+        for release in releases if work.sends else ():
+            planned = release.by_job and env.planned is not None  # then each job is listed by itself
+            for _ in range(1 if planned else release.times):
+                yield work.client, work.round, release
 
 
 def most_sends(env: Environment, releases: Sequence[Release]) -> int:

@@ -19,7 +19,15 @@ from fedprivacy import seeds
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.protocols import ClockOptions
 from fedprivacy.federation import averaging, phases
-from fedprivacy.federation.interfaces import Environment, FederationState, HistoryRow, Part, RoundOutcome, round_half_up
+from fedprivacy.federation.interfaces import (
+    Environment,
+    FederationState,
+    HistoryRow,
+    Part,
+    RoundOutcome,
+    Work,
+    round_half_up,
+)
 from fedprivacy.privacy import PrivacyEvent
 from fedprivacy.wire.channel import Channel
 from fedprivacy.wire.parties import SERVER, client_name
@@ -137,11 +145,33 @@ def duration(options: ClockOptions, root: int, client: int, job: int) -> float:
 def started(env: Environment, options: ClockOptions) -> RoundOutcome:
     """The common start at time 0, with the first clients at work."""
     outcome = averaging.common_start(env)
-    nobody = Clock(0.0, 0, (IDLE,) * env.clients, (0,) * env.clients, (0,) * env.clients)
-    clock = nobody
+    return RoundOutcome(outcome.state.having({CLOCK: _first(env, options).to_part()}), outcome.history)
+
+
+def _first(env: Environment, options: ClockOptions) -> Clock:
+    """Time 0, with the first clients at work."""
+    clock = nobody = Clock(0.0, 0, (IDLE,) * env.clients, (0,) * env.clients, (0,) * env.clients)
     for client in _called(nobody, env):
         clock = clock.begun(client, duration(options, env.root, client, 1))
-    return RoundOutcome(outcome.state.having({CLOCK: clock.to_part()}), outcome.history)
+    return clock
+
+
+def planned(env: Environment, options: ClockOptions) -> list[Work]:
+    """Every job of the run, under the round that it ends in: the clock runs ahead, for no duration rests on records.
+
+    A client may end several jobs in a round, and none in another.
+    """
+    clock = _first(env, options)
+    found = []
+    for round in range(1, env.rounds + 1):
+        for _ in range(concurrency(env)):
+            client = clock.following()
+            found.append(Work(client, round))
+            clock = clock.finished(client)
+            if clock.now < clock.arrival[clock.following()]:
+                for called in _called(clock, env):
+                    clock = clock.begun(called, duration(options, env.root, called, clock.jobs[called] + 1))
+    return found
 
 
 def asynchronous_round(

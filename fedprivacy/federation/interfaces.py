@@ -61,6 +61,16 @@ class HistoryRow:
     accuracy: float
 
 
+@dataclass(frozen=True)
+class Work:
+    """One local training of one client, as it is planned: what a defense calibrates noise to and counts."""
+
+    client: int
+    round: int
+    sends: bool = True
+    """Whether its messages are meant to leave; what drops out on the way was planned all the same."""
+
+
 @dataclass(frozen=True, eq=False)
 class Environment:
     """What a protocol may use: the records of each role, the workbench that trains, and names for seeds."""
@@ -76,6 +86,8 @@ class Environment:
     """Round -> public fold with an active adversary's probes in it."""
     private_fit: PrivateFit | None = None
     """How clients fit their private records, where a defense says so; None: :meth:`Learner.fit`."""
+    planned: tuple[Work, ...] | None = None
+    """Every local training of the run, where the protocol has a plan of its own (:class:`PlansWork`)."""
 
     @property
     def settings(self) -> FederationSettings:
@@ -131,6 +143,13 @@ class Environment:
     def records(self, ids: Ids) -> Records:
         """Training records by id."""
         return Records(self.dataset.x_train[ids], self.dataset.y_train[ids])
+
+    @property
+    def work(self) -> tuple[Work, ...]:
+        """Every local training of the run: as planned, or one a participant and round."""
+        if self.planned is not None:
+            return self.planned
+        return tuple(Work(c, round) for round in range(1, self.rounds + 1) for c in self.participants(round))
 
     def participants(self, round: int) -> list[int]:
         """Clients that take part in ``round``: a seeded draw of ``participation``, at least one."""
@@ -231,6 +250,14 @@ class SharesPredictions(FederatedProtocol, Protocol):
 
     def share(self, state: FederationState, round: int, env: Environment, channel: Channel) -> Shared:
         """Each participant predicts on the round's fold and sends."""
+
+
+@runtime_checkable
+class PlansWork(Protocol):
+    """A protocol whose clients do not train once in each round that they take part in."""
+
+    def work(self, env: Environment) -> Sequence[Work]:
+        """Every local training of the run, by what everybody knows: never by what records hold."""
 
 
 @runtime_checkable

@@ -6,12 +6,12 @@ mixes them in at once, ``x = (1 - a_t) x + a_t x_new`` with ``a_t = alpha s(t - 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fedprivacy.config.protocols import FedAsyncOptions
 from fedprivacy.federation import asynchrony, averaging, phases
-from fedprivacy.federation.interfaces import Environment, FederationState, Part, RoundOutcome
+from fedprivacy.federation.interfaces import Environment, FederationState, Part, RoundOutcome, Work
 from fedprivacy.federation.local_training import LocalWork
 from fedprivacy.training.aggregation import weighted_mean
 from fedprivacy.training.learner import Learner, Loss
@@ -62,6 +62,10 @@ class FedAsync:
     def local(self, state: FederationState, round: int, env: Environment, client: int) -> LocalWork:
         parts, rows = asynchrony.job_done(state, round, env, client, round, self._loss_for)
         return LocalWork(parts, rows, Weights(parts[phases.model_part(client)]))
+
+    def work(self, env: Environment) -> Sequence[Work]:
+        """The jobs that the clock gives the clients."""
+        return asynchrony.planned(env, self.options)
 
     def models(self, state: FederationState, env: Environment) -> Mapping[str, tuple[str, Part]]:
         return {"global": (env.architecture(0), state.parts[averaging.GLOBAL])}

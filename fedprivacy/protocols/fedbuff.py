@@ -8,14 +8,14 @@ what came in.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 
 from fedprivacy.config.protocols import FedBuffOptions
 from fedprivacy.federation import asynchrony, averaging, phases
-from fedprivacy.federation.interfaces import Environment, FederationState, Part, RoundOutcome
+from fedprivacy.federation.interfaces import Environment, FederationState, Part, RoundOutcome, Work
 from fedprivacy.federation.local_training import LocalWork
 from fedprivacy.training.learner import Learner, Loss, label_loss
 from fedprivacy.training.staleness import polynomial
@@ -76,6 +76,10 @@ class FedBuff:
         start = state.parts[phases.model_part(client)]
         parts, rows = asynchrony.job_done(state, round, env, client, round, _loss_for)
         return LocalWork(parts, rows, change(start, parts[phases.model_part(client)]))
+
+    def work(self, env: Environment) -> Sequence[Work]:
+        """The jobs that the clock gives the clients."""
+        return asynchrony.planned(env, self.options)
 
     def models(self, state: FederationState, env: Environment) -> Mapping[str, tuple[str, Part]]:
         return {"global": (env.architecture(0), state.parts[averaging.GLOBAL])}

@@ -25,6 +25,7 @@ from fedprivacy.federation.interfaces import (
     Part,
     RoundOutcome,
     Shared,
+    Work,
     releases_of,
 )
 from fedprivacy.training import consensus
@@ -66,6 +67,12 @@ class FedMd:
             state = state.having(phases.store(env, client, learner))
         size = int(everything.x.nbytes) + len(everything)
         return RoundOutcome(state, history, folds=[PublicFold(0, ids, True, size, env.clients)])
+
+    def work(self, env: Environment) -> Sequence[Work]:
+        """One training a round, and the last revisit, after which nothing is sent."""
+        last = env.rounds + 1
+        revisits = [Work(c, last, sends=False) for c in env.participants(last)] if self.options.last_revisit else []
+        return [*(Work(c, t) for t in range(1, last) for c in env.participants(t)), *revisits]
 
     def private_phase(self, state: FederationState, round: int, env: Environment) -> RoundOutcome:
         return phases.private_phase(state, round, env)

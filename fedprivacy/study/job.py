@@ -12,6 +12,7 @@ import resource
 import shutil
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ from fedprivacy.data.records import Dataset
 from fedprivacy.data.scaling import scaled
 from fedprivacy.data.sources import load
 from fedprivacy.federation import engine
-from fedprivacy.federation.interfaces import Environment
+from fedprivacy.federation.interfaces import Environment, PlansWork
 from fedprivacy.judge import examiner
 from fedprivacy.models.build import build
 from fedprivacy.privacy import NoNoise, PrivacyEvent, event_to_json
@@ -87,7 +88,9 @@ def environment(config: RunConfig, root: int, shadow: int | None, device: str = 
         if not any(map(len, folds)):
             raise UsageError(f"client {client} has no record to train on: raise data.candidates or data.inclusion.")
     bench = workbench(config, played.dataset, device)
-    return Environment(config, secret, played.dataset, played.division, members, bench), played
+    env = Environment(config, secret, played.dataset, played.division, members, bench)
+    protocol = catalog.protocol(config)
+    return (replace(env, planned=tuple(protocol.work(env))) if isinstance(protocol, PlansWork) else env), played
 
 
 def workbench(config: RunConfig, dataset: Dataset, device: str) -> Workbench:
