@@ -19,6 +19,7 @@ test: check
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 gradients: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps timm==1.0.31
 	OMP_NUM_THREADS=1 DIFFERENTIAL_MODELS=400 $(BIN)/python -m pytest tests/training/differential
 
 check: lint types imports

@@ -120,8 +120,11 @@ def seal_of(content: Mapping[str, Any]) -> str:
 
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]], header: Mapping[str, Any] | None = None) -> None:
-    """Named arrays with a JSON header, as sealed safetensors."""
-    plain = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    """Named arrays with a JSON header, as sealed safetensors.
+
+    Row by row first: safetensors' numpy writer takes memory as it lies.
+    """
+    plain = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     write_bytes(path, sealed(safetensors.numpy.save(plain, {"header": header_text(header or {})})))
 
 

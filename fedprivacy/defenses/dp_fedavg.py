@@ -48,7 +48,7 @@ class DpFedAvg:
 
     def check(self, env: Environment, releases: Sequence[Release]) -> None:
         plan.check_every(NAME, env, releases, updates.problem)
-        updates.check_models(NAME, env)
+        updates.check_numbers(NAME, env)
 
     def events(self, env: Environment, releases: Sequence[Release]) -> Sequence[PrivacyEvent]:
         return plan.events(env, releases, plan.gaussian(self.noise_multiplier), "client", "replace-one")
@@ -84,7 +84,7 @@ class DpFedAvgAggregate:
 
     def check(self, env: Environment, releases: Sequence[Release]) -> None:
         plan.check_every(NAME, env, releases, merged_problem)
-        updates.check_models(NAME, env)
+        updates.check_numbers(NAME, env)
 
     def events(self, env: Environment, releases: Sequence[Release]) -> Sequence[PrivacyEvent]:
         mechanism = plan.gaussian(self.noise_multiplier)

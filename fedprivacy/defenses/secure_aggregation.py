@@ -88,7 +88,7 @@ class SecureAggregation:
 
     def check(self, env: Environment, releases: Sequence[Release]) -> None:
         plan.check_every(NAME, env, releases, problem)
-        updates.check_models(NAME, env)
+        updates.check_numbers(NAME, env)
         if len(self.roster[1]) < 2:
             plan.refuse(NAME, "one participant a round has nobody to hide among; raise clients or participation")
 

@@ -53,3 +53,13 @@ def check_models(defense: str, env: Environment) -> None:
         layers: Sequence[nn.Module] = list(env.workbench.module(name).modules())
         if any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in layers):
             plan.refuse(defense, f"model {name} has batch normalisation, which mixes records; use one without")
+
+
+def check_numbers(defense: str, env: Environment) -> None:
+    """:func:`check_models`, and UsageError for integer buffers: cast back to whole numbers, noise would be cut off."""
+    check_models(defense, env)
+    for name in dict.fromkeys(map(env.architecture, range(env.clients))):
+        for buffer, tensor in env.workbench.module(name).state_dict().items():
+            if not tensor.is_floating_point():
+                why = f"model {name} has the integer buffer {buffer}, to which no noise can be added"
+                plan.refuse(defense, f"{why}; register it with persistent=False")

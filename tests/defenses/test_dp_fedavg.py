@@ -151,6 +151,17 @@ def test_mismatches_are_told_before_training(
         guarded(protocol, options, {"name": "dp-fedavg", "epsilon": 5.0, "options": settings})
 
 
+def test_integer_buffers_are_refused(guarded: Callable[..., Any]) -> None:
+    """Noise on them would be rounded towards zero, and their size would use up the clip bound."""
+    made = guarded("fedavg", UNIFORM, {"name": "dp-fedavg", "epsilon": 5.0})
+    module = made.env.workbench.module(made.env.architecture(0))
+    module.register_buffer("passing", torch.arange(3), persistent=False)
+    made.defense.check(made.env, made.releases)
+    module.register_buffer("places", torch.arange(3))
+    with pytest.raises(UsageError, match="integer buffer places"):
+        made.defense.check(made.env, made.releases)
+
+
 def test_batch_normalisation_is_refused(guarded: Callable[..., Any]) -> None:
     made = guarded("fedavg", UNIFORM, {"name": "dp-fedavg", "epsilon": 5.0})
     made.env.workbench.module(made.env.architecture(0)).add_module("norm", nn.BatchNorm1d(3))
