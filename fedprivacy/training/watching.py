@@ -10,7 +10,7 @@ from torch import Tensor
 
 from fedprivacy.training.learner import Learner, Workbench
 
-STRIDE = 2
+STRIDE = 4
 """Steps between two looks at Adam's second moments."""
 
 

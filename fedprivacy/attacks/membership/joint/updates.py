@@ -23,7 +23,7 @@ from fedprivacy.attacks.membership.joint.told import told
 from fedprivacy.federation.interfaces import Knowledge, Observed
 from fedprivacy.federation.local_training import TrainsLocally
 
-GRADES = {"default": Grade(4, 3, 3), "thorough": Grade(12, 3, None)}
+GRADES = {"default": Grade(4, 2, 4), "thorough": Grade(10, 2, None)}
 """Settings by ``attack.effort``."""
 
 
