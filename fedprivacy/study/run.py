@@ -36,7 +36,7 @@ from fedprivacy.metrics.intervals import Interval as Estimate
 from fedprivacy.metrics.intervals import mean_interval, paired_interval
 from fedprivacy.privacy import event_from_json
 from fedprivacy.privacy.accountant import claim
-from fedprivacy.study import stored
+from fedprivacy.study import room, stored
 from fedprivacy.study.documents import write_documents
 from fedprivacy.study.estimate import announced
 from fedprivacy.study.inversion.findings import inversion_findings
@@ -75,12 +75,15 @@ def execute(config: RunConfig, plan: Plan, notes: Sequence[str] = ()) -> RunResu
     start = time.perf_counter()
     protocol = catalog.protocol(config)
     roots = [config.seed + i for i in range(config.seeds)]
+    told = ""
     for root in roots:
         env, _ = environment(config, root, None)
         for architecture in sorted(set(map(env.architecture, range(env.clients)))):
             env.workbench.module(architecture)
         protocol.check(env)
         catalog.defense(config, env)
+        told = told or room.announced(config, env, plan.where, plan.workers)
+    plan.told(told)
     _open(config, plan)
     compared = _baselines(config) if plan.baselines else {}
     jobs = _jobs(config, plan, roots, compared)
