@@ -42,7 +42,7 @@ from fedprivacy.attacks.inversion.knowledge import Knowledge
 from fedprivacy.attacks.inversion.label_recovery import recover_labels
 from fedprivacy.attacks.inversion.matching import squared_l2
 from fedprivacy.attacks.inversion.reconstruction import Reconstruction
-from fedprivacy.attacks.inversion.unroll import UnrollSettings, fedavg
+from fedprivacy.attacks.inversion.unroll import UnrollSettings
 from fedprivacy.metrics.images import nearest_images, score_images
 from fedprivacy.models.build import build
 from fedprivacy.models.lenet_sigmoid import LenetSigmoid
@@ -227,7 +227,7 @@ def local_steps(truth: Tensor) -> list[Row]:
     card = replace(RAW, shared="update", records=4, epochs=steps, lr=lr)
     settings, draw = DlgSettings(outer=10), torch.Generator().manual_seed(1)
     unrolled, cost = timed(
-        lambda: fedavg(model, before, [update], card, labels[None], draw, UnrollSettings(lbfgs=settings)), 1
+        lambda: unrolled(model, before, [update], card, labels[None], draw, UnrollSettings(lbfgs=settings)), 1
     )
     gradient = {name: -value / (lr * steps) for name, value in update.items()}
     naive, naive_cost = timed(

@@ -15,6 +15,7 @@ from fedprivacy.config.protocol_cards import CARDS, Card
 from fedprivacy.data.names import SOURCES
 from fedprivacy.defenses import names as defenses
 from fedprivacy.models.names import MODELS
+from fedprivacy.wire.release import of_clients
 
 if TYPE_CHECKING:
     from torch import nn
@@ -93,6 +94,12 @@ def wire(config: RunConfig) -> Wire:
     return Wire.under(config.protocol, federation, releases, defenses.defended(used), used.name)
 
 
+def _leaves_training(part: Any) -> bool:
+    """Whether a protocol, or its settings, say that private training may take the place of local training."""
+    said = getattr(part, "private_training", getattr(getattr(part, "options", None), "private_training", False))
+    return bool(said)
+
+
 def silent(protocol: str) -> bool:
     """Whether nothing crosses the wire in a protocol with its own defaults."""
     from fedprivacy.config.run import RunConfig
@@ -150,6 +157,8 @@ def check(config: RunConfig) -> None:
             f"--heads own: protocol {config.protocol} merges models or compares predictions class by class, so all "
             f"need the same outputs; own ones work with {able}."
         )
+    sent = of_clients(wire(config).releases)
+    defenses.check_releases(config.defense, config.protocol, sent, _leaves_training(options(config)))
     if config.attack.attacks and wire(config).silent:
         raise UsageError(
             f"--attack {config.attack.attacks[0]}: protocol {config.protocol} sends nothing, so there is nothing to "
@@ -203,7 +212,10 @@ def defense(config: RunConfig, env: Environment) -> Defense | None:
     from fedprivacy.defenses.build import build as build_defense
     from fedprivacy.federation.interfaces import releases_of
 
-    return build_defense(config.defense, env, releases_of(protocol(config), env))
+    made = protocol(config)
+    sent = releases_of(made, env)
+    defenses.check_releases(config.defense, config.protocol, sent, _leaves_training(made))
+    return build_defense(config.defense, env, sent)
 
 
 def observations(config: RunConfig) -> list[tuple[Adversary, str]]:

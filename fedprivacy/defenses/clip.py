@@ -35,15 +35,6 @@ class Clip:
         return Predictions(matrices.as_sent(values), self.form)  # type: ignore[arg-type]
 
 
-def problem(release: Release) -> str | None:
-    """Why a release cannot be noised."""
-    if release.kind != "predictions":
-        return "it acts on predictions alone, and whatever else leaves would void the claim; use dp-sgd"
-    if release.form not in matrices.SOFT:
-        return f"it acts on numbers, not on {release.form}; use randomized-response"
-    return None
-
-
 def clip_for(name: str, env: Environment, release: Release, bound: float | None, project: bool) -> Clip:
     """How to clip a release; UsageError where the bound must be given."""
     columns = 1 if release.form == "losses" else plan.columns(env)

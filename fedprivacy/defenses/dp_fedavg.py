@@ -15,6 +15,7 @@ import torch
 
 from fedprivacy.config.defenses import Budget, DpFedAvgOptions
 from fedprivacy.defenses import noise, plan, updates
+from fedprivacy.defenses.acts_on import bounded_change, bounded_mean
 from fedprivacy.federation.interfaces import Defense, Environment
 from fedprivacy.privacy import PrivacyEvent
 from fedprivacy.wire.channel import Channel
@@ -47,7 +48,7 @@ class DpFedAvg:
         return self.outgoing_update(as_update(payload), sender, round)
 
     def check(self, env: Environment, releases: Sequence[Release]) -> None:
-        plan.check_every(NAME, env, releases, updates.problem)
+        plan.check_every(NAME, env, releases, bounded_change)
         updates.check_numbers(NAME, env)
 
     def events(self, env: Environment, releases: Sequence[Release]) -> Sequence[PrivacyEvent]:
@@ -83,7 +84,7 @@ class DpFedAvgAggregate:
         return kind({**first.tensors, **updates.like(noised, {name: first.tensors[name] for name in floats})})
 
     def check(self, env: Environment, releases: Sequence[Release]) -> None:
-        plan.check_every(NAME, env, releases, merged_problem)
+        plan.check_every(NAME, env, releases, bounded_mean)
         updates.check_numbers(NAME, env)
 
     def events(self, env: Environment, releases: Sequence[Release]) -> Sequence[PrivacyEvent]:
@@ -98,20 +99,10 @@ def as_update(payload: Payload) -> Update:
     return payload
 
 
-def merged_problem(release: Release) -> str | None:
-    """Why the mean of a release cannot be noised."""
-    why = updates.problem(release)
-    if why is None and release.merged == "weighted":
-        return "noise at the aggregator needs the plain mean; use options.weighting = 'uniform'"
-    if why is None and release.merged != "mean":
-        return "noise at the aggregator needs a server that takes the plain mean of it; use placement = 'local'"
-    return why
-
-
 def build(options: DpFedAvgOptions, budget: Budget, env: Environment, releases: Sequence[Release]) -> Defense:
     """The defense with noise for the whole run, at the clients or at the server."""
     at_server = options.placement == "aggregator"
-    plan.check_every(NAME, env, releases, merged_problem if at_server else updates.problem)
+    plan.check_every(NAME, env, releases, bounded_mean if at_server else bounded_change)
     multiplier = plan.multiplier_for(budget, plan.most_sends(env, releases))
     kind = DpFedAvgAggregate if at_server else DpFedAvg
     return kind(env.root, options.clip, multiplier)

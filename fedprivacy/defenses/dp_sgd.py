@@ -16,6 +16,7 @@ import torch
 
 from fedprivacy.config.defenses import Budget, DpSgdOptions
 from fedprivacy.defenses import plan, updates
+from fedprivacy.defenses.acts_on import RULES, refusal
 from fedprivacy.federation.interfaces import Environment
 from fedprivacy.privacy import (
     Gaussian,
@@ -33,8 +34,6 @@ from fedprivacy.wire.payload import Payload
 from fedprivacy.wire.release import Release
 
 NAME = "dp-sgd"
-FREE = ("predictions", "coded-labels", "weights", "update", "low-rank")
-"""Kinds of payload that are computed from the model and public records alone."""
 
 
 @dataclass(frozen=True)
@@ -73,27 +72,15 @@ class DpSgd:
 
 def check(env: Environment, releases: Sequence[Release]) -> None:
     """Raise UsageError where training cannot be private, or something leaves that it does not cover."""
-    if env.config.protocol == "central":
-        plan.refuse(NAME, "protocol central trains on everybody's records in one place; use local, mutual or fedavg")
-    for release in releases:
-        why = problem(release)
-        if why is not None:
-            plan.refuse(NAME, f"protocol {env.config.protocol} sends {release.name}; {why}")
+    why = refusal(RULES[NAME], env.config.protocol, releases)
+    if why is not None:
+        plan.refuse(NAME, why)
     updates.check_models(NAME, env)
     for name in dict.fromkeys(map(env.architecture, range(env.clients))):
         blank = normalised(torch.zeros((2, *env.dataset.x_train.shape[1:])))
         moved = moving(env.workbench.module(name), blank)
         if moved:
             plan.refuse(NAME, f"model {name} changes {moved[0]} while it trains, which no noise covers; {INSTEAD}")
-
-
-def problem(release: Release) -> str | None:
-    """Why a release is not post-processing of the model."""
-    if release.kind in FREE:
-        return None
-    if release.name == "n_k":
-        return "a record count is no post-processing of the model; use options.weighting = 'uniform'"
-    return "it is computed from private records again, which no noise covers; use a protocol such as mutual or fedavg"
 
 
 def build(options: DpSgdOptions, budget: Budget, env: Environment, releases: Sequence[Release]) -> DpSgd:

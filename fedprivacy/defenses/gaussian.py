@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 from fedprivacy.config.defenses import Budget, GaussianOptions
 from fedprivacy.defenses import noise, plan
-from fedprivacy.defenses.clip import Clip, clip_for, problem
+from fedprivacy.defenses.acts_on import clipped
+from fedprivacy.defenses.clip import Clip, clip_for
 from fedprivacy.defenses.gaussian_aggregate import NAME, GaussianAggregate
 from fedprivacy.federation.interfaces import Defense, Environment
 from fedprivacy.privacy import PrivacyEvent, Unit
@@ -42,7 +43,7 @@ class Gaussian:
         return self.clip.opened(clipped + noise.gaussian(clipped.shape, self.deviation, source))
 
     def check(self, env: Environment, releases: Sequence[Release]) -> None:
-        plan.check_every(NAME, env, releases, problem)
+        plan.check_every(NAME, env, releases, clipped)
 
     def events(self, env: Environment, releases: Sequence[Release]) -> Sequence[PrivacyEvent]:
         mechanism = plan.gaussian(self.noise_multiplier)
@@ -51,7 +52,7 @@ class Gaussian:
 
 def build(options: GaussianOptions, budget: Budget, env: Environment, releases: Sequence[Release]) -> Defense:
     """The defense with noise for the whole run, at the clients or at the server."""
-    plan.check_every(NAME, env, releases, problem)
+    plan.check_every(NAME, env, releases, clipped)
     clip = clip_for(NAME, env, releases[0], options.clip, options.project)
     multiplier = plan.multiplier_for(budget, plan.most_sends(env, releases))
     if options.placement == "aggregator":

@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 import torch
 
 from fedprivacy.defenses import noise, plan
-from fedprivacy.defenses.clip import Clip, problem
+from fedprivacy.defenses.acts_on import clipped_mean
+from fedprivacy.defenses.clip import Clip
 from fedprivacy.federation.interfaces import Environment
 from fedprivacy.privacy import PrivacyEvent, Unit
 from fedprivacy.wire.channel import Channel
@@ -51,18 +52,8 @@ class GaussianAggregate:
         return self.clip.opened(mean + noise.gaussian(mean.shape, self.deviation(len(received)), source))
 
     def check(self, env: Environment, releases: Sequence[Release]) -> None:
-        plan.check_every(NAME, env, releases, merged_problem)
+        plan.check_every(NAME, env, releases, clipped_mean)
 
     def events(self, env: Environment, releases: Sequence[Release]) -> Sequence[PrivacyEvent]:
         mechanism, relation = plan.gaussian(self.noise_multiplier), plan.relation_of(self.unit)
         return plan.events(env, releases, mechanism, self.unit, relation, "receivers")
-
-
-def merged_problem(release: Release) -> str | None:
-    """Why the mean of a release cannot be noised."""
-    if release.merged != "mean":
-        return (
-            "noise at the aggregator needs a server that takes the plain mean of it; for mutual that is peer_mode = "
-            "'mean' with kl_direction = 'peer_own' or payload = 'logits'"
-        )
-    return problem(release)

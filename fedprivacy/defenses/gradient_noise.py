@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from fedprivacy.config.defenses import Budget, GradientNoiseOptions
 from fedprivacy.defenses import noise, plan, updates
-from fedprivacy.defenses.gradient_pruning import problem
+from fedprivacy.defenses.acts_on import changed
 from fedprivacy.federation.interfaces import Environment
 from fedprivacy.privacy import PrivacyEvent
 from fedprivacy.wire.payload import Payload, Update
@@ -34,7 +34,7 @@ class GradientNoise:
         return self.outgoing_update(payload, sender, round) if isinstance(payload, Update) else payload
 
     def check(self, env: Environment, releases: Sequence[Release]) -> None:
-        plan.check_some(NAME, env, releases, problem)
+        plan.check_some(NAME, env, releases, changed)
 
     def events(self, env: Environment, releases: Sequence[Release]) -> Sequence[PrivacyEvent]:
         return ()

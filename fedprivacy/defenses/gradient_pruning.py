@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import torch
 
 from fedprivacy.config.defenses import Budget, GradientPruningOptions
-from fedprivacy.defenses import plan, updates
+from fedprivacy.defenses import plan
+from fedprivacy.defenses.acts_on import changed
 from fedprivacy.federation.interfaces import Environment
 from fedprivacy.privacy import PrivacyEvent
 from fedprivacy.wire.payload import Payload, Update
@@ -38,16 +39,10 @@ class GradientPruning:
         return self.outgoing_update(payload, sender, round) if isinstance(payload, Update) else payload
 
     def check(self, env: Environment, releases: Sequence[Release]) -> None:
-        plan.check_some(NAME, env, releases, problem)
+        plan.check_some(NAME, env, releases, changed)
 
     def events(self, env: Environment, releases: Sequence[Release]) -> Sequence[PrivacyEvent]:
         return ()
-
-
-def problem(release: Release) -> str | None:
-    """Why a release is no update."""
-    why = updates.problem(release)
-    return None if why is None else "it acts on weights whose start is known and on updates alone"
 
 
 def build(

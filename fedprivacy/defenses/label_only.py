@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from fedprivacy.config.defenses import Budget, NoOptions
 from fedprivacy.defenses import matrices, plan
+from fedprivacy.defenses.acts_on import labelled
 from fedprivacy.federation.interfaces import Environment
 from fedprivacy.privacy import PrivacyEvent
 from fedprivacy.wire.payload import Payload, Predictions
@@ -28,19 +29,10 @@ class LabelOnly:
         return matrices.as_labels(matrices.predicted(payload))
 
     def check(self, env: Environment, releases: Sequence[Release]) -> None:
-        plan.check_some(NAME, env, releases, problem)
+        plan.check_some(NAME, env, releases, labelled)
 
     def events(self, env: Environment, releases: Sequence[Release]) -> Sequence[PrivacyEvent]:
         return ()
-
-
-def problem(release: Release) -> str | None:
-    """Why a release cannot become labels."""
-    if release.kind != "predictions" or release.form == "losses":
-        return "it acts on probabilities and logits alone"
-    if "labels" not in release.forms:
-        return "its receivers cannot work with labels; for mutual use peer_mode = 'all-peers'"
-    return None
 
 
 def build(options: NoOptions, budget: Budget, env: Environment, releases: Sequence[Release]) -> LabelOnly:

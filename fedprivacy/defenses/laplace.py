@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 from fedprivacy.config.defenses import Budget, LaplaceOptions
 from fedprivacy.defenses import matrices, noise, plan
-from fedprivacy.defenses.clip import Clip, problem
+from fedprivacy.defenses.acts_on import clipped
+from fedprivacy.defenses.clip import Clip
 from fedprivacy.federation.interfaces import Environment
 from fedprivacy.privacy import Laplace as LaplaceMechanism
 from fedprivacy.privacy import PrivacyEvent, Unit
@@ -48,7 +49,7 @@ class Laplace:
         return self.clip.opened(clipped + noise.laplace(clipped.shape, self.scale, source))
 
     def check(self, env: Environment, releases: Sequence[Release]) -> None:
-        plan.check_every(NAME, env, releases, problem)
+        plan.check_every(NAME, env, releases, clipped)
 
     def events(self, env: Environment, releases: Sequence[Release]) -> Sequence[PrivacyEvent]:
         mechanism = LaplaceMechanism(self.epsilon)
@@ -57,7 +58,7 @@ class Laplace:
 
 def build(options: LaplaceOptions, budget: Budget, env: Environment, releases: Sequence[Release]) -> Laplace:
     """The defense with noise for the whole run. A sigma is the standard deviation over the L1 sensitivity."""
-    plan.check_every(NAME, env, releases, problem)
+    plan.check_every(NAME, env, releases, clipped)
     release = releases[0]
     if options.clip is None and release.form != "probabilities":
         plan.refuse(NAME, f"{release.form} have no natural bound; set options.clip, chosen without private data")

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from fedprivacy.config.defenses import Budget, MemGuardOptions
 from fedprivacy.defenses import noise, plan
+from fedprivacy.defenses.acts_on import perturbed
 from fedprivacy.federation.interfaces import Environment
 from fedprivacy.privacy import PrivacyEvent
 from fedprivacy.wire.payload import Payload, Predictions
@@ -47,7 +48,7 @@ class MemGuard:
         return Predictions((sent[:, 1:] if one_column else sent).to(payload.values.dtype), "probabilities")
 
     def check(self, env: Environment, releases: Sequence[Release]) -> None:
-        plan.check_some(NAME, env, releases, problem)
+        plan.check_some(NAME, env, releases, perturbed)
 
     def events(self, env: Environment, releases: Sequence[Release]) -> Sequence[PrivacyEvent]:
         return ()
@@ -60,13 +61,6 @@ def representative(values: Tensor) -> Tensor:
     target = top.median()
     share = ((top - target) / (top - uniform).clamp_min(1e-12)).clamp(0, 1)
     return values * (1 - share) + share * uniform
-
-
-def problem(release: Release) -> str | None:
-    """Why a release cannot be perturbed."""
-    if release.kind != "predictions" or release.form != "probabilities":
-        return "it acts on probabilities alone"
-    return None
 
 
 def build(options: MemGuardOptions, budget: Budget, env: Environment, releases: Sequence[Release]) -> MemGuard:

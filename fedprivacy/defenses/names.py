@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from fedprivacy.config import defenses as options
 from fedprivacy.config.base import Part, UsageError, build, near_miss
 from fedprivacy.config.run import DefenseConfig
-from fedprivacy.wire.release import UNDEFENDED, Defended
+from fedprivacy.defenses.acts_on import AT_SERVER, RULES, refusal
+from fedprivacy.wire.release import UNDEFENDED, Defended, Release
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,8 @@ class Card:
     options: type[Part]
     target: str
     """``module:function`` that builds it from (options, budget, environment, releases)."""
+    private_training: bool = False
+    """It takes the place of local training, which the protocol must leave to it."""
     defended: Defended = UNDEFENDED
     """What it does to releases, as their receivers know; under ``placement = 'aggregator'`` it merges as well."""
 
@@ -33,8 +37,9 @@ def _card(
     settings: type[Part],
     module: str,
     defended: Defended = UNDEFENDED,
+    private_training: bool = False,
 ) -> Card:
-    return Card(about, proven, kinds, settings, f"fedprivacy.defenses.{module}:build", defended)
+    return Card(about, proven, kinds, settings, f"fedprivacy.defenses.{module}:build", private_training, defended)
 
 
 PREDICTIONS, WEIGHTS = ("predictions",), ("weights", "update")
@@ -80,6 +85,7 @@ DEFENSES: dict[str, Card] = {
         options.DpSgdOptions,
         "dp_sgd",
         Defended(rescales=True),
+        private_training=True,
     ),
     "quantise": _card("probabilities in few bits", False, PREDICTIONS, options.QuantiseOptions, "quantise"),
     "top-k": _card("only the k largest probabilities", False, PREDICTIONS, options.TopKOptions, "top_k"),
@@ -137,6 +143,25 @@ def defended(config: DefenseConfig) -> Defended:
     at_server = getattr(settings_of(config), "placement", "") == "aggregator"
     found = card(config.name).defended
     return replace(found, merges=True) if at_server else found
+
+
+def check_releases(config: DefenseConfig, protocol: str, releases: Sequence[Release], private_training: bool) -> None:
+    """Raise UsageError where the defense cannot act on what the clients of ``protocol`` send.
+
+    ``private_training``: the protocol leaves its clients' training to whatever a defense puts in its place.
+    """
+    if config.name == "none":
+        return
+    at_server = getattr(settings_of(config), "placement", "") == "aggregator"
+    rule = (AT_SERVER if at_server else RULES).get(config.name)
+    why = None if rule is None else refusal(rule, protocol, releases)
+    if why is not None:
+        raise UsageError(f"defense {config.name}: {why}.")
+    if card(config.name).private_training and not private_training:
+        raise UsageError(
+            f"defense {config.name}: local training of protocol {protocol} joins models, weights or everybody's "
+            "records, so private training cannot take its place; use another protocol, or another defense."
+        )
 
 
 def check(config: DefenseConfig) -> None:

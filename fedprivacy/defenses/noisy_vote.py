@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from fedprivacy.config.defenses import Budget, NoOptions
 from fedprivacy.defenses import matrices, noise, plan
+from fedprivacy.defenses.acts_on import voted
 from fedprivacy.federation.interfaces import Environment
 from fedprivacy.privacy import GaussianHistogramVote, NoNoise, PrivacyEvent
 from fedprivacy.privacy.calibration import vote_deviation
@@ -60,28 +61,16 @@ class NoisyVote:
         return torch.stack([functional.one_hot(matrices.predicted(v), self.classes) for v in votes]).sum(dim=0).double()
 
     def check(self, env: Environment, releases: Sequence[Release]) -> None:
-        plan.check_every(NAME, env, releases, problem)
+        plan.check_every(NAME, env, releases, voted)
 
     def events(self, env: Environment, releases: Sequence[Release]) -> Sequence[PrivacyEvent]:
         mechanism = GaussianHistogramVote(self.deviation, self.rows) if self.deviation else NoNoise()
         return plan.events(env, releases, mechanism, against="receivers")
 
 
-def problem(release: Release) -> str | None:
-    """Why a release cannot be put to the vote."""
-    if release.kind != "predictions":
-        return "it acts on predictions alone, and whatever else leaves would void the claim; use dp-sgd"
-    if release.merged not in ("mean", "other") or release.form != "probabilities":
-        return (
-            "a vote needs a server that merges probabilities; for mutual that is payload = 'probabilities' with "
-            "peer_mode = 'mean'"
-        )
-    return None
-
-
 def build(options: NoOptions, budget: Budget, env: Environment, releases: Sequence[Release]) -> NoisyVote:
     """The defense with noise for the whole run."""
-    plan.check_every(NAME, env, releases, problem)
+    plan.check_every(NAME, env, releases, voted)
     rows = plan.public_rows(env)
     if budget.sigma is not None:
         deviation = budget.sigma * math.sqrt(2)

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal, NoReturn
 
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.defenses import Budget
+from fedprivacy.defenses.acts_on import Problem, Rule, refusal
 from fedprivacy.federation.interfaces import Environment
 from fedprivacy.privacy import Gaussian, Mechanism, NoNoise, PrivacyEvent, Relation, Unit
 from fedprivacy.privacy.calibration import gaussian_multiplier
 from fedprivacy.wire.release import Release
-
-Problem = Callable[[Release], str | None]
-"""Why a release cannot be acted on; None where it can."""
 
 
 def refuse(defense: str, why: str) -> NoReturn:
@@ -24,21 +22,17 @@ def refuse(defense: str, why: str) -> NoReturn:
 
 def check_every(defense: str, env: Environment, releases: Sequence[Release], problem: Problem) -> None:
     """Raise UsageError unless all that clients send can be acted on: what is left out would void the claim."""
-    if not releases:
-        refuse(defense, f"protocol {env.config.protocol} sends nothing, so there is nothing to protect")
-    for release in releases:
-        why = problem(release)
-        if why is not None:
-            refuse(defense, f"protocol {env.config.protocol} sends {release.name}; {why}")
+    _unless(refusal(Rule(problem, "every"), env.config.protocol, releases), defense)
 
 
 def check_some(defense: str, env: Environment, releases: Sequence[Release], problem: Problem) -> None:
     """Raise UsageError unless something that clients send can be acted on."""
-    if not releases:
-        refuse(defense, f"protocol {env.config.protocol} sends nothing, so there is nothing to act on")
-    found = [problem(release) for release in releases]
-    if None not in found:
-        refuse(defense, f"protocol {env.config.protocol} sends {releases[0].name}; {found[0]}")
+    _unless(refusal(Rule(problem, "some"), env.config.protocol, releases), defense)
+
+
+def _unless(why: str | None, defense: str) -> None:
+    if why is not None:
+        refuse(defense, why)
 
 
 def sends(env: Environment, releases: Sequence[Release]) -> Iterator[tuple[int, int, Release]]:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from fedprivacy.config.defenses import Budget, QuantiseOptions
 from fedprivacy.defenses import plan
+from fedprivacy.defenses.acts_on import quantised
 from fedprivacy.federation.interfaces import Environment
 from fedprivacy.privacy import PrivacyEvent
 from fedprivacy.wire.payload import Payload, Predictions
@@ -39,7 +40,7 @@ class Quantise:
         return self.outgoing(payload, "server", round)
 
     def check(self, env: Environment, releases: Sequence[Release]) -> None:
-        plan.check_some(NAME, env, releases, problem)
+        plan.check_some(NAME, env, releases, quantised)
 
     def events(self, env: Environment, releases: Sequence[Release]) -> Sequence[PrivacyEvent]:
         return ()
@@ -57,13 +58,6 @@ def packed(codes: Tensor, bits: int) -> Tensor:
     flat[: codes.numel()] = codes.flatten()
     found: Tensor = (flat.view(-1, each) << torch.arange(0, 8, bits)).sum(dim=1)
     return found.to(torch.uint8)
-
-
-def problem(release: Release) -> str | None:
-    """Why a release cannot be quantised."""
-    if release.kind != "predictions" or release.form != "probabilities":
-        return "it acts on probabilities alone"
-    return None
 
 
 def build(options: QuantiseOptions, budget: Budget, env: Environment, releases: Sequence[Release]) -> Quantise:

@@ -14,6 +14,7 @@ import torch
 
 from fedprivacy.config.defenses import Budget, RandomizedResponseOptions
 from fedprivacy.defenses import matrices, noise, plan
+from fedprivacy.defenses.acts_on import answered
 from fedprivacy.federation.interfaces import Environment
 from fedprivacy.privacy import PrivacyEvent
 from fedprivacy.privacy import RandomizedResponse as ResponseMechanism
@@ -45,28 +46,17 @@ class RandomizedResponse:
         return matrices.as_labels(torch.where(kept, true, other))
 
     def check(self, env: Environment, releases: Sequence[Release]) -> None:
-        plan.check_every(NAME, env, releases, problem)
+        plan.check_every(NAME, env, releases, answered)
 
     def events(self, env: Environment, releases: Sequence[Release]) -> Sequence[PrivacyEvent]:
         return plan.events(env, releases, ResponseMechanism(self.epsilon0, self.classes, self.labels))
-
-
-def problem(release: Release) -> str | None:
-    """Why a release cannot be answered in labels."""
-    if release.kind != "predictions":
-        return "it acts on predicted labels alone, and whatever else leaves would void the claim; use dp-sgd"
-    if release.form == "losses":
-        return "losses name no class; use payload = 'labels'"
-    if "labels" not in release.forms:
-        return "its receivers cannot work with labels; for mutual use payload = 'labels' with kl_direction = 'peer_own'"
-    return None
 
 
 def build(
     options: RandomizedResponseOptions, budget: Budget, env: Environment, releases: Sequence[Release]
 ) -> RandomizedResponse:
     """The defense with noise for the whole run, or with a stated privacy of one label."""
-    plan.check_every(NAME, env, releases, problem)
+    plan.check_every(NAME, env, releases, answered)
     classes, rows = len(env.dataset.classes), plan.public_rows(env)
     epsilon0 = options.epsilon0
     if epsilon0 is None:

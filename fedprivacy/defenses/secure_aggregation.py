@@ -22,6 +22,7 @@ from fedprivacy import seeds
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.defenses import Budget, SecureAggregationOptions
 from fedprivacy.defenses import masks, plan, updates
+from fedprivacy.defenses.acts_on import summable
 from fedprivacy.federation.interfaces import Environment
 from fedprivacy.privacy import PrivacyEvent
 from fedprivacy.wire.channel import Channel
@@ -31,7 +32,6 @@ from fedprivacy.wire.payloads import Masked, RevealedSeeds
 from fedprivacy.wire.release import Release
 
 NAME = "secure-aggregation"
-KINDS = ("predictions", "weights", "update")
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class SecureAggregation:
         return restored(named, first.of, first.form)
 
     def check(self, env: Environment, releases: Sequence[Release]) -> None:
-        plan.check_every(NAME, env, releases, problem)
+        plan.check_every(NAME, env, releases, summable)
         updates.check_numbers(NAME, env)
         if len(self.roster[1]) < 2:
             plan.refuse(NAME, "one participant a round has nobody to hide among; raise clients or participation")
@@ -125,19 +125,6 @@ def restored(tensors: Mapping[str, Tensor], kind: str, form: str) -> Payload:
     if kind == Predictions.kind:
         return Predictions(tensors["values"], form)  # type: ignore[arg-type]
     return Weights(tensors) if kind == Weights.kind else Update(tensors)
-
-
-def problem(release: Release) -> str | None:
-    """Why a release cannot be summed under masks."""
-    if release.kind not in KINDS or release.form in ("labels", "losses"):
-        return "it masks weights, updates, probabilities and logits alone"
-    if release.merged == "weighted":
-        return "masks cancel in a plain mean alone; use options.weighting = 'uniform'"
-    if release.merged != "mean":
-        return "masks need a server that takes the plain mean of it; for mutual use peer_mode = 'mean'"
-    if release.times > 1:
-        return "masks serve for one message of a kind a round"
-    return None
 
 
 def build(

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from fedprivacy.config.defenses import Budget, TemperatureOptions
 from fedprivacy.defenses import plan
+from fedprivacy.defenses.acts_on import tempered
 from fedprivacy.federation.interfaces import Environment
 from fedprivacy.privacy import PrivacyEvent
 from fedprivacy.wire.payload import Payload, Predictions
@@ -34,7 +35,7 @@ class Temperature:
         return payload
 
     def check(self, env: Environment, releases: Sequence[Release]) -> None:
-        plan.check_some(NAME, env, releases, problem)
+        plan.check_some(NAME, env, releases, tempered)
 
     def events(self, env: Environment, releases: Sequence[Release]) -> Sequence[PrivacyEvent]:
         return ()
@@ -46,13 +47,6 @@ def softened(values: Tensor, temperature: float) -> Tensor:
     if values.shape[1] == 1:
         return torch.sigmoid(torch.logit(wide) / temperature).to(values.dtype)
     return torch.softmax(wide.log().clamp_min(-1e6) / temperature, dim=1).to(values.dtype)
-
-
-def problem(release: Release) -> str | None:
-    """Why a release has no temperature."""
-    if release.kind != "predictions" or release.form not in ("probabilities", "logits"):
-        return "it acts on probabilities and logits alone"
-    return None
 
 
 def build(options: TemperatureOptions, budget: Budget, env: Environment, releases: Sequence[Release]) -> Temperature:

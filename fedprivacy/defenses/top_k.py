@@ -9,6 +9,7 @@ import torch
 
 from fedprivacy.config.defenses import Budget, TopKOptions
 from fedprivacy.defenses import plan
+from fedprivacy.defenses.acts_on import cut_to_the_largest
 from fedprivacy.federation.interfaces import Environment
 from fedprivacy.privacy import PrivacyEvent
 from fedprivacy.wire.payload import Payload, Predictions
@@ -37,20 +38,13 @@ class TopK:
         return self.outgoing(payload, "server", round)
 
     def check(self, env: Environment, releases: Sequence[Release]) -> None:
-        plan.check_some(NAME, env, releases, problem)
+        plan.check_some(NAME, env, releases, cut_to_the_largest)
         columns = plan.columns(env)
         if self.k >= columns:
             plan.refuse(NAME, f"k = {self.k} of {columns} outputs leaves nothing out; k must be below that")
 
     def events(self, env: Environment, releases: Sequence[Release]) -> Sequence[PrivacyEvent]:
         return ()
-
-
-def problem(release: Release) -> str | None:
-    """Why a release has no largest probabilities."""
-    if release.kind != "predictions" or release.form != "probabilities":
-        return "it acts on probabilities alone"
-    return None
 
 
 def build(options: TopKOptions, budget: Budget, env: Environment, releases: Sequence[Release]) -> TopK:

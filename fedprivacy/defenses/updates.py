@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from fedprivacy.defenses import noise, plan
 from fedprivacy.federation.interfaces import Environment
-from fedprivacy.wire.release import Release
 
 Tensors = Mapping[str, Tensor]
 
@@ -34,17 +33,6 @@ def add_noise(update: Tensors, deviation: float, source: torch.Generator) -> dic
 def like(values: Tensors, pattern: Tensors) -> dict[str, Tensor]:
     """``values`` in the order and types of ``pattern``."""
     return {name: values[name].to(t.dtype) for name, t in pattern.items()}
-
-
-def problem(release: Release) -> str | None:
-    """Why a release is no update whose start is known."""
-    if release.kind == "update" or (release.kind == "weights" and release.known_start):
-        return None
-    if release.kind == "weights":
-        return "the weights it started from are not known to the receiver, so that they are no bounded change"
-    if release.kind == "scalars":
-        return "no noise covers that number; where it is n_k use options.weighting = 'uniform'"
-    return "it acts on weights and updates alone; use a protocol such as fedavg, or dp-sgd"
 
 
 def check_models(defense: str, env: Environment) -> None:

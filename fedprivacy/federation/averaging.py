@@ -59,7 +59,7 @@ def plain_training(env: Environment, protocol: str) -> None:
     if env.private_fit is not None:
         raise UsageError(
             f"protocol {protocol}: its local loss joins models or weights, so differentially private training does not "
-            "apply; use a protocol such as fedavg or mutual, or another defense."
+            "apply; use another protocol, or another defense."
         )
 
 

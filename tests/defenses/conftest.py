@@ -11,9 +11,8 @@ import pytest
 
 from fedprivacy import catalog
 from fedprivacy.config.run import RunConfig
-from fedprivacy.defenses.build import build
 from fedprivacy.federation import engine
-from fedprivacy.federation.interfaces import Defense, Environment, FederatedProtocol, releases_of
+from fedprivacy.federation.interfaces import Environment, FederatedProtocol, releases_of
 from fedprivacy.study.job import environment
 from fedprivacy.wire.release import Release
 
@@ -42,7 +41,7 @@ def guarded(small_config: Callable[..., RunConfig]) -> Callable[..., Guarded]:
         env, _ = environment(config, config.seed, None)
         found = catalog.protocol(config)
         releases = tuple(releases_of(found, env))
-        chosen: Defense | None = build(config.defense, env, releases)
+        chosen = catalog.defense(config, env)
         return Guarded(found, env, releases, chosen)
 
     return made

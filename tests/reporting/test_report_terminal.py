@@ -183,7 +183,9 @@ def test_the_ratio_to_federated_averaging(results: Results, up: int, down: int, 
 
 def test_federated_averaging_is_not_held_against_itself(results: Results) -> None:
     base = results["ordinary"]()
-    averaging = replace(base, config={**base.config, "protocol": "fedavg", "defense": {"name": "none"}})
+    sent = base.communication.fedavg_bytes
+    same = replace(base.communication, up_bytes=sent // 2, down_bytes=sent - sent // 2, public_bytes=0)
+    averaging = replace(base, config={**base.config, "defense": {"name": "none"}}, communication=same)
     masked = replace(averaging, config={**averaging.config, "defense": {"name": "secure-aggregation"}})
     assert "FedAvg of the same model" not in joined(printed(averaging, 100))
     assert "FedAvg of the same model" in joined(printed(masked, 100))

@@ -21,7 +21,7 @@ from fedprivacy.attacks.inversion.gradients import one_hot
 from fedprivacy.attacks.inversion.knowledge import Knowledge
 from fedprivacy.attacks.inversion.label_recovery import Public, recover_labels
 from fedprivacy.attacks.inversion.reconstruction import Reconstruction
-from fedprivacy.attacks.inversion.unroll import UnrollSettings, fedavg
+from fedprivacy.attacks.inversion.unroll import UnrollSettings, local_steps
 from fedprivacy.config.base import UsageError
 
 Message = Mapping[str, Tensor]
@@ -36,7 +36,7 @@ class BestSettings:
 
     dlg: DlgSettings = field(default_factory=DlgSettings)
     cosine: CosineSettings = field(default_factory=CosineSettings)
-    fedavg: UnrollSettings = field(default_factory=UnrollSettings)
+    local_steps: UnrollSettings = field(default_factory=UnrollSettings)
     seconds: float | None = None
     explained: float = 1e-6
 
@@ -71,7 +71,7 @@ class Outcome:
 def attacks_for(model: nn.Module, knowledge: Knowledge) -> tuple[str, ...]:
     """Names of the attacks that fit the message, cheapest first."""
     if knowledge.shared == "update" and knowledge.steps > 1:
-        return ("fedavg",)
+        return ("local-steps",)
     names: tuple[str, ...] = ("analytic",) if first_linear(model, knowledge) else ()
     if knowledge.shared == "gradient" or knowledge.lr is not None:
         names += ("dlg",) if knowledge.labels == "joint" else ("idlg",)
@@ -104,7 +104,9 @@ def best_of(
         "dlg": lambda: dlg(model, parameters, observed, knowledge, None, generator, settings.dlg, share()),
         "idlg": lambda: dlg(model, parameters, observed, knowledge, labels, generator, settings.dlg, share()),
         "cosine": lambda: cosine(model, parameters, observed, knowledge, labels, generator, settings.cosine, share()),
-        "fedavg": lambda: fedavg(model, parameters, observed, knowledge, joint, generator, settings.fedavg, share()),
+        "local-steps": lambda: local_steps(
+            model, parameters, observed, knowledge, joint, generator, settings.local_steps, share()
+        ),
     }
     fitting = attacks_for(model, knowledge)
     names = fitting if attacks is None else tuple(attacks)

@@ -144,7 +144,7 @@ def as_gradient(observed: Mapping[str, Tensor], knowledge: Knowledge) -> dict[st
         return dict(observed)
     if knowledge.steps > 1:
         raise UsageError(
-            f"inversion: the update of {knowledge.steps} local steps is no gradient; use the attack 'fedavg', "
+            f"inversion: the update of {knowledge.steps} local steps is no gradient; use the attack 'local-steps', "
             "which simulates the steps."
         )
     scale = 1.0 if knowledge.lr is None else knowledge.lr

@@ -86,7 +86,7 @@ class UnrollSettings:
     agreement: float = 0.01
 
 
-def fedavg(
+def local_steps(
     model: nn.Module,
     parameters: Mapping[str, Tensor],
     observed: Sequence[Mapping[str, Tensor]],
@@ -103,7 +103,7 @@ def fedavg(
     update.
     """
     if knowledge.shared != "update":
-        raise UsageError("inversion: 'fedavg' simulates local steps, and a gradient has none; use 'dlg' or 'cosine'.")
+        raise UsageError("inversion: 'local-steps' simulates them, and a gradient has none; use 'dlg' or 'cosine'.")
     chosen = settings.lbfgs if settings.optimiser == "lbfgs" else settings.signed
     like = torch.zeros(1, dtype=chosen.dtype, device=chosen.device)
     copies = knowledge.epochs if knowledge.order == "unknown" and knowledge.steps > knowledge.epochs else 1
@@ -123,7 +123,7 @@ def fedavg(
     if settings.optimiser == "lbfgs":
         found = match(problem, wanted, card, known, generator, settings.lbfgs, penalty, clock)
     elif known is None:
-        raise UsageError("inversion: 'fedavg' by signed steps needs labels; recover them first, or use 'lbfgs'.")
+        raise UsageError("inversion: 'local-steps' by signed steps needs labels; recover them first, or use 'lbfgs'.")
     else:
         found = descend(problem, wanted, card, known, generator, settings.signed, penalty, clock)
     return found if copies == 1 else _averaged(found, copies)

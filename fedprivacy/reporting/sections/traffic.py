@@ -10,6 +10,8 @@ from fedprivacy.reporting.settings import defense_name, protocol_name, setting
 from fedprivacy.reporting.text import MISSING, counted, percent, size, times
 
 MANY_ROUNDS = 12
+SAME = 0.01
+"""Share of the bytes up to which a run sends what averaging sends: then there is nothing to tell."""
 
 
 def traffic_section(result: RunResult) -> Section:
@@ -20,7 +22,7 @@ def traffic_section(result: RunResult) -> Section:
         return Section("Bytes on the wire", (Line("Nothing crossed the wire."),))
     blocks: list[Block] = [_totals(wire, setting(result.config, "clients"))]
     blocks.append(Line(_encoding(wire)))
-    if protocol_name(result) != "fedavg" or defense_name(result):
+    if defense_name(result) or wire.public_bytes or abs(sent - wire.fedavg_bytes) > SAME * sent:
         blocks.append(Line(against_fedavg(result), "strong"))
     if len(set(wire.per_round)) > 1:
         blocks.append(_rounds(wire.per_round))

@@ -74,12 +74,12 @@ def test_attacks_that_fit() -> None:
     update = replace(CARD, shared="update")
     assert attacks_for(smooth, update) == ("cosine",)
     assert attacks_for(smooth, replace(update, lr=0.1)) == ("idlg", "cosine")
-    assert attacks_for(mlp, replace(update, lr=0.1, epochs=4)) == ("fedavg",)
+    assert attacks_for(mlp, replace(update, lr=0.1, epochs=4)) == ("local-steps",)
 
 
 def test_attack_that_does_not_fit_is_refused(smooth: nn.Module, messages: list[dict[str, Tensor]]) -> None:
-    with pytest.raises(UsageError, match=r"'fedavg' does not fit this message\. Fitting: idlg, cosine"):
-        best_of(smooth, {}, messages, CARD, _generator(), settings=QUICK, attacks=["fedavg"])
+    with pytest.raises(UsageError, match=r"'local-steps' does not fit this message\. Fitting: idlg, cosine"):
+        best_of(smooth, {}, messages, CARD, _generator(), settings=QUICK, attacks=["local-steps"])
 
 
 def test_linear_first_layer_is_read_exactly(images: Tensor, gradient_of: Gradient, state_of: State) -> None:

@@ -81,7 +81,7 @@ def test_update_of_unknown_scale_serves(smooth: nn.Module, messages: list[dict[s
         for message, knowledge in ((messages[0], CARD), (update, card))
     ]
     torch.testing.assert_close(found[0].loss, found[1].loss)
-    with pytest.raises(UsageError, match="use the attack 'fedavg'"):
+    with pytest.raises(UsageError, match="use the attack 'local-steps'"):
         cosine(smooth, state_of(smooth), [update], replace(card, epochs=2), LABELS[:1, None], _generator())
 
 

@@ -115,7 +115,7 @@ def test_an_update_of_one_step_serves_and_of_several_is_refused(
     card = replace(CARD, shared="update", lr=0.05)
     found = dlg(smooth, state_of(smooth), [update], card, LABELS[:1, None], _generator(), QUICK)
     assert _scores(found.images[0], images[:1]).psnr[0] > 40
-    with pytest.raises(UsageError, match="use the attack 'fedavg'"):
+    with pytest.raises(UsageError, match="use the attack 'local-steps'"):
         dlg(smooth, state_of(smooth), [update], replace(card, epochs=2), None, _generator(), QUICK)
     with pytest.raises(UsageError, match="use 'cosine'"):
         dlg(smooth, state_of(smooth), [update], replace(card, lr=None), None, _generator(), QUICK)

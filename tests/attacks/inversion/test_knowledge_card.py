@@ -85,5 +85,5 @@ def test_one_step_update_is_the_gradient(
 
 def test_many_steps_are_no_gradient() -> None:
     card = Knowledge((1, 8, 8), 4, shared="update", records=2, epochs=3, lr=0.3)
-    with pytest.raises(UsageError, match="3 local steps is no gradient; use the attack 'fedavg'"):
+    with pytest.raises(UsageError, match="3 local steps is no gradient; use the attack 'local-steps'"):
         as_gradient({}, card)

@@ -15,7 +15,7 @@ from fedprivacy.attacks.inversion.cosine import CosineSettings
 from fedprivacy.attacks.inversion.dlg import DlgSettings, dlg
 from fedprivacy.attacks.inversion.gradients import Layout, frozen_copy, one_hot
 from fedprivacy.attacks.inversion.knowledge import Knowledge
-from fedprivacy.attacks.inversion.unroll import UnrollSettings, UpdateMap, fedavg, order_free
+from fedprivacy.attacks.inversion.unroll import UnrollSettings, UpdateMap, local_steps, order_free
 from fedprivacy.config.base import UsageError
 from fedprivacy.metrics.images import score_images
 
@@ -74,7 +74,7 @@ def test_five_steps_on_four_records_beat_the_update_taken_as_one_gradient(
     update = _update(smooth, [(x, LABELS)] * steps, lr)
     card = Knowledge(SHAPE, 4, shared="update", records=4, epochs=steps, lr=lr)
     settings = DlgSettings(outer=5)
-    unrolled = fedavg(
+    unrolled = local_steps(
         smooth, state_of(smooth), [update], card, LABELS[None], _generator(), UnrollSettings(lbfgs=settings)
     )
     gradient = {name: -value / (lr * steps) for name, value in update.items()}
@@ -91,10 +91,10 @@ def test_signed_steps_unroll_too(smooth: nn.Module, images: Tensor, state_of: St
     update = _update(smooth, [(x, LABELS[:1])] * 2, 0.1)
     card = Knowledge(SHAPE, 4, shared="update", epochs=2, lr=0.1)
     settings = UnrollSettings("signed", signed=CosineSettings(iterations=100, tv=(0.001,)))
-    found = fedavg(smooth, state_of(smooth), [update], card, LABELS[:1, None], _generator(), settings)
+    found = local_steps(smooth, state_of(smooth), [update], card, LABELS[:1, None], _generator(), settings)
     assert _psnr(found.images[0], x) > _psnr(torch.full_like(x, 0.5), x) + 3
     with pytest.raises(UsageError, match="needs labels"):
-        fedavg(smooth, state_of(smooth), [update], card, None, _generator(), settings)
+        local_steps(smooth, state_of(smooth), [update], card, None, _generator(), settings)
 
 
 def test_unknown_order_matches_and_averages_the_copies(smooth: nn.Module, images: Tensor, state_of: State) -> None:
@@ -104,7 +104,7 @@ def test_unknown_order_matches_and_averages_the_copies(smooth: nn.Module, images
     card = Knowledge(SHAPE, 4, shared="update", records=2, batch=1, epochs=2, lr=0.05, order="unknown")
     settings = UnrollSettings(lbfgs=DlgSettings(outer=4))
     found, wrong = (
-        fedavg(smooth, state_of(smooth), [update], knowledge, y[None], _generator(), settings)
+        local_steps(smooth, state_of(smooth), [update], knowledge, y[None], _generator(), settings)
         for knowledge in (card, replace(card, order="known"))
     )
     assert found.images.shape == (1, 2, *SHAPE) and sorted(found.labels[0].tolist()) == [0, 2]
@@ -128,6 +128,6 @@ def test_penalty_forgets_order_and_has_its_derivative(images: Tensor) -> None:
 def test_what_cannot_be_simulated_is_refused(smooth: nn.Module) -> None:
     card = Knowledge(SHAPE, 4)
     with pytest.raises(UsageError, match="a gradient has none"):
-        fedavg(smooth, {}, [], card, None, _generator())
+        local_steps(smooth, {}, [], card, None, _generator())
     with pytest.raises(UsageError, match="learning rate must be known"):
         UpdateMap(smooth, replace(card, shared="update", epochs=3))
