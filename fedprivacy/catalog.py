@@ -66,6 +66,12 @@ RECIPES: dict[str, str] = {
 }
 
 
+PAGES: dict[str, str] = {
+    "verdict": "is sharing predictions private? Leakage over the share of the pool that is known, on any data",
+}
+"""Recipes of ours: pages that are made anew on anybody's data."""
+
+
 def card(name: str) -> Card:
     """What a protocol is; UsageError with a suggestion where there is none of that name."""
     if name not in CARDS:
@@ -199,7 +205,7 @@ def described(kind: str) -> dict[str, str]:
     if kind == "datasets":
         return {name: source.about for name, source in SOURCES.items()}
     if kind == "recipes":
-        return RECIPES
+        return RECIPES | PAGES
     proof = {True: "proven", False: "no proof, epsilon infinite"}
     none = {"none": "messages cross the wire as they are; epsilon is infinite"}
     return none | {name: f"{used.about} ({proof[used.proven]})" for name, used in defenses.DEFENSES.items()}
@@ -227,7 +233,17 @@ def observations(config: RunConfig) -> list[tuple[Adversary, str]]:
 
     known = wire(config)
     seats = [seat(adversary, known) for adversary in adversaries(known, config.attack.adversaries)]
-    return [(sight.adversary, name) for sight in seats for name in observable(sight)]
+    able = [(sight.adversary, name) for sight in seats for name in observable(sight)]
+    return [pair for pair in able if pair[1] in _chosen(config, able)]
+
+
+def _chosen(config: RunConfig, able: list[tuple[Adversary, str]]) -> set[str]:
+    """The observations that are made: those asked for, of which some adversary must be able to make each."""
+    names, asked = list(dict.fromkeys(name for _, name in able)), config.attack.observations
+    for name in asked:
+        if name not in names:
+            raise UsageError(f"--observations: no adversary of this run makes '{name}'. {near_miss(name, names)}")
+    return set(asked or names)
 
 
 def label_seats(config: RunConfig) -> list[tuple[Adversary, LabelSource]]:

@@ -22,6 +22,12 @@ from fedprivacy.config.base import UsageError, near_miss
 @click.option("--rounds", type=int, default=None, metavar="N", help="Other than the paper's.")
 @click.option("--out", default="runs", show_default=True, metavar="DIR")
 @click.option("--workers", type=click.IntRange(1), default=None, metavar="N", help="[default: number of cores]")
+@click.option("--dataset", metavar="NAME", help="Of a page of ours, such as verdict: on these data.")
+@click.option("--config", metavar="FILE.toml", help="Of a page of ours: further settings of its runs.")
+@click.option("--effort", type=click.Choice(["default", "thorough"]), default=None, help="[default: thorough]")
+@click.option("--followed", type=click.IntRange(1), default=None, metavar="N", help="Clients attacked [default: 1].")
+@click.option("--shares", default=None, metavar="A,B,...", help="Shares of the pool known [default: .1,.25,.5,.75,1].")
+@click.option("--epsilon", "budgets", default=None, metavar="A,B,...", help="Noise on predictions [default: 8,4,1].")
 @click.option("--format", "form", type=click.Choice(["table", "markdown"]), default="table", show_default=True)
 def command(
     recipe: str,
@@ -33,14 +39,26 @@ def command(
     out: str,
     workers: int | None,
     form: str,
+    **of_pages: Any,
 ) -> None:
-    """A paper's table beside ours, with the ablations that could explain it away. Finished rows are found again.
+    """A paper's table beside ours, or a page of ours on any data. What is finished is found again.
 
     \b
     fedprivacy reproduce gupta2025 --data-dir DIR --rows C,F,H
+    fedprivacy reproduce verdict --dataset mnist5k --seeds 5
     """
+    if recipe in catalog.PAGES:
+        if rows:
+            raise UsageError(f"--rows: recipe {recipe} has no rows.")
+        _page(recipe, data_dir, seeds, image_size, rounds, Path(out) / f"reproduce-{recipe}", workers, of_pages)
+        return
     if recipe not in catalog.RECIPES:
-        raise UsageError(f"No recipe '{recipe}' exists. {near_miss(recipe, catalog.RECIPES)}")
+        known = catalog.RECIPES | catalog.PAGES
+        raise UsageError(f"No recipe '{recipe}' exists. {near_miss(recipe, known)}")
+    for name, value in of_pages.items():
+        if value is not None:
+            flag = "epsilon" if name == "budgets" else name
+            raise UsageError(f"--{flag}: recipe {recipe} is a paper's, with its own settings.")
     changes: dict[str, Any] = {}
     if data_dir is None:
         raise UsageError(f"recipe {recipe} reads the paper's data: give --data-dir DIR.")
@@ -92,3 +110,33 @@ def command(
     )
     for verdict in verdicts:
         console.print(f"[bold]{verdict.verdict}[/bold]: {verdict.claim}. {verdict.why}", highlight=False)
+
+
+def _page(
+    recipe: str,
+    data_dir: str | None,
+    seeds: int,
+    image_size: int | None,
+    rounds: int | None,
+    out: Path,
+    workers: int | None,
+    given: dict[str, Any],
+) -> None:
+    """Make a page of ours: the settings of its runs are the defaults, a file's, and the flags."""
+    from fedprivacy.cli.page import Found, numbers, verdict
+    from fedprivacy.cli.settings import configuration
+    from fedprivacy.study.verdict.plan import BUDGETS, SHARES
+
+    flags = {
+        "config": given["config"],
+        "data__dataset": given["dataset"],
+        "data__data_dir": data_dir,
+        "data__image_size": None if image_size is None else str(image_size),
+        "rounds": None if rounds is None else str(rounds),
+        "attack__effort": given["effort"] or "thorough",
+        "attack__followed": str(given["followed"] or 1),
+    }
+    base = configuration({name: value for name, value in flags.items() if value is not None})
+    shares = SHARES if given["shares"] is None else numbers("--shares", given["shares"], 0, 1)
+    budgets = BUDGETS if given["budgets"] is None else numbers("--epsilon", given["budgets"], 0, 1e6)[::-1]
+    verdict(base, seeds, shares, budgets, Found(out, workers or os.cpu_count() or 1))

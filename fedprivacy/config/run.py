@@ -156,6 +156,10 @@ class AttackConfig(Part):
     """What a joint attack computes: default, few simulations and rounds; thorough, many, as published numbers need."""
     known_share: float = Field(default=1.0, gt=0, le=1)
     """Share of each client's candidates that the adversary knows, drawn from a named seed; it scores no others."""
+    observations: Names = ()
+    """Observations to make, such as joint-updates; empty makes all that each adversary can."""
+    followed: int | None = Field(default=None, ge=1)
+    """Clients that are attacked: the first so many; None: all. What follows one client at a time costs as much each."""
     budget: float | None = Field(default=None, gt=0)
     """Seconds an iterative attack may spend, such as 60s or 2m; None: its own default."""
     inversion: InversionConfig = InversionConfig()

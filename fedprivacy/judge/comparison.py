@@ -27,6 +27,7 @@ SAME_GAME: Mapping[str, tuple[str, ...]] = {
     "partition": ("data", "partition"),
     "clients": ("clients",),
     "model": ("training", "model"),
+    "clients attacked": ("attack", "followed"),
     "first seed": ("seed",),
     "repetitions": ("seeds",),
 }

@@ -103,7 +103,8 @@ def _targets(config: RunConfig, repetition: Repetition, adversary: Adversary, lo
         others = [one for place, one in enumerate(federations) if place != number]
         judged = []
         for name, source, theirs in _sources(own.observed, played.owners, adversary):
-            chosen = theirs[played.flat_canaries[theirs]]
+            asked = played.owners[theirs] < (config.attack.followed or config.clients)
+            chosen = theirs[played.flat_canaries[theirs] & asked]
             if not len(chosen):
                 continue
             signals = signals_of(own.observed, others, source, chosen, labels, auxiliary, config.attack.coop)

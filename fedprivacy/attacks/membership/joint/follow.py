@@ -64,7 +64,7 @@ class Follower:
         parts = self.rules.initial.parts if self.rules.initial is not None else {}
         start = {client: parts.get(self.protocol.held(client), {}) for client in clients}
         for change in changes(view, start, self.protocol):
-            if change.clients == (self.own,):
+            if change.clients == (self.own,) or self._is_left(change):
                 continue
             self.together = self.together or len(change.clients) > 1
             source = self._source(change)
@@ -84,9 +84,18 @@ class Follower:
                 found[place, rounds.index(round)] = odds
         return rounds, found
 
+    def _wanted(self) -> list[int]:
+        """The clients that are attacked, where each is seen by itself."""
+        first = self.knowledge.config.attack.followed or self.knowledge.config.clients
+        return [client for client in range(min(first, self.knowledge.config.clients)) if client != self.own]
+
+    def _is_left(self, change: Change) -> bool:
+        """Whether this is of one client that nobody attacks."""
+        return len(change.clients) == 1 and change.clients[0] not in self._wanted()
+
     def _done(self) -> bool:
         limit = self.grade.changes
-        wanted = 1 if self.together else self.knowledge.config.clients - (self.own is not None)
+        wanted = 1 if self.together else len(self._wanted())
         enough = [limit is not None and source.number >= limit for source in self.sources.values()]
         return len(enough) == wanted and all(enough)
 

@@ -64,7 +64,7 @@ class JointPredictions:
     def observe(self, view: View, knowledge: Knowledge) -> Observed:
         grade = PASSIVE[knowledge.config.attack.effort]
         scores = np.full((knowledge.config.clients, 1, len(knowledge.candidates)), np.nan)
-        for client, given in _told(view).items():
+        for client, given in _told(view, knowledge).items():
             known, replays, seed = _followed(view, knowledge, client, given, grade)
             odds = _odds(known, replays, grade, seed)
             mine = known.pool.places >= 0
@@ -86,7 +86,7 @@ class JointProbes:
         plain = Probes().observe(view, knowledge)
         n, records = len(knowledge.candidates), np.concatenate([knowledge.candidates, knowledge.auxiliary])
         place = set(records.tolist())
-        told = _told(view)
+        told = _told(view, knowledge)
         rounds = sorted({a.round for given in told.values() for a in given if place & set(a.records.tolist())})
         scores = np.full((knowledge.config.clients, len(rounds), n), np.nan)
         played: dict[int, Conditional] = {}
@@ -116,12 +116,13 @@ class JointProbes:
         )
 
 
-def _told(view: View) -> dict[int, list[Answer]]:
-    """Answers by client, without one's own."""
+def _told(view: View, knowledge: Knowledge) -> dict[int, list[Answer]]:
+    """Answers by client, without one's own and those of clients that are not attacked."""
+    followed = knowledge.config.attack.followed or knowledge.config.clients
     me = client_index(view.position) if view.position.startswith("client-") else None
     told: dict[int, list[Answer]] = {}
     for answer in answers(view):
-        if answer.client != me:
+        if answer.client != me and answer.client < followed:
             told.setdefault(answer.client, []).append(answer)
     return dict(sorted(told.items()))
 

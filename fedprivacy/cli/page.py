@@ -1,0 +1,88 @@
+"""A page of ours made on anybody's data: ``fedprivacy reproduce verdict``."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fedprivacy.cli.carry_out import attacked_again, carry_out, placed, ready
+from fedprivacy.cli.say import put, say
+from fedprivacy.config.base import UsageError
+from fedprivacy.config.run import RunConfig
+
+if TYPE_CHECKING:
+    from fedprivacy.judge.result import RunResult
+
+NOTE = "part of a page: the attack was declared before the run"
+
+
+@dataclass(frozen=True)
+class Found:
+    """Runs in a folder, trained or attacked once and found again."""
+
+    out: Path
+    workers: int
+
+    def train(self, config: RunConfig) -> tuple[RunResult, Path]:
+        """A federation without an attack, and its folder."""
+        where = placed(config, self.out)
+        say(f"{config.protocol}, {config.rounds} rounds, seed {config.seed}:")
+        again = "the same command; finished runs are found again"
+        return carry_out(config, where, self.workers, "cpu", True, False, False, False, again), where
+
+    def attack(self, config: RunConfig, run: Path) -> RunResult:
+        """The transcripts of ``run``, attacked as ``config`` says."""
+        where = placed(config, self.out)
+        used = config.defense
+        defense = "" if used.name == "none" else f" under {used.name} {used.epsilon or ''}".rstrip()
+        share = f"{100 * config.attack.known_share:g}% of the pool known"
+        say(f"{config.protocol}{defense}, {config.rounds} rounds, seed {config.seed}, {share}:")
+        return attacked_again(config, run, where, "cpu", False, False, self.workers, True, NOTE)
+
+
+def verdict(base: RunConfig, seeds: int, shares: Sequence[float], budgets: Sequence[float], found: Found) -> None:
+    """Make the page in ``found.out`` and print it."""
+    from fedprivacy import folder
+    from fedprivacy.study.verdict.measured import measure
+    from fedprivacy.study.verdict.page import figure, page
+    from fedprivacy.study.verdict.plan import attacked, every_series, trained
+
+    for series in every_series(budgets):
+        config = trained(base, series, base.seed, base.rounds)
+        ready(attacked(config, base, series, min(shares)), found.workers, "cpu")
+    measured = measure(base, seeds, shares, budgets, found)
+    name = f"verdict_{base.data.dataset}"
+    folder.write_bytes(found.out / "figures" / f"{name}.png", figure(measured))
+    words = page(measured, _command(), f"figures/{name}.png")
+    folder.write_text(found.out / "verdict.md", words)
+    put(words)
+    say(f"Page and figure: {found.out}")
+
+
+def numbers(flag: str, text: str, least: float, most: float) -> tuple[float, ...]:
+    """Numbers above ``least`` and at most ``most``, rising. UsageError for anything else."""
+    try:
+        found = tuple(sorted({float(part) for part in text.split(",") if part.strip()}))
+    except ValueError:
+        raise UsageError(f"{flag}: '{text}' holds what is no number; give such as 0.25,0.5,1.") from None
+    if not found or any(not least < value <= most for value in found):
+        raise UsageError(f"{flag}: each lies above {least:g} and at most {most:g} (got {text}).")
+    return found
+
+
+ABOUT_THIS_MACHINE = ("--out", "--workers")
+"""Flags that change no number."""
+
+
+def _command() -> str:
+    words, left = [], iter(sys.argv[1:])
+    for word in left:
+        if word in ABOUT_THIS_MACHINE:
+            next(left, None)
+        elif not word.startswith(tuple(f"{flag}=" for flag in ABOUT_THIS_MACHINE)):
+            words.append(word)
+    return "fedprivacy " + " ".join(map(shlex.quote, words))
