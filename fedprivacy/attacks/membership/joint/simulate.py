@@ -102,6 +102,8 @@ class Simulation:
         self.columns = {client: columns_of(knowledge, rules, client) for client in clients}
         sent = knowledge.wire.model
         self._slot = "" if sent is None else sent.slot
+        # Masks cancel in the sum, and the sum is all that was seen.
+        self._masked = knowledge.wire.defended.hides_each
         self.worlds = [_world(knowledge, rules, self.columns, place) for place in range(number)]
 
     def play(self, change: Change) -> Played:
@@ -115,7 +117,8 @@ class Simulation:
 
     def _ended(self, world: World, change: Change, paths: Mapping[int, Path]) -> Part:
         held = {client_name(client): {**self._held(world, client), **change.received[client]} for client in paths}
-        channel = Channel(change.round, MemoryStore(), world.defense, held.__getitem__)
+        defense = None if self._masked else world.defense
+        channel = Channel(change.round, MemoryStore(), defense, held.__getitem__)
         sent: dict[str, Payload] = {}
         for client, path in paths.items():
             env = replace(world.env, workbench=Watching(world.env.workbench, self._slot, path))

@@ -19,7 +19,7 @@ from torch import Tensor
 from fedprivacy import seeds
 
 DIRECT = 3000
-SIGNS, STEPS, PRECISION = 32, 60, 1e-3
+SIGNS, STEPS, PRECISION = 16, 40, 1e-3
 
 RIDGES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 """Lambda over the mean diagonal of G."""

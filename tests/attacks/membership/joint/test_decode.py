@@ -142,4 +142,4 @@ def test_conjugate_gradients_and_random_signs_come_near_the_direct_solution(monk
     monkeypatch.setattr(solve, "PRECISION", 1e-3)
     monkeypatch.setattr(solve, "DIRECT", 10)
     for ridge, odds in solve.solutions(gram, case.observed[None]):
-        assert np.corrcoef(odds[0], direct[ridge][0])[0, 1] > 0.98
+        assert np.corrcoef(odds[0], direct[ridge][0])[0, 1] > 0.95
