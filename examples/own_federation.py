@@ -1,7 +1,7 @@
 """A federation of one's own under attack: a plain loop of PyTorch, and what was added to it.
 
-The loop is federated averaging as anybody writes it. Ten lines were added so that it can be attacked; each ends in a
-comment ``# added``. Run it with ``python examples/own_federation.py``.
+The loop is federated averaging as anybody writes it. Ten lines were added or changed so that it can be attacked; each
+says so in a comment. Run it with ``python examples/own_federation.py``.
 """
 
 import copy

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from fedprivacy import parts
 from fedprivacy.config.base import UsageError, build, near_miss
 from fedprivacy.config.inversion import METHODS
-from fedprivacy.config.protocol_cards import CARDS, Card
+from fedprivacy.config.protocol_cards import CARDS, OUTSIDE, Card
 from fedprivacy.data.names import SOURCES
 from fedprivacy.defenses import names as defenses
 from fedprivacy.models.names import MODELS
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from fedprivacy.adversary.inversion import Source as InversionSource
     from fedprivacy.adversary.labels import Source as LabelSource
-    from fedprivacy.adversary.sight import Wire
+    from fedprivacy.adversary.sight import Played, Wire
     from fedprivacy.adversary.threat import Adversary
     from fedprivacy.config.run import RunConfig
     from fedprivacy.federation.interfaces import Defense, Environment, FederatedProtocol, Observation
@@ -74,18 +74,30 @@ PAGES: dict[str, str] = {
 
 def card(name: str) -> Card:
     """What a protocol is; UsageError with a suggestion where there is none of that name."""
-    if name not in CARDS:
-        raise UsageError(f"No protocol '{name}' exists. {near_miss(name, CARDS)}")
-    return CARDS[name]
+    return OUTSIDE if from_outside(name) else CARDS[name]
+
+
+def from_outside(name: str) -> bool:
+    """Whether a protocol comes from outside the package.
+
+    UsageError with a suggestion where there is none of that name.
+    """
+    return name.startswith("recording:") or parts.exists("protocol", name, CARDS)
 
 
 def options(config: RunConfig) -> Any:
-    """The protocol's own settings, validated."""
+    """The protocol's own settings, validated; a protocol from outside is its own settings."""
+    if from_outside(config.protocol):
+        return protocol(config)
     return build(card(config.protocol).options, dict(config.options), f"protocol {config.protocol}")
 
 
 def protocol(config: RunConfig) -> FederatedProtocol:
     """The protocol of a configuration, with its settings."""
+    if from_outside(config.protocol):
+        from fedprivacy.protocols import outside
+
+        return outside.made(config.protocol, config.options)
     made: FederatedProtocol = _imported(card(config.protocol).target)(options(config))
     return made
 
@@ -97,7 +109,12 @@ def wire(config: RunConfig) -> Wire:
 
     federation = FederationSettings.of(config)
     releases, used = options(config).releases(federation), config.defense
-    return Wire.under(config.protocol, federation, releases, defenses.defended(used), used.name)
+    known: tuple[Played, ...] = ("training", "answers")
+    if from_outside(config.protocol):
+        from fedprivacy.protocols import outside
+
+        known = outside.played(protocol(config), releases)
+    return Wire.under(config.protocol, federation, releases, defenses.defended(used), used.name, known)
 
 
 def _leaves_training(part: Any) -> bool:

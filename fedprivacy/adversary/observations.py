@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from fedprivacy.adversary.seats import default_adversaries
-from fedprivacy.adversary.sight import Sight
+from fedprivacy.adversary.sight import Played, Sight
 from fedprivacy.adversary.threat import EAVESDROPPER
 from fedprivacy.config.base import UsageError
 from fedprivacy.wire.parties import SERVER
@@ -19,6 +19,8 @@ class ObservationCard:
 
     target: str
     allowed: Callable[[Sight], bool]
+    plays: Played | None = None
+    """What the adversary plays of the clients, where it does: everybody has to know how they train."""
 
 
 def probes(sight: Sight) -> bool:
@@ -85,14 +87,14 @@ def class_means(sight: Sight) -> bool:
 _AT = "fedprivacy.attacks.membership.observations"
 
 ACTIVE: dict[str, ObservationCard] = {
-    "joint-probes": ObservationCard(f"{_AT}.joint_predictions:JointProbes", probes),
+    "joint-probes": ObservationCard(f"{_AT}.joint_predictions:JointProbes", probes, "answers"),
     "probes": ObservationCard(f"{_AT}.probes:Probes", probes),
 }
 """What an active adversary observes."""
 
 PASSIVE: dict[str, ObservationCard] = {
-    "joint-updates": ObservationCard("fedprivacy.attacks.membership.joint.updates:JointUpdates", changes),
-    "joint-predictions": ObservationCard(f"{_AT}.joint_predictions:JointPredictions", each_ones_answers),
+    "joint-updates": ObservationCard("fedprivacy.attacks.membership.joint.updates:JointUpdates", changes, "training"),
+    "joint-predictions": ObservationCard(f"{_AT}.joint_predictions:JointPredictions", each_ones_answers, "answers"),
     "surrogate": ObservationCard(f"{_AT}.surrogate:Surrogate", predictions),
     "students": ObservationCard(f"{_AT}.weights:Students", neighbours_models),
     "uploaded-weights": ObservationCard(f"{_AT}.weights:UploadedWeights", uploads),
@@ -112,7 +114,8 @@ def observable(sight: Sight) -> tuple[str, ...]:
     active = sight.adversary.power == "active"
     if sight.me is not None and sight.wire.federation.clients == 1:
         raise _none(sight, "there is no other client")
-    able = tuple(name for name, card in (ACTIVE if active else PASSIVE).items() if card.allowed(sight))
+    cards = {name: c for name, c in (ACTIVE if active else PASSIVE).items() if c.plays in (None, *sight.wire.played)}
+    able = tuple(name for name, card in cards.items() if card.allowed(sight))
     if able:
         return able
     raise _none(sight, _why_not_active(sight) if active else _why_not(sight))

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from fedprivacy.adversary.threat import EAVESDROPPER, Adversary
 from fedprivacy.config.federation import FederationSettings
 from fedprivacy.wire.parties import SERVER, client_index
 from fedprivacy.wire.release import MODELS, PREDICTIONS, UNDEFENDED, WEIGHTS, Defended, Release
+
+Played = Literal["training", "answers"]
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,9 @@ class Wire:
     defended: Defended = UNDEFENDED
     defense: str = "none"
     """Name of the defense, for messages to the user alone."""
+    played: tuple[Played, ...] = ("training", "answers")
+    """What everybody knows well enough of a client to play it: how it trains what it is sent, how it comes to its
+    answers."""
 
     @classmethod
     def under(
@@ -35,11 +41,12 @@ class Wire:
         releases: Iterable[Release],
         defended: Defended = UNDEFENDED,
         defense: str = "none",
+        played: tuple[Played, ...] = ("training", "answers"),
     ) -> Wire:
         """What is left of ``releases`` under a defense: where it merges, no mean can leave its receiver out."""
         one_mean = defended.merges or defended.hides_each
         found = (replace(r, of="mean") if one_mean and r.of == "mean of others" else r for r in releases)
-        return cls(protocol, federation, tuple(found), defended, defense)
+        return cls(protocol, federation, tuple(found), defended, defense, played)
 
     @property
     def silent(self) -> bool:

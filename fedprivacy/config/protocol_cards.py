@@ -34,6 +34,20 @@ class Card:
     """Whether it is no protocol at all but what protocols are held against: nothing exchanged, or everything."""
 
 
+OUTSIDE = Card(
+    "A protocol from outside",
+    "what its releases say",
+    public_data=False,
+    labelled=False,
+    heterogeneous_models=True,
+    weighting="as it does it",
+    source="code from outside",
+    target="",
+    options=Part,
+    own_heads=True,
+)
+"""What is known of a protocol that comes from outside: what it needs, it says itself."""
+
 CARDS: dict[str, Card] = {
     "mutual": Card(
         "Distributed mutual learning",

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from fedprivacy.config.defenses import Budget
 from fedprivacy.config.run import DefenseConfig
-from fedprivacy.defenses import names
+from fedprivacy.defenses import names, outside
 from fedprivacy.federation.interfaces import Defense, Environment
 from fedprivacy.wire.release import Release
 
@@ -21,6 +21,10 @@ def build(config: DefenseConfig, env: Environment, releases: Sequence[Release]) 
     names.check(config)
     if config.name == "none":
         return None
+    if names.from_outside(config.name):
+        strange = outside.built(config.name, config.options, Budget.of(config), env, releases)
+        strange.check(env, releases)
+        return strange
     module, _, function = names.card(config.name).target.partition(":")
     maker = getattr(importlib.import_module(module), function)
     made: Defense = maker(names.settings_of(config), Budget.of(config), env, releases)

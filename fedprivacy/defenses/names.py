@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from fedprivacy import parts
 from fedprivacy.config import defenses as options
-from fedprivacy.config.base import Part, UsageError, build, near_miss
+from fedprivacy.config.base import Part, UsageError, build
 from fedprivacy.config.run import DefenseConfig
 from fedprivacy.defenses.acts_on import AT_SERVER, RULES, refusal
 from fedprivacy.wire.release import UNDEFENDED, Defended, Release
@@ -126,13 +127,25 @@ DEFENSES: dict[str, Card] = {
 
 def card(name: str) -> Card:
     """What a defense is; UsageError with a suggestion where there is none of that name."""
-    if name not in DEFENSES:
-        raise UsageError(f"No defense '{name}' exists. {near_miss(name, [*DEFENSES, 'none'])}")
-    return DEFENSES[name]
+    if not from_outside(name):
+        return DEFENSES[name]
+    part = parts.load("defense", name)
+    found = getattr(part, "defended", UNDEFENDED)
+    return Card("a defense from outside", hasattr(part, "build"), (), options.NoOptions, "", defended=found)
+
+
+def from_outside(name: str) -> bool:
+    """Whether a defense comes from outside the package.
+
+    UsageError with a suggestion where there is none of that name.
+    """
+    return parts.exists("defense", name, [*DEFENSES, "none"])
 
 
 def settings_of(config: DefenseConfig) -> Part:
-    """The defense's own settings, validated."""
+    """The defense's own settings, validated; those of a defense from outside are looked at when it is made."""
+    if from_outside(config.name):
+        return options.NoOptions()
     return build(card(config.name).options, dict(config.options), f"defense {config.name}")
 
 
@@ -179,7 +192,7 @@ def check(config: DefenseConfig) -> None:
         )
     if config.name == "randomized-response":
         _check_response(config, getattr(chosen, "epsilon0", None))
-    elif used.proven and not noise:
+    elif used.proven and not noise and not from_outside(config.name):
         raise UsageError(f"defense {config.name} needs --epsilon (noise is calibrated) or --sigma (epsilon follows).")
     if config.name == "laplace" and config.sigma == 0:
         raise UsageError("defense laplace: sigma must be above 0; use defense none for no noise.")

@@ -31,6 +31,7 @@ from fedprivacy.data.scaling import scaled
 from fedprivacy.data.sources import load
 from fedprivacy.federation import engine
 from fedprivacy.federation.interfaces import Environment, PlansWork
+from fedprivacy.federation.own.recorded import RecordedFederation
 from fedprivacy.judge import examiner
 from fedprivacy.models.build import build
 from fedprivacy.privacy import NoNoise, PrivacyEvent, event_to_json
@@ -129,6 +130,8 @@ def _federate(
     start = time.process_time()
     env, played = environment(settings, root, shadow, device)
     protocol, defense = catalog.protocol(settings), catalog.defense(settings, env)
+    if isinstance(protocol, RecordedFederation):
+        protocol = replace(protocol, shadow=shadow)
     done = engine.run(protocol, env, place, defense, tick)
     trained = [[int(r) for fold in folds for r in fold] for folds in env.members]
     pools = [played.division.pool(k).tolist() for k in range(env.clients)]

@@ -182,10 +182,10 @@ def plant(
     """What an active server receives that plants candidates, and its own records, in the public folds.
 
     Where an audit chose canaries, they alone are planted, ahead of the adversary's own records.
-    ``last``: the honest rounds, then alternative last rounds. ``spread``: one run with a share of each fold replaced.
+    ``last``: the honest rounds, then alternative last rounds. ``spread``, and for a protocol whose last round cannot be
+    played by itself: one run with a share of each fold replaced.
     Of a static set the same records stand in every round, so there is room for one fold of probes in all.
     """
-    assert isinstance(protocol, SharesPredictions)
     rng = seeds.numpy_generator(root, "adversary", "probes")
     if config.canaries.number is None:
         probes = rng.permutation(np.concatenate([knowledge.candidates, knowledge.auxiliary]))
@@ -193,7 +193,7 @@ def plant(
         guessed = np.concatenate(canaries(env.division, config.canaries, root))
         probes = np.concatenate([rng.permutation(knowledge.candidates[guessed]), rng.permutation(knowledge.auxiliary)])
     share, regular = config.attack.planted_share, env.division.public
-    if config.attack.schedule == "last":
+    if config.attack.schedule == "last" and isinstance(protocol, SharesPredictions):
         last = engine.probe_last_round(protocol, env, done.before_last, probes, share, place / "probes", defense)
         return [_before(done.transcript, env.rounds), *last]
     if is_static(config):

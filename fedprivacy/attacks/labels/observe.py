@@ -114,7 +114,8 @@ def _from_models(view: View, knowledge: Knowledge, me: int | None) -> LabelEstim
         )
     training = knowledge.config.training
     sent = knowledge.wire.model
-    if training.optimizer == "sgd" and not training.weight_decay and sent is not None and sent.reference == "received":
+    known = sent is not None and sent.reference == "received" and (sent.loss != "more" or sent.steps_known)
+    if training.optimizer == "sgd" and not training.weight_decay and known:
         found[BIAS] = _by_client(knowledge, dict(_from_bias(view, knowledge, me, query)))
         notes.append("bias: change of the last layer over learning rate and expected number of steps")
     prior = _histogram(knowledge, knowledge.auxiliary)
@@ -128,17 +129,24 @@ def _from_bias(view: View, knowledge: Knowledge, me: int | None, query: Ids) -> 
     labels = knowledge.dataset.y_train[query]
     for _, client, before, after in uploads(view.transcripts[0], knowledge.start):
         name = knowledge.wire.travelling(client)
-        complete = set(knowledge.workbench.module(name).state_dict())
-        if client == me or set(before) != complete or set(after) != complete or len(after["head.bias"]) < 2:
+        state = knowledge.workbench.module(name).state_dict()
+        last = _last_bias(state, len(knowledge.dataset.classes))
+        if client == me or set(before) != set(state) or set(after) != set(state) or last is None:
             continue
         pool = len(knowledge.candidates) / config.clients * config.data.inclusion
         steps = training.local_steps or training.local_epochs * max(1.0, np.ceil(pool / training.batch_size))
         rate = training.lr / (1 - training.momentum)
-        gradient = (before["head.bias"] - after["head.bias"]).double().numpy() / (rate * steps)
+        gradient = (before[last] - after[last]).double().numpy() / (rate * steps)
         sides = [estimators.class_means(_logp(knowledge, name, w, query), labels) for w in (before, after)]
         found.setdefault(client, []).append(estimators.from_bias(gradient, np.mean(sides, axis=0)))
     for client, given in found.items():
         yield client, np.mean(given, axis=0)
+
+
+def _last_bias(state: Part, classes: int) -> str | None:
+    """Name of the bias of the last layer, one number a class; None where a model has none."""
+    names = [name for name, tensor in state.items() if name.endswith("bias") and tensor.shape == (classes,)]
+    return names[-1] if names and classes > 1 else None
 
 
 def _from_prototypes(view: View, knowledge: Knowledge, me: int | None) -> LabelEstimates:

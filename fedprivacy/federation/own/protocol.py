@@ -21,15 +21,18 @@ from fedprivacy.config.federation import FederationSettings
 from fedprivacy.config.run import RunConfig
 from fedprivacy.data.records import Dataset, Division
 from fedprivacy.data.sources import load
+from fedprivacy.federation import phases
 from fedprivacy.federation.bench import workbench
 from fedprivacy.federation.interfaces import Environment, FederationState, Part, RoundOutcome
+from fedprivacy.federation.local_training import LocalWork
 from fedprivacy.federation.own.deal import Deal
 from fedprivacy.federation.own.wire import Closed, Wire
 from fedprivacy.training.learner import Diverged
-from fedprivacy.wire.channel import Aggregator, Channel, Outgoing
+from fedprivacy.wire.channel import Aggregator, Channel, Outgoing, change
 from fedprivacy.wire.inferred import Told, releases_in
 from fedprivacy.wire.parties import SERVER
-from fedprivacy.wire.release import Release
+from fedprivacy.wire.payload import Weights
+from fedprivacy.wire.release import UPDATES, Release
 from fedprivacy.wire.transcript import MemoryStore, Message, PublicFold, Store, Transcript
 
 Federate = Callable[[Deal, Wire], Mapping[str, nn.Module | Mapping[str, Any]] | None]
@@ -100,6 +103,20 @@ class OwnFederation:
                 "defense a loop goes on with what wire.sent(...) returns, .tensors or .values, not with what it sent."
             )
         return FederationState(env.rounds, {f"{owner}/model": part for owner, part in self._final(env, wire).items()})
+
+    def held(self, client: int) -> str:
+        """Name of the part that holds the model which ``client`` receives, trains and sends."""
+        return phases.model_part(client)
+
+    def local(self, state: FederationState, round: int, env: Environment, client: int) -> LocalWork:
+        """Local training as the settings have it, by whoever plays a client; only where the function goes by them."""
+        start = state.parts[self.held(client)]
+        learner = env.workbench.learner(env.architecture(client), start)
+        epochs = phases.fit_private(learner, env, client, round)
+        end = learner.weights()
+        sends_updates = any(r.sender == "client" and r.kind in UPDATES for r in self.releases(env.settings))
+        payload = change(start, end) if sends_updates else Weights(end)
+        return LocalWork({self.held(client): end}, phases.rows(epochs, round, client, "private"), payload)
 
     def models(self, state: FederationState, env: Environment) -> Mapping[str, tuple[str, Part]]:
         """The models that the function returned or told, else the last that crossed the wire."""

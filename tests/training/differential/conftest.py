@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable
 
@@ -21,6 +22,8 @@ ENGINES: dict[str, Engine] = {
     "opacus ghost": by_ghost_clipping,
     "auto": lambda batch, bound: Engines("auto").clipped(batch, bound),
 }
+MODELS = int(os.environ.get("DIFFERENTIAL_MODELS", "40"))
+"""Models that each generated test draws."""
 _FIGURES: dict[str, Counter[str]] = {name: Counter() for name in ENGINES}
 
 Compare = Callable[[nn.Module, Tensor, Losses], dict[str, str]]
@@ -82,12 +85,6 @@ def compare() -> Compare:
         return found
 
     return run
-
-
-@pytest.fixture(scope="session")
-def judged() -> Callable[[Engine, nn.Module, Tensor, Losses], str]:
-    """What the comparison says of one engine."""
-    return outcome
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -1,0 +1,1 @@
+"""Whether a part keeps what its kind promises, told in words: what ``fedprivacy check`` runs."""
