@@ -203,10 +203,15 @@ def check(config: RunConfig) -> None:
 
 
 def check_statistics(config: RunConfig) -> None:
-    """Raise UsageError where a statistic or the headline does not exist."""
+    """Raise UsageError where a statistic or the headline does not exist, or the run has nothing to compute it from."""
     if not config.attack.shadows:
         for statistic in {*config.attack.statistics, config.attack.headline} & NEED_SHADOWS:
             raise UsageError(f"statistic {statistic} needs references that trained on a candidate: add --shadows 8.")
+    known_statistics(config)
+
+
+def known_statistics(config: RunConfig) -> None:
+    """Raise UsageError where a statistic or the headline does not exist."""
     for statistic in (*config.attack.statistics, *filter(None, [config.attack.headline])):
         parts.exists("statistic", statistic, STATISTICS)
 

@@ -105,7 +105,7 @@ def _foreign(scores: Path, out: str | None, fresh: bool, form: str, given: dict[
 
     read = read_scores(scores)
     if read.bank is not None:
-        catalog.check_statistics(config)
+        catalog.known_statistics(config)
     where = None if out is None else made_by_reading(Path(out), f"scores-{scores.stem}", fresh)
     _print(judge_file(read, config.attack, where), where, form)
 

@@ -267,7 +267,14 @@ def in_flags(message: str) -> str:
         message = re.sub(
             rf"\b{re.escape(path)}\b(?!:)(?: = '([^']*)')?", partial(_typed_flag, flag_of(path), " "), message
         )
-    return re.sub(r"\boptions\.(\w+)\b(?: = '([^']*)')?", lambda m: _typed_flag(f"--set {m[1]}", "=", m), message)
+    flag = "--defense-set" if message.startswith("defense ") else "--set"
+    for path, typed in ((r"\bdefense\.options", "--defense-set"), (r"\boptions", flag)):
+        message = re.sub(rf"{path}\.(\w+)\b(?: = '([^']*)')?", partial(_set, typed), message)
+    return message
+
+
+def _set(flag: str, found: re.Match[str]) -> str:
+    return _typed_flag(f"{flag} {found[1]}", "=", found)
 
 
 def _typed_flag(flag: str, between: str, found: re.Match[str]) -> str:

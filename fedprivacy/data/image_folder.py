@@ -21,27 +21,37 @@ Pixels = NDArray[np.uint8]
 _ENDINGS = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 
 
+_SPLIT = {"train": "train", "training": "train", "test": "test", "testing": "test"}
+_LOOKED_AT = ("val", "valid", "validation")
+"""Folders beside train and test, whatever their case."""
+
+
 @dataclass(frozen=True)
 class _Tree:
-    """The files of one set: paths and class numbers in order, class names, and how many files were no images."""
+    """The files of one set: paths and class numbers in order, class names, and what was left out, in words."""
 
     root: Path
     paths: tuple[Path, ...]
     labels: tuple[int, ...]
     classes: tuple[str, ...]
-    others: int
+    left_out: tuple[str, ...]
 
 
 def read_folder(root: Path, size: int | None, skip_bad: bool, classes: Sequence[str] | None = None) -> Raw:
     """Read every image under ``root`` as RGB, uint8 [N, 3, height, width], in the order of the file names.
 
     Classes are the folder names, sorted; ``classes`` demands exactly these. ``size`` resizes to size x size by
-    nearest neighbour; without it all images must share one size. Transparency is dropped, 16-bit grey is scaled to
-    8 bits, rotation tags are not applied. Links to folders are followed at class level only. Raises
-    :class:`UsageError` for a missing or empty class folder, other classes than demanded, images of different sizes
-    without ``size``, and an image that cannot be read unless ``skip_bad``, which leaves it out with a note.
+    nearest neighbour; without it all images must share one size. Transparency is dropped, grey of more than 8 bits is
+    scaled from its own depth to 8 bits, rotation tags are not applied. Links to folders are followed at class level
+    only. Whatever is left out is told in a note. Raises :class:`UsageError` for a missing or empty class folder, other
+    classes than demanded, images of different sizes without ``size``, and an image that cannot be read unless
+    ``skip_bad``, which leaves it out with a note.
     """
-    parts = [_tree(root / name) for name in ("train", "test")] if _is_split(root) else [_tree(root)]
+    try:
+        places, left_out = _split(root)
+        parts = [_tree(place) for place in places]
+    except OSError as error:
+        raise UsageError(f"Cannot list {error.filename or root}: {error.strerror or error}.") from None
     for tree in parts:
         if classes is not None and tree.classes != tuple(classes):
             raise UsageError(f"{tree.root} holds the classes {', '.join(tree.classes)}; expected {', '.join(classes)}.")
@@ -51,65 +61,102 @@ def read_folder(root: Path, size: int | None, skip_bad: bool, classes: Sequence[
                 f"but {parts[0].root} holds {', '.join(parts[0].classes)}; both need the same."
             )
     notes: list[str] = []
+    white = _white(parts)
+    if white < 65535:
+        notes.append(f"grey pictures of {white.bit_length()} bits were scaled to 8")
     shape = None if size is None else (3, size, size)
     read: list[Part] = []
     for tree in parts:
-        part, bad = _load(tree, size, shape, skip_bad)
+        part, bad = _load(tree, size, shape, skip_bad, white)
         shape = (3, part.x.shape[2], part.x.shape[3])
         read.append(part)
         if bad:
             first = bad[0].relative_to(root)
             notes.append(f"left out {len(bad):,} images that cannot be read, the first is {first}")
-    if others := sum(tree.others for tree in parts):
-        notes.append(f"left out {others:,} files whose names do not end like an image")
+    told = [words for tree in parts for words in tree.left_out]
+    if left_out:
+        told.append(f"the folders {', '.join(left_out)} beside train and test")
+    notes += [f"left out {words}" for words in told]
     return Raw(read[0], read[1] if len(read) > 1 else None, parts[0].classes, tuple(notes))
 
 
-def _is_split(root: Path) -> bool:
-    found = [name for name in ("train", "test") if (root / name).is_dir()]
+def _split(root: Path) -> tuple[list[Path], list[str]]:
+    """The folders of the training and the test set, in any case, and what lies beside them; or the root alone."""
+    folders = [entry for entry in sorted(root.iterdir()) if entry.is_dir()]
+    found: dict[str, Path] = {}
+    for entry in folders:
+        part = _SPLIT.get(entry.name.lower())
+        if part in found:
+            raise UsageError(f"{root} holds both {found[part].name}/ and {entry.name}/; keep one of them.")
+        if part is not None:
+            found[part] = entry
+    if not found:
+        return [root], []
     if len(found) == 1:
-        missing = "test" if found == ["train"] else "train"
-        raise UsageError(f"{root} holds {found[0]}/ but no {missing}/; give both, or point --data-dir at {found[0]}/.")
-    return len(found) == 2
+        (here,), missing = found.values(), "test" if "train" in found else "train"
+        name = here.name
+        raise UsageError(f"{root} holds {name}/ but no {missing}/; give both, or point --data-dir at {name}/.")
+    beside = [entry.name for entry in folders if entry not in found.values() and not _hidden(entry)]
+    stray = [name for name in beside if name.lower() not in _LOOKED_AT]
+    if stray:
+        raise UsageError(f"{root} holds {stray[0]}/ beside train and test: a class belongs into both of them.")
+    return [found["train"], found["test"]], beside
+
+
+def _hidden(entry: Path) -> bool:
+    return entry.name.startswith((".", "__"))
 
 
 def _tree(root: Path) -> _Tree:
-    try:
-        folders = sorted(entry for entry in root.iterdir() if entry.is_dir() and entry.name[0] not in "._")
-        listed = [_files(folder) for folder in folders]
-    except OSError as error:
-        raise UsageError(f"Cannot list {error.filename or root}: {error.strerror or error}.") from None
+    entries = sorted(root.iterdir())
+    folders = [entry for entry in entries if entry.is_dir() and not _hidden(entry)]
     if not folders:
         raise UsageError(f"{root} holds no class folders; expected one folder of images a class.")
     if len(folders) == 1:
         raise UsageError(f"{root} holds one class only ({folders[0].name}); at least two class folders are needed.")
-    for folder, (images, _) in zip(folders, listed, strict=True):
+    left_out: list[str] = []
+    paths: list[Path] = []
+    labels: list[int] = []
+    others = 0
+    for label, folder in enumerate(folders):
+        images, strange, hidden = _files(folder)
         if not images:
             raise UsageError(f"Class folder {folder} holds no images ({', '.join(sorted(_ENDINGS))}).")
-    return _Tree(
-        root=root,
-        paths=tuple(path for images, _ in listed for path in images),
-        labels=tuple(label for label, (images, _) in enumerate(listed) for _ in images),
-        classes=tuple(folder.name for folder in folders),
-        others=sum(others for _, others in listed),
-    )
+        paths += images
+        labels += [label] * len(images)
+        others += strange
+        left_out += [f"the hidden folder {place.relative_to(root)}" for place in hidden]
+    if others:
+        left_out.append(f"{others:,} files whose names do not end like an image, or that are no plain files")
+    beside = sum(entry.suffix.lower() in _ENDINGS for entry in entries if not entry.is_dir())
+    if beside:
+        left_out.append(f"{beside:,} images that lie in no class folder")
+    return _Tree(root, tuple(paths), tuple(labels), tuple(folder.name for folder in folders), tuple(left_out))
 
 
-def _files(folder: Path) -> tuple[list[Path], int]:
+def _files(folder: Path) -> tuple[list[Path], int, list[Path]]:
+    """Images of a class in order, how many other files there are, and hidden folders."""
+
     def complain(error: OSError) -> None:
         raise error
 
-    names = [
-        Path(place, name)
-        for place, _, files in os.walk(folder, onerror=complain)
-        for name in files
-        if not name.startswith(".")
-    ]
-    images = sorted(path for path in names if path.suffix.lower() in _ENDINGS)
-    return images, len(names) - len(images)
+    images: list[Path] = []
+    hidden: list[Path] = []
+    others = 0
+    for place, folders, files in os.walk(folder, onerror=complain):
+        hidden += [Path(place, name) for name in folders if _hidden(Path(name))]
+        folders[:] = [name for name in folders if not _hidden(Path(name))]
+        for path in (Path(place, name) for name in files if not name.startswith(".")):
+            if path.suffix.lower() in _ENDINGS and path.is_file():
+                images.append(path)
+            else:
+                others += 1
+    return sorted(images), others, hidden
 
 
-def _load(tree: _Tree, size: int | None, shape: tuple[int, int, int] | None, skip_bad: bool) -> tuple[Part, list[Path]]:
+def _load(
+    tree: _Tree, size: int | None, shape: tuple[int, int, int] | None, skip_bad: bool, white: int
+) -> tuple[Part, list[Path]]:
     """Decode into one array; threads, because Pillow lets go of the interpreter while it decodes."""
     model = tree.paths[0]
     with warnings.catch_warnings():
@@ -121,7 +168,7 @@ def _load(tree: _Tree, size: int | None, shape: tuple[int, int, int] | None, ski
         def fill(index: int) -> Path | None:
             path = tree.paths[index]
             try:
-                pixels = decode(path, size)
+                pixels = decode(path, size, white)
             except UsageError:
                 if not skip_bad:
                     raise
@@ -155,11 +202,14 @@ def _first_good(tree: _Tree, skip_bad: bool) -> tuple[Path, tuple[int, int, int]
     raise UsageError(f"None of the {len(tree.paths):,} images under {tree.root} can be read.")
 
 
-def decode(path: Path, size: int | None) -> Pixels:
-    """One image file as uint8 [3, height, width]; :class:`UsageError` naming the file where it cannot be read."""
+def decode(path: Path, size: int | None, white: int = 65535) -> Pixels:
+    """One image file as uint8 [3, height, width]; ``white``: the level of white in grey of more than 8 bits.
+
+    :class:`UsageError` naming the file where it cannot be read.
+    """
     try:
         with Image.open(path) as image:
-            rgb = _to_rgb(image)
+            rgb = _to_rgb(image, white)
         if size is not None:
             rgb = rgb.resize((size, size), Image.Resampling.NEAREST)
         return np.asarray(rgb, dtype=np.uint8).transpose(2, 0, 1)
@@ -171,12 +221,31 @@ def decode(path: Path, size: int | None) -> Pixels:
         ) from error
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def _to_rgb(image: Image.Image, white: int) -> Image.Image:
     if image.mode.startswith("I"):
-        deep = np.asarray(image).astype(np.int64).clip(0, 65535)
-        return Image.fromarray((deep // 257).astype(np.uint8)).convert("RGB")
+        deep = np.asarray(image).astype(np.int64).clip(0)
+        return Image.fromarray((deep * 255 // white).clip(0, 255).astype(np.uint8)).convert("RGB")
     if image.mode == "F":
         raise ValueError("floating-point pixels")
     if image.mode == "P":
         image = image.convert("RGBA")
     return image.convert("RGB")
+
+
+def _white(trees: Sequence[_Tree]) -> int:
+    """The white of grey pictures of more than 8 bits: the least depth that holds every pixel of all of them.
+
+    12-bit pictures of cameras and scanners come in 16-bit files; taken for 16 bits they would all be near black. One
+    white for all of them, so that they can be compared. Where there are none it is that of 16 bits.
+    """
+    brightest = 0
+    for path in (path for tree in trees for path in tree.paths):
+        try:
+            with warnings.catch_warnings(), Image.open(path) as image:
+                warnings.simplefilter("ignore")
+                if image.mode.startswith("I"):
+                    brightest = max(brightest, int(np.asarray(image).max(initial=0)))
+        except Exception:  # told where it is decoded
+            continue
+    bits = brightest.bit_length() or 16
+    return next((1 << depth) - 1 for depth in (8, 10, 12, 14, 16, 32) if depth >= bits)

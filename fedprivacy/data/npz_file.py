@@ -9,8 +9,6 @@ the list of its categories; every column that is not numeric then holds category
 from __future__ import annotations
 
 import json
-import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -20,12 +18,13 @@ from fedprivacy.config.base import UsageError
 from fedprivacy.data.arrays import as_labels, as_records, numbered
 from fedprivacy.data.features import Features, as_features, one_hot
 from fedprivacy.data.layouts import named
+from fedprivacy.data.plain_arrays import plain_arrays
 from fedprivacy.data.raw import Array, Part, Raw
 
 
 def read_npz(path: Path) -> Raw:
     """Read a file. Nothing is unpickled. Raises :class:`UsageError` as :func:`from_arrays` does."""
-    return from_arrays(_arrays(path), str(path))
+    return from_arrays(plain_arrays(path, "x_train, y_train, x_test, y_test, or x, y"), str(path))
 
 
 def from_arrays(arrays: Mapping[str, Array], where: str) -> Raw:
@@ -64,21 +63,6 @@ def from_arrays(arrays: Mapping[str, Array], where: str) -> Raw:
     return Raw(parts[0], parts[1] if len(parts) > 1 else None, classes, tuple(notes))
 
 
-def _arrays(path: Path) -> dict[str, Array]:
-    try:
-        with path.open("rb") as file:
-            stored = np.load(file, allow_pickle=False)
-            if isinstance(stored, np.lib.npyio.NpzFile):
-                with stored:
-                    return {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, EOFError, KeyError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        if "pickle" in reason:
-            reason = "it is not a .npz file of plain arrays, and pickled objects are never loaded"
-        raise UsageError(f"Cannot read {path}: {reason}.") from error
-    raise UsageError(f"{path} holds a single array; expected a .npz file with x_train, y_train, x_test, y_test.")
-
-
 def _encode(x: Array, arrays: Mapping[str, Array], source: str, where: str) -> Features:
     missing = [name for name in ("columns", "numeric") if name not in arrays]
     if missing:
@@ -88,7 +72,7 @@ def _encode(x: Array, arrays: Mapping[str, Array], source: str, where: str) -> F
     try:
         categories = json.loads(str(arrays["categories_json"]))
         levels = {name: len(categories[name]) for name, number in zip(columns, numeric, strict=True) if not number}
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UsageError(f"{source}: columns, numeric and categories_json do not fit together ({error!r}).") from None
     if x.ndim != 2 or x.shape[1] != len(columns):
         raise UsageError(f"{where} has shape {x.shape}; expected [N, {len(columns)}], one column a name in columns.")

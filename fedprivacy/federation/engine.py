@@ -6,6 +6,7 @@ run that goes on from there equals an uninterrupted one bit for bit.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -33,11 +34,12 @@ from fedprivacy.federation.interfaces import (
 )
 from fedprivacy.metrics.roc import auc
 from fedprivacy.privacy import NoNoise, PrivacyEvent, event_from_json, event_to_json, settled
+from fedprivacy.training.learner import Diverged
 from fedprivacy.training.losses import cross_entropy, log_probabilities, predicted_class
 from fedprivacy.wire.channel import Channel
 from fedprivacy.wire.inferred import release_name
 from fedprivacy.wire.log import Contents, Entry, Log, read
-from fedprivacy.wire.parties import SERVER, client_index
+from fedprivacy.wire.parties import SERVER, client_index, client_name
 from fedprivacy.wire.transcript import Message, PublicFold, Transcript
 
 Progress = Callable[[int], None]
@@ -90,7 +92,9 @@ def run(
     for number in range(state.round + 1, env.rounds + 1):
         before = state
         channel = Channel(number, log.contents, defense, _held(before))
-        state = _logged(log, protocol.round(before, number, env, channel), channel.messages)
+        outcome = protocol.round(before, number, env, channel)
+        assert_finite(outcome, before)
+        state = _logged(log, outcome, channel.messages)
         if number >= env.rounds - 1 or pace.allows():
             pace.save(checkpoints, Checkpoint(state, log.position))
         progress(number)
@@ -127,6 +131,20 @@ def _run_whole(
     progress(env.rounds)
     events = settled([event_from_json(event) for entry in log.entries for event in entry.more["events"]], planned)
     return Federation(state, state, _transcript(log.entries, log.contents), (), events)
+
+
+def assert_finite(outcome: RoundOutcome, before: FederationState) -> None:
+    """Raise Diverged where a round left weights or losses that are not finite: the last step of all counts too."""
+    number = outcome.state.round
+    for part, content in outcome.state.parts.items():
+        if content is before.parts.get(part):
+            continue
+        if any(t.is_floating_point() and not bool(torch.isfinite(t).all()) for t in content.values()):
+            raise Diverged(f"training diverged: {part.partition('/')[0]}, round {number}: its weights are not finite")
+    for row in outcome.history:
+        if not math.isfinite(row.loss):
+            who = client_name(row.client) if row.client >= 0 else "the server"
+            raise Diverged(f"training diverged: {who}, round {number}, {row.phase}: the loss is {row.loss}")
 
 
 def _logged(log: Log, outcome: RoundOutcome, messages: Sequence[Message]) -> FederationState:
@@ -219,6 +237,8 @@ def tested(models: Mapping[str, tuple[str, Part]], env: Environment) -> dict[str
             "accuracy": float(right.double().mean()),
             "loss": _mean_loss(logits.double(), labels),
         }
+        if not math.isfinite(results[owner]["loss"]):
+            raise Diverged(f"training diverged: the loss of {owner} on the test set is {results[owner]['loss']}")
         if env.config.data.partition != "iid":
             own = [
                 own_accuracy(right.numpy(), env.dataset.y_test, _private_labels(env, client)) for client in whose(owner)

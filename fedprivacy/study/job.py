@@ -7,11 +7,12 @@ public folds and the candidate pools stay. What is written is what an adversary 
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import resource
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -43,6 +44,8 @@ from fedprivacy.training.learner import Seed, Workbench
 from fedprivacy.wire.transcript import directions, times
 
 SUMMARY = "summary.json"
+TOO_LARGE = 20.0
+"""Times the loss of guessing from which a test loss is remarked on."""
 
 
 def dataset_of(text: str) -> Dataset:
@@ -155,6 +158,17 @@ def _federate(
     return summary
 
 
+def _suspicious(utility: Mapping[str, Mapping[str, float]], classes: int) -> list[str]:
+    """A note where a model is further from the labels than guessing by a factor that only diverging training gives."""
+    worst = max(utility, key=lambda owner: utility[owner]["loss"], default=None)
+    if worst is None or utility[worst]["loss"] <= TOO_LARGE * math.log(classes):
+        return []
+    return [
+        f"the test loss of {worst} is {utility[worst]['loss']:.3g} nats, guessing has {math.log(classes):.2f}: "
+        "its training all but diverged, and numbers on it say little"
+    ]
+
+
 def _start_bytes(env: Environment) -> int:
     """A shared start that was warmed up has to reach every client; a random one is a seed."""
     shared = env.config.training.init == "shared" and len(env.division.warmup)
@@ -193,5 +207,5 @@ def _summary(protocol: Any, env: Environment, done: engine.Federation, test: boo
         "events": [event_to_json(event) for event in (*done.events, *_scale_events(env))],
         "records": min(len(played) for played in map(env.division.pool, range(env.clients))),
         "data_digest": env.dataset.digest,
-        "notes": list(env.dataset.notes),
+        "notes": [*env.dataset.notes, *_suspicious(utility, len(env.dataset.classes))],
     }

@@ -77,7 +77,12 @@ def execute(config: RunConfig, plan: Plan, notes: Sequence[str] = ()) -> RunResu
     roots = [config.seed + i for i in range(config.seeds)]
     told = ""
     for root in roots:
-        env, _ = environment(config, root, None)
+        env, played = environment(config, root, None)
+        if "membership" in config.attack.attacks and len(set(played.flat_coins.tolist())) < 2:
+            raise UsageError(
+                f"all {len(played.flat_coins)} coins of seed {root} fell on one side, so there is nothing to tell "
+                "apart: raise --candidates, or take another --seed."
+            )
         for architecture in sorted(set(map(env.architecture, range(env.clients)))):
             env.workbench.module(architecture)
         protocol.check(env)

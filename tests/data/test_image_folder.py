@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 
 import numpy as np
@@ -113,7 +114,7 @@ def test_other_files_are_counted_and_hidden_ones_ignored(tmp_path: Path) -> None
     paint(tmp_path / "dog" / "deeper" / "a.JPG", 77)
     raw = read_folder(tmp_path, None, skip_bad=False)
     assert len(raw.train.y) == 11
-    assert raw.notes == ("left out 1 files whose names do not end like an image",)
+    assert raw.notes == ("left out 1 files whose names do not end like an image, or that are no plain files",)
 
 
 @pytest.mark.parametrize("mode", ["L", "1", "P", "RGBA", "LA", "CMYK", "I;16"])
@@ -182,3 +183,44 @@ def test_a_folder_that_cannot_be_listed(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(Path, "iterdir", refuse)
     with pytest.raises(UsageError, match=r"Cannot list .*: Permission denied"):
         read_folder(tmp_path, None, skip_bad=False)
+
+
+@pytest.mark.parametrize("names", [("Train", "Test"), ("TRAIN", "test"), ("training", "Testing")])
+def test_split_names_in_any_case_are_no_classes(names: tuple[str, str], tmp_path: Path) -> None:
+    for name, shade in ((names[0], 10), (names[1], 90), ("Validation", 50)):
+        for label, kind in enumerate(("with", "without")):
+            (tmp_path / name / kind).mkdir(parents=True)
+            Image.new("L", (4, 4), shade + label).save(tmp_path / name / kind / "a.png")
+    raw = read_folder(tmp_path, None, False)
+    assert raw.classes == ("with", "without") and raw.test is not None
+    assert int(raw.train.x.min()) == 10 and int(raw.test.x.min()) == 90
+    assert raw.notes == ("left out the folders Validation beside train and test",)
+    (tmp_path / "cats").mkdir()
+    with pytest.raises(UsageError, match="cats/ beside train and test"):
+        read_folder(tmp_path, None, False)
+
+
+def test_nothing_is_left_out_without_a_word(tmp_path: Path) -> None:
+    for name in ("_x", "cat", "dog"):
+        (tmp_path / name / ".cache").mkdir(parents=True)
+        Image.new("L", (4, 4), 7).save(tmp_path / name / "a.png")
+        Image.new("L", (4, 4), 7).save(tmp_path / name / ".cache" / "a.png")
+    Image.new("L", (4, 4), 7).save(tmp_path / "stray.png")
+    os.mkfifo(tmp_path / "dog" / "pipe.png")
+    raw = read_folder(tmp_path, None, False)
+    assert raw.classes == ("_x", "cat", "dog") and len(raw.train.y) == 3
+    words = " ".join(raw.notes)
+    for told in ("hidden folder cat/.cache", "1 images that lie in no class folder", "1 files whose names"):
+        assert told in words
+
+
+@pytest.mark.parametrize(("bits", "told"), [(10, True), (12, True), (16, False)])
+def test_grey_of_more_than_eight_bits_keeps_its_levels(bits: int, told: bool, tmp_path: Path) -> None:
+    """One scale for all pictures, so that the dark one stays darker than the bright one."""
+    white = (1 << bits) - 1
+    for name, level in (("bright", white), ("dark", white // 8)):
+        (tmp_path / name).mkdir()
+        Image.fromarray(np.full((4, 5), level, dtype=np.uint16)).save(tmp_path / name / "a.png")
+    raw = read_folder(tmp_path, None, False)
+    assert [int(image.max()) for image in raw.train.x] == [255, 31]
+    assert any(f"of {bits} bits" in note for note in raw.notes) is told

@@ -84,7 +84,7 @@ def without(*names: str) -> dict[str, Any]:
         ({**good(), "y_test": np.array([0, 1, 7, 1])}, ["y_test is 7 at row 2", "no training record has"]),
         ({**good(), "classes": np.array(["a"])}, ["y_train is 1 at row 1", "expected 0 to 0"]),
         ({"x": np.array([[1.0, 2.0], [np.nan, 0.0]]), "y": np.arange(2)}, ["x is nan at row 1, column 0"]),
-        ({**good(), "y_train": np.array([None] * 8)}, ["pickled objects are never loaded"]),
+        ({**good(), "y_train": np.array([None] * 8)}, ["Python objects are never loaded"]),
     ],
 )
 def test_a_mistake_is_one_line(tmp_path: Path, arrays: dict[str, Any], words: list[str]) -> None:

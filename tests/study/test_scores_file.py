@@ -244,10 +244,10 @@ def test_python_objects_are_never_loaded(written: Callable[..., Path], tmp_path:
     broken = tmp_path / "broken.npz"
     for content in (b"no zip at all", b"PK\x03\x04 cut off", b""):
         broken.write_bytes(content)
-        with pytest.raises(UsageError, match=r"no \.npz file|cannot be read"):
+        with pytest.raises(UsageError, match="Cannot read"):
             read_scores(broken)
     with pytest.raises(UsageError, match="no file"):
         read_scores(tmp_path / "absent.npz")
     np.save(tmp_path / "one.npy", np.zeros(3))
-    with pytest.raises(UsageError, match="one array"):
+    with pytest.raises(UsageError, match="a single array"):
         read_scores(tmp_path / "one.npy")

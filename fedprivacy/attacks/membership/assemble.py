@@ -45,7 +45,8 @@ def signals_of(
     scores = None if observed.scores is None else observed.scores[source][:, chosen]
     seen = np.asarray(_seen(own, scores))
     population = None if observed.population_logp is None else observed.population_logp[source]
-    others = [s for s in range(len(observed.logp)) if s != source] if coop else []
+    heard = [s for s in range(len(observed.logp)) if not np.isnan(observed.logp[s]).all()]
+    others = [s for s in heard if s != source] if coop else []
     logp = [observed.logp[s][:, chosen] for s in others]
     included = [np.zeros(len(chosen), dtype=bool) for _ in others]
     theirs = [None if observed.population_logp is None else observed.population_logp[s] for s in others]

@@ -17,7 +17,7 @@ from fedprivacy.reporting.findings import (
 )
 from fedprivacy.reporting.outcome import NO_LEAKAGE, Outcome, against_chance, measured, overall, recognised
 from fedprivacy.reporting.sections.rate_table import NO_CAUSE
-from fedprivacy.reporting.text import clean, counted, fixed, sentence
+from fedprivacy.reporting.text import clean, counted, fixed, listed, sentence
 
 TONES: Mapping[str, Tone] = {"refuted": "bad", "supported": "good", "vacuous": "bad"}
 OUTCOME_TONES: Mapping[Outcome, Tone] = {"leak": "bad", "failed": "bad", "none": "plain"}
@@ -78,6 +78,9 @@ def _headline(group: Group, outcome: Outcome, rates: Mapping[str, Finding]) -> s
     if outcome == "reversed":
         return "inconclusive: members score below non-members, so the score points the wrong way."
     if outcome == "failed":
+        others = {f.statistic for f in group.findings if f.value is not None}
+        if others:
+            return f"the declared statistic failed; the table holds what was measured by {listed(sorted(others))}."
         return "the attack failed, so nothing is known."
     return "inconclusive: too few records for a verdict."
 

@@ -35,9 +35,16 @@ def without_noise(config: RunConfig) -> RunConfig | None:
     return config.model_copy(update={"defense": bare})
 
 
+def fair(config: RunConfig) -> None:
+    """Raise UsageError where coins are not fair: the bound and its ceiling are those of fair coins."""
+    if config.data.inclusion != 0.5:
+        raise UsageError(f"an audit rests on fair coins: data.inclusion must be 0.5 (it is {config.data.inclusion:g}).")
+
+
 def check(config: RunConfig) -> None:
     """Raise UsageError before any training where claim and coins, or claim and adversaries, do not fit together."""
     catalog.check(config)
+    fair(config)
     env, played = environment(config, config.seed, None)
     catalog.protocol(config).check(env)
     canaries = config.seeds * int(played.flat_canaries.sum())
@@ -83,6 +90,7 @@ def audit_stored(result: RunResult, config: RunConfig, stored: Path, where: Path
     """
     if "membership" not in config.attack.attacks:
         raise UsageError(f"{stored} holds no scores of a membership attack: `fedprivacy attack {stored}` makes some.")
+    fair(config)
     same_version(stored)
     same_data(stored, dataset_of(config.data.model_dump_json()).digest)
     found = audited(replace(result, config=config.model_dump(mode="json")), config, stored)

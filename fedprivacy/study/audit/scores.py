@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from scipy.stats import binomtest
 
 from fedprivacy import folder
 from fedprivacy.attacks.membership.statistics.outside import statistic as made
@@ -20,6 +22,9 @@ from fedprivacy.study.membership.foreign import COUNTED, WHO, from_bank, from_sc
 from fedprivacy.study.membership.scores_file import ScoresFile
 from fedprivacy.study.stored import RESULT
 
+UNFAIR = 1e-6
+"""Probability, under fair coins, of as uneven a split, below which flags are refused."""
+
 ASSUMED = "the flags of the file are taken for fair independent coins, one a record, in or out"
 
 
@@ -33,6 +38,9 @@ def audit_file(given: ScoresFile, config: RunConfig, epsilon: float, where: Path
     nothing.
     """
     attack, delta = config.attack, config.defense.delta
+    if not math.isfinite(epsilon) or epsilon <= 0:
+        raise UsageError(f"--epsilon: a claim is a finite number above 0, and {epsilon:g} is none.")
+    _fair(given)
     judged, told = from_scores(given, attack) if given.bank is None else from_bank(given, given.bank, attack)
     targets, rows = judged[0], []
     counted = next((note for note in told if note.startswith(COUNTED)), None)
@@ -57,3 +65,14 @@ def audit_file(given: ScoresFile, config: RunConfig, epsilon: float, where: Path
         write_documents(result, where)
         folder.write_json(where / RESULT, result.to_json())
     return result
+
+
+def _fair(given: ScoresFile) -> None:
+    """Raise UsageError where the flags of the judged model cannot have come from fair coins."""
+    flags = given.member if given.member.ndim == 1 else given.member[0]
+    inside = int(flags.sum())
+    if binomtest(inside, len(flags)).pvalue < UNFAIR:
+        raise UsageError(
+            f"{given.name}: {inside:,} of {len(flags):,} flags say member. The bound rests on fair coins, one a "
+            "record; audit records that were in or out with probability one half."
+        )

@@ -1,6 +1,7 @@
 """Scores or logits of models trained elsewhere, in one .npz file; nothing in it is unpickled.
 
-Three layouts, n records, C classes (logits, not probabilities; any constant a row):
+Three layouts, n records, C classes. Logits may have any constant a row; probabilities go by ``probs``, their
+logarithms by ``log_probs`` in the place of ``logits``, as in ``target_probs``:
 
 ``scores``
     ``member`` [n] (1: the model was trained on the record), and ``scores`` [n] or any number of ``scores_NAME`` [n];
@@ -20,8 +21,6 @@ a client, since those of different models share no scale.
 from __future__ import annotations
 
 import hashlib
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,8 +31,22 @@ from numpy.typing import NDArray
 
 from fedprivacy.adversary.threat import Bool, Float, Int
 from fedprivacy.config.base import UsageError
+from fedprivacy.data.plain_arrays import plain_arrays
 
 Array = NDArray[Any]
+
+
+OTHER_NAMES = {
+    "member": ("members", "is_member", "membership", "memberships", "in_out", "mem", "in", "member_labels", "y_member"),
+    "scores": ("score", "mia_scores", "attack_scores", "predictions", "signal", "signals"),
+    "labels": ("label", "y", "targets", "target_labels"),
+    "target_logits": ("target_outputs", "logits_target"),
+    "shadow_logits": ("shadow_outputs", "logits_shadow", "reference_logits", "ref_logits"),
+    "shadow_member": ("shadow_members", "shadow_membership", "in_indices", "keep", "reference_member"),
+}
+"""What other tools call the arrays."""
+
+LOSSES = ("loss", "losses", "nll", "cross_entropy", "target_loss", "target_losses")
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +79,9 @@ class ScoresFile:
 def read_scores(path: Path) -> ScoresFile:
     """Read and check ``path``. Raises UsageError in one line: what is wrong, and what would be right."""
     arrays = _arrays(path)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    _told_of_names(arrays, path)
     if "member" not in arrays:
         raise UsageError(f"{path} has no member flags (it has {', '.join(arrays) or 'nothing'}); expected member.")
     member = _flags(arrays["member"], path, "member")
@@ -89,18 +104,20 @@ def read_scores(path: Path) -> ScoresFile:
 
 
 def _arrays(path: Path) -> dict[str, Array]:
-    if not path.is_file():
+    if not path.exists():
         raise UsageError(f"--scores: there is no file at {path}.")
-    try:
-        with path.open("rb") as file:
-            stored = np.load(file, allow_pickle=False)
-            if not isinstance(stored, np.lib.npyio.NpzFile):
-                raise UsageError(f"{path} is one array, not a .npz file; save several with numpy.savez.")
-            return {name: stored[name] for name in stored.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        if "pickle" in str(error) or "Object arrays" in str(error):
-            raise UsageError(f"{path} is no .npz file of plain arrays; Python objects are never loaded.") from None
-        raise UsageError(f"{path} cannot be read as a .npz file.") from None
+    return plain_arrays(path, "member flags with scores or logits")
+
+
+def _told_of_names(arrays: Mapping[str, Array], path: Path) -> None:
+    """Raise UsageError where a needed array is there under another tool's name, or a loss stands for a score."""
+    for right, others in OTHER_NAMES.items():
+        found = [name for name in arrays if name.lower() in others]
+        if right not in arrays and found:
+            raise UsageError(f"{path}: {found[0]} is called {right} here; save it under that name.")
+    losses = [name for name in arrays if name.lower() in LOSSES]
+    if losses and not any(name == "scores" or name.startswith("scores_") for name in arrays):
+        raise UsageError(f"{path}: a low {losses[0]} says member, a high score does: negate it, scores = -{losses[0]}.")
 
 
 def _flags(values: Array, path: Path, name: str) -> Bool:
@@ -124,6 +141,37 @@ def _numbers(values: Array, path: Path, name: str, shape: tuple[int | None, ...]
     return numbers
 
 
+def _logits(arrays: Mapping[str, Array], name: str, path: Path, shape: tuple[int | None, ...]) -> Float:
+    """Logits under ``name``, or the logarithm of probabilities under ``probs`` in the place of ``logits`` in it.
+
+    Probabilities that are called logits would be taken through a softmax twice, and are refused.
+    """
+    for kind in ("log_probs", "probs"):
+        other = name.replace("logits", kind)
+        if name in arrays or other not in arrays:
+            continue
+        values = _numbers(arrays[other], path, other, shape)
+        if kind == "log_probs":
+            return values
+        if not _are_probabilities(values):
+            raise UsageError(f"{path}: rows of {other} are not 0 or more with sum 1; call logits {name}.")
+        return np.asarray(np.log(np.maximum(values, np.finfo(np.float64).tiny)))
+    values = _numbers(_needed(arrays, name, path), path, name, shape)
+    if _are_probabilities(values):
+        other = name.replace("logits", "probs")
+        raise UsageError(f"{path}: rows of {name} are probabilities (0 or more, with sum 1); call them {other}.")
+    return values
+
+
+def _are_probabilities(values: Float) -> bool:
+    return bool(values.size and values.min() >= 0 and np.abs(values.sum(axis=-1) - 1).max() < 1e-3)
+
+
+def _has(arrays: Mapping[str, Array], name: str) -> bool:
+    """Whether there are such logits, under this name or that of their probabilities."""
+    return any(name.replace("logits", kind) in arrays for kind in ("logits", "probs", "log_probs"))
+
+
 def _labels(values: Array, path: Path, name: str, n: int, classes: int) -> Int:
     numbers = _numbers(values, path, name, (n,))
     if (numbers % 1 != 0).any() or numbers.min(initial=0) < 0 or numbers.max(initial=0) >= classes:
@@ -132,8 +180,8 @@ def _labels(values: Array, path: Path, name: str, n: int, classes: int) -> Int:
 
 
 def _bank(arrays: Mapping[str, Array], member: Bool, path: Path) -> Bank:
-    every = "logits" in arrays
-    if not every and "target_logits" not in arrays:
+    every = _has(arrays, "logits")
+    if not every and not _has(arrays, "target_logits"):
         raise UsageError(
             f"{path} has member flags, but neither scores nor logits (it has {', '.join(arrays)}); expected scores, "
             "or target_logits with labels, or logits with labels."
@@ -144,13 +192,13 @@ def _bank(arrays: Mapping[str, Array], member: Bool, path: Path) -> Bank:
         raise UsageError(f"{path}: member has shape {member.shape}; with target_logits it is [n].")
     n = member.shape[-1]
     if every:
-        logits = _numbers(arrays["logits"], path, "logits", (len(member), n, None))
+        logits = _logits(arrays, "logits", path, (len(member), n, None))
         targets = len(logits)
     else:
-        logits = _numbers(arrays["target_logits"], path, "target_logits", (n, None))[None]
+        logits = _logits(arrays, "target_logits", path, (n, None))[None]
         targets = 1
-        if "shadow_logits" in arrays:
-            shadows = _numbers(arrays["shadow_logits"], path, "shadow_logits", (None, n, logits.shape[2]))
+        if _has(arrays, "shadow_logits"):
+            shadows = _logits(arrays, "shadow_logits", path, (None, n, logits.shape[2]))
             flags = _flags(_needed(arrays, "shadow_member", path), path, "shadow_member")
             if flags.shape != shadows.shape[:2]:
                 raise UsageError(f"{path}: shadow_member is {flags.shape}; shadow_logits need {shadows.shape[:2]}.")
@@ -167,16 +215,16 @@ def _bank(arrays: Mapping[str, Array], member: Bool, path: Path) -> Bank:
 def _population(arrays: Mapping[str, Array], every: bool, logits: Float, path: Path) -> tuple[Float | None, Int | None]:
     if "population_labels" not in arrays:
         return None, None
-    m, classes = len(arrays["population_labels"]), logits.shape[2]
+    m, classes = arrays["population_labels"].size, logits.shape[2]
     labels = _labels(arrays["population_labels"], path, "population_labels", m, classes)
     if every:
         name = "population_logits"
-        return _numbers(_needed(arrays, name, path), path, name, (len(logits), m, classes)), labels
+        return _logits(arrays, name, path, (len(logits), m, classes)), labels
     name = "population_target_logits"
-    parts = [_numbers(_needed(arrays, name, path), path, name, (m, classes))[None]]
+    parts = [_logits(arrays, name, path, (m, classes))[None]]
     if len(logits) > 1:
         name = "population_shadow_logits"
-        parts.append(_numbers(_needed(arrays, name, path), path, name, (len(logits) - 1, m, classes)))
+        parts.append(_logits(arrays, name, path, (len(logits) - 1, m, classes)))
     return np.concatenate(parts), labels
 
 
