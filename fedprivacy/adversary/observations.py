@@ -28,6 +28,12 @@ def probes(sight: Sight) -> bool:
     return sight.active_server and sight.wire.answers_queries
 
 
+def traps(sight: Sight) -> bool:
+    """A server sends weights of its own making where clients train what they are sent, and gets them back."""
+    sent = [r for r in sight.releases if r.trains_what_it_is_sent and r.receivers == SERVER]
+    return sight.active_server and bool(sent) and sight.wire.federation.rounds > 1
+
+
 def predictions(sight: Sight) -> bool:
     """Anybody's predictions, or what was made of several."""
     return bool(sight.each(PREDICTIONS) or sight.together(PREDICTIONS))
@@ -89,6 +95,7 @@ _AT = "fedprivacy.attacks.membership.observations"
 ACTIVE: dict[str, ObservationCard] = {
     "joint-probes": ObservationCard(f"{_AT}.joint_predictions:JointProbes", probes, "answers"),
     "probes": ObservationCard(f"{_AT}.probes:Probes", probes),
+    "traps": ObservationCard(f"{_AT}.traps:Traps", traps),
 }
 """What an active adversary observes."""
 
@@ -128,7 +135,12 @@ def _why_not_active(sight: Sight) -> str:
         return "no active attack of a client is known here"
     if sight.wire.defended.hides_each:
         return "the defense shows the server sums alone, so it cannot read the answer of a single client"
-    return f"clients that share {sight.wire.what_is_sent} answer no queries, so there is no fold to plant candidates in"
+    if any(r.trains_what_it_is_sent for r in sight.releases):
+        return "the server's first message follows round 1, and traps are read in a later one: use --rounds 2 or more"
+    return (
+        f"clients that share {sight.wire.what_is_sent} answer no queries and train no model that the server made, so "
+        "there is no fold to plant candidates in and no row to lay a trap in"
+    )
 
 
 def _why_not(sight: Sight) -> str:

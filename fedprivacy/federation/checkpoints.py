@@ -23,11 +23,11 @@ from fedprivacy.wire.log import Position
 
 FORMAT = 2
 
-KEPT = 2
-"""Checkpoints kept: the last, and the one before it, from which a last round can be played again."""
+KEPT = 3
+"""Checkpoints kept: the last, and the two before it, from which the last round or two can be played again."""
 
 SHARE = 0.025
-"""Part of a federation's cpu that checkpoints may take, beside ``ALLOWANCE`` and those of the last two rounds."""
+"""Part of a federation's cpu that checkpoints may take, beside ``ALLOWANCE`` and the last :data:`KEPT` of them."""
 
 ALLOWANCE = 0.5
 """Cpu-seconds that are always granted, so that short federations have a checkpoint after each round."""
@@ -105,6 +105,12 @@ def latest(where: Path) -> Checkpoint | None:
 def of_round(where: Path, round: int) -> Checkpoint:
     """The checkpoint after a round. Raises :class:`~fedprivacy.folder.Damaged` where there is none."""
     return load(where / _name(round))
+
+
+def newest_until(where: Path, round: int) -> Checkpoint | None:
+    """The newest checkpoint after at most ``round`` rounds, or None."""
+    files = [file for file in _files(where) if file.name <= _name(round)]
+    return load(files[-1]) if files else None
 
 
 def last_round(where: Path) -> int | None:

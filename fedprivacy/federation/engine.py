@@ -17,7 +17,7 @@ from torch import Tensor
 
 from fedprivacy.adversary.threat import Bool, Float
 from fedprivacy.data.records import Ids
-from fedprivacy.federation.checkpoints import Checkpoint, Pace, latest, of_round, save
+from fedprivacy.federation.checkpoints import KEPT, Checkpoint, Pace, latest, of_round, save
 from fedprivacy.federation.interfaces import (
     AnswersOtherwise,
     Defense,
@@ -91,11 +91,11 @@ def run(
     before = state if state.round < env.rounds else of_round(checkpoints, env.rounds - 1).state
     for number in range(state.round + 1, env.rounds + 1):
         before = state
-        channel = Channel(number, log.contents, defense, _held(before))
+        channel = Channel(number, log.contents, defense, held(before))
         outcome = protocol.round(before, number, env, channel)
         assert_finite(outcome, before)
         state = _logged(log, outcome, channel.messages)
-        if number >= env.rounds - 1 or pace.allows():
+        if number > env.rounds - KEPT or pace.allows():
             pace.save(checkpoints, Checkpoint(state, log.position))
         progress(number)
     return Federation(
@@ -162,7 +162,7 @@ def _transcript(entries: Sequence[Entry], contents: Contents) -> Transcript:
     return Transcript(messages, tuple(fold for entry in entries for fold in entry.folds), contents)
 
 
-def _held(state: FederationState) -> Callable[[str], Part]:
+def held(state: FederationState) -> Callable[[str], Part]:
     """The weights of a party at the start of a round."""
     return lambda party: state.parts[f"{party}/model"]
 

@@ -28,6 +28,7 @@ from fedprivacy.federation.interfaces import (
     SharesPredictions,
     round_half_up,
 )
+from fedprivacy.study.traps import lay_traps, remove_traps
 from fedprivacy.wire.transcript import Transcript
 
 ARRAYS = ("population_logp", "reference_logp", "reference_population_logp", "surrogate_logp", "scores")
@@ -81,10 +82,13 @@ def observe_all(
             transcripts = planted
         path = observed_path(place, adversary, name)
         try:
+            if getattr(observation, "reads_traps", False):
+                transcripts = lay_traps(protocol, env, defense, done, adversary, knowledge, place)
             observed = observation.observe(view_of(transcripts, adversary), knowledge)
             save_observed(path, observed if known is None else observed.restricted(known))
         except (ValueError, FloatingPointError, np.linalg.LinAlgError) as error:
             folder.write_arrays(path, {}, {"failed": str(error) or type(error).__name__})
+        remove_traps(place)
 
 
 def rules(

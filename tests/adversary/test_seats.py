@@ -39,7 +39,8 @@ def test_a_position_observes_something_or_is_told_why_not(
         assert power or (protocol == "profe" and position == "server")
         return
     assert names and all(name in observations.OBSERVATIONS for name in names)
-    assert not power or (names == ("joint-probes", "probes") and position == "server")
+    asks, trains = ("joint-probes", "probes"), ("traps",)
+    assert not power or (position == "server" and names in (asks, trains, asks + trains))
     for name in names:
         assert catalog.observation(name).name
 

@@ -73,6 +73,7 @@ def test_a_run_leaves_checkpoints_messages_and_an_index(world: Any, tmp_path: Pa
     done = engine.run(protocol, env, tmp_path, progress=seen.append)
     assert seen == [0, 1, 2, 3]
     assert [f.name for f in sorted((tmp_path / "checkpoint").iterdir())] == [
+        "round-00001.safetensors",
         "round-00002.safetensors",
         "round-00003.safetensors",
     ]

@@ -1,0 +1,83 @@
+"""What clients would have sent a server that departs from the protocol in some rounds of a finished run.
+
+A dishonest server changes nothing but what it sends. Alternative rounds begin at the state of the honest run, which is
+not disturbed, and differ from it in the server's forged messages and in whatever follows from them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import cast
+
+from fedprivacy.federation import checkpoints
+from fedprivacy.federation.engine import held
+from fedprivacy.federation.interfaces import Defense, Environment, FederatedProtocol, FederationState
+from fedprivacy.wire.channel import Channel, Outgoing
+from fedprivacy.wire.parties import SERVER
+from fedprivacy.wire.payload import Payload, PayloadT
+from fedprivacy.wire.transcript import MemoryStore, Store, Transcript
+
+Forge = Callable[[Payload, Sequence[str]], Payload]
+"""(what the protocol has the server send, to whom) -> what it sends instead."""
+
+
+class ForgingChannel(Channel):
+    """A channel on which the server sends what ``forge`` makes of its messages. Clients and defenses act as ever."""
+
+    def __init__(
+        self, round: int, store: Store, defense: Outgoing | None, state: FederationState, forge: Forge
+    ) -> None:
+        super().__init__(round, store, defense, held(state))
+        self._forge = forge
+
+    def send(self, sender: str, receivers: str | Sequence[str], payload: PayloadT, purpose: str = "") -> PayloadT:
+        if sender == SERVER:
+            names = [receivers] if isinstance(receivers, str) else receivers
+            payload = cast("PayloadT", self._forge(payload, names))
+        return super().send(sender, receivers, payload, purpose)
+
+
+def state_after(
+    protocol: FederatedProtocol, env: Environment, where: Path, round: int, defense: Defense | None
+) -> FederationState:
+    """The state after ``round`` rounds of the honest run in ``where``; what no checkpoint holds is played again.
+
+    ``env`` is the environment under the defense. Seeds are named, so a round played again is the same bit for bit.
+    """
+    found = checkpoints.newest_until(where / "checkpoint", round)
+    state = protocol.init(env).state if found is None else found.state
+    for number in range(state.round + 1, round + 1):
+        state = protocol.round(state, number, env, Channel(number, MemoryStore(), defense, held(state))).state
+    return state
+
+
+def alternative_rounds(
+    protocol: FederatedProtocol,
+    env: Environment,
+    state: FederationState,
+    last: int,
+    forge: Forge,
+    store: Store,
+    defense: Defense | None,
+) -> Transcript:
+    """The rounds that follow ``state`` up to ``last``, the server forging its messages in all of them but the last.
+
+    In the last it follows the protocol, so that a server from which a defense hides single messages still tells what
+    it made of them. Only what comes after the first forged message is kept: the rest is the honest run's.
+    """
+    shown = MemoryStore()
+    messages = []
+    for number in range(state.round + 1, last + 1):
+        honest = number == last
+        channel = (
+            Channel(number, shown, defense, held(state))
+            if honest
+            else ForgingChannel(number, shown, defense, state, forge)
+        )
+        state = protocol.round(state, number, env, channel).state
+        messages += channel.messages
+    first = next((place for place, message in enumerate(messages) if message.sender == SERVER), len(messages))
+    for digest in dict.fromkeys(message.digest for message in messages[first:]):
+        store.put(digest, shown.get(digest))
+    return Transcript(tuple(messages[first:]), (), store)

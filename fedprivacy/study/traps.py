@@ -1,0 +1,76 @@
+"""Alternative rounds in which a dishonest server lays traps: one run for as many candidates as a layer has rows for."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from fedprivacy.adversary.threat import Adversary, view_of
+from fedprivacy.attacks.membership.traps.model import HEAD
+from fedprivacy.attacks.membership.traps.plan import forgeries
+from fedprivacy.attacks.membership.traps.rounds import Episode, Travels, travels
+from fedprivacy.attacks.membership.traps.served import Served
+from fedprivacy.config.base import UsageError
+from fedprivacy.data.records import Ids
+from fedprivacy.federation.dishonest import alternative_rounds, state_after
+from fedprivacy.federation.engine import Federation
+from fedprivacy.federation.interfaces import Defense, Environment, FederatedProtocol, Knowledge, prepared
+from fedprivacy.training.learner import Diverged
+from fedprivacy.wire.log import Contents
+from fedprivacy.wire.transcript import Transcript
+
+FOLDER = "traps"
+"""Where the alternatives' messages lie until they have been read."""
+
+
+def lay_traps(
+    protocol: FederatedProtocol,
+    env: Environment,
+    defense: Defense | None,
+    done: Federation,
+    adversary: Adversary,
+    knowledge: Knowledge,
+    place: Path,
+) -> list[Transcript]:
+    """The honest run in ``place``, and one transcript for each alternative. ValueError where no trap can be laid.
+
+    What is sent is decided from the adversary's view of the honest run.
+
+    Where each round has private records of its own, their candidates are asked about in that round; those of the
+    first are not, since the server had sent nothing then.
+    """
+    (honest,) = view_of([done.transcript], adversary).transcripts
+    served, env = Served(knowledge, honest), prepared(env, defense)
+    layers = travels(honest, lambda client: (served.layer(client).weight, served.layer(client).bias))
+    heads = travels(honest, lambda client: (HEAD,))
+    store = Contents(place / FOLDER / "contents.bin")
+    transcripts = [done.transcript]
+    for when, asked in _questions(layers, env, served):
+        episode = heads.beginning(when)
+        state = state_after(protocol, env, place, episode.first - 1, defense)
+        try:
+            for forge in forgeries(served, knowledge, episode, asked):
+                transcripts.append(alternative_rounds(protocol, env, state, episode.last, forge, store, defense))
+        except (UsageError, Diverged) as error:
+            raise ValueError(f"clients could not work with a model with traps in it: {error}") from None
+    return transcripts
+
+
+def remove_traps(place: Path) -> None:
+    """Remove what :func:`lay_traps` left in ``place``: a stored run plays it again from its checkpoint."""
+    shutil.rmtree(place / FOLDER, ignore_errors=True)
+
+
+def _questions(found: Travels, env: Environment, served: Served) -> Iterator[tuple[Episode, Ids]]:
+    """When to ask, and about whom: positions in ``served.ids``."""
+    folds = env.division.candidates
+    every = np.arange(len(served.candidates))
+    if all(len(own) == 1 for own in folds):
+        yield found.last_episode(), every
+        return
+    for number in range(2, env.rounds + 1):
+        trained = np.concatenate([own[min(number, len(own)) - 1] for own in folds])
+        yield found.episode_of(number), every[np.isin(served.ids[: len(every)], trained)]
