@@ -55,10 +55,12 @@ STATISTICS: dict[str, str] = {
     "fedmia": "mean over rounds of the Co-op score",
     "bavaria": "Student-t likelihood ratio with a pooled prior",
     "trajectory": "linear discriminant on the margins of all rounds",
+    "stack": "all rounds, statistics and observations of an adversary, combined as shadow federations teach; made with "
+    "--effort thorough, or where it is asked for",
     "joint": "log-odds decoded for all candidates together, summed over rounds; the default where an attack gives them",
 }
 
-NEED_SHADOWS = frozenset({"base-online", "lira-online", "bavaria", "trajectory"})
+NEED_SHADOWS = frozenset({"base-online", "lira-online", "bavaria", "trajectory", "stack"})
 """Statistics that compare with references which were trained on the candidate; only shadow federations give them."""
 
 RECIPES: dict[str, str] = {

@@ -5,7 +5,7 @@ An observation that fails is written with its cause, so that the report shows th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ import numpy as np
 from fedprivacy import catalog, folder, seeds
 from fedprivacy.adversary.threat import Adversary, Bool, view_of
 from fedprivacy.attacks.labels.observe import LabelEstimates, observe_labels
+from fedprivacy.attacks.membership.headline import STACK
 from fedprivacy.config.run import RunConfig
 from fedprivacy.data.canaries import canaries
 from fedprivacy.data.records import Division
@@ -75,7 +76,7 @@ def observe_all(
             wire=catalog.wire(config),
         )
         transcripts = [done.transcript]
-        if shadow and getattr(observation, "alone", False):
+        if shadow and getattr(observation, "alone", False) and not stacks_alone(config):
             continue
         if getattr(observation, "reads_planted", False):
             planted = planted or plant(protocol, config, env, defense, done, knowledge, root, place)
@@ -89,6 +90,22 @@ def observe_all(
         except (ValueError, FloatingPointError, np.linalg.LinAlgError) as error:
             folder.write_arrays(path, {}, {"failed": str(error) or type(error).__name__})
         remove_traps(place)
+
+
+def stacks_alone(config: RunConfig) -> bool:
+    """Whether shadow federations are decoded jointly too, at the target's cost each, for a stack to learn from."""
+    attack = config.attack
+    asked = STACK in (*attack.statistics, attack.headline)
+    return attack.shadows > 0 and (asked or (attack.effort == "thorough" and not attack.statistics))
+
+
+def stacks(config: RunConfig, observations: Sequence[str]) -> bool:
+    """Whether what one adversary observes is stacked: where shadow federations hold all of it."""
+    attack = config.attack
+    if not attack.shadows or (attack.statistics and STACK not in attack.statistics and attack.headline != STACK):
+        return False
+    alone = any(getattr(catalog.observation(name), "alone", False) for name in observations)
+    return stacks_alone(config) or not alone
 
 
 def rules(

@@ -16,6 +16,8 @@ import numpy as np
 
 from fedprivacy import __version__, catalog, folder, parts
 from fedprivacy.adversary.knowledge import granted
+from fedprivacy.adversary.threat import Adversary
+from fedprivacy.attacks.membership.headline import STACK
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.inversion import InversionConfig
 from fedprivacy.config.named import named
@@ -44,6 +46,8 @@ from fedprivacy.study.inversion.invert import UNITS
 from fedprivacy.study.job import dataset_of, environment, game
 from fedprivacy.study.label_inference import label_findings
 from fedprivacy.study.membership.findings import membership
+from fedprivacy.study.membership.stacked import stacked
+from fedprivacy.study.observe import stacks_alone
 from fedprivacy.study.repetition import Repetition
 
 VERSIONED = ("fedprivacy", "torch", "torchvision", "numpy", "scipy", "opacus", "dp-accounting", "safetensors")
@@ -173,12 +177,12 @@ def bank(config: RunConfig, plan: Plan, root: int) -> Path:
             "attacks": ("membership",),
             "shadows": 0,
             "targets": "auto",
-            "statistics": (),
+            "statistics": (STACK,) if stacks_alone(config) else (),
             "headline": None,
             "coop": True,
             "level": 0.95,
             "budget": None,
-            "effort": "default",
+            "effort": config.attack.effort if stacks_alone(config) else "default",
             "inversion": InversionConfig(),
         }
     )
@@ -213,6 +217,8 @@ def assembled(config: RunConfig, plan: Plan, repetitions: Sequence[Repetition], 
     known = granted(config, wire)
     for adversary, name in catalog.observations(config):
         findings += [replace(f, knowledge=known) for f in membership(config, repetitions, adversary, name)]
+    for adversary, names in _by_adversary(config).items():
+        findings += [replace(f, knowledge=known) for f in stacked(config, repetitions, adversary, names)]
     if "labels" in config.attack.attacks:
         findings += label_findings(config, repetitions)
     cards: dict[str, dict[str, str]] = {}
@@ -259,6 +265,14 @@ def assembled(config: RunConfig, plan: Plan, repetitions: Sequence[Repetition], 
             notes=tuple(repetitions[0].summary["notes"]),
         ),
     )
+
+
+def _by_adversary(config: RunConfig) -> dict[Adversary, list[str]]:
+    """The observations of each adversary."""
+    found: dict[Adversary, list[str]] = {}
+    for adversary, name in catalog.observations(config):
+        found.setdefault(adversary, []).append(name)
+    return found
 
 
 Utilities = Sequence[Mapping[str, Mapping[str, float]]]

@@ -13,6 +13,7 @@ import numpy as np
 
 from fedprivacy.adversary.threat import Bool, Float, Int, References, Signals
 from fedprivacy.attacks.membership.combine import score_candidates
+from fedprivacy.attacks.membership.headline import STACK
 from fedprivacy.attacks.membership.statistics import applicable, headline, same_as
 from fedprivacy.attacks.membership.statistics.outside import asked
 from fedprivacy.attacks.membership.statistics.outside import statistic as made
@@ -120,12 +121,14 @@ def score_target(signals: Signals, config: AttackConfig, surrogates: Signals | N
     The headline is declared by the configuration alone: named there, or else the default, or else the first listed.
     ``surrogates``: signals whose references are surrogates of the target (:func:`surrogate_signals`).
     """
-    wished = (*config.statistics, *filter(None, [config.headline]))
+    listed = tuple(name for name in config.statistics if name != STACK) if signals.logp.shape[-1] else ()
+    named = None if config.headline == STACK or not signals.logp.shape[-1] else config.headline
+    wished = (*listed, *filter(None, [named]))
     offered = {one.name: one for one in applicable(signals)} | asked(wished, signals)
-    declared = config.headline or headline(signals)
-    if config.statistics and config.headline is None and declared not in config.statistics:
-        declared = config.statistics[0]
-    names = dict.fromkeys((*config.statistics, declared) if config.statistics else offered)
+    declared = named or headline(signals)
+    if listed and named is None and declared not in listed:
+        declared = listed[0]
+    names = dict.fromkeys((*listed, declared) if listed else offered)
     scores: dict[str, Float | str] = {}
     for name in names:
         statistic = offered[name] if name in offered else made(name)

@@ -12,6 +12,9 @@ from collections.abc import Sequence
 JOINT = "joint"
 """The statistic of observations that give log-odds themselves."""
 
+STACK = "stack"
+"""The statistic that combines all observations of an adversary; it belongs to none of them."""
+
 GIVE_ODDS = ("traps", "joint-updates", "joint-probes", "joint-predictions")
 """Observations that give log-odds of membership, and no prediction that another statistic could read."""
 
@@ -19,11 +22,13 @@ ORDER = (*GIVE_ODDS, "probes")
 """Observations that carry the headline before any other, first to last."""
 
 
-def declared(names: Sequence[str], asked: str | None = None) -> str:
-    """Which of an adversary's observations ``names`` carries its headline.
+def declared(names: Sequence[str], asked: str | None = None) -> str | None:
+    """Which of an adversary's observations ``names`` carries its headline; None where the stack of all does.
 
     It is the first of :data:`ORDER` among them, else the first that is named. A statistic ``asked`` for as headline
     narrows the choice to observations that give what it reads.
     """
+    if asked == STACK:
+        return None
     able = [name for name in names if asked is None or (name in GIVE_ODDS) == (asked == JOINT)]
     return min(able or names, key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER))

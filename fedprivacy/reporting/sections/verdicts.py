@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from fedprivacy.judge.comparison import STACK
 from fedprivacy.judge.result import Finding, RunResult, Verdict
 from fedprivacy.reporting.document import Block, Line, Section, Tone
 from fedprivacy.reporting.findings import (
@@ -31,6 +32,8 @@ def verdict_sections(result: RunResult) -> tuple[Section, ...]:
     for group in found:
         if headline_statistics(group.findings) or group.adversary not in heard:
             learned += adversary_lines(group)
+        else:
+            learned += _stacked(group)
     judged: list[Block] = [verdict_line(verdict) for verdict in result.verdicts]
     others = any(not is_rate(f.metric) and f.attack not in ("", "membership") for f in result.findings)
     title = "What each adversary learned" + (" of membership" if others else "")
@@ -64,6 +67,15 @@ def adversary_lines(group: Group) -> list[Line]:
             words = f"{_headline(group, outcome, rates)} {_detail(statistic, rates, outcome)}"
         lines.append(Line(f"{place}: {words}", OUTCOME_TONES.get(outcome, "warn")))
     return lines
+
+
+def _stacked(group: Group) -> list[Line]:
+    """The strongest attack here, where all that an adversary has was combined; it decides no verdict."""
+    rates = of_statistic(group.findings, STACK, main_target(group.findings))
+    if not rates or next(iter(rates.values())).value is None:
+        return []
+    place = f"{clean(group.adversary)}, the strongest attack here"
+    return [Line(f"{place}, all signals stacked: {measured(next(iter(rates.values())))}.", "quiet")]
 
 
 def _headline(group: Group, outcome: Outcome, rates: Mapping[str, Finding]) -> str:

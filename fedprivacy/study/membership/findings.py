@@ -16,7 +16,7 @@ from fedprivacy import catalog
 from fedprivacy.adversary.threat import Adversary, Int, Truth
 from fedprivacy.attacks.membership.assemble import Shadow, score_target, signals_of, surrogate_signals
 from fedprivacy.attacks.membership.evidence import last_margins
-from fedprivacy.attacks.membership.headline import declared
+from fedprivacy.attacks.membership.headline import STACK, declared
 from fedprivacy.config.run import RunConfig
 from fedprivacy.data.coins import redraw
 from fedprivacy.federation.interfaces import Observed
@@ -42,7 +42,8 @@ def membership(
     """Findings of every statistic on one observation, null rows last."""
     title = catalog.observation(observation).name
     theirs = [name for other, name in catalog.observations(config) if other == adversary]
-    headline = observation == declared(theirs, config.attack.headline)
+    listed = [name for name in config.attack.statistics if name != STACK]
+    headline = observation == declared(theirs, config.attack.headline or next(iter(listed), None))
     label = examiner.Label(title, str(adversary), "all statistics", config.attack.level, headline)
     judged: list[list[Judged]] = []
     groups: list[int] = []
@@ -102,7 +103,7 @@ def _targets(config: RunConfig, repetition: Repetition, adversary: Adversary, lo
         own = federations[number]
         others = [one for place, one in enumerate(federations) if place != number]
         judged = []
-        for name, source, theirs in _sources(own.observed, played.owners, adversary):
+        for name, source, theirs in sources(own.observed, played.owners, adversary):
             asked = played.owners[theirs] < (config.attack.followed or config.clients)
             chosen = theirs[played.flat_canaries[theirs] & asked]
             if not len(chosen):
@@ -116,7 +117,7 @@ def _targets(config: RunConfig, repetition: Repetition, adversary: Adversary, lo
         yield judged
 
 
-def _sources(observed: Observed, owners: Int, adversary: Adversary) -> Iterator[tuple[str, int, Int]]:
+def sources(observed: Observed, owners: Int, adversary: Adversary) -> Iterator[tuple[str, int, Int]]:
     """(name, source, candidates) of what may be attacked; a client does not attack itself."""
     position = adversary.position
     me = int(position.removeprefix("client-")) if position.startswith("client-") else None

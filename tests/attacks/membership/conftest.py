@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from fedprivacy import catalog
+from fedprivacy.adversary.threat import References, Signals
 from fedprivacy.config.base import build
 from fedprivacy.config.run import RunConfig
 from fedprivacy.data.records import Dataset
@@ -85,5 +86,25 @@ def hand_made() -> Callable[..., HandMade]:
 
     def make(n: int = 40, public: int = 60, attack: Mapping[str, Any] | None = None) -> HandMade:
         return HandMade(n, public, attack or {})
+
+    return make
+
+
+@pytest.fixture
+def drawn_signals() -> Callable[[int], Signals]:
+    """Random predictions of a target and six references, two of which trained on no candidate, over some rounds."""
+
+    def make(rounds: int) -> Signals:
+        draw = np.random.default_rng(rounds)
+
+        def predictions(*shape: int) -> np.ndarray:
+            z = draw.normal(size=(*shape, 3))
+            return z - np.log(np.exp(z).sum(axis=-1, keepdims=True))
+
+        included = draw.random((6, 30)) < 0.5
+        included[4:] = False
+        seen = np.ones((rounds, 30), dtype=bool)
+        references = References(predictions(6, rounds, 30), included)
+        return Signals(predictions(rounds, 30), seen, seen, draw.integers(0, 3, 30), references)
 
     return make

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
 from fedprivacy import catalog
 from fedprivacy.adversary.observations import OBSERVATIONS
-from fedprivacy.adversary.threat import References, Signals
+from fedprivacy.adversary.threat import Signals
 from fedprivacy.attacks.membership import headline
 from fedprivacy.attacks.membership.assemble import score_target
 from fedprivacy.config.protocol_cards import CARDS
@@ -49,35 +51,21 @@ def test_the_order_is_fixed_by_names(names: tuple[str, ...], asked: str | None, 
         assert headline.declared(names[::-1], asked) == declared
 
 
-def signals(rounds: int) -> Signals:
-    draw = np.random.default_rng(rounds)
-
-    def predictions(*shape: int) -> np.ndarray:
-        z = draw.normal(size=(*shape, 3))
-        return z - np.log(np.exp(z).sum(axis=-1, keepdims=True))
-
-    included = draw.random((6, 30)) < 0.5
-    included[4:] = False
-    seen = np.ones((rounds, 30), dtype=bool)
-    references = References(predictions(6, rounds, 30), included)
-    return Signals(predictions(rounds, 30), seen, seen, draw.integers(0, 3, 30), references)
-
-
-def test_a_row_is_what_it_is_called_or_is_not_shown() -> None:
-    several = score_target(signals(4), AttackConfig(combine="last"))
+def test_a_row_is_what_it_is_called_or_is_not_shown(drawn_signals: Callable[[int], Signals]) -> None:
+    several = score_target(drawn_signals(4), AttackConfig(combine="last"))
     assert {"fedmia", "trajectory", "coop-lira"} <= set(several.scores)
     for name, one in several.scores.items():
         for other, values in several.scores.items():
             assert name >= other or not np.array_equal(one, values), f"{name} is {other} under another name"
-    averaged = score_target(signals(4), AttackConfig(combine="mean"))
+    averaged = score_target(drawn_signals(4), AttackConfig(combine="mean"))
     assert "fedmia" not in averaged.scores and "trajectory" in averaged.scores
     np.testing.assert_array_equal(averaged.scores["coop-lira"], several.scores["fedmia"])
-    single = score_target(signals(1), AttackConfig())
+    single = score_target(drawn_signals(1), AttackConfig())
     assert not {"fedmia", "trajectory"} & set(single.scores)
 
 
-def test_a_statistic_that_is_asked_for_alone_is_shown() -> None:
-    alone = score_target(signals(4), AttackConfig(statistics=("fedmia", "ratio")))
+def test_a_statistic_that_is_asked_for_alone_is_shown(drawn_signals: Callable[[int], Signals]) -> None:
+    alone = score_target(drawn_signals(4), AttackConfig(statistics=("fedmia", "ratio")))
     assert list(alone.scores) == ["fedmia", "ratio"]
-    refused = score_target(signals(1), AttackConfig(statistics=("trajectory", "ratio")))
+    refused = score_target(drawn_signals(1), AttackConfig(statistics=("trajectory", "ratio")))
     assert "several-rounds" in str(refused.scores["trajectory"])

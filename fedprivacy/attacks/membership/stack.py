@@ -1,0 +1,101 @@
+"""Stacking: one score from all rounds, statistics and observations of one adversary, learned where coins are known.
+
+A row is a candidate of one client, a column one signal: a statistic's score in one round, or over the rounds. What is
+learned is a logistic regression with an L2 penalty on the candidates of shadow federations, whose coins the adversary
+drew itself (stacked generalisation, Wolpert 1992, doi 10.1016/S0893-6080(05)80023-1). The target's coins are in none
+of it, neither as labels nor in the references behind a column.
+
+Columns are standardised within a client of a federation, since scores of two models share no scale, and cut at five
+standard deviations, so that a heavy tail does not drown the rest. A candidate without a signal gets its mean, 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fedprivacy.adversary.threat import Bool, Float, Signals
+from fedprivacy.attacks.membership.combine import Rule, score_candidates, score_rounds
+from fedprivacy.attacks.membership.statistics import applicable
+
+Columns = Mapping[str, Float]
+"""Signal -> one score a candidate [n], NaN where there is none."""
+
+CUT = 5.0
+"""Standard deviations at which a column is cut."""
+PENALTY = 10.0
+"""Weight of half the squared norm of the coefficients against the summed log-loss. Flat between 1 and 100."""
+
+
+@dataclass(frozen=True, eq=False)
+class Stack:
+    """A learned combination: ``weights`` [signals] of standardised columns, in the order of ``signals``."""
+
+    signals: tuple[str, ...]
+    weights: Float
+    offset: float
+
+    def score(self, columns: Columns) -> Float:
+        """Log-odds of membership [n], higher says member; NaN for a candidate without any signal.
+
+        Raises ValueError where a signal that it was learned with is missing.
+        """
+        missing = [name for name in self.signals if name not in columns]
+        if missing:
+            raise ValueError(f"the stack was learned with {missing[0]}, which this target does not give")
+        known = np.any([~np.isnan(columns[name]) for name in self.signals], axis=0)
+        odds = matrix(columns, self.signals) @ self.weights + self.offset
+        return np.where(known, odds, np.nan)
+
+
+def columns(signals: Signals, rule: Rule, prefix: str = "") -> dict[str, Float]:
+    """Every signal that ``signals`` give: each applicable statistic by round and over the rounds by ``rule``.
+
+    ``prefix`` names the observation. A statistic that fails on these signals gives no column.
+    """
+    found: dict[str, Float] = {}
+    for statistic in applicable(signals):
+        own: dict[str, Float] = {}
+        try:
+            own[statistic.name] = score_candidates(statistic, signals, rule)
+            if getattr(statistic, "over_rounds", "each") != "all":
+                for number, row in enumerate(score_rounds(statistic, signals), 1):
+                    own[f"{statistic.name}, observed round {number}"] = row
+        except (ValueError, FloatingPointError, np.linalg.LinAlgError):
+            continue
+        found |= {f"{prefix}{name}": values for name, values in own.items() if not np.isnan(values).all()}
+    return found
+
+
+def matrix(columns: Columns, names: Sequence[str]) -> Float:
+    """Standardised columns [n, signals]: mean 0 and deviation 1 over the candidates that have one, 0 elsewhere."""
+    made = []
+    for name in names:
+        values = np.asarray(columns[name], dtype=np.float64)
+        known = ~np.isnan(values)
+        spread = values[known].std() if known.any() else 0.0
+        centred = np.where(known, values - (values[known].mean() if known.any() else 0.0), 0.0)
+        made.append(np.clip(centred / spread, -CUT, CUT) if spread > 0 else np.zeros(len(values)))
+    return np.stack(made, axis=1)
+
+
+def learned(targets: Sequence[tuple[Columns, Bool]], offered: Sequence[str]) -> Stack:
+    """The combination that tells members apart in ``targets``, each with coins [n] that the adversary knows.
+
+    ``offered``: the signals that the attacked targets give; those are used that every target here gives too. Raises
+    ValueError where none is left, or where the known coins lie on one side.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    names = tuple(name for name in offered if all(name in columns for columns, _ in targets))
+    if not targets or not names:
+        raise ValueError("no signal is common to the target and the federations whose coins are known")
+    seen = [np.any([~np.isnan(columns[name]) for name in names], axis=0) for columns, _ in targets]
+    rows = np.concatenate([matrix(columns, names)[known] for (columns, _), known in zip(targets, seen, strict=True)])
+    coins = np.concatenate([flips[known] for (_, flips), known in zip(targets, seen, strict=True)])
+    if coins.all() or not coins.any():
+        raise ValueError("the known coins lie on one side: nothing can be learned from them")
+    model = LogisticRegression(C=1 / PENALTY, solver="newton-cholesky", max_iter=200).fit(rows, coins)
+    return Stack(names, np.asarray(model.coef_[0], dtype=np.float64), float(model.intercept_[0]))

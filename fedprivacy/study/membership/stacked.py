@@ -1,0 +1,150 @@
+"""All that one adversary has, stacked: learned on shadow federations whose coins it drew, judged on the target.
+
+Where every federation of the bank is a target, the combination that judges a group of them is learned on the others,
+whose own references come from the others too: no coin of a judged federation is a label or a reference of what judges
+it. Groups, and not single federations, so that the cost is that of a few passes over the bank.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from fedprivacy import catalog
+from fedprivacy.adversary.threat import Adversary, Bool, Float, Int, Truth
+from fedprivacy.attacks.membership.assemble import Shadow, signals_of
+from fedprivacy.attacks.membership.headline import STACK
+from fedprivacy.attacks.membership.stack import Columns, columns, learned
+from fedprivacy.config.run import RunConfig
+from fedprivacy.data.coins import redraw
+from fedprivacy.federation.interfaces import Observed
+from fedprivacy.judge import examiner
+from fedprivacy.judge.result import Finding
+from fedprivacy.study.membership.findings import judges_bank, sources
+from fedprivacy.study.observe import load_observed, observed_path, stacks
+from fedprivacy.study.repetition import Repetition
+from fedprivacy.wire.parties import client_name
+
+GROUPS = 4
+"""Groups of federations of which each is judged by what was learned on the others."""
+
+EVERYTHING = "all that it received"
+
+
+@dataclass(frozen=True, eq=False)
+class Bank:
+    """All observations of one adversary in the target federation and its shadows, and the coins of each."""
+
+    config: RunConfig
+    adversary: Adversary
+    repetition: Repetition
+    observed: Mapping[str, Sequence[Observed]]
+    coins: Sequence[Bool]
+
+    def targets(self) -> Iterator[tuple[str, Int]]:
+        """Clients that are attacked, each with its candidates; all together where no source tells one client."""
+        played, asked = self.repetition.game, self.config.attack.followed or self.config.clients
+        firsts = [one[0] for one in self.observed.values()]
+        told = max(firsts, key=lambda one: len(one.logp))
+        for name, _, theirs in sources(told, played.owners, self.adversary):
+            chosen = theirs[played.flat_canaries[theirs] & (played.owners[theirs] < asked)]
+            if len(chosen):
+                yield name, chosen
+
+    def columns(self, federation: int, references: Sequence[int], name: str, chosen: Int) -> Columns:
+        """Every signal about the candidates ``chosen`` of one client of a federation, by any observation."""
+        played, config = self.repetition.game, self.config
+        labels = played.dataset.y_train[played.candidates]
+        auxiliary = played.dataset.y_train[played.division.auxiliary]
+        found: dict[str, Float] = {}
+        for title, federations in self.observed.items():
+            own = federations[federation]
+            others = [Shadow(federations[number], self.coins[number]) for number in references]
+            single = len(own.logp) == 1 or not name.startswith("client-")
+            source = 0 if single else next(k for k in range(len(own.logp)) if client_name(k) == name)
+            alone = not own.logp.shape[-1]
+            signals = signals_of(own, [] if alone else others, source, chosen, labels, auxiliary, config.attack.coop)
+            found |= columns(signals, config.attack.combine, f"{title}: ")
+        return found
+
+
+def stacked(
+    config: RunConfig, repetitions: Sequence[Repetition], adversary: Adversary, observations: Sequence[str]
+) -> list[Finding]:
+    """Findings of the stack on all ``observations`` of one adversary; none where there is nothing to learn it on."""
+    if not stacks(config, observations):
+        return []
+    declared = config.attack.headline == STACK
+    label = examiner.Label(EVERYTHING, str(adversary), STACK, config.attack.level, declared)
+    judged: list[list[examiner.Target]] = []
+    groups: list[int] = []
+    signals = 0
+    for number, repetition in enumerate(repetitions):
+        bank = _bank(config, repetition, adversary, observations)
+        if bank is None:
+            return [examiner.failed(label, "no observation of this adversary gave anything in every federation")]
+        try:
+            found, signals = _judged(bank)
+        except ValueError as error:
+            return [examiner.failed(label, str(error))]
+        judged += found
+        groups += [number] * len(found)
+    note = (
+        f"logistic regression on {signals} signals of {len(observations)} observations, learned on the coins of shadow "
+        "federations, never on the target's"
+    )
+    return examiner.membership(judged, replace(label, note=note), groups)
+
+
+def _judged(bank: Bank) -> tuple[list[list[examiner.Target]], int]:
+    """The targets of each judged federation with their stacked scores, and how many signals were combined."""
+    federations = range(len(bank.coins))
+    targets = list(bank.targets())
+    if not judges_bank(bank.config):
+        parts = [[0]]
+    else:
+        parts = [list(federations[first::GROUPS]) for first in range(min(GROUPS, len(federations)))]
+    found: dict[int, list[examiner.Target]] = {}
+    signals = 0
+    for part in parts:
+        known = [number for number in federations if number not in part]
+        own = {
+            number: [bank.columns(number, [k for k in federations if k != number], *one) for one in targets]
+            for number in part
+        }
+        offered = [name for name in own[part[0]][0] if all(name in one for theirs in own.values() for one in theirs)]
+        lessons = [
+            (bank.columns(number, [k for k in known if k != number], *one), bank.coins[number][one[1]])
+            for number in known
+            for one in targets
+        ]
+        stack = learned(lessons, offered)
+        signals = len(stack.signals)
+        for number, theirs in own.items():
+            found[number] = [
+                examiner.Target(name, stack.score(columns), Truth(bank.coins[number][chosen]))
+                for (name, chosen), columns in zip(targets, theirs, strict=True)
+            ]
+    return [found[number] for number in sorted(found)], signals
+
+
+def _bank(config: RunConfig, repetition: Repetition, adversary: Adversary, observations: Sequence[str]) -> Bank | None:
+    """What every federation of a seed holds of this adversary; None where no observation is whole."""
+    places = (repetition.place, *repetition.shadows)
+    whole: dict[str, list[Observed]] = {}
+    for name in observations:
+        found = [load_observed(path) for path in (observed_path(place, adversary, name) for place in places)]
+        read = [one for one in found if not isinstance(one, str)]
+        if len(read) == len(places):
+            whole[catalog.observation(name).name] = read
+    if not whole:
+        return None
+    played, root = repetition.game, repetition.root
+    drawn = [
+        redraw(played.division, config.data.inclusion, root, shadow, config.canaries.coins)
+        for shadow in range(len(repetition.shadows))
+    ]
+    coins = [played.flat_coins, *(np.concatenate(one) for one in drawn)]
+    return Bank(config, adversary, repetition, whole, coins)
