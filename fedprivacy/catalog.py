@@ -189,6 +189,7 @@ def check(config: RunConfig) -> None:
             f"--attack {config.attack.attacks[0]}: protocol {config.protocol} sends nothing, so there is nothing to "
             f"attack; use {_sending()}, or leave --attack out."
         )
+    _check_guesses(config)
     label_seats(config)
     inversion_seats(config)
     if "membership" not in config.attack.attacks:
@@ -202,6 +203,16 @@ def check(config: RunConfig) -> None:
         )
     check_statistics(config)
     observations(config)
+
+
+def _check_guesses(config: RunConfig) -> None:
+    """Raise UsageError where an audit is to guess more canaries than there can be."""
+    asked, candidates = config.canaries, config.data.candidates
+    if asked.guesses is None or config.data.layout != "pools" or (asked.number is None and candidates is None):
+        return
+    each = (asked.number or 0) * (2 if asked.coins == "pair" else 1) or config.clients * (candidates or 0)
+    if asked.guesses > config.seeds * each:
+        raise UsageError(f"--guesses: {asked.guesses} guesses need as many canaries; there are {config.seeds * each}.")
 
 
 def check_statistics(config: RunConfig) -> None:

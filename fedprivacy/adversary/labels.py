@@ -50,7 +50,7 @@ def label_seats(wire: Wire, asked: tuple[str, ...]) -> list[tuple[Adversary, Sou
         except UsageError as error:
             if asked:
                 raise
-            refused = error
+            refused = refused or error
     if not chosen and wire.silent:
         raise nothing(wire)
     if not chosen:

@@ -130,9 +130,10 @@ def _trained(
     form: str,
 ) -> tuple[Path, RunResult]:
     from fedprivacy.cli.carry_out import placed, ready, taken_up
-    from fedprivacy.study.audit.run import audit
 
     ready(config, workers, device)
+    from fedprivacy.study.audit.run import audit
+
     where = _beside(out, placed(config, out).name)
     result = taken_up(
         lambda plan: audit(config, plan, control),

@@ -8,12 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fedprivacy import catalog, folder, parts
+from fedprivacy import catalog, parts
 from fedprivacy.cli.say import say
 from fedprivacy.config.base import Interrupted, UsageError, near_miss
 from fedprivacy.config.named import named
 from fedprivacy.config.run import RunConfig
 from fedprivacy.data.names import check as check_data
+from fedprivacy.data.needs import check as check_counts
 from fedprivacy.reporting.text import clean
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ def ready(config: RunConfig, workers: int | None, device: str) -> None:
     """All that can be found wrong without torch or data."""
     check_data(config.data)
     catalog.check(config)
+    check_counts(config.data, config.clients, config.rounds)
     if workers is not None and workers < 1:
         raise UsageError(f"--workers: must be at least 1 (got {workers}).")
     if device.split(":")[0] not in ("cpu", "cuda", "mps"):
@@ -188,6 +190,7 @@ def made_by_reading(out: Path, name: str, fresh: bool) -> Path:
 
 def read_result(where: Path) -> RunResult:
     """The stored result of a run folder."""
+    from fedprivacy import folder
     from fedprivacy.judge.result import from_json
 
     path = where / "result.json"

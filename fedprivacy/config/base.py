@@ -23,7 +23,7 @@ class Part(BaseModel):
     """A frozen part of the configuration: unknown keys, silent conversions, NaN and infinity are errors."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True, defer_build=True
     )
 
 

@@ -11,8 +11,8 @@ from fedprivacy import seeds
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.run import DataConfig
 from fedprivacy.data import partition
-from fedprivacy.data.folds import fold_for, stratified_folds, trained_part
-from fedprivacy.data.needs import Needs, private_sizes
+from fedprivacy.data.folds import stratified_folds
+from fedprivacy.data.needs import Needs, fold_for, private_sizes, trained_part
 from fedprivacy.data.records import Dataset, Division, Ids
 from fedprivacy.data.strata import stratified_order
 

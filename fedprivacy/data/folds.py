@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,16 +18,3 @@ def stratified_folds(labels: NDArray[np.int64], count: int, rng: np.random.Gener
         raise ValueError(f"a set is cut into at least one fold, got {count}")
     cut = [np.array_split(rng.permutation(np.flatnonzero(labels == label)), count) for label in np.unique(labels)]
     return tuple(rng.permutation(np.concatenate(parts)) for parts in zip(*cut, strict=True))
-
-
-def trained_part(records: int, validation: float) -> int:
-    """How many of a fold's records train, the others being its validation part: floor(n (1 - validation)), as Keras."""
-    return math.floor(records * (1.0 - validation))
-
-
-def fold_for(trained: int, validation: float) -> int:
-    """The smallest fold of which ``trained`` records train: the inverse of :func:`trained_part`."""
-    records = max(trained, math.floor(trained / (1.0 - validation)) - 1)
-    while trained_part(records, validation) < trained:
-        records += 1
-    return records

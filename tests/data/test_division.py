@@ -15,7 +15,8 @@ from fedprivacy.config.base import UsageError
 from fedprivacy.config.run import DataConfig, RunConfig
 from fedprivacy.data.division import divide
 from fedprivacy.data.duplicates import content, distinct
-from fedprivacy.data.folds import fold_for, stratified_folds, trained_part
+from fedprivacy.data.folds import stratified_folds
+from fedprivacy.data.needs import fold_for, trained_part
 from fedprivacy.data.raw import Part
 from fedprivacy.data.records import Dataset, Division, Ids
 from fedprivacy.data.sources import load
