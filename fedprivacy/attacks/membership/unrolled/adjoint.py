@@ -27,10 +27,9 @@ def derivatives(
     states: dict[bool, State] = {own: optimiser.fresh(start) for own in (True, False)}
     for entry in reversed(done.tape):
         if isinstance(entry, Step):
-            by_g = optimiser.adjoint(
-                entry.w.detach(), entry.state, entry.g.detach(), entry.number, by_w, states[entry.own]
-            )
-            through, more = grad(entry.g, (entry.w, done.coins), by_g, allow_unused=True)
+            g = entry.gradient.g.detach()
+            by_g = optimiser.adjoint(entry.w, entry.state, g, entry.number, by_w, states[entry.own])
+            through, more = entry.gradient.product(by_g, done.coins)
             by_w.add_(through)
             by_coins = by_coins if more is None else by_coins.add_(more)
         elif isinstance(entry, Told):

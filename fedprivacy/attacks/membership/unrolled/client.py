@@ -21,18 +21,18 @@ from torch.autograd import grad
 
 from fedprivacy import seeds
 from fedprivacy.attacks.membership.unrolled.optimisers import Optimiser, State
-from fedprivacy.attacks.membership.unrolled.parameters import Flat
+from fedprivacy.attacks.membership.unrolled.parameters import Linearised, Model
 from fedprivacy.config.run import TrainingConfig
 from fedprivacy.federation.course import Answer, Event, Fit, Private, Restart, TakeOver
-from fedprivacy.training.learner import normalised, passes
+from fedprivacy.training.learner import passes
 
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """One optimiser step: ``w`` before it (a leaf), the graph of its gradient, the state after it."""
+    """One optimiser step: ``w`` before it, its gradient with what a product needs, the state after it."""
 
     w: Tensor
-    g: Tensor
+    gradient: Linearised
     state: State
     number: int
     own: bool
@@ -78,12 +78,12 @@ class Pass:
 class Client:
     """All that is known of the client.
 
-    ``x`` [n, ...] as stored and ``y`` [n]: candidates, and whatever else may stand for its records; ``folds``: the
-    positions in them that it trains on in each round (the last fold is repeated). ``asked``: records by round that it
-    answered. ``events``: its course. ``inclusion``: expected weight of a candidate.
+    ``x`` [n, ...] as prepared for the model and ``y`` [n]: candidates, and whatever else may stand for its records;
+    ``folds``: the positions in them that it trains on in each round (the last fold is repeated). ``asked``: prepared
+    records by round that it answered. ``events``: its course. ``inclusion``: expected weight of a candidate.
     """
 
-    flat: Flat
+    model: Model
     optimiser: Optimiser
     training: TrainingConfig
     x: Tensor
@@ -109,7 +109,7 @@ class _Walk:
         self.client, self.start, self.keep = client, start, keep
         self.coins = coins.detach().clone().requires_grad_(keep)
         self.draw = seeds.generator(seed, "unrolled", "order")
-        self.w = self._leaf(start)
+        self.w = start
         self.state, self.number = client.optimiser.fresh(start), 0
         self.tape: list[Entry] = []
         self.answers: dict[int, Tensor] = {}
@@ -124,22 +124,15 @@ class _Walk:
             elif isinstance(event, Answer):
                 self._answer(event.round)
             elif isinstance(event, TakeOver):
-                replaced, kept = self.client.flat.replaced(self.w.detach(), event.tensors)
-                self.w = self._leaf(replaced)
+                self.w, kept = self.client.model.replaced(self.w, event.tensors)
                 self.tape.append(Kept(kept, event.forget))
                 if event.forget:
                     self._renew()
             else:
-                self.w = self._leaf(self.start)
+                self.w = self.start
                 self.tape.append(event)
                 self._renew()
         return Pass(self.answers, self.tape if self.keep else (), self.coins)
-
-    def _leaf(self, values: Tensor) -> Tensor:
-        return values.detach().requires_grad_(True)
-
-    def _input(self, x: Tensor) -> Tensor:
-        return normalised(x).to(self.w.dtype)
 
     def _renew(self) -> None:
         self.state, self.number = self.client.optimiser.fresh(self.start), 0
@@ -148,16 +141,17 @@ class _Walk:
     def _answer(self, round: int) -> None:
         if round not in self.client.asked:
             return
-        self.client.flat.module.eval()
+        self.client.model.module.eval()
+        leaf = self.w.detach().requires_grad_(self.keep)
         with torch.set_grad_enabled(self.keep):
-            logits = self.client.flat.logits(self.w, self._input(self.client.asked[round]))
+            logits = self.client.model.logits(leaf, self.client.asked[round].to(leaf.dtype))
         if not bool(torch.isfinite(logits).all()):
             raise FloatingPointError(f"the simulated training diverged before round {round}")
         self.answers[round] = logits.detach()
-        self.tape.append(Told(self.w, logits, round))
+        self.tape.append(Told(leaf, logits, round))
 
     def _fit(self, fit: Private | Fit) -> None:
-        self.client.flat.module.train()
+        self.client.model.module.train()
         own = isinstance(fit, Private) or fit.own_moments
         if own and self.client.training.optimizer_state == "fresh":
             self._renew()
@@ -166,24 +160,23 @@ class _Walk:
             self.tape.append(Fresh(own=False))
         for batch in self._private(fit) if isinstance(fit, Private) else self._public(fit):
             self.moved = self.moved or batch.weights is not None
-            g = self._gradient(fit, batch)
+            gradient = self._gradient(fit, batch)
             number += 1
-            w, state = self.client.optimiser.step(self.w.detach(), state, g.detach(), number)
+            w, state = self.client.optimiser.step(self.w, state, gradient.g.detach(), number)
             if self.keep and self.moved:
-                self.tape.append(Step(self.w, g, state, number, own))
-            self.w = self._leaf(w)
+                self.tape.append(Step(self.w, gradient, state, number, own))
+            self.w = w
         if own:
             self.state, self.number = state, number
 
-    def _gradient(self, fit: Private | Fit, batch: Batch) -> Tensor:
+    def _gradient(self, fit: Private | Fit, batch: Batch) -> Linearised:
         graph = self.keep and self.moved
-        logits = self.client.flat.logits(self.w, self._input(batch.x))
-        loss = fit.loss(logits, batch.y, batch.rows)
-        if batch.weights is None:
-            return grad(loss, self.w, create_graph=graph)[0]
-        (by_logits,) = grad(loss, logits, create_graph=graph)
-        weighted = by_logits * batch.weights.view(-1, *[1] * (logits.ndim - 1))
-        return grad(logits, self.w, weighted, create_graph=graph)[0]
+
+        def by_logits(logits: Tensor) -> Tensor:
+            (plain,) = grad(fit.loss(logits, batch.y, batch.rows), logits, create_graph=graph)
+            return plain if batch.weights is None else plain * batch.weights[:, None]
+
+        return self.client.model.gradient(self.w, batch.x.to(self.w.dtype), by_logits, graph)
 
     def _private(self, fit: Private) -> Iterator[Batch]:
         """Batches of candidates: each candidate's weight over the expected number of members in the batch."""
@@ -202,7 +195,8 @@ class _Walk:
 
     def _public(self, fit: Fit) -> Iterator[Batch]:
         self.fit_number += 1
-        x, y = torch.from_numpy(fit.records.x), torch.from_numpy(fit.records.y)
+        x = self.client.model.prepared(torch.from_numpy(fit.records.x))
+        y = torch.from_numpy(fit.records.y)
         size = fit.batch_size or self.client.training.batch_size
         order = (self.seed, ("unrolled", "public", self.fit_number))
         device = self.start.device

@@ -1,18 +1,71 @@
-"""A module as a function of one flat vector, so that an optimiser and its adjoint are a few vector operations."""
+"""A module as a function of one flat vector: its logits, the gradient of a loss, and products with its derivative.
+
+:class:`Flat` takes any module without buffers, by automatic differentiation: the gradient keeps its graph, and one more
+backward pass through it is the vector product that an adjoint needs.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.autograd import grad
 from torch.func import functional_call
+
+from fedprivacy.training.learner import normalised
+
+ByLogits = Callable[[Tensor], Tensor]
+"""Logits [B, C], requiring a gradient -> derivative of the batch's loss by them [B, C], with its graph."""
+
+
+class Linearised(Protocol):
+    """A gradient at some weights, with what the product with its own derivative needs."""
+
+    g: Tensor
+
+    def product(self, vector: Tensor, coins: Tensor) -> tuple[Tensor, Tensor | None]:
+        """``vector' dg/dw`` [P] and ``vector' dg/dcoins`` [n], None where no coin was in it; may be taken once."""
+
+
+class Model(Protocol):
+    """What a simulation asks of an architecture."""
+
+    module: nn.Module
+
+    def prepared(self, x: Tensor) -> Tensor:
+        """Records as stored to model input."""
+
+    def flatten(self, tensors: Mapping[str, Tensor]) -> Tensor:
+        """Named tensors to one vector [P]."""
+
+    def replaced(self, vector: Tensor, tensors: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """The vector with some tensors replaced, and 1 where it stayed, 0 where it was replaced; both [P]."""
+
+    def logits(self, vector: Tensor, x: Tensor) -> Tensor:
+        """Logits [N, C] at the weights ``vector``, differentiable, in the mode that the module is in."""
+
+    def gradient(self, vector: Tensor, x: Tensor, by_logits: ByLogits, keep: bool) -> Linearised:
+        """The gradient [P] at the weights ``vector``; ``keep``: a product will be asked for."""
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """A gradient with its graph from the leaf ``w``."""
+
+    g: Tensor
+    w: Tensor
+
+    def product(self, vector: Tensor, coins: Tensor) -> tuple[Tensor, Tensor | None]:
+        through, more = grad(self.g, (self.w, coins), vector, allow_unused=True)
+        return torch.zeros_like(vector) if through is None else through, more
 
 
 @dataclass(frozen=True, eq=False)
 class Flat:
-    """The parameters of ``module`` in one vector [P], in the order of ``named_parameters``; buffers stay inside."""
+    """The parameters of ``module`` in one vector [P], in the order of ``named_parameters``."""
 
     module: nn.Module
     names: tuple[str, ...]
@@ -26,28 +79,27 @@ class Flat:
         named = dict(module.named_parameters())
         return cls(module, tuple(named), tuple(p.shape for p in named.values()))
 
-    @property
-    def sizes(self) -> list[int]:
-        """Numbers of entries of the tensors."""
-        return [shape.numel() for shape in self.shapes]
+    def prepared(self, x: Tensor) -> Tensor:
+        return normalised(x)
 
     def flatten(self, tensors: Mapping[str, Tensor]) -> Tensor:
-        """Named tensors to one vector."""
         return torch.cat([tensors[name].detach().reshape(-1) for name in self.names])
 
-    def named(self, vector: Tensor) -> dict[str, Tensor]:
-        """One vector to named tensors that share its memory and its graph."""
-        parts = torch.split(vector, self.sizes)
-        return {n: part.view(shape) for n, part, shape in zip(self.names, parts, self.shapes, strict=True)}
-
     def replaced(self, vector: Tensor, tensors: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """The vector with some tensors replaced, and 1 where it stayed, 0 where it was replaced; both [P]."""
-        old = self.named(vector)
+        old = self._named(vector)
         new = {name: tensors.get(name, old[name]) for name in self.names}
         kept = {name: torch.full_like(old[name], float(name not in tensors)) for name in self.names}
         return self.flatten(new), self.flatten(kept)
 
     def logits(self, vector: Tensor, x: Tensor) -> Tensor:
-        """Logits [N, C] at the weights ``vector``, in the mode that the module is in."""
-        answer: Tensor = functional_call(self.module, self.named(vector), (x,))
+        answer: Tensor = functional_call(self.module, self._named(vector), (x,))
         return answer
+
+    def gradient(self, vector: Tensor, x: Tensor, by_logits: ByLogits, keep: bool) -> Linearised:
+        leaf = vector.detach().requires_grad_(True)
+        logits = self.logits(leaf, x)
+        return Graph(grad(logits, leaf, by_logits(logits), create_graph=keep)[0], leaf)
+
+    def _named(self, vector: Tensor) -> dict[str, Tensor]:
+        parts = torch.split(vector, [shape.numel() for shape in self.shapes])
+        return {n: part.view(shape) for n, part, shape in zip(self.names, parts, self.shapes, strict=True)}

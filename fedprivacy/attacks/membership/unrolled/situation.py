@@ -20,13 +20,13 @@ from fedprivacy.attacks.membership.received import Answer
 from fedprivacy.attacks.membership.unrolled.client import Client
 from fedprivacy.attacks.membership.unrolled.optimisers import optimiser_of
 from fedprivacy.attacks.membership.unrolled.order_noise import Sent
-from fedprivacy.attacks.membership.unrolled.parameters import Flat
 from fedprivacy.attacks.membership.unrolled.readings import Reading, reading, sent_for
 from fedprivacy.attacks.membership.unrolled.replay import Replay
 from fedprivacy.attacks.membership.unrolled.told import heard
+from fedprivacy.attacks.membership.unrolled.two_layers import model_of
 from fedprivacy.data.records import Ids
 from fedprivacy.federation.course import Answer as Told
-from fedprivacy.federation.course import Event, TellsCourse
+from fedprivacy.federation.course import Event, Fit, TellsCourse
 from fedprivacy.federation.interfaces import Defense, Environment, Knowledge, Rules, prepared
 from fedprivacy.training.learner import Records
 from fedprivacy.wire.codec import decode, encode
@@ -89,15 +89,18 @@ def situation(view: View, knowledge: Knowledge, client: int, given: Sequence[Ans
     payloads = {t: _joined([a.payload for a in given if a.round == t]) for t in rounds}
     labels = {t: torch.from_numpy(dataset.y_train[ids]) for t, ids in asked_ids.items()}
     events = _until_last_answer(list(rules.protocol.course(heard(view, client, dataset))))
-    flat = Flat.of(knowledge.workbench.module(architecture))
+    pool_x = torch.from_numpy(dataset.x_train[pool.ids])
+    shown = [pool_x, *(torch.from_numpy(x) for x in asked.values())]
+    shown += [torch.from_numpy(event.records.x) for event in events if isinstance(event, Fit)]
+    model = model_of(knowledge.workbench.module(architecture), shown)
     simulated = Client(
-        flat,
+        model,
         optimiser_of(config.training),
         config.training,
-        torch.from_numpy(dataset.x_train[pool.ids]),
+        model.prepared(pool_x),
         torch.from_numpy(dataset.y_train[pool.ids]),
         [torch.from_numpy(fold) for fold in pool.folds],
-        {t: torch.from_numpy(x) for t, x in asked.items()},
+        {t: model.prepared(torch.from_numpy(x)) for t, x in asked.items()},
         events,
         float((pool.prior * pool.largest).mean()),
     )
@@ -105,7 +108,7 @@ def situation(view: View, knowledge: Knowledge, client: int, given: Sequence[Ans
     replay = Replay(knowledge.workbench, architecture, start, events)
     readings = {t: reading(payloads[t], labels[t]) for t in rounds}
     sent = None if defense is None else _sent(defense, payloads, labels, client)
-    return Situation(simulated, flat.flatten(start), pool, private, replay, asked, asked_ids, readings, sent)
+    return Situation(simulated, model.flatten(start), pool, private, replay, asked, asked_ids, readings, sent)
 
 
 def _own_world(knowledge: Knowledge, rules: Rules) -> tuple[float, Defense | None]:
