@@ -24,7 +24,9 @@ ByLogits = Callable[[Tensor], Tensor]
 class Linearised(Protocol):
     """A gradient at some weights, with what the product with its own derivative needs."""
 
-    g: Tensor
+    @property
+    def g(self) -> Tensor:
+        """The gradient [P]."""
 
     def product(self, vector: Tensor, coins: Tensor) -> tuple[Tensor, Tensor | None]:
         """``vector' dg/dw`` [P] and ``vector' dg/dcoins`` [n], None where no coin was in it; may be taken once."""
@@ -33,7 +35,9 @@ class Linearised(Protocol):
 class Model(Protocol):
     """What a simulation asks of an architecture."""
 
-    module: nn.Module
+    @property
+    def module(self) -> nn.Module:
+        """The module, for its mode."""
 
     def prepared(self, x: Tensor) -> Tensor:
         """Records as stored to model input."""

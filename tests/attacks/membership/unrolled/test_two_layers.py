@@ -1,0 +1,75 @@
+"""The perceptron by hand against automatic differentiation of the same module."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+from torch.autograd import grad
+
+from fedprivacy import seeds
+from fedprivacy.attacks.membership.unrolled.parameters import Flat
+from fedprivacy.attacks.membership.unrolled.two_layers import TwoLayers, model_of
+from fedprivacy.models.build import build
+from fedprivacy.models.mlp import Mlp
+from fedprivacy.training.losses import cross_entropy, kl_divergence, log_probabilities
+
+DEAD = [0, 5, 11]
+
+
+@pytest.fixture
+def records() -> tuple[Tensor, Tensor]:
+    draw = seeds.generator(2, "records")
+    x = torch.rand(7, 3, 4, generator=draw, dtype=torch.float64)
+    x.view(7, -1)[:, DEAD] = 0
+    return x, torch.randint(0, 3, (7,), generator=draw)
+
+
+def test_gradient_and_product_are_those_of_the_module(records: tuple[Tensor, Tensor]):
+    x, y = records
+    module = Mlp((3, 4), 3).double()
+    with seeds.torch_scope(4, "weights"):
+        state = {name: torch.randn_like(p) * 0.5 for name, p in module.state_dict().items()}
+        target = torch.log_softmax(torch.randn(7, 3, dtype=torch.float64), 1)
+    plain, quick = Flat.of(module), model_of(module, [x])
+    assert isinstance(quick, TwoLayers)
+    assert len(quick.used) == 12 - len(DEAD)
+    coins = torch.rand(7, generator=seeds.generator(5, "coins"), dtype=torch.float64).requires_grad_()
+
+    def by_logits(logits: Tensor) -> Tensor:
+        loss = cross_entropy(logits, y) + kl_divergence(log_probabilities(logits), target)
+        return grad(loss, logits, create_graph=True)[0] * coins[:, None]
+
+    inputs = x.flatten(1)
+    slow = plain.gradient(plain.flatten(state), inputs, by_logits, keep=True)
+    fast = quick.gradient(quick.flatten(state), inputs[:, quick.used], by_logits, keep=True)
+    wide = {name: part.clone() for name, part in plain._named(slow.g.detach()).items()}
+    torch.testing.assert_close(fast.g, quick.flatten(wide))
+    vector = torch.randn(len(slow.g), generator=seeds.generator(6, "vector"), dtype=torch.float64)
+    vector = plain.flatten({n: p.index_fill(1, torch.tensor(DEAD), 0) if n == "hidden.weight" else p
+                            for n, p in plain._named(vector).items()})  # fmt: skip
+    through, by_coins = slow.product(vector, coins)
+    quickly, by_coins_quickly = fast.product(quick.flatten(plain._named(vector)), coins)
+    torch.testing.assert_close(quickly, quick.flatten(plain._named(through)))
+    torch.testing.assert_close(by_coins_quickly, by_coins)
+    torch.testing.assert_close(quick.logits(quick.flatten(state), inputs[:, quick.used]), plain.logits(
+        plain.flatten(state), inputs))  # fmt: skip
+
+
+def test_tensors_taken_over_replace_their_part_alone(records: tuple[Tensor, Tensor]):
+    module = Mlp((3, 4), 3).double()
+    quick, state = model_of(module, [records[0]]), module.state_dict()
+    changed = {**state, "head.bias": state["head.bias"] + 1}
+    new, kept = quick.replaced(quick.flatten(state), {"head.bias": changed["head.bias"]})
+    torch.testing.assert_close(new, quick.flatten(changed))
+    assert int((kept == 0).sum()) == 3 and bool((kept[-3:] == 0).all())
+
+
+def test_other_architectures_are_left_to_automatic_differentiation():
+    module = build("cnn", (1, 8, 8), 3, "softmax", 0, "test")
+    assert isinstance(model_of(module, [torch.zeros(2, 1, 8, 8)]), Flat)
+
+
+def test_a_model_with_buffers_is_refused():
+    with pytest.raises(ValueError, match="buffers"):
+        Flat.of(torch.nn.BatchNorm1d(3))
