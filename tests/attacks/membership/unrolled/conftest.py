@@ -1,0 +1,83 @@
+"""Tiny federations whose clients can be followed, and what an adversary would decode of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fedprivacy import catalog, seeds
+from fedprivacy.adversary.threat import Adversary, Bool, Int, View, view_of
+from fedprivacy.federation import engine
+from fedprivacy.federation.interfaces import Knowledge, Observed
+from fedprivacy.metrics.roc import auc
+from fedprivacy.study.job import environment
+from fedprivacy.study.observe import given_starts, known_candidates, plant, rules
+
+
+@dataclass(frozen=True, eq=False)
+class Followed:
+    """A finished federation: what a server sees, what it knows, and the coins."""
+
+    view: View
+    knowledge: Knowledge
+    coins: Bool
+    owner: Int
+
+    def auc(self, observed: Observed, client: int, coins: Bool | None = None) -> float:
+        """Of the scores of one client on its own candidates that were scored."""
+        assert observed.scores is not None
+        scores = np.nansum(observed.scores[client], axis=0)
+        mine = (self.owner == client) & ~np.isnan(observed.scores[client]).all(axis=0)
+        truth = (self.coins if coins is None else coins)[mine]
+        return auc(scores[mine][truth], scores[mine][~truth])
+
+    def mean_auc(self, observed: Observed, coins: Bool | None = None) -> float:
+        return float(np.mean([self.auc(observed, client, coins) for client in np.unique(self.owner)]))
+
+
+@pytest.fixture
+def followed(small_config: Callable[..., Any], tmp_path: Path) -> Callable[..., Followed]:
+    """Builds ``followed(protocol=..., planted=True)``: clients that overfit few records over three rounds."""
+    made = 0
+
+    def make(planted: bool = False, **changes: Any) -> Followed:
+        nonlocal made
+        made += 1
+        base: dict[str, Any] = {
+            "rounds": 3,
+            "data": {"candidates": 40, "public_size": 40, "auxiliary": 30},
+            "training": {"local_epochs": 6, "batch_size": 8, "lr": 3e-3},
+        }
+        for name, value in changes.items():
+            base[name] = {**base.get(name, {}), **value} if isinstance(value, dict) else value
+        config = small_config(**base)
+        root = config.seed
+        env, played = environment(config, root, None)
+        protocol, defense = catalog.protocol(config), catalog.defense(config, env)
+        where = tmp_path / str(made)
+        done = engine.run(protocol, env, where, defense)
+        division = played.division
+        pools = np.concatenate([division.pool(client) for client in range(env.clients)])
+        knowledge = Knowledge(
+            config,
+            seeds.value(root, "adversary"),
+            env.dataset,
+            pools,
+            division.auxiliary,
+            env.workbench,
+            known=known_candidates(config, division, root),
+            rules=rules(protocol, config, env, division, initial=False),
+            starts=given_starts(env),
+        )
+        told = [done.transcript]
+        if planted:
+            told = plant(protocol, config, env, defense, done, knowledge, root, where)
+        owner = np.repeat(np.arange(env.clients), [len(division.pool(c)) for c in range(env.clients)])
+        return Followed(view_of(told, Adversary("server")), knowledge, played.flat_coins, owner)
+
+    return make

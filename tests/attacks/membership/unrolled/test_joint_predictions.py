@@ -1,0 +1,134 @@
+"""Joint decoding of predictions on tiny federations: every form of payload, nulls, planted leaks, partial knowledge."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fedprivacy.attacks.membership.observations import joint_predictions
+from fedprivacy.attacks.membership.observations.joint_predictions import Grade, JointPredictions, JointProbes
+from fedprivacy.attacks.membership.unrolled.descent import Descent
+from fedprivacy.attacks.membership.unrolled.order_noise import drawn, noises
+from fedprivacy.attacks.membership.unrolled.situation import situation
+from fedprivacy.metrics.roc import auc
+
+Followed = Callable[..., Any]
+STEPS = 5
+
+
+@pytest.fixture(autouse=True)
+def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
+    few = {"default": Grade(STEPS, 1), "thorough": Grade(2, 2)}
+    monkeypatch.setattr(joint_predictions, "PASSIVE", few)
+    monkeypatch.setattr(joint_predictions, "ACTIVE", {**few, "default": Grade(0, 5)})
+
+
+FORMS: list[dict[str, Any]] = [
+    {},
+    {"options": {"payload": "losses"}},
+    {"options": {"payload": "labels", "kl_direction": "peer_own"}},
+    {"options": {"payload": "logits", "peer_mode": "mean"}},
+    {"defense": {"name": "quantise", "options": {"bits": 4}}},
+    {"defense": {"name": "top-k", "options": {"k": 3}}},
+    {"defense": {"name": "gaussian", "sigma": 0.005}},
+    {"protocol": "fedmd", "options": {"transfer_epochs": 1}},
+    {"protocol": "ds-fl", "data": {"public_set": "static"}},
+    {"protocol": "fedkd-hybrid"},
+]
+
+
+@pytest.mark.parametrize("form", FORMS, ids=str)
+def test_what_was_sent_tells_of_the_coins_in_every_form(form: dict[str, Any], followed: Followed):
+    made = followed(clients=2, **form)
+    observed = JointPredictions().observe(made.view, made.knowledge)
+    assert observed.scores is not None and observed.scores.shape == (2, 1, 80)
+    assert np.isfinite(observed.scores[made.owner, 0, np.arange(80)]).all()
+    assert made.mean_auc(observed) > 0.58
+
+
+def test_planted_candidates_have_conditional_references_and_scores(followed: Followed):
+    made = followed(planted=True, clients=2)
+    observed = JointProbes().observe(made.view, made.knowledge)
+    assert observed.simulated_logp is not None and observed.simulated_in is not None
+    assert observed.simulated_logp.shape == (2, 10, 1, 80, 10)
+    assert not observed.simulated_in[0][:, made.owner == 1].any()
+    assert 0 < observed.simulated_in[0][:, made.owner == 0].mean() < 1
+    assert made.mean_auc(observed) > 0.65
+
+
+def test_without_the_noise_of_an_order_nearly_all_coins_are_found(followed: Followed, monkeypatch: pytest.MonkeyPatch):
+    """Whole batches: nothing but the coins is left unknown."""
+    monkeypatch.setattr(joint_predictions, "PASSIVE", {"default": Grade(25, 1), "thorough": Grade(25, 1)})
+    made = followed(clients=2, training={"local_epochs": 8, "batch_size": 64})
+    assert made.mean_auc(JointPredictions().observe(made.view, made.knowledge)) > 0.95
+
+
+def test_coins_that_were_drawn_again_are_not_found(followed: Followed):
+    made = followed(clients=2)
+    observed = JointPredictions().observe(made.view, made.knowledge)
+    draw = np.random.default_rng(0)
+    again = [made.mean_auc(observed, draw.random(len(made.coins)) < 0.5) for _ in range(200)]
+    assert np.mean(again) == pytest.approx(0.5, abs=0.03)
+    # Two clients with 40 candidates each: the standard error of the mean of two areas is .065.
+    assert np.mean(np.abs(np.array(again) - 0.5) > 1.96 * 0.065) < 0.12
+
+
+def test_the_answers_of_another_client_tell_nothing(followed: Followed):
+    made = followed(clients=2)
+    told = joint_predictions._told(made.view)
+    found = []
+    for client in (0, 1):
+        known = situation(made.view, made.knowledge, client, told[1 - client])
+        replays = drawn(known.replay, known.private, known.asked, known.pool.prior, 1, 1)
+        noise = noises(known.readings, replays)
+        odds = Descent(STEPS).odds(known.client, known.start, known.readings, noise, 1).numpy()
+        truth = made.coins[known.pool.places]
+        found.append(auc(odds[truth].astype(float), odds[~truth].astype(float)))
+    assert 0.3 < np.mean(found) < 0.7
+
+
+def test_clients_that_learn_nothing_tell_nothing(followed: Followed):
+    made = followed(clients=2, training={"lr": 1e-12})
+    observed = JointPredictions().observe(made.view, made.knowledge)
+    assert 0.3 < made.mean_auc(observed) < 0.7
+
+
+def test_candidates_that_are_not_known_are_not_scored(followed: Followed):
+    made = followed(clients=2, attack={"known_share": 0.5})
+    observed = JointPredictions().observe(made.view, made.knowledge)
+    known = made.knowledge.known
+    assert observed.scores is not None and known is not None
+    for client in (0, 1):
+        mine = made.owner == client
+        assert np.isnan(observed.scores[client, 0, mine & ~known]).all()
+        assert np.isfinite(observed.scores[client, 0, mine & known]).all()
+    assert any("stand in" in note for note in observed.notes)
+
+
+def test_stand_ins_keep_the_size_of_the_pool(followed: Followed):
+    made = followed(clients=2, attack={"known_share": 0.25}, data={"auxiliary": 10})
+    known = situation(made.view, made.knowledge, 0, joint_predictions._told(made.view)[0])
+    assert int((known.pool.places >= 0).sum()) == 10
+    assert len(known.pool.ids) == 20
+    assert float((known.pool.prior * known.pool.largest).sum()) == pytest.approx(20)
+
+
+def test_a_start_that_is_not_known_is_said(followed: Followed):
+    made = followed(clients=2, training={"init": "independent"})
+    observed = JointPredictions().observe(made.view, made.knowledge)
+    assert any("starts are not known" in note for note in observed.notes)
+
+
+def test_private_training_with_noise_is_refused(followed: Followed):
+    made = followed(clients=2, defense={"name": "dp-sgd", "sigma": 1.0})
+    with pytest.raises(ValueError, match="noise on every gradient"):
+        JointPredictions().observe(made.view, made.knowledge)
+
+
+def test_the_same_seed_gives_the_same_scores(followed: Followed):
+    made = followed(clients=2)
+    first, second = (JointPredictions().observe(made.view, made.knowledge).scores for _ in range(2))
+    np.testing.assert_array_equal(first, second)
