@@ -49,8 +49,13 @@ class Reading(Protocol):
 
 
 def cauchy(residuals: Tensor) -> Tensor:
-    """``(w^2 / 2) sum log(1 + (e / w)^2)``: half the sum of squares near 0."""
-    return WIDTH**2 / 2 * torch.log1p((residuals / WIDTH) ** 2).sum()
+    """``(w^2 / 2) sum log(1 + (e / w)^2)``: half the sum of squares near 0.
+
+    Where residuals are larger than w on the average, as far from the solution, they are taken in units of that
+    average: else all of them would lie where a Cauchy error is flat.
+    """
+    unit = max(1.0, float(residuals.detach().abs().mean()) / WIDTH)
+    return unit * WIDTH**2 / 2 * torch.log1p((residuals / (unit * WIDTH)) ** 2).sum()
 
 
 def centred(values: Tensor) -> Tensor:

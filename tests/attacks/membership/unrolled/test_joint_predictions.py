@@ -63,7 +63,7 @@ def test_without_the_noise_of_an_order_nearly_all_coins_are_found(followed: Foll
     """Whole batches: nothing but the coins is left unknown."""
     monkeypatch.setattr(joint_predictions, "PASSIVE", {"default": Grade(25, 1), "thorough": Grade(25, 1)})
     made = followed(clients=2, training={"local_epochs": 8, "batch_size": 64})
-    assert made.mean_auc(JointPredictions().observe(made.view, made.knowledge)) > 0.95
+    assert made.mean_auc(JointPredictions().observe(made.view, made.knowledge)) > 0.85
 
 
 def test_coins_that_were_drawn_again_are_not_found(followed: Followed):

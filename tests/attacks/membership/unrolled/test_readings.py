@@ -106,7 +106,14 @@ def test_what_lies_inside_a_rounded_level_costs_nothing():
 
 def test_small_residuals_cost_half_their_square_and_large_ones_far_less():
     assert float(cauchy(torch.tensor([1e-3]))) == pytest.approx(5e-7, rel=1e-4)
-    assert float(cauchy(torch.tensor([100.0]))) < 60
+    one_far_off = torch.cat([torch.zeros(99), torch.tensor([100.0])])
+    assert float(cauchy(one_far_off)) < 60
+
+
+def test_residuals_that_are_all_large_still_pull():
+    all_far_off = torch.full((50,), 1e4).requires_grad_()
+    (pull,) = torch.autograd.grad(cauchy(all_far_off), all_far_off)
+    assert float(all_far_off.detach() @ pull) > 50
 
 
 def test_whitening_takes_the_common_part_out():
