@@ -47,6 +47,9 @@ class DpFedAvg:
     def outgoing(self, payload: Payload, sender: str, round: int) -> Payload:
         return self.outgoing_update(as_update(payload), sender, round)
 
+    def noise(self, senders: int) -> float:
+        return float(self.deviation / senders**0.5)
+
     def check(self, env: Environment, releases: Sequence[Release]) -> None:
         plan.check_every(NAME, env, releases, bounded_change)
         updates.check_numbers(NAME, env)
@@ -82,6 +85,9 @@ class DpFedAvgAggregate:
         source = noise.stream(self.root, NAME, kind(mean), SERVER, channel.round)
         noised = updates.add_noise(mean, self.deviation(len(sent)), source)
         return kind({**first.tensors, **updates.like(noised, {name: first.tensors[name] for name in floats})})
+
+    def noise(self, senders: int) -> float:
+        return self.deviation(senders)
 
     def check(self, env: Environment, releases: Sequence[Release]) -> None:
         plan.check_every(NAME, env, releases, bounded_mean)

@@ -33,6 +33,9 @@ class GradientNoise:
     def outgoing(self, payload: Payload, sender: str, round: int) -> Payload:
         return self.outgoing_update(payload, sender, round) if isinstance(payload, Update) else payload
 
+    def noise(self, senders: int) -> float:
+        return float(self.deviation / senders**0.5)
+
     def check(self, env: Environment, releases: Sequence[Release]) -> None:
         plan.check_some(NAME, env, releases, changed)
 

@@ -268,6 +268,14 @@ class DeclaresReleases(Protocol):
         """What clients and server send in one round, all of it."""
 
 
+@runtime_checkable
+class AddsNoise(Protocol):
+    """A defense that adds the same Gaussian noise to every entry of an update."""
+
+    def noise(self, senders: int) -> float:
+        """Its standard deviation on the mean of what ``senders`` clients sent; of one client's update for 1."""
+
+
 class Defense(Outgoing, Protocol):
     """Stands between clients and the wire, and says what each release costs."""
 
@@ -427,6 +435,7 @@ class Statistic(Protocol):
 
 
 __all__ = [
+    "AddsNoise",
     "AnswersOtherwise",
     "Bool",
     "ChangesTraining",

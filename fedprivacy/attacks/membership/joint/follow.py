@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from fedprivacy.adversary.threat import Bool, Float, View
 from fedprivacy.attacks.membership.joint.along import along, denominators, undone
 from fedprivacy.attacks.membership.joint.changes import Change, changes
 from fedprivacy.attacks.membership.joint.decode import Decoded, decoded
 from fedprivacy.attacks.membership.joint.gradients import stacked
+from fedprivacy.attacks.membership.joint.noise import weighted
 from fedprivacy.attacks.membership.joint.simulate import Columns, Simulation
 from fedprivacy.federation.interfaces import Knowledge, Rules
 from fedprivacy.federation.local_training import TrainsLocally
@@ -27,6 +29,10 @@ class Grade:
     worlds: int
     points: int
     changes: int | None
+
+
+GRADES = {"default": Grade(4, 2, 4), "thorough": Grade(10, 2, None)}
+"""By ``attack.effort``."""
 
 
 @dataclass(eq=False)
@@ -126,14 +132,25 @@ class Follower:
         names = list(change.start)
         by = denominators(list(played.paths.values()), names)
         observed = undone({name: change.start[name] - change.end[name] for name in names}, by)
-        answers = torch.stack([found.inner(undone(moved, by)).double() for moved in played.moved])
+        moved = [undone(one, by) for one in played.moved]
+        found = found.only(frozenset(names))
         coins = np.concatenate(
             [np.stack([world.coins[c][rows[c]] for world in simulation.worlds]) for c in change.clients], axis=1
         )
         every = _joined(columns)
-        gram = found.only(frozenset(names)).gram()
-        result = decoded(gram, found.inner(observed).double(), answers, coins, every.prior, every.judged)
-        _keep(source, change.round, result, every, len(self.knowledge.candidates))
+
+        def result(weights: Mapping[str, Tensor]) -> Decoded:
+            used = found.scaled(weights) if weights else found
+            answers = torch.stack([used.inner(undone(one, weights)).double() for one in moved])
+            own = used.inner(undone(observed, weights)).double()
+            return decoded(used.gram(), own, answers, coins, every.prior, every.judged)
+
+        results = [result({})]
+        noise = simulation.noise(len(change.clients))
+        if noise:
+            results.append(result(weighted(moved, by, noise)))
+        best = max(results, key=lambda one: one.power)
+        _keep(source, change.round, best, every, len(self.knowledge.candidates))
 
 
 def _keep(source: Source, round: int, result: Decoded, columns: Columns, number: int) -> None:

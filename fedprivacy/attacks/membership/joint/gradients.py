@@ -56,6 +56,16 @@ class Outer:
             found = found + self.outputs @ change[self.bias]
         return found
 
+    def scaled(self, by: Mapping[str, Tensor]) -> list[Layer]:
+        """Each gradient times ``by``, a weight's being a number a row times one a column."""
+        found: list[Layer] = []
+        if self.weight is not None:
+            rows, columns = split(by[self.weight])
+            found.append(Outer(self.inputs * columns, self.outputs * rows, self.weight, None))
+        if self.bias is not None:
+            found.append(Rows(self.outputs * by[self.bias], self.bias))
+        return found
+
     def only(self, names: frozenset[str]) -> Outer | None:
         """The part that belongs to some parameters."""
         weight = self.weight if self.weight in names else None
@@ -88,6 +98,10 @@ class Rows:
         if self.name not in change:
             return self.values.new_zeros(len(self.values))
         return self.values @ change[self.name].flatten()
+
+    def scaled(self, by: Mapping[str, Tensor]) -> list[Layer]:
+        """Each gradient times ``by``."""
+        return [Rows(self.values * by[self.name].flatten(), self.name)]
 
     def only(self, names: frozenset[str]) -> Rows | None:
         """The part that belongs to some parameters."""
@@ -136,6 +150,10 @@ class Gradients:
         kept = [part for layer in self.layers if (part := layer.only(names)) is not None]
         return Gradients(tuple(kept), tuple(name for name in self.left_out if name in names))
 
+    def scaled(self, by: Mapping[str, Tensor]) -> Gradients:
+        """Each gradient times ``by``; that of a large dense layer in the form of :func:`split`."""
+        return Gradients(tuple(part for layer in self.layers for part in layer.scaled(by)), self.left_out)
+
     def plus(self, other: Gradients) -> Gradients:
         """The sum, factor by factor."""
         pairs = zip(self.layers, other.layers, strict=True)
@@ -144,6 +162,15 @@ class Gradients:
     def over(self, number: int) -> Gradients:
         """Divided by ``number``."""
         return Gradients(tuple(layer.over(number) for layer in self.layers), self.left_out)
+
+
+def split(matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """One positive number a row [out] and a column [in] whose products come near a positive ``matrix``.
+
+    By the means of its logarithms: the best such product in relative error.
+    """
+    logs = matrix.log()
+    return (logs.mean(dim=1) - logs.mean()).exp(), logs.mean(dim=0).exp()
 
 
 def gradients(module: nn.Module, x: Tensor, y: Tensor, losses: Losses) -> Gradients:

@@ -18,7 +18,16 @@ from fedprivacy import seeds
 from fedprivacy.adversary.threat import Bool, Float
 from fedprivacy.attacks.membership.joint.changes import Change
 from fedprivacy.data.records import Ids
-from fedprivacy.federation.interfaces import Defense, Environment, FederationState, Knowledge, Part, Rules, prepared
+from fedprivacy.federation.interfaces import (
+    AddsNoise,
+    Defense,
+    Environment,
+    FederationState,
+    Knowledge,
+    Part,
+    Rules,
+    prepared,
+)
 from fedprivacy.federation.local_training import TrainsLocally
 from fedprivacy.training.aggregation import weighted_mean
 from fedprivacy.training.watching import Path, Watching
@@ -114,6 +123,11 @@ class Simulation:
             end = self._ended(world, change, paths)
             moved.append({name: start - end[name] for name, start in change.start.items()})
         return Played(moved, paths)
+
+    def noise(self, senders: int) -> float:
+        """Standard deviation of a defense's noise on each entry of a change by the mean of ``senders``; 0 without."""
+        defense = self.worlds[0].defense
+        return defense.noise(senders) if isinstance(defense, AddsNoise) else 0.0
 
     def _ended(self, world: World, change: Change, paths: Mapping[int, Path]) -> Part:
         held = {client_name(client): {**self._held(world, client), **change.received[client]} for client in paths}

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from fedprivacy.attacks.membership.joint.follow import Follower
+from fedprivacy.attacks.membership.joint.follow import GRADES, Follower
 from fedprivacy.metrics.pooling import pool_by_rank
 from fedprivacy.metrics.roc import auc, tpr_at_fpr
 
@@ -26,7 +26,7 @@ def told(follower: Follower, effort: str) -> tuple[str, ...]:
     seen = "the mean of all clients" if follower.together else "each client"
     changes = "all changes" if grade.changes is None else f"the first {grade.changes} changes"
     notes = [
-        f"{effort} grade: {changes} of {seen}, {grade.worlds} simulations each",
+        f"{effort} grade: {changes} of {seen}, {grade.worlds} simulations each{more(follower)}",
         f"known: {share} with labels and owner, {start}model, optimiser, schedule and defense; unknown: coins, their "
         "number, the order of batches",
         foretold(follower),
@@ -35,6 +35,17 @@ def told(follower: Follower, effort: str) -> tuple[str, ...]:
     if follower.left_out:
         notes.append(f"without {', '.join(sorted(follower.left_out))}, whose gradients take too much room")
     return tuple(note for note in notes if note)
+
+
+def more(follower: Follower) -> str:
+    """What the best grade would take, where this is another."""
+    grade, best = follower.grade, GRADES["thorough"]
+    if grade == best or grade.changes is None:
+        return ""
+    times = follower.knowledge.config.rounds / grade.changes * best.worlds / grade.worlds
+    return (
+        f" (--effort thorough: all changes and {best.worlds} simulations, about {max(1, round(times))} times the work)"
+    )
 
 
 def foretold(follower: Follower) -> str:

@@ -18,13 +18,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from fedprivacy.adversary.threat import View
-from fedprivacy.attacks.membership.joint.follow import Follower, Grade
+from fedprivacy.attacks.membership.joint.follow import GRADES, Follower
 from fedprivacy.attacks.membership.joint.told import told
 from fedprivacy.federation.interfaces import Knowledge, Observed
 from fedprivacy.federation.local_training import TrainsLocally
-
-GRADES = {"default": Grade(4, 2, 4), "thorough": Grade(10, 2, None)}
-"""Settings by ``attack.effort``."""
 
 
 @dataclass(frozen=True)
