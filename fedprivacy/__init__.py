@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from fedprivacy.face.attack import attack
     from fedprivacy.face.audit import audit
     from fedprivacy.face.compare import compare, sweep
+    from fedprivacy.face.record import deal, record
     from fedprivacy.face.reproduce import reproduce
     from fedprivacy.face.result import RunResult, load
     from fedprivacy.face.run import run
@@ -24,7 +25,9 @@ __all__ = [
     "attack",
     "audit",
     "compare",
+    "deal",
     "load",
+    "record",
     "reproduce",
     "run",
     "sweep",
@@ -36,7 +39,9 @@ _WHERE = {
     "attack": "fedprivacy.face.attack",
     "audit": "fedprivacy.face.audit",
     "compare": "fedprivacy.face.compare",
+    "deal": "fedprivacy.face.record",
     "load": "fedprivacy.face.result",
+    "record": "fedprivacy.face.record",
     "reproduce": "fedprivacy.face.reproduce",
     "run": "fedprivacy.face.run",
     "sweep": "fedprivacy.face.compare",

@@ -84,7 +84,7 @@ def from_outside(name: str) -> bool:
 
     UsageError with a suggestion where there is none of that name.
     """
-    return name.startswith("recording:") or parts.exists("protocol", name, CARDS)
+    return name.startswith(parts.RECORDING) or parts.exists("protocol", name, CARDS)
 
 
 def options(config: RunConfig) -> Any:

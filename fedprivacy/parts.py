@@ -28,6 +28,8 @@ GROUP = "fedprivacy.parts"
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 FILE, LIVE = ".py:", "live:"
+RECORDING = "recording:"
+"""What the name of a recorded federation begins with; its folder follows. It is no code."""
 _live: dict[str, Any] = {}
 
 
@@ -174,12 +176,15 @@ def only_here(name: str) -> bool:
 
 def title(name: str) -> str:
     """A part's name without the place that it comes from, fit for the name of a folder."""
+    if name.startswith(RECORDING):
+        return f"recording-{Path(name.removeprefix(RECORDING)).name}"
     return name.rpartition(":")[2].replace("/", "-")
 
 
 def from_elsewhere(named: Iterable[tuple[Kind, str]]) -> list[str]:
     """Those of the ``named`` parts that come from outside and were not handed over in this session."""
-    return list(dict.fromkeys(n for kind, n in named if n not in _live and (outside(n) or n in known(kind))))
+    code = [(kind, name) for kind, name in named if name not in _live and not name.startswith(RECORDING)]
+    return list(dict.fromkeys(name for kind, name in code if outside(name) or name in known(kind)))
 
 
 def fingerprint(named: Iterable[tuple[Kind, str]]) -> str:
@@ -200,6 +205,9 @@ def _code(target: str) -> list[bytes]:
     place = target.rpartition(":")[0]
     if target.startswith(LIVE):
         return []
+    if target.startswith(RECORDING):
+        where = Path(target.removeprefix(RECORDING))
+        return [file.read_bytes() for file in (where / "game.json", *sorted(where.rglob("log.jsonl"))) if file.exists()]
     if place.endswith(".py"):
         return [Path(place).expanduser().read_bytes()]
     top = place.partition(".")[0]

@@ -39,6 +39,13 @@ WITH_SCORES = frozenset({"attack__statistics", "attack__headline", "attack__leve
     metavar="FILE.npz",
     help="Judge models trained elsewhere, from their scores or logits, instead of a stored run.",
 )
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    metavar="NAME",
+    help="Architecture of a recording where it is not fedprivacy's own, such as nets.py:Net; repeat it by client.",
+)
 @configured(skip=_others())
 @click.option("--out", default=None, metavar="DIR", help="Folder for the new run folder [default: beside RUN].")
 @click.option("--allow-code", is_flag=True, help="Let code from outside that a stored run names run with your rights.")
@@ -48,6 +55,7 @@ WITH_SCORES = frozenset({"attack__statistics", "attack__headline", "attack__leve
 def command(
     run: Path | None,
     scores: Path | None,
+    models: tuple[str, ...],
     out: str | None,
     device: str,
     allow_code: bool,
@@ -59,6 +67,7 @@ def command(
 
     \b
     fedprivacy attack runs/mutual-membership-mnist5k-1a2b3c4d --adversary client-2 --statistic loss,ratio
+    fedprivacy attack RECORDING --model nets.py:Net          a federation that ran elsewhere: see docs/recording.md
     fedprivacy attack --scores FILE.npz
 
     With --scores, FILE.npz holds `member` [n] (0 or 1) and one of:
@@ -77,6 +86,13 @@ def command(
         _foreign(scores, out, fresh, form, given)
         return
     assert run is not None
+    from fedprivacy.recording.files import is_recording
+
+    if is_recording(run):
+        _recorded(run, models, out, device, fresh, form, given)
+        return
+    if models:
+        raise UsageError(f"--model is for a recording, and {run} is none; a stored run knows its models.")
     from fedprivacy.study import stored
 
     with stored.reading(run):
@@ -90,6 +106,25 @@ def command(
         ready(config, None, device)
         where = placed(config, Path(out) if out else run.parent)
         _print(attacked_again(config, run, where, device, fresh, form == "json"), where, form)
+
+
+def _recorded(
+    run: Path, models: tuple[str, ...], out: str | None, device: str, fresh: bool, form: str, given: dict[str, Any]
+) -> None:
+    """A recording attacked like a run, in a folder of its own beside it."""
+    from fedprivacy import catalog
+    from fedprivacy.cli.carry_out import carry_out, placed, ready
+    from fedprivacy.study.recorded import configuration as recording
+
+    wanted = given.pop("attack__attacks", None) or "membership"
+    every = catalog.EVERY in wanted.split(",")
+    attack = configuration({**given, "attack__attacks": "membership" if every else wanted}).attack
+    config = recording(run, attack.model_dump(exclude_unset=True), models)
+    config = catalog.with_every_attack(config) if every else config
+    ready(config, None, device)
+    where = placed(config, Path(out) if out else run.parent)
+    again = "the same command"
+    _print(carry_out(config, where, 1, device, not fresh, fresh, False, form == "json", again), where, form)
 
 
 def _foreign(scores: Path, out: str | None, fresh: bool, form: str, given: dict[str, Any]) -> None:

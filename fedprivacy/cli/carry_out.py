@@ -45,7 +45,7 @@ def placed(config: RunConfig, out: Path) -> Path:
     what = "-".join(config.attack.attacks) or "training"
     code = parts.fingerprint(named(config))
     words = (config.protocol, what, config.data.dataset, config.digest()[:8], code)
-    return out / "-".join(parts.title(word) for word in words if word)
+    return out / "-".join(dict.fromkeys(parts.title(word) for word in words if word))
 
 
 def trusted(config: RunConfig, where: Path, allowed: bool) -> None:

@@ -5,12 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from fedprivacy import catalog, parts
 from fedprivacy.cli.carry_out import attacked_again, made_by_reading, placed, ready, trusted
 from fedprivacy.face.result import RunResult
+from fedprivacy.face.run import carried_out
 from fedprivacy.face.settings import configured
+from fedprivacy.recording.files import is_recording
 from fedprivacy.study import stored
 from fedprivacy.study.membership.foreign import judge_file
 from fedprivacy.study.membership.scores_file import read_scores
+from fedprivacy.study.recorded import configuration
 
 
 def attack(
@@ -20,15 +24,20 @@ def attack(
     device: str = "cpu",
     fresh: bool = False,
     allow_code: bool = False,
+    model: Any = None,
     **settings: Any,
 ) -> RunResult:
-    """Attack a run folder again (other adversaries, statistics, levels), or judge the scores in a ``.npz`` file.
+    """Attack a run folder again (other adversaries, statistics, levels), a recording, or the scores in a ``.npz`` file.
+
+    ``model`` is the architecture of a recording (a list of them by client) where it is not one of fedprivacy's own.
 
     ``settings`` are those of an attack, such as ``adversary="client-2"``. The new folder lies beside the old one, or in
     ``out``; ``fresh`` replaces what the same attack left there. A run that names code from outside is refused unless
     ``allow_code``: it would run with your rights.
     """
     path = Path(what)
+    if is_recording(path):
+        return _recording(path, model, out, device, fresh, settings)
     if path.suffix == ".npz":
         config = configured(settings, path.parent)
         where = None if out is None else made_by_reading(Path(out), f"scores-{path.stem}", fresh)
@@ -41,3 +50,18 @@ def attack(
         ready(config, None, device)
         where = placed(config, Path(out) if out is not None else path.parent)
         return RunResult.of(attacked_again(config, path, where, device, fresh, True), where)
+
+
+def _recording(
+    path: Path, model: Any, out: str | Path | None, device: str, fresh: bool, settings: dict[str, Any]
+) -> RunResult:
+    given = [] if model is None else model if isinstance(model, list | tuple) else [model]
+    names = [one if isinstance(one, str) else parts.refer(one) for one in given]
+    wanted = settings.pop("attack", "membership")
+    every = catalog.EVERY in ([wanted] if isinstance(wanted, str) else wanted)
+    chosen = {"attack": "membership" if every else wanted, **settings}
+    attack = configured(chosen, path.parent).attack.model_dump(exclude_unset=True)
+    config = configuration(path, attack, names)
+    if every:
+        config = catalog.with_every_attack(config)
+    return carried_out(config, Path(out) if out is not None else path.parent, 1, device, False, fresh)

@@ -23,24 +23,21 @@ from fedprivacy.federation.own.protocol import OwnFederation
 from fedprivacy.federation.own.recorded import RecordedFederation
 from fedprivacy.wire.release import MODELS, Release
 
-RECORDING = "recording:"
-"""What the name of a recorded federation begins with; its folder follows."""
-
 NEEDED = ("releases", "init", "round", "models")
 
 
 def made(name: str, options: Mapping[str, Any]) -> FederatedProtocol:
     """The protocol of that name with its settings. UsageError in one line where it cannot be made, or lacks a part."""
+    if name.startswith(parts.RECORDING):
+        if options:
+            raise UsageError(f"protocol {name}: a recording has no settings.")
+        return _recorded(name.removeprefix(parts.RECORDING), parts.fingerprint([("protocol", name)]))
     frozen = tuple(sorted((key, _frozen(value)) for key, value in options.items()))
     return _made(name, frozen)
 
 
 @functools.lru_cache(maxsize=32)
 def _made(name: str, frozen: tuple[tuple[str, Hashable], ...]) -> FederatedProtocol:
-    if name.startswith(RECORDING):
-        if frozen:
-            raise UsageError(f"protocol {name}: a recording has no settings.")
-        return RecordedFederation(Path(name.removeprefix(RECORDING)))
     part, options = parts.load("protocol", name), dict(frozen)
     if not callable(part):
         raise UsageError(f"protocol {name}: it is a {type(part).__name__}; expected a class or a function.")
@@ -60,6 +57,12 @@ def _made(name: str, frozen: tuple[tuple[str, Hashable], ...]) -> FederatedProto
         raise
     except Exception as error:
         raise UsageError(f"protocol {name}: making it failed: {type(error).__name__}: {error}.") from error
+
+
+@functools.lru_cache(maxsize=4)
+def _recorded(where: str, written: str) -> FederatedProtocol:
+    """The recording as far as it is ``written``, checked once."""
+    return RecordedFederation(Path(where))
 
 
 def _no_check(self: Any, env: Any) -> None:

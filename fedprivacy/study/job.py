@@ -25,9 +25,9 @@ from fedprivacy import catalog, folder, seeds
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.run import DataConfig, RunConfig
 from fedprivacy.data.canaries import canaries, planted
-from fedprivacy.data.coins import coins, redraw
+from fedprivacy.data.coins import Bool, coins, redraw
 from fedprivacy.data.division import divide
-from fedprivacy.data.records import Dataset
+from fedprivacy.data.records import Dataset, Division
 from fedprivacy.data.scaling import scaled
 from fedprivacy.data.sources import load
 from fedprivacy.federation import engine
@@ -36,7 +36,8 @@ from fedprivacy.federation.own.recorded import RecordedFederation
 from fedprivacy.judge import examiner
 from fedprivacy.models.build import build
 from fedprivacy.privacy import NoNoise, PrivacyEvent, event_to_json
-from fedprivacy.study import stored
+from fedprivacy.recording.game import read_game
+from fedprivacy.study import recorded, stored
 from fedprivacy.study.game import Game as Game
 from fedprivacy.study.inversion.invert import observe_inversions
 from fedprivacy.study.observe import observe_all, observe_label_shares
@@ -50,7 +51,10 @@ TOO_LARGE = 20.0
 
 def dataset_of(text: str) -> Dataset:
     """The data set of a configuration, kept for the next job of this process until its files change."""
-    place = DataConfig.model_validate_json(text).data_dir
+    config = DataConfig.model_validate_json(text)
+    recording, place = recorded.folder_of(config), config.data_dir
+    if recording is not None:
+        return read_game(recording).dataset
     return _dataset_of(text, () if place is None else _stamp(Path(place).expanduser()))
 
 
@@ -72,6 +76,9 @@ def _stamp(path: Path) -> tuple[tuple[str, int, int, int], ...]:
 
 def game(config: RunConfig, root: int, shadow: int | None) -> Game:
     """Who holds what, and the coins: the truth, or the draw of shadow federation ``shadow``."""
+    recording = recorded.folder_of(config)
+    if recording is not None:
+        return recorded.played(recording, config, shadow)
     dataset = dataset_of(config.data.model_dump_json())
     division = divide(dataset, config.data, config.clients, config.rounds, root)
     dataset = scaled(dataset, division, config.data)
@@ -81,6 +88,14 @@ def game(config: RunConfig, root: int, shadow: int | None) -> Game:
     )
     changed = planted(dataset, division, config.canaries, root)
     return Game(changed, division, drawn, canaries(division, config.canaries, root))
+
+
+def shadow_coins(config: RunConfig, division: Division, root: int, shadow: int) -> tuple[Bool, ...]:
+    """The coins of a shadow federation, which the adversary drew; of a recorded one those that it was recorded with."""
+    recording = recorded.folder_of(config)
+    if recording is not None:
+        return recorded.coins_of(recording, division, shadow)
+    return redraw(division, config.data.inclusion, root, shadow, config.canaries.coins)
 
 
 def environment(config: RunConfig, root: int, shadow: int | None, device: str = "cpu") -> tuple[Environment, Game]:

@@ -240,7 +240,8 @@ def assembled(config: RunConfig, plan: Plan, repetitions: Sequence[Repetition], 
     judged: list[Verdict] = verdicts.leakage(findings, wire.what_is_sent, "the claim that is tested")
     judged += verdicts.labels(findings, wire.what_is_sent, "the claim that is tested")
     judged += verdicts.inversion(findings, wire.what_is_sent, "the claim that is tested")
-    judged += verdicts.utility(config.protocol, utility["test_accuracy"], baselines, paired)
+    if utility:
+        judged += verdicts.utility(config.protocol, utility["test_accuracy"], baselines, paired)
     judged += verdicts.bandwidth(
         config.protocol, sizes, wire.averages_whole_models or len(wire.federation.architectures) > 1
     )
@@ -279,7 +280,9 @@ Utilities = Sequence[Mapping[str, Mapping[str, float]]]
 
 
 def _utility(utilities: Utilities, level: float) -> dict[str, Interval]:
-    """Every metric of the tested models, by name; ``test_accuracy`` first."""
+    """Every metric of the tested models, by name; ``test_accuracy`` first. None where no model is known."""
+    if not all(utilities):
+        return {}
     names = next(iter(utilities[0].values()))
     found = {f"test_{name}": _interval(utilities, name, level) for name in names}
     if "server" in utilities[0] and "server" not in _counted(utilities[0]):

@@ -151,15 +151,21 @@ def test_a_stored_run_is_attacked_again(result: fedprivacy.RunResult) -> None:
     assert found.folder is not None and found.folder != result.folder
 
 
+CODE = """
+from torch import nn
+def net(shape, outputs):
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, outputs))
+"""
+
+
 def test_code_from_outside_in_a_stored_run_runs_only_when_allowed(tmp_path: Path) -> None:
-    ran = tmp_path / "ran"
-    (tmp_path / "evil.py").write_text(f"with open({str(ran)!r}, 'w') as file:\n    file.write('x')\nNet = None\n")
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "result.json").write_text("{}")
-    (tmp_path / "run" / "config.toml").write_text(f"[training]\nmodel = '{tmp_path / 'evil.py'}:Net'\n")
-    with pytest.raises(UsageError, match="names code from outside"):
-        fedprivacy.attack(tmp_path / "run")
-    assert not ran.exists()
+    (tmp_path / "nets.py").write_text(CODE)
+    found = fedprivacy.run("fedavg", model=f"{tmp_path / 'nets.py'}:net", out=tmp_path, baselines=False, **SMALL)
+    assert found.folder is not None
+    with pytest.raises(UsageError, match=r"names code from outside .*nets\.py:net.* --allow-code"):
+        fedprivacy.attack(found.folder, adversary="client-1")
+    again = fedprivacy.attack(found.folder, adversary="client-1", allow_code=True)
+    assert {f.adversary for f in again.findings} == {"client-1 (honest-but-curious)"}
 
 
 def test_protocols_and_budgets_side_by_side(result: fedprivacy.RunResult) -> None:

@@ -18,10 +18,10 @@ from fedprivacy.attacks.membership.assemble import Shadow, score_target, signals
 from fedprivacy.attacks.membership.evidence import last_margins
 from fedprivacy.attacks.membership.headline import STACK, declared
 from fedprivacy.config.run import RunConfig
-from fedprivacy.data.coins import redraw
 from fedprivacy.federation.interfaces import Observed
 from fedprivacy.judge import examiner
 from fedprivacy.judge.result import Finding
+from fedprivacy.study.job import shadow_coins
 from fedprivacy.study.membership.judged import Judged, judged_findings, save_scores
 from fedprivacy.study.observe import load_observed, observed_path
 from fedprivacy.study.repetition import Repetition
@@ -94,7 +94,7 @@ def _targets(config: RunConfig, repetition: Repetition, adversary: Adversary, lo
     """The target clients of each federation that is judged; a client that nothing was seen of is left out."""
     played, root = repetition.game, repetition.root
     shadows = range(len(repetition.shadows))
-    drawn = [redraw(played.division, config.data.inclusion, root, s, config.canaries.coins) for s in shadows]
+    drawn = [shadow_coins(config, played.division, root, shadow) for shadow in shadows]
     coins = [played.flat_coins, *(np.concatenate(one) for one in drawn)][: len(loaded)]
     labels = played.dataset.y_train[played.candidates]
     auxiliary = played.dataset.y_train[played.division.auxiliary]
