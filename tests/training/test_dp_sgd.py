@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import weight_norm
 
 from fedprivacy import seeds
 from fedprivacy.config.base import UsageError
@@ -25,6 +26,9 @@ def made(name: str, seed: Seed) -> nn.Module:
     if name == "scaled":
         with seeds.torch_scope(seed[0], *seed[1]):
             return nn.Sequential(Scaled(), nn.Linear(4, 3))
+    if name == "weight-normed":
+        with seeds.torch_scope(seed[0], *seed[1]):
+            return nn.Sequential(weight_norm(nn.Linear(4, 5)), nn.Tanh(), weight_norm(nn.Linear(5, 3)))
     return build(name, (4,), 3, "softmax", seed[0], *seed[1])
 
 
@@ -54,10 +58,14 @@ def weights(held: Learner) -> Tensor:
     return torch.cat([t.flatten() for t in held.weights().values()])
 
 
-def test_one_full_batch_without_noise_or_clipping_is_a_plain_step() -> None:
-    private, plain = learner(), learner()
+@pytest.mark.parametrize("model", ["mlp", "scaled", "weight-normed"])
+def test_one_full_batch_without_noise_or_clipping_is_a_plain_step(model: str) -> None:
+    """Computed weights included: every parameter moves."""
+    private, plain = learner(model=model), learner(model=model)
+    start = private.weights()
     DpSgd(0.0, 1e6, 40)(private, records(), 1, SEED)
     plain.fit(records(), 1, SEED, batch_size=40)
+    assert not any(torch.equal(start[name], moved) for name, moved in private.weights().items())
     assert torch.allclose(weights(private), weights(plain), atol=1e-6)
 
 
