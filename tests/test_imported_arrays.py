@@ -21,6 +21,7 @@ from torch import Tensor
 
 from fedprivacy import folder
 from fedprivacy.config.base import UsageError
+from fedprivacy.federation.own.arrays import tensor_of
 from fedprivacy.study.membership.scores_file import read_scores
 from fedprivacy.wire.codec import decode, encode
 from fedprivacy.wire.payload import Weights
@@ -156,3 +157,26 @@ def test_logits_of_other_frameworks_are_read_in_order(layout: str, tmp_path: Pat
 def test_what_is_no_number_is_refused(scores: NDArray[Any], words: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=words):
         read_scores(scores_file(tmp_path, member=MEMBER, scores=scores))
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_arrays_sent_by_a_loop_of_ones_own_become_tensors_in_order(name: str) -> None:
+    given = ARRAYS[name]
+    found = tensor_of(given)
+    assert list(found.shape) == list(given.shape)
+    assert found.is_contiguous()
+    assert np.array_equal(found.numpy(), given)
+
+
+def test_bfloat16_of_other_frameworks_keeps_its_bits() -> None:
+    ml_dtypes = pytest.importorskip("ml_dtypes", reason="ml_dtypes is not installed")
+    given = np.array([[1.0, -2.5], [3.0, 1e38]], ml_dtypes.bfloat16).T
+    found = tensor_of(given)
+    assert found.dtype == torch.bfloat16
+    assert np.array_equal(found.double().numpy(), given.astype(np.float64))
+
+
+@pytest.mark.parametrize("value", [np.zeros(3, "V2"), np.array(["a"]), np.array([{}], dtype=object)])
+def test_what_holds_no_numbers_cannot_be_sent(value: NDArray[Any]) -> None:
+    with pytest.raises(UsageError, match="holds no numbers"):
+        tensor_of(value)

@@ -20,6 +20,7 @@ from fedprivacy.config.run import TrainingConfig
 from fedprivacy.data.coins import members_of, redraw
 from fedprivacy.data.records import Ids
 from fedprivacy.federation.interfaces import Environment
+from fedprivacy.federation.own.arrays import tensor_of
 from fedprivacy.training.learner import normalised, optimizer_over
 
 Inputs = NDArray[np.float32]
@@ -125,10 +126,4 @@ def _inputs(x: NDArray[Any]) -> Inputs:
 def state_of(model: nn.Module | Mapping[str, Any]) -> dict[str, Tensor]:
     """Named tensors on the CPU, from a module or from a mapping of tensors or arrays."""
     found = model.state_dict() if isinstance(model, nn.Module) else model
-    return {str(name): _tensor(value) for name, value in found.items()}
-
-
-def _tensor(value: Any) -> Tensor:
-    if isinstance(value, Tensor):
-        return value.detach().cpu().clone(memory_format=torch.contiguous_format)
-    return torch.from_numpy(np.array(value))
+    return {str(name): tensor_of(value) for name, value in found.items()}

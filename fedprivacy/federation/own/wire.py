@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from fedprivacy.config.base import UsageError
 from fedprivacy.data.records import Ids
+from fedprivacy.federation.own.arrays import tensor_of
 from fedprivacy.federation.own.deal import Deal, state_of
 from fedprivacy.wire.channel import Channel, Outgoing
 from fedprivacy.wire.parties import SERVER, client_index, client_name
@@ -189,7 +190,7 @@ class Wire:
         return Weights(tensors) if name == "weights" else Update(tensors)
 
     def _predictions(self, round: int, form: str, value: Any, records: Ids | None) -> Predictions:
-        values = value.detach().cpu() if isinstance(value, Tensor) else torch.from_numpy(np.asarray(value))
+        values = tensor_of(value)
         values = values.reshape(len(values), -1)
         ids = self.game.public_ids(round) if records is None else np.asarray(records, dtype=np.int64)
         if len(values) != len(ids):
