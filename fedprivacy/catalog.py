@@ -69,6 +69,7 @@ RECIPES: dict[str, str] = {
 
 
 PAGES: dict[str, str] = {
+    "leakage": "what each seat learns of membership, protocol by protocol, at equal power, knowledge and accuracy",
     "verdict": "is sharing predictions private? Leakage over the share of the pool that is known, on any data",
 }
 """Recipes of ours: pages that are made anew on anybody's data."""

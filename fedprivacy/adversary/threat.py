@@ -51,6 +51,12 @@ class Adversary:
         """The text that :meth:`parse` reads."""
         return f"active-{self.position}" if self.power == "active" else self.position
 
+    @property
+    def client(self) -> int | None:
+        """The number of the client that it is; None for anybody else."""
+        number = self.position.removeprefix("client-")
+        return int(number) if number != self.position else None
+
     def __str__(self) -> str:
         return f"{self.position} ({'active' if self.power == 'active' else 'honest-but-curious'})"
 

@@ -1,4 +1,4 @@
-"""A page of ours made on anybody's data: ``fedprivacy reproduce verdict``."""
+"""Pages of ours made on anybody's data: ``fedprivacy reproduce verdict`` and ``leakage``."""
 
 from __future__ import annotations
 
@@ -59,6 +59,24 @@ def verdict(base: RunConfig, seeds: int, shares: Sequence[float], budgets: Seque
     folder.write_bytes(found.out / "figures" / f"{name}.png", figure(measured))
     words = page(measured, _command(), f"figures/{name}.png")
     folder.write_text(found.out / "verdict.md", words)
+    put(words)
+    say(f"Page and figure: {found.out}")
+
+
+def leakage(base: RunConfig, protocols: Sequence[str], seeds: int, found: Found) -> None:
+    """Make the page in ``found.out`` and print it."""
+    from fedprivacy import catalog, folder
+    from fedprivacy.study.leakage.measured import PROTOCOLS, measure
+    from fedprivacy.study.leakage.page import figure, page
+
+    chosen = tuple(protocols) or PROTOCOLS
+    for name in chosen:
+        catalog.card(name)
+    measured = measure(base, chosen, seeds, found)
+    name = f"leakage_{base.data.dataset}"
+    folder.write_bytes(found.out / "figures" / f"{name}.png", figure(measured))
+    words = page(measured, _command(), f"figures/{name}.png")
+    folder.write_text(found.out / "leakage.md", words)
     put(words)
     say(f"Page and figure: {found.out}")
 

@@ -17,7 +17,7 @@ from fedprivacy.config.base import UsageError, near_miss
 @click.argument("recipe")
 @click.option("--data-dir", metavar="DIR", help="Folder that holds the data of the paper.")
 @click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, metavar="N")
-@click.option("--rows", default="", metavar="A,B,...", help="Only these rows of the table.")
+@click.option("--rows", default="", metavar="A,B,...", help="Only these rows of the table (of leakage: protocols).")
 @click.option("--image-size", type=int, default=None, metavar="N", help="Smaller images: faster, another task.")
 @click.option("--rounds", type=int, default=None, metavar="N", help="Other than the paper's.")
 @click.option("--out", default="runs", show_default=True, metavar="DIR")
@@ -46,11 +46,11 @@ def command(
     \b
     fedprivacy reproduce gupta2025 --data-dir DIR --rows C,F,H
     fedprivacy reproduce verdict --dataset mnist5k --seeds 5
+    fedprivacy reproduce leakage --rows mutual,fml --seeds 5
     """
     if recipe in catalog.PAGES:
-        if rows:
-            raise UsageError(f"--rows: recipe {recipe} has no rows.")
-        _page(recipe, data_dir, seeds, image_size, rounds, Path(out) / f"reproduce-{recipe}", workers, of_pages)
+        place = Path(out) / f"reproduce-{recipe}"
+        _page(recipe, data_dir, seeds, rows, image_size, rounds, place, workers, of_pages)
         return
     if recipe not in catalog.RECIPES:
         known = catalog.RECIPES | catalog.PAGES
@@ -116,6 +116,7 @@ def _page(
     recipe: str,
     data_dir: str | None,
     seeds: int,
+    rows: str,
     image_size: int | None,
     rounds: int | None,
     out: Path,
@@ -123,7 +124,7 @@ def _page(
     given: dict[str, Any],
 ) -> None:
     """Make a page of ours: the settings of its runs are the defaults, a file's, and the flags."""
-    from fedprivacy.cli.page import Found, numbers, verdict
+    from fedprivacy.cli.page import Found, leakage, numbers, verdict
     from fedprivacy.cli.settings import configuration
     from fedprivacy.study.verdict.plan import BUDGETS, SHARES
 
@@ -137,6 +138,15 @@ def _page(
         "attack__followed": str(given["followed"] or 1),
     }
     base = configuration({name: value for name, value in flags.items() if value is not None})
+    found = Found(out, workers or os.cpu_count() or 1)
+    if recipe == "leakage":
+        for name in ("shares", "budgets"):
+            if given[name] is not None:
+                raise UsageError(f"--{'epsilon' if name == 'budgets' else name}: it belongs to recipe verdict.")
+        leakage(base, [name.strip() for name in rows.split(",") if name.strip()], seeds, found)
+        return
+    if rows:
+        raise UsageError(f"--rows: recipe {recipe} has no rows.")
     shares = SHARES if given["shares"] is None else numbers("--shares", given["shares"], 0, 1)
     budgets = BUDGETS if given["budgets"] is None else numbers("--epsilon", given["budgets"], 0, 1e6)[::-1]
-    verdict(base, seeds, shares, budgets, Found(out, workers or os.cpu_count() or 1))
+    verdict(base, seeds, shares, budgets, found)

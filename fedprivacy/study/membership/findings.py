@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from fedprivacy import catalog
+from fedprivacy.adversary.followed import followed
 from fedprivacy.adversary.threat import Adversary, Int, Truth
 from fedprivacy.attacks.membership.assemble import Shadow, score_target, signals_of, surrogate_signals
 from fedprivacy.attacks.membership.evidence import last_margins
@@ -99,13 +100,13 @@ def _targets(config: RunConfig, repetition: Repetition, adversary: Adversary, lo
     labels = played.dataset.y_train[played.candidates]
     auxiliary = played.dataset.y_train[played.division.auxiliary]
     federations = [Shadow(observed, flips) for observed, flips in zip(loaded, coins, strict=True)]
+    attacked = followed(config, adversary.client)
     for number in range(len(federations) if judges_bank(config) else 1):
         own = federations[number]
         others = [one for place, one in enumerate(federations) if place != number]
         judged = []
         for name, source, theirs in sources(own.observed, played.owners, adversary):
-            asked = played.owners[theirs] < (config.attack.followed or config.clients)
-            chosen = theirs[played.flat_canaries[theirs] & asked]
+            chosen = theirs[played.flat_canaries[theirs] & np.isin(played.owners[theirs], attacked)]
             if not len(chosen):
                 continue
             signals = signals_of(own.observed, others, source, chosen, labels, auxiliary, config.attack.coop)

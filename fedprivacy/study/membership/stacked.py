@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from fedprivacy import catalog
+from fedprivacy.adversary.followed import followed
 from fedprivacy.adversary.threat import Adversary, Bool, Float, Int, Truth
 from fedprivacy.attacks.membership.assemble import Shadow, signals_of
 from fedprivacy.attacks.membership.headline import STACK
@@ -45,11 +46,11 @@ class Bank:
 
     def targets(self) -> Iterator[tuple[str, Int]]:
         """Clients that are attacked, each with its candidates; all together where no source tells one client."""
-        played, asked = self.repetition.game, self.config.attack.followed or self.config.clients
+        played, attacked = self.repetition.game, followed(self.config, self.adversary.client)
         firsts = [one[0] for one in self.observed.values()]
         told = max(firsts, key=lambda one: len(one.logp))
         for name, _, theirs in sources(told, played.owners, self.adversary):
-            chosen = theirs[played.flat_canaries[theirs] & (played.owners[theirs] < asked)]
+            chosen = theirs[played.flat_canaries[theirs] & np.isin(played.owners[theirs], attacked)]
             if len(chosen):
                 yield name, chosen
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
@@ -13,19 +12,10 @@ from fedprivacy.config.run import RunConfig
 from fedprivacy.judge.comparison import Standing, standings
 from fedprivacy.judge.result import RunResult
 from fedprivacy.metrics.intervals import Interval, mean_interval, paired_interval
-from fedprivacy.study.verdict.plan import PREDICTIONS, ROUNDS, WEIGHTS, Series, attacked, every_series, trained
+from fedprivacy.study.runner import STOPS, Runner
+from fedprivacy.study.verdict.plan import PREDICTIONS, WEIGHTS, Series, attacked, every_series, trained
 
 AUC, TPR = "AUC", "TPR@1%FPR"
-
-
-class Runner(Protocol):
-    """Carries out runs, or finds them."""
-
-    def train(self, config: RunConfig) -> tuple[RunResult, Path]:
-        """A federation without an attack, and its folder."""
-
-    def attack(self, config: RunConfig, run: Path) -> RunResult:
-        """The transcripts of ``run``, attacked as ``config`` says."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +90,7 @@ def measure(base: RunConfig, seeds: int, shares: Sequence[float], budgets: Seque
         epsilon = runs[0][0].privacy.epsilon
         return Line(series, rounds, _accuracies([result for result, _, _ in runs]), epsilon, points)
 
-    stops = [rounds for rounds in ROUNDS if rounds <= base.rounds]
+    stops = [rounds for rounds in STOPS if rounds <= base.rounds]
     averaged = {rounds: _accuracies([one[0] for one in ran(WEIGHTS, rounds)]) for rounds in stops}
 
     def nearest(accuracy: Sequence[float]) -> int:

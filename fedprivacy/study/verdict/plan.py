@@ -19,9 +19,6 @@ SHARES = (0.1, 0.25, 0.5, 0.75, 1.0)
 BUDGETS = (8.0, 4.0, 1.0)
 """Epsilon of the noise on predictions, for the whole run."""
 
-ROUNDS = (1, 2, 3, 4, 6, 8, 12)
-"""Rounds after which federated averaging may stop."""
-
 
 @dataclass(frozen=True)
 class Series:

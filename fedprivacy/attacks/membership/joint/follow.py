@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fedprivacy.adversary.followed import followed
 from fedprivacy.adversary.threat import Bool, Float, View
 from fedprivacy.attacks.membership.joint.along import along, denominators, undone
 from fedprivacy.attacks.membership.joint.changes import Change, changes
@@ -92,8 +93,7 @@ class Follower:
 
     def _wanted(self) -> list[int]:
         """The clients that are attacked, where each is seen by itself."""
-        first = self.knowledge.config.attack.followed or self.knowledge.config.clients
-        return [client for client in range(min(first, self.knowledge.config.clients)) if client != self.own]
+        return list(followed(self.knowledge.config, self.own))
 
     def _is_left(self, change: Change) -> bool:
         """Whether this is of one client that nobody attacks."""

@@ -24,6 +24,7 @@ import numpy as np
 import torch
 
 from fedprivacy import seeds
+from fedprivacy.adversary.followed import followed
 from fedprivacy.adversary.threat import Float, Signals, View
 from fedprivacy.attacks.membership.observations.probes import Probes
 from fedprivacy.attacks.membership.received import Answer, answers
@@ -118,11 +119,11 @@ class JointProbes:
 
 def _told(view: View, knowledge: Knowledge) -> dict[int, list[Answer]]:
     """Answers by client, without one's own and those of clients that are not attacked."""
-    followed = knowledge.config.attack.followed or knowledge.config.clients
     me = client_index(view.position) if view.position.startswith("client-") else None
+    attacked = followed(knowledge.config, me)
     told: dict[int, list[Answer]] = {}
     for answer in answers(view):
-        if answer.client != me and answer.client < followed:
+        if answer.client in attacked:
             told.setdefault(answer.client, []).append(answer)
     return dict(sorted(told.items()))
 

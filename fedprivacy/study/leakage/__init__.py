@@ -1,0 +1,1 @@
+"""What each seat learns of who was trained on, protocol by protocol, against averaging that stops as accurate."""

@@ -1,0 +1,165 @@
+"""The runs of the page: every protocol from every seat, and averaging stopped at the accuracy of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from fedprivacy import catalog
+from fedprivacy.attacks.membership.headline import declared
+from fedprivacy.config.base import UsageError, build
+from fedprivacy.config.run import RunConfig
+from fedprivacy.judge.comparison import standings
+from fedprivacy.judge.result import Finding, RunResult
+from fedprivacy.study.runner import STOPS, Runner
+
+FIRST = "fedavg"
+"""The protocol that the others are held against."""
+
+PROTOCOLS = (
+    *(FIRST, "mutual", "ds-fl", "fedmd", "layerwise-async", "fml", "fedkd", "fedckd", "feddf", "fedprox"),
+    *("fedasync", "fedbuff", "fedproto"),
+)
+"""Those of the page, in its order."""
+
+METRICS = ("AUC", "TPR@1%FPR", "TPR@0.1%FPR")
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """One protocol from one seat over the seeds: headline findings by metric, a list over seeds each."""
+
+    protocol: str
+    rounds: int
+    seat: str
+    knowledge: str
+    found: Mapping[str, Sequence[Finding]]
+    accuracy: tuple[float, ...]
+    bytes: float
+
+    @property
+    def name(self) -> str:
+        """The protocol, with the rounds after which averaging stopped."""
+        return self.protocol if self.protocol != FIRST else f"{FIRST}, {self.rounds} round{'s' * (self.rounds > 1)}"
+
+    def values(self, metric: str = "AUC") -> tuple[float, ...]:
+        """By seed; empty where some seed gave no number."""
+        read = [f.value for f in self.found.get(metric, ())]
+        known = tuple(value for value in read if value is not None)
+        return known if len(known) == len(self.accuracy) else ()
+
+    @property
+    def cause(self) -> str:
+        """Why there is no number."""
+        return next((f.note for f in self.found.get("AUC", ()) if f.value is None), "")
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """Rows by seat, and the averaging that each protocol is held against, in rounds."""
+
+    rows: tuple[Row, ...]
+    nearest: Mapping[str, int]
+    refused: tuple[str, ...]
+    base: RunConfig
+    seeds: int
+    cpu_seconds: float
+
+    def rival(self, row: Row) -> Row | None:
+        """Averaging of nearest accuracy, seen from the same seat with the same knowledge."""
+        wanted = (FIRST, self.nearest.get(row.protocol), row.seat, row.knowledge)
+        if row.protocol == FIRST:
+            return None
+        return next((r for r in self.rows if (r.protocol, r.rounds, r.seat, r.knowledge) == wanted), None)
+
+
+def measure(base: RunConfig, protocols: Sequence[str], seeds: int, runner: Runner) -> Measured:
+    """Train each protocol, stop averaging at the accuracy of each, and attack every one from every seat."""
+    roots, cost = range(base.seed, base.seed + seeds), 0.0
+    refused: list[str] = []
+
+    def ran(protocol: str, rounds: int) -> list[tuple[RunResult, Path, RunConfig]]:
+        nonlocal cost
+        made = []
+        for root in roots:
+            config = trained(base, protocol, root, rounds)
+            result, place = runner.train(config)
+            cost += result.provenance.cpu_seconds
+            made.append((result, place, config))
+        return made
+
+    def rows(protocol: str, rounds: int, runs: Sequence[tuple[RunResult, Path, RunConfig]]) -> list[Row]:
+        nonlocal cost
+        results = [runner.attack(attacked(config, base), place) for _, place, config in runs]
+        cost += sum(result.provenance.cpu_seconds for result in results)
+        return _rows(protocol, rounds, [result for result, _, _ in runs], results)
+
+    stops = [rounds for rounds in STOPS if rounds <= base.rounds]
+    averaged = {rounds: ran(FIRST, rounds) for rounds in stops}
+    accuracies = {rounds: float(np.mean(_accuracy([r for r, _, _ in runs]))) for rounds, runs in averaged.items()}
+    found: list[Row] = []
+    nearest: dict[str, int] = {}
+    for protocol in protocols:
+        if protocol == FIRST:
+            continue
+        try:
+            runs = ran(protocol, base.rounds)
+            found += rows(protocol, base.rounds, runs)
+        except UsageError as error:
+            refused.append(f"{protocol}: {error}")
+            continue
+        own = float(np.mean(_accuracy([r for r, _, _ in runs])))
+        nearest[protocol] = min(stops, key=lambda rounds: abs(accuracies[rounds] - own))
+    for rounds in sorted({*nearest.values(), stops[-1]}):
+        found += rows(FIRST, rounds, averaged[rounds])
+    return Measured(tuple(found), nearest, tuple(refused), base, seeds, cost)
+
+
+def trained(base: RunConfig, protocol: str, root: int, rounds: int) -> RunConfig:
+    """A protocol with its defaults on one seed, without an attack."""
+    content = base.model_dump(mode="json")
+    content |= {"protocol": protocol, "options": {}, "rounds": rounds, "seed": root, "seeds": 1, "attack": {}}
+    return build(RunConfig, content, f"leakage, {protocol}")
+
+
+def attacked(config: RunConfig, base: RunConfig) -> RunConfig:
+    """The same federation read from every seat, each by the observation that carries its headline alone."""
+    whole = base.attack.model_copy(update={"attacks": ("membership",), "adversaries": ()})
+    config = config.model_copy(update={"attack": whole})
+    seats = catalog.every_seat(config)
+    config = config.model_copy(update={"attack": whole.model_copy(update={"adversaries": seats})})
+    theirs: dict[str, list[str]] = {}
+    for adversary, name in catalog.observations(config):
+        theirs.setdefault(adversary.name, []).append(name)
+    carried = dict.fromkeys(filter(None, (declared(names, whole.headline) for names in theirs.values())))
+    update = {"adversaries": seats, "observations": tuple(carried)}
+    return config.model_copy(update={"attack": whole.model_copy(update=update)})
+
+
+def _accuracy(results: Sequence[RunResult]) -> tuple[float, ...]:
+    return tuple(result.utility["test_accuracy"].mean for result in results)
+
+
+def _rows(protocol: str, rounds: int, plain: Sequence[RunResult], results: Sequence[RunResult]) -> list[Row]:
+    by_seat: dict[str, list[tuple[str, Mapping[str, Finding]]]] = {}
+    for result in results:
+        for one in standings(result, protocol):
+            by_seat.setdefault(one.seat, []).append((one.knowledge, one.headline))
+    wire = [result.communication for result in plain]
+    sent = float(np.mean([one.up_bytes + one.down_bytes for one in wire]))
+    made = []
+    for place, found in by_seat.items():
+        metrics = {name: [heads[name] for _, heads in found if name in heads] for name in METRICS}
+        made.append(Row(protocol, rounds, place, found[0][0], metrics, _accuracy(plain), sent))
+    return made
+
+
+SEATS = ("passive server", "active server", "passive peer", "eavesdropper")
+
+
+def order(row: Row) -> tuple[int, int]:
+    """Seats in a fixed order; averaging last within a seat."""
+    return SEATS.index(row.seat) if row.seat in SEATS else len(SEATS), row.protocol == FIRST

@@ -1,0 +1,99 @@
+"""The page on leakage by protocol: compared at one seat with one knowledge, at the accuracy of averaging."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fedprivacy import catalog, seeds
+from fedprivacy.adversary.followed import followed
+from fedprivacy.adversary.knowledge import granted
+from fedprivacy.adversary.threat import Truth
+from fedprivacy.config.base import UsageError
+from fedprivacy.config.run import AttackConfig, RunConfig
+from fedprivacy.judge.examiner import Label, Target, membership
+from fedprivacy.judge.result import Communication, Finding, Interval, PrivacyClaim, Provenance, RunResult
+from fedprivacy.study.leakage.measured import PROTOCOLS, Measured, attacked, measure, trained
+from fedprivacy.study.leakage.page import figure, page, pairs
+
+SEATS = {"server": "server (honest-but-curious)", "active-server": "server (active)"}
+BASE = RunConfig()
+
+
+class Planted:
+    """Federations whose leakage is as told: protocol and adversary -> standard deviations."""
+
+    def __init__(self, effects: Mapping[tuple[str, str], float]) -> None:
+        self.effects = effects
+
+    def train(self, config: RunConfig) -> tuple[RunResult, Path]:
+        if config.protocol == "fml":
+            raise UsageError("refused")
+        accuracy = 0.5 + 0.03 * config.rounds if config.protocol == "fedavg" else 0.59
+        return self.result(config, accuracy, []), Path(config.protocol)
+
+    def attack(self, config: RunConfig, run: Path) -> RunResult:
+        found: list[Finding] = []
+        for name, told in SEATS.items():
+            effect = self.effects.get((config.protocol, name))
+            if effect is not None:
+                draw = seeds.numpy_generator(config.seed, config.protocol, name)
+                coins = draw.random(1200) < 0.5
+                target = Target("client-0", draw.normal(size=1200) + effect * coins, Truth(coins))
+                found += membership([[target]], Label("what it got", told, "joint", 0.95, True))
+        return self.result(config, 0.5, found)
+
+    def result(self, config: RunConfig, accuracy: float, findings: Sequence[Finding]) -> RunResult:
+        known = granted(config, catalog.wire(config))
+        utility = {"test_accuracy": Interval(accuracy, accuracy, accuracy)}
+        claim = PrivacyClaim("record", "add-remove", None, 0.0, "", 0)
+        told = Provenance({}, 0, 1, 1, 1, 0.0, 6.0, "")
+        found = tuple(replace(one, knowledge=known) for one in findings)
+        return RunResult({}, utility, (), Communication(5, 5, 0, 0, 0, ()), claim, found, (), told)
+
+
+def made(effects: Mapping[tuple[str, str], float], number: int = 5) -> Measured:
+    return measure(BASE, ("mutual", "fml", "fedkd"), number, Planted(effects))
+
+
+STRONG = {("fedavg", "server"): 3.0, ("mutual", "server"): 1.0, ("fedkd", "server"): 3.0}
+
+
+def test_each_is_held_against_averaging_at_its_accuracy_from_its_own_seat() -> None:
+    found = made({**STRONG, ("mutual", "active-server"): 5.0})
+    assert found.nearest == {"mutual": 3, "fedkd": 3}
+    held = pairs(found, "passive server")
+    assert [(row.protocol, rival.rounds) for row, rival in held] == [("mutual", 3), ("fedkd", 3)]
+    assert pairs(found, "active server") == []
+    text = page(found, "fedprivacy reproduce leakage", "figure.png")
+    assert "**Passive server** learns less than averaging of nearest accuracy: mutual" in text
+    assert "**Active server**: nothing to compare" in text and "Refused: fml: refused" in text
+
+
+def test_more_is_called_more_and_one_seed_nothing() -> None:
+    text = page(made({**STRONG, ("mutual", "server"): 6.0}), "command", "figure.png")
+    assert "learns more than averaging of nearest accuracy: mutual" in text
+    assert "one seed decides nothing" in page(made(STRONG, 1), "command", "figure.png")
+
+
+def test_the_figure_is_drawn() -> None:
+    assert figure(made(STRONG, 2))[:4] == b"\x89PNG"
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_every_protocol_is_attacked_by_what_carries_its_headline_alone(protocol: str) -> None:
+    base = RunConfig(attack=AttackConfig(followed=1))
+    config = attacked(trained(base, protocol, 2, 12), base)
+    catalog.check(config)
+    made = catalog.observations(config)
+    assert {adversary.name for adversary, _ in made} == set(config.attack.adversaries)
+    assert set(config.attack.adversaries) >= {"server"}
+
+
+def test_a_client_does_not_follow_itself() -> None:
+    config = RunConfig(clients=4, attack=AttackConfig(followed=2))
+    assert followed(config) == (0, 1) and followed(config, 0) == (1, 2) and followed(config, 3) == (0, 1)
+    assert followed(RunConfig(clients=3)) == (0, 1, 2)
