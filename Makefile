@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test gradients check lint types imports wheel clean
+.PHONY: demo test gradients check lint types imports fuzz kills wheel clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -21,6 +21,13 @@ test: check
 gradients: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps timm==1.0.31
 	OMP_NUM_THREADS=1 DIFFERENTIAL_MODELS=400 $(BIN)/python -m pytest tests/training/differential
+
+# 5,000 generated bad inputs, of which `make test` samples 300; and 80 kills and signals.
+fuzz: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -W error tests/hardship/fuzz.py
+
+kills: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python tests/hardship/kills.py
 
 check: lint types imports
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from fedprivacy import catalog, parts
 from fedprivacy.cli.say import say
-from fedprivacy.config.base import Interrupted, UsageError, near_miss
+from fedprivacy.config.base import Interrupted, UsageError, build, near_miss
 from fedprivacy.config.named import named
 from fedprivacy.config.run import RunConfig
 from fedprivacy.data.names import check as check_data
@@ -199,7 +199,10 @@ def read_result(where: Path) -> RunResult:
         why = "an unfinished run; go on with --resume" if unfinished else "no run folder"
         raise UsageError(f"{where} is {why} (there is no result.json in it).")
     try:
-        return from_json(folder.read_json(path))
+        found = from_json(folder.read_json(path))
+        if "protocol" in found.config:
+            build(RunConfig, dict(found.config), f"{path}: config")
+        return found
     except (ValueError, folder.Damaged) as error:
         raise UsageError(f"{path}: {error}.") from None
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +29,23 @@ def command(run: Path, form: str, output: Path | None) -> None:
     from fedprivacy.cli.carry_out import read_result
 
     result = read_result(run)
+    with _drawn(run):
+        _draw(result, run, form, output)
+
+
+@contextlib.contextmanager
+def _drawn(run: Path) -> Iterator[None]:
+    """A stored result that cannot be drawn is a damaged file: whoever drew it first could."""
+    from fedprivacy.folder import Damaged
+
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        words = " ".join(str(error).split())[:200]
+        raise Damaged(f"{run} holds a result that cannot be drawn: {type(error).__name__}: {words}") from error
+
+
+def _draw(result: RunResult, run: Path, form: str, output: Path | None) -> None:
     if output is not None and form == "table":
         form = SUFFIXES.get(output.suffix.lower(), form)
     if form == "table" and output is None:
@@ -49,8 +68,9 @@ def _text(result: RunResult, run: Path, form: str) -> str:
         return json.dumps(result.to_json(), indent=2) + "\n"
     if form == "html":
         from fedprivacy.reporting.html import to_html
-        from fedprivacy.study.documents import figures
+        from fedprivacy.study.documents import assert_whole, figures
 
+        assert_whole(run)
         return to_html(result, figures(result, run))
     from io import StringIO
 

@@ -14,6 +14,8 @@ Features = NDArray[np.float32]
 
 def as_features(x: NDArray[np.generic], where: str, columns: Sequence[str] | None = None) -> Features:
     """``x`` [N, d] as float32; :class:`UsageError` naming the first row and column that is not a finite number."""
+    if x.ndim == 2 and not x.shape[1]:
+        raise UsageError(f"{where} has no columns; expected features [N, d] with d at least 1.")
     if x.dtype.kind not in "biuf":
         raise UsageError(f"{where} holds {x.dtype} values; expected numbers.")
     with np.errstate(over="ignore"):

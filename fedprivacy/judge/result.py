@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal, TypeVar
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from typing import Any, Literal
+
+from pydantic import TypeAdapter, ValidationError
 
 from fedprivacy.privacy.claim import Claim
 
@@ -20,7 +23,6 @@ JUDGED_FROM = 100
 
 Flag = Literal["", "few", "below", "error"]
 Kind = Literal["supported", "refuted", "inconclusive", "not refuted", "vacuous"]
-ValueT = TypeVar("ValueT")
 
 
 @dataclass(frozen=True)
@@ -229,53 +231,22 @@ class RunResult:
 
 
 def from_json(content: Mapping[str, Any]) -> RunResult:
-    """The result that :meth:`RunResult.to_json` wrote. Raises ValueError on another schema or a missing key."""
+    """The result that :meth:`RunResult.to_json` wrote. Raises ValueError on another schema, or what is no result."""
     if not isinstance(content, Mapping):
         raise ValueError("not a result of fedprivacy: it holds no table")
     if content.get("schema") != SCHEMA:
         raise ValueError(f"schema is {content.get('schema')!r}, this version reads {SCHEMA!r}")
     try:
-        return RunResult(
-            config=content["config"],
-            utility=_intervals(content["utility"]),
-            baselines=tuple(Baseline(**{**b, "utility": _intervals(b["utility"])}) for b in content["baselines"]),
-            communication=Communication(
-                **{
-                    **content["communication"],
-                    "per_round": tuple((int(a), int(b)) for a, b in content["communication"]["per_round"]),
-                }
-            ),
-            privacy=PrivacyClaim(**content["privacy"]),
-            findings=tuple(_finding(f) for f in content["findings"]),
-            verdicts=tuple(_build(Verdict, v) for v in content["verdicts"]),
-            cards=content.get("cards", {}),
-            provenance=Provenance(**{**content["provenance"], "notes": tuple(content["provenance"]["notes"])}),
-            audit=_audit(content.get("audit")),
-        )
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"not a result of fedprivacy: {error}") from None
+        return _results().validate_python(content)
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        path = ".".join(map(str, problem["loc"]))
+        raise ValueError(f"not a result of fedprivacy: {path}: {problem['msg']}") from None
 
 
-def _intervals(content: Mapping[str, Any]) -> dict[str, Interval]:
-    return {
-        name: Interval(**{**value, "per_seed": tuple(value.get("per_seed", ()))}) for name, value in content.items()
-    }
-
-
-def _finding(content: Mapping[str, Any]) -> Finding:
-    return _build(Finding, {**content, "per_seed": tuple(content.get("per_seed", ()))})
-
-
-def _audit(content: Mapping[str, Any] | None) -> Audit | None:
-    if content is None:
-        return None
-    rows = tuple(_build(AuditRow, row) for row in content["rows"])
-    return _build(Audit, {**content, "rows": rows, "notes": tuple(content.get("notes", ()))})
-
-
-def _build(kind: type[ValueT], content: Mapping[str, Any]) -> ValueT:
-    known = {f.name for f in fields(kind)}  # type: ignore[arg-type]
-    return kind(**{name: value for name, value in content.items() if name in known})
+@cache
+def _results() -> TypeAdapter[RunResult]:
+    return TypeAdapter(RunResult)
 
 
 def _plain(value: Any) -> Any:

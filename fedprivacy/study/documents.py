@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from fedprivacy import folder
 from fedprivacy.adversary.threat import Adversary
+from fedprivacy.folder import Damaged
 from fedprivacy.judge.result import Audit, RunResult
 from fedprivacy.metrics.pooling import pool_by_rank
 from fedprivacy.reporting.figures.claim import ClaimRow, claim
@@ -43,9 +44,24 @@ def drawings(result: RunResult, where: Path) -> dict[str, Callable[[], Figure]]:
     return found
 
 
+CONTENTS = "contents.json"
+"""Names of the files that a report or an audit of a run folder rests on, so that a missing one is told."""
+
+
 def figures(result: RunResult, where: Path) -> dict[str, bytes]:
     """All of them as PNG."""
     return {name: to_png(draw()) for name, draw in drawings(result, where).items()}
+
+
+def assert_whole(where: Path) -> None:
+    """Raise Damaged where a file that reports and audits of a run folder rest on is gone, or one has joined them."""
+    if folder.read_json(where / CONTENTS).get("files") != _drawn_from(where):
+        raise Damaged(f"{where}: files that its report rests on are gone, or others have joined them")
+
+
+def _drawn_from(where: Path) -> list[str]:
+    found = [path for part in ("scores", "pictures") for path in where.rglob(f"{part}/*.safetensors")]
+    return sorted(str(path.relative_to(where)) for path in found)
 
 
 def claim_rows(audit: Audit) -> list[ClaimRow]:
@@ -78,6 +94,7 @@ def write_documents(result: RunResult, where: Path) -> Path:
     drawn = figures(result, where)
     for name, png in drawn.items():
         folder.write_bytes(where / "figures" / f"{name}.png", png)
+    folder.write_json(where / CONTENTS, {"files": _drawn_from(where)})
     page = where / "report.html"
     folder.write_text(page, to_html(result, drawn))
     return page

@@ -11,9 +11,11 @@ import os
 import shutil
 import tomllib
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from fedprivacy import __version__, folder, lock, parts
 from fedprivacy.config.base import UsageError, build
@@ -99,16 +101,23 @@ def read_identity(where: Path) -> Identity:
     if content.get("format") != FORMAT:
         words = OTHER["format"].format(content.get("format"), FORMAT)
         raise UsageError(f"{where} {words}; --fresh runs it again.")
-    if content.keys() != {field.name for field in fields(Identity)}:
-        raise Damaged(f"{where / IDENTITY} does not say what the folder is of")
-    return Identity(**content)
+    try:
+        return TypeAdapter(Identity).validate_python(content)
+    except ValidationError:
+        raise Damaged(f"{where / IDENTITY} does not say what the folder is of") from None
+
+
+def lock_of(where: Path) -> Path:
+    """The lock file of a run folder, beside it, since --fresh removes what is in it."""
+    place = where.absolute()
+    return place.with_name(f".{place.name or 'root'}.lock")
 
 
 @contextlib.contextmanager
 def at_work(where: Path) -> Iterator[None]:
     """Be the only one who writes to a run folder. UsageError that names whoever else does."""
     try:
-        with lock.held(where.with_name(f".{where.name}.lock")):
+        with lock.held(lock_of(where)):
             folder.sweep(where)
             yield
     except lock.Held as error:
@@ -117,9 +126,11 @@ def at_work(where: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def reading(where: Path) -> Iterator[None]:
-    """Read a run folder that nobody may write to meanwhile. Links and special files in it are refused."""
+    """Read a finished run that nobody may write to meanwhile. Links and special files in its folder are refused."""
+    if not (where / CONFIG).exists() or not (where / RESULT).exists():
+        raise UsageError(f"{where} holds no finished run (config.toml and result.json are needed).")
     try:
-        with lock.held(where.with_name(f".{where.name}.lock"), shared=True):
+        with lock.held(lock_of(where), shared=True):
             folder.assert_plain(where)
             yield
     except lock.Held as error:
@@ -167,7 +178,7 @@ def federation(where: Path, identity: Identity) -> Iterator[None]:
             stored = folder.read_json(told)
             for name, ours in asdict(identity).items():
                 if stored.get(name) != ours:
-                    words = OTHER[name].format(stored.get(name), ours)
+                    words = OTHER[name].format(str(stored.get(name)), str(ours))
                     raise UsageError(f"{where} {words}. Use another --out, or --fresh.")
         elif (where / "summary.json").exists() or (where / "checkpoint").exists():
             raise UsageError(f"{where} holds a federation of an earlier version of fedprivacy; --fresh runs it again.")
@@ -178,8 +189,6 @@ def federation(where: Path, identity: Identity) -> Iterator[None]:
 
 def read_config(where: Path) -> dict[str, Any]:
     """The settings of a finished run, as given; nothing in them fetches data."""
-    if not (where / CONFIG).exists() or not (where / RESULT).exists():
-        raise UsageError(f"{where} holds no finished run (config.toml and result.json are needed).")
     path = where / CONFIG
     try:
         content = tomllib.loads(folder.read_bytes(path, LARGEST_SETTINGS).decode())

@@ -18,6 +18,7 @@ from fedprivacy import folder, lock
 from fedprivacy.config.base import build
 from fedprivacy.config.run import RunConfig
 from fedprivacy.protocols.mutual import Mutual
+from fedprivacy.study import stored
 from fedprivacy.study.run import Plan, execute
 
 Call = Callable[..., Any]
@@ -94,8 +95,8 @@ def test_data_that_changed_under_the_same_path_is_told(line: str, run: Path, fed
 def test_another_version_is_one_line(
     line: str, field: str, value: object, words: str, run: Path, fedprivacy: Call
 ) -> None:
-    stored = folder.read_json(run / "identity.json")
-    folder.write_json(run / "identity.json", {**stored, field: value})
+    told = folder.read_json(run / "identity.json")
+    folder.write_json(run / "identity.json", {**told, field: value})
     ended = fedprivacy(line.format(run=run))
     assert ended.code == 2 and words in ended.complaint
 
@@ -155,11 +156,11 @@ def test_fresh_removes_no_folder_that_is_no_run(run: Path, fedprivacy: Call) -> 
 @pytest.mark.parametrize("line", [RUN, f"{RUN} --fresh", "attack {run} --level 0.9", "audit {run}"])
 def test_beside_a_live_run_a_command_names_its_owner(line: str, run: Path, fedprivacy: Call) -> None:
     before = everything(run)
-    with lock.held(run.with_name(f".{run.name}.lock")):
+    with lock.held(stored.lock_of(run)):
         ended = fedprivacy(line.format(run=run))
     assert ended.code == 2 and "is being written by process" in ended.complaint
     assert everything(run) == before
-    assert not run.with_name(f".{run.name}.lock").exists()
+    assert not stored.lock_of(run).exists()
 
 
 def test_a_report_replaces_no_earlier_one_unless_told(run: Path, fedprivacy: Call) -> None:

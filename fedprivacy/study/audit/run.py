@@ -14,7 +14,7 @@ from fedprivacy.federation.interfaces import releases_of
 from fedprivacy.judge.result import PrivacyClaim, RunResult
 from fedprivacy.privacy.accountant import claim as claim_of
 from fedprivacy.study.audit.audited import PLAYED, audited, held, not_judged
-from fedprivacy.study.documents import write_documents
+from fedprivacy.study.documents import assert_whole, write_documents
 from fedprivacy.study.job import dataset_of, environment
 from fedprivacy.study.run import Plan, execute
 from fedprivacy.study.stored import RESULT, same_data, same_version
@@ -91,6 +91,7 @@ def audit_stored(result: RunResult, config: RunConfig, stored: Path, where: Path
     if "membership" not in config.attack.attacks:
         raise UsageError(f"{stored} holds no scores of a membership attack: `fedprivacy attack {stored}` makes some.")
     fair(config)
+    assert_whole(stored)
     same_version(stored)
     same_data(stored, dataset_of(config.data.model_dump_json()).digest)
     found = audited(replace(result, config=config.model_dump(mode="json")), config, stored)
