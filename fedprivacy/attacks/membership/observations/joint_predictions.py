@@ -9,9 +9,9 @@ learns from the same answers, one candidate at a time, and leaves out how they c
 Where the adversary planted candidates, their answers are matched too, and conditional references are added: the one
 client replayed with drawn coins, peers as observed. Their LiRA ratio is the cheap grade.
 
-What breaks it: a start that is not known, candidates that are not known (their part of the training looks like noise;
-records of the adversary's own stand in for them), noise of a defense above that of the order of the batches. Private
-training with noise on gradients is not simulated and refused.
+What breaks it: candidates that are not known (their part of the training looks like noise; records of the adversary's
+own, whose weights are decoded too, stand in for them), and noise of a defense above that of the order of the batches.
+Private training with noise on gradients is not simulated and refused.
 """
 
 from __future__ import annotations
@@ -52,6 +52,8 @@ class Grade:
 
 PASSIVE = {"default": Grade(8, 2), "thorough": Grade(58, 4)}
 ACTIVE = {"default": Grade(0, 8), "thorough": Grade(58, 24)}
+UNKNOWN_START = 5e-3
+"""Rate of the descent on a start that is not known, from one of the adversary's own."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,8 @@ def _odds(known: Situation, replays: Drawn, grade: Grade, seed: int) -> Float:
     """Log-odds [n] of the records in the pool."""
     noise = noises(known.readings, replays, known.sent)
     largest = torch.from_numpy(known.pool.largest).to(known.start.dtype)
-    odds = Descent(grade.steps).odds(known.client, known.start, known.readings, noise, seed, largest)
+    descent = Descent(grade.steps, start_rate=0.0 if known.start_known else UNKNOWN_START)
+    odds = descent.odds(known.client, known.start, known.readings, noise, seed, largest)
     return np.asarray(odds.double().numpy())
 
 
@@ -166,7 +169,7 @@ def _notes(knowledge: Knowledge, grades: Mapping[str, Grade]) -> tuple[str, ...]
     if effort == "default":
         notes[0] += f"; --effort thorough computes {grades['thorough'].told()}"
     if knowledge.starts is None:
-        notes.append("the clients' starts are not known: simulated from another one")
+        notes.append("the clients' starts are not known: decoded together with the coins, from another one")
     if knowledge.known is not None:
         notes.append("the adversary's own records stand in for the candidates that it does not know")
     return tuple(notes)

@@ -68,6 +68,7 @@ class Situation:
     asked_ids: Mapping[int, Ids]
     readings: Mapping[int, Reading]
     sent: Sent | None
+    start_known: bool
 
 
 def situation(view: View, knowledge: Knowledge, client: int, given: Sequence[Answer]) -> Situation:
@@ -78,9 +79,8 @@ def situation(view: View, knowledge: Knowledge, client: int, given: Sequence[Ans
     architecture = (config.training.client_models or (config.training.model,))[
         client % len(config.training.client_models or (config.training.model,))
     ]
-    start = (knowledge.starts or {}).get(architecture)
-    if start is None:
-        start = knowledge.workbench.initial(architecture, (knowledge.root, ("start", architecture)))
+    given_start = (knowledge.starts or {}).get(architecture)
+    start = given_start or knowledge.workbench.initial(architecture, (knowledge.root, ("start", architecture)))
     kept, defense = _own_world(knowledge, rules)
     pool = _pool(knowledge, rules, client, kept)
     rounds = sorted({answer.round for answer in given})
@@ -108,7 +108,18 @@ def situation(view: View, knowledge: Knowledge, client: int, given: Sequence[Ans
     replay = Replay(knowledge.workbench, architecture, start, events)
     readings = {t: reading(payloads[t], labels[t]) for t in rounds}
     sent = None if defense is None else _sent(defense, payloads, labels, client)
-    return Situation(simulated, model.flatten(start), pool, private, replay, asked, asked_ids, readings, sent)
+    return Situation(
+        simulated,
+        model.flatten(start),
+        pool,
+        private,
+        replay,
+        asked,
+        asked_ids,
+        readings,
+        sent,
+        given_start is not None,
+    )
 
 
 def _own_world(knowledge: Knowledge, rules: Rules) -> tuple[float, Defense | None]:

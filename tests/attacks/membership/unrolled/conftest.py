@@ -73,6 +73,7 @@ def followed(small_config: Callable[..., Any], tmp_path: Path) -> Callable[..., 
             known=known_candidates(config, division, root),
             rules=rules(protocol, config, env, division, initial=False),
             starts=given_starts(env),
+            wire=catalog.wire(config),
         )
         told = [done.transcript]
         if planted:

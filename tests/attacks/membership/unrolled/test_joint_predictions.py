@@ -78,7 +78,7 @@ def test_coins_that_were_drawn_again_are_not_found(followed: Followed):
 
 def test_the_answers_of_another_client_tell_nothing(followed: Followed):
     made = followed(clients=2)
-    told = joint_predictions._told(made.view)
+    told = joint_predictions._told(made.view, made.knowledge)
     found = []
     for client in (0, 1):
         known = situation(made.view, made.knowledge, client, told[1 - client])
@@ -110,7 +110,7 @@ def test_candidates_that_are_not_known_are_not_scored(followed: Followed):
 
 def test_stand_ins_keep_the_size_of_the_pool(followed: Followed):
     made = followed(clients=2, attack={"known_share": 0.25}, data={"auxiliary": 10})
-    known = situation(made.view, made.knowledge, 0, joint_predictions._told(made.view)[0])
+    known = situation(made.view, made.knowledge, 0, joint_predictions._told(made.view, made.knowledge)[0])
     assert int((known.pool.places >= 0).sum()) == 10
     assert len(known.pool.ids) == 20
     assert float((known.pool.prior * known.pool.largest).sum()) == pytest.approx(20)
@@ -120,6 +120,7 @@ def test_a_start_that_is_not_known_is_said(followed: Followed):
     made = followed(clients=2, training={"init": "independent"})
     observed = JointPredictions().observe(made.view, made.knowledge)
     assert any("starts are not known" in note for note in observed.notes)
+    assert made.mean_auc(observed) > 0.6
 
 
 def test_private_training_with_noise_is_refused(followed: Followed):
