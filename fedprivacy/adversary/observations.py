@@ -75,6 +75,14 @@ def changes(sight: Sight) -> bool:
     return not sight.each(PREDICTIONS) and not sight.together(PREDICTIONS) and bool(sight.each(MODELS) or means)
 
 
+def noised_steps(sight: Sight) -> bool:
+    """Changes of single clients' models by plain gradient steps with clipped gradients and known noise."""
+    training = sight.wire.federation.training
+    plain = training.optimizer == "sgd" and not training.momentum and not training.weight_decay
+    own = any(r.loss != "more" and not r.architecture for r in sight.each(MODELS))
+    return sight.wire.defended.noised_steps and plain and own
+
+
 def one_model(sight: Sight) -> bool:
     """A whole model that mixes several clients, where no single one's is in sight."""
     return not sight.each(MODELS) and any(map(sight.whole, sight.together(WEIGHTS)))
@@ -100,6 +108,9 @@ ACTIVE: dict[str, ObservationCard] = {
 """What an active adversary observes."""
 
 PASSIVE: dict[str, ObservationCard] = {
+    "noised-updates": ObservationCard(
+        "fedprivacy.attacks.membership.joint.noised:NoisedUpdates", noised_steps, "training"
+    ),
     "joint-updates": ObservationCard("fedprivacy.attacks.membership.joint.updates:JointUpdates", changes, "training"),
     "joint-predictions": ObservationCard(f"{_AT}.joint_predictions:JointPredictions", each_ones_answers, "answers"),
     "surrogate": ObservationCard(f"{_AT}.surrogate:Surrogate", predictions),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import tomllib
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +22,10 @@ if TYPE_CHECKING:
 
 WITH_RUN = frozenset({"attack.statistics", "attack.level", "canaries.guesses"})
 """Settings that mean something for a stored run."""
+
+WHITE_BOX = "noised-updates"
+GUESSED = 12
+"""One of so many canaries is guessed, fixed beforehand: near the best for a Gaussian mechanism of epsilon 1 to 8."""
 
 WITH_SCORES = frozenset({"attack.statistics", "attack.level", "canaries.guesses", "defense.epsilon", "defense.delta"})
 """Settings that mean something for scores from a file."""
@@ -101,22 +107,38 @@ def command(
 
 def base(given: dict[str, Any]) -> dict[str, Any]:
     """Settings of an audit that nobody chose: who guesses, on which canaries, and when they are planted."""
-    plain = configuration(given)
-    attack: dict[str, Any] = {"attacks": ("membership",)}
+    plain, content = configuration(given), dict[str, Any]()
     wire = catalog.wire(plain)
+    if wire.defended.noised_steps and not given.get("protocol") and not given.get("config"):
+        text = resources.files("fedprivacy.study").joinpath("recipes", "private_training.toml").read_text("utf-8")
+        content = tomllib.loads(text)
+        plain = configuration(given, content)
+        wire = catalog.wire(plain)
+    attack: dict[str, Any] = {"attacks": ("membership",)}
     if wire.defended.merges or not (wire.has_server or wire.silent):
         attack["adversaries"] = ("client-0",)
     else:
         attack["adversaries"] = ("active-server",) if wire.answers_queries else ("server",)
     if wire.answers_queries and plain.defense.name not in ("none", "dp-sgd"):
         attack["schedule"] = "spread"
-    content: dict[str, Any] = {"attack": attack}
+    content["attack"] = attack
     if plain.canaries.coins != "client":
         content["canaries"] = {"kind": "out-of-distribution"}
         if plain.data.candidates is not None and plain.data.layout == "pools":
             most = 3 * plain.clients * plain.data.candidates // 4
             content["canaries"]["number"] = most if plain.canaries.coins == "record" else most // 2
+            if plain.canaries.coins == "record" and _white_box(configuration(given, content)):
+                attack["observations"] = (WHITE_BOX,)
+                content["canaries"] |= {"kind": "orthogonal", "guesses": most // GUESSED}
     return content
+
+
+def _white_box(config: RunConfig) -> bool:
+    """Whether the adversary can read noised steps as they are."""
+    seen: dict[str, list[str]] = {}
+    for adversary, observation in catalog.observations(config):
+        seen.setdefault(adversary.name, []).append(observation)
+    return bool(seen) and all(WHITE_BOX in names for names in seen.values())
 
 
 def _trained(

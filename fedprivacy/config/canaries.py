@@ -14,9 +14,10 @@ Coins = Literal["record", "pair", "client"]
 class CanaryConfig(Part):
     """The canaries of an audit. Without one: every candidate as it is, each with its own coin."""
 
-    kind: Literal["as-is", "mislabelled", "out-of-distribution"] = "as-is"
+    kind: Literal["as-is", "mislabelled", "out-of-distribution", "orthogonal"] = "as-is"
     """What a canary is: an ordinary record; one with a wrong label; or random pixels (or features) with a random
-    label. Members and non-members are changed alike."""
+    label; orthogonal: pixels (or features) that no other canary of its client has, so that gradients are nearly
+    orthogonal, the strongest where updates are seen. Members and non-members are changed alike."""
     number: int | None = Field(default=None, ge=2)
     """Canaries of one federation, dealt over its clients (pairs of them where a coin chooses between two); the other
     candidates stay as they are and are not guessed. None: all candidates."""

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import hadamard
 
 from fedprivacy import seeds
 from fedprivacy.config.base import UsageError
@@ -59,8 +60,30 @@ def planted(dataset: Dataset, division: Division, config: CanaryConfig, root: in
         return replace(dataset, y_train=labels)
     labels[ids] = rng.integers(0, classes, len(ids))
     records = dataset.x_train.copy()
-    records[ids] = _random(dataset.x_train, ids, rng)
+    if config.kind == "orthogonal":
+        for client, mask in enumerate(masks):
+            own = division.pool(client)[mask]
+            records[own] = _apart(dataset.x_train, own, seeds.numpy_generator(root, "canaries", "apart", client))
+    else:
+        records[ids] = _random(dataset.x_train, ids, rng)
     return replace(dataset, x_train=records, y_train=labels)
+
+
+def _apart(records: NDArray[np.generic], ids: Ids, rng: np.random.Generator) -> NDArray[np.generic]:
+    """Records that are orthogonal around a common middle: rows of a Hadamard matrix, as far as there are enough.
+
+    Pixels are black and white, half of each; features stand :data:`FAR` deviations off their means, up or down.
+    """
+    size = int(np.prod(records.shape[1:]))
+    order = 1 << max(1, int(max(size, len(ids) + 1) - 1).bit_length())
+    columns = rng.permutation(order)[:size]
+    signs = hadamard(order)[1 + rng.permutation(order - 1)[: len(ids)]][:, columns].astype(np.float64)
+    if records.dtype == np.uint8:
+        rows = np.where(signs > 0, 255.0, 0.0)
+    else:
+        wide = records.reshape(len(records), -1).astype(np.float64)
+        rows = wide.mean(axis=0) + FAR * np.where(wide.std(axis=0) > 0, wide.std(axis=0), 1.0) * signs
+    return np.asarray(rows.reshape(len(ids), *records.shape[1:]), dtype=records.dtype)
 
 
 def _random(records: NDArray[np.generic], ids: Ids, rng: np.random.Generator) -> NDArray[np.generic]:

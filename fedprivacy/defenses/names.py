@@ -85,7 +85,7 @@ DEFENSES: dict[str, Card] = {
         ("training",),
         options.DpSgdOptions,
         "dp_sgd",
-        Defended(rescales=True),
+        Defended(rescales=True, noised_steps=True),
         private_training=True,
     ),
     "quantise": _card("probabilities in few bits", False, PREDICTIONS, options.QuantiseOptions, "quantise"),

@@ -104,6 +104,8 @@ class Defended:
     """A trusted party takes the server's place where messages are merged, and changes what it makes of them."""
     rescales: bool = False
     """Updates are clipped or trained with noise: their scale is not that of the learning rate."""
+    noised_steps: bool = False
+    """Every step of local training sums clipped gradients and adds noise of a known deviation."""
     cuts: bool = False
     """Some coordinates are set to zero."""
 

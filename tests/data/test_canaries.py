@@ -85,3 +85,15 @@ def test_other_coins_are_fair_and_whole_clients_stay_as_they_are(division: Divis
         build(RunConfig, {"canaries": {"coins": "client"}, "data": {"inclusion": 0.4}}, "test")
     with pytest.raises(UsageError, match="whole pools"):
         build(RunConfig, {"canaries": {"coins": "client", "number": 20}}, "test")
+
+
+def test_orthogonal_canaries_are_orthogonal_around_their_middle(division: Division) -> None:
+    dataset = load(DataConfig(dataset="digits"))
+    config = CanaryConfig(kind="orthogonal")
+    changed = planted(dataset, division, config, 0)
+    for client, mask in enumerate(canaries(division, config, 0)):
+        rows = changed.x_train[division.pool(client)[mask]].reshape(int(mask.sum()), -1).astype(np.float64) / 127.5 - 1
+        assert set(np.unique(rows)) == {-1.0, 1.0}
+        cosines = rows @ rows.T / rows.shape[1]
+        assert np.abs(cosines - np.eye(len(rows))).max() < 0.6
+        assert np.abs(cosines - np.eye(len(rows))).mean() < 0.15

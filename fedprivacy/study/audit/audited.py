@@ -139,7 +139,7 @@ def audit_of(
     delta = delta if claim is None else claim.delta
     listed = [row for one in rows for row in _rows(one, delta, len(rows), settings, False, family)]
     if control is not None:
-        listed += [row for one in control[0] for row in _rows(one, delta, len(control[0]), settings, True, None)]
+        listed += [row for one in control[0] for row in _rows(one, delta, len(control[0]), settings, True, family)]
     noise = bounds.NoiseControl(0, 0, 0)
     if rows:
         most = max(rows, key=lambda row: len(row.coins))
@@ -177,7 +177,7 @@ def _rows(
             guesses=settings.guesses,
             groups=one.groups,
             root=settings.root,
-            family=None if control else family,
+            family=family,
         )
     except ValueError as error:
         raise UsageError(f"--guesses: {error}") from None
@@ -254,7 +254,8 @@ def not_judged(config: RunConfig, claim: PrivacyClaim, adversary: Adversary, obs
         return None
     if claim.adversary == RECEIVERS and adversary.position in (SERVER, EAVESDROPPER):
         return NOT_COVERED.format(adversary.position)
-    if observation == "probes" and config.attack.schedule == "last" and config.defense.name != "dp-sgd":
+    planted = getattr(catalog.observation(observation), "reads_planted", False)
+    if planted and config.attack.schedule == "last" and not catalog.wire(config).defended.noised_steps:
         return BY_RELEASE
     return None
 

@@ -31,6 +31,13 @@ def along(module: nn.Module, path: Path, records: Records) -> Gradients:
     return total.over(len(path.points))
 
 
+def of_records(module: nn.Module, records: Records) -> Gradients:
+    """Gradients of the cross-entropy of each record at the module's present weights."""
+    device = next(module.parameters()).device
+    x, y = normalised(torch.from_numpy(records.x).to(device)), torch.from_numpy(records.y).to(device)
+    return gradients(module, x, y, _losses)
+
+
 def _losses(logits: Tensor, labels: Tensor) -> Tensor:
     return cross_entropy(logits, labels, reduction="none")
 

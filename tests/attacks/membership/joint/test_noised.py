@@ -1,0 +1,128 @@
+"""The exact reading of noised steps: against conditioning by hand, a planted leak, a null, and what it refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from fedprivacy import catalog, seeds
+from fedprivacy.adversary.threat import Adversary, view_of
+from fedprivacy.attacks.membership.joint.noised import NoisedUpdates, Normal, clipped
+from fedprivacy.attacks.membership.joint.simulate import Columns
+from fedprivacy.config.run import RunConfig
+from fedprivacy.federation import engine
+from fedprivacy.federation.interfaces import Knowledge
+from fedprivacy.metrics.roc import auc
+from fedprivacy.study.job import environment
+from fedprivacy.study.observe import rules
+
+
+def settings(**training: Any) -> RunConfig:
+    return RunConfig.model_validate(
+        {
+            "protocol": "fedavg",
+            "options": {"weighting": "uniform"},
+            "clients": 2,
+            "rounds": 4,
+            "data": {"dataset": "digits", "candidates": 60, "public_size": 4, "auxiliary": 10},
+            "training": {"model": "mlp-small", "optimizer": "sgd", "lr": 0.1, "local_epochs": 1, **training},
+            "canaries": {"kind": "orthogonal"},
+            "defense": {"name": "dp-sgd", "sigma": 1.0, "options": {"batch_size": 60}},
+        }
+    )
+
+
+def played(config: RunConfig, where: Path, told: RunConfig | None = None) -> tuple[np.ndarray[Any, Any], Any]:
+    """Scores [clients, n] of what a server received, and who plays; ``told``: settings that the server believes."""
+    env, game = environment(config, 0, None)
+    protocol = catalog.protocol(config)
+    done = engine.run(protocol, env, where, catalog.defense(config, env))
+    pools = np.concatenate([game.division.pool(client) for client in range(config.clients)])
+    believed = told or config
+    knowledge = Knowledge(
+        believed,
+        seeds.value(0, "adversary"),
+        env.dataset,
+        pools,
+        game.division.auxiliary,
+        env.workbench.with_training(config.training),
+        rules=rules(protocol, believed, env, game.division),
+        wire=catalog.wire(believed),
+    )
+    found = NoisedUpdates().observe(view_of([done.transcript], Adversary("server")), knowledge)
+    assert found.scores is not None
+    return found.scores[:, 0], game
+
+
+def areas(scores: np.ndarray[Any, Any], game: Any, coins: np.ndarray[Any, Any]) -> float:
+    """Mean AUC over the clients."""
+    found = []
+    for client in range(2):
+        own = game.owners == client
+        assert np.isnan(scores[client, ~own]).all() and np.isfinite(scores[client, own]).all()
+        found.append(auc(scores[client, own & coins], scores[client, own & ~coins]))
+    return float(np.mean(found))
+
+
+def test_log_odds_are_those_of_a_normal_posterior() -> None:
+    """Against conditioning a joint normal of coins and answers, written out in numpy."""
+    rng = np.random.default_rng(0)
+    design = rng.normal(size=(30, 6))
+    prior, noise = np.full(6, 0.5), 1.7
+    answer = design @ (rng.random(6) < 0.5) + noise * rng.normal(size=30)
+    covariance = design @ design.T * 0.25 + noise**2 * np.eye(30)
+    gain = 0.25 * design.T @ np.linalg.inv(covariance)
+    mean = gain @ (answer - design @ prior)
+    variance = np.diag(0.25 * np.eye(6) - gain @ design * 0.25)
+    columns = Columns(np.arange(6), np.arange(6), prior, np.zeros(6, dtype=np.int64))
+    gram, sides = design.T @ design / noise**2, design.T @ answer / noise**2
+    found = Normal(columns, torch.from_numpy(gram), torch.from_numpy(sides)).log_odds()
+    assert np.allclose(found, mean / variance)
+
+
+def test_clipping_by_the_gram_matrix_is_clipping_each_gradient() -> None:
+    rows = torch.randn(5, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+    class Whole:
+        def gram(self) -> torch.Tensor:
+            return rows @ rows.T
+
+    gram, factors = clipped(Whole(), 2.0)  # type: ignore[arg-type]
+    each = rows * (2.0 / rows.norm(dim=1)).clamp(max=1.0)[:, None]
+    assert torch.allclose(gram, each @ each.T) and torch.allclose(factors[:, None] * rows, each)
+
+
+def test_it_reads_who_trained_under_little_noise_and_nothing_from_other_coins(tmp_path: Path) -> None:
+    config = settings()
+    scores, game = played(config, tmp_path)
+    assert areas(scores, game, game.flat_coins) > 0.75
+    redrawn = [
+        areas(scores, game, np.random.default_rng(draw).random(len(game.flat_coins)) < 0.5) for draw in range(40)
+    ]
+    assert abs(np.mean(redrawn) - 0.5) < 0.04
+
+
+def test_more_noise_hides_more_and_none_hides_nothing(tmp_path: Path) -> None:
+    found = {}
+    for sigma in (0.0, 8.0):
+        config = settings()
+        config = config.model_copy(update={"defense": config.defense.model_copy(update={"sigma": sigma})})
+        scores, game = played(config, tmp_path / str(sigma))
+        found[sigma] = areas(scores, game, game.flat_coins)
+    assert found[0.0] > 0.98 and found[8.0] < 0.75
+
+
+def test_where_it_stands_and_where_not() -> None:
+    attacked = {"attack": {"attacks": ["membership"], "adversaries": ["server"]}}
+    for config, there in (
+        (settings(), True),
+        (settings(momentum=0.9), False),
+        (settings(optimizer="adam"), False),
+        (settings().model_copy(update={"defense": RunConfig().defense}), False),
+        (settings().model_copy(update={"protocol": "fedprox"}), True),
+    ):
+        run = RunConfig.model_validate({**config.model_dump(), **attacked})
+        assert ("noised-updates" in [name for _, name in catalog.observations(run)]) is there
