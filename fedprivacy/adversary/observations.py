@@ -99,6 +99,7 @@ def class_means(sight: Sight) -> bool:
 
 
 _AT = "fedprivacy.attacks.membership.observations"
+_JOINT = "fedprivacy.attacks.membership.joint"
 
 ACTIVE: dict[str, ObservationCard] = {
     "joint-probes": ObservationCard(f"{_AT}.joint_predictions:JointProbes", probes, "answers"),
@@ -111,7 +112,7 @@ PASSIVE: dict[str, ObservationCard] = {
     "noised-updates": ObservationCard(
         "fedprivacy.attacks.membership.joint.noised:NoisedUpdates", noised_steps, "training"
     ),
-    "joint-updates": ObservationCard("fedprivacy.attacks.membership.joint.updates:JointUpdates", changes, "training"),
+    "joint-updates": ObservationCard(f"{_JOINT}.updates:JointUpdates", changes, "training"),
     "joint-predictions": ObservationCard(f"{_AT}.joint_predictions:JointPredictions", each_ones_answers, "answers"),
     "surrogate": ObservationCard(f"{_AT}.surrogate:Surrogate", predictions),
     "students": ObservationCard(f"{_AT}.weights:Students", neighbours_models),
