@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,7 +16,7 @@ from fedprivacy.attacks.membership.joint.changes import Change, changes
 from fedprivacy.attacks.membership.joint.decode import Decoded, decoded
 from fedprivacy.attacks.membership.joint.gradients import stacked
 from fedprivacy.attacks.membership.joint.noise import weighted
-from fedprivacy.attacks.membership.joint.simulate import Columns, Simulation
+from fedprivacy.attacks.membership.joint.simulate import Columns, Simulation, joined
 from fedprivacy.federation.interfaces import Knowledge, Rules
 from fedprivacy.federation.local_training import TrainsLocally
 from fedprivacy.training.learner import Records
@@ -60,7 +60,8 @@ class Follower:
         self.knowledge, self.rules, self.protocol, self.grade = knowledge, rules, protocol, grade
         self.own = client_index(position) if position.startswith("client-") else None
         everybody = [client for client in range(knowledge.config.clients) if client != self.own]
-        self.simulation = Simulation(knowledge, rules, everybody, grade.worlds, grade.points)
+        self.owned = knowledge.config.attack.owners == "known"
+        self.simulation = Simulation(knowledge, rules, everybody, grade.worlds, grade.points, self.owned)
         self.sources: dict[int, Source] = {}
         self.together = False
         self.left_out: set[str] = set()
@@ -73,7 +74,10 @@ class Follower:
         for change in changes(view, start, self.protocol):
             if change.clients == (self.own,) or self._is_left(change):
                 continue
-            self.together = self.together or len(change.clients) > 1
+            if len(change.clients) > 1 and not self.together:
+                self.together = True
+                if not self.owned:
+                    raise ValueError("a sum over clients asks for nobody's owner; leave --owners at known")
             source = self._source(change)
             source.number += 1
             if self.grade.changes is None or source.number <= self.grade.changes:
@@ -110,7 +114,8 @@ class Follower:
         if place not in self.sources:
             shape = (self.grade.worlds, len(self.knowledge.candidates))
             coins = np.zeros(shape, dtype=bool)
-            for client, columns in self.simulation.columns.items():
+            for client in self.simulation.columns if self.together else change.clients:
+                columns = self.simulation.columns[client]
                 for world, one in enumerate(self.simulation.worlds):
                     coins[world, columns.places[columns.judged]] = one.coins[client][columns.judged]
             self.sources[place] = Source(np.full(shape, np.nan), coins)
@@ -137,7 +142,7 @@ class Follower:
         coins = np.concatenate(
             [np.stack([world.coins[c][rows[c]] for world in simulation.worlds]) for c in change.clients], axis=1
         )
-        every = _joined(columns)
+        every = joined(columns)
 
         def result(weights: Mapping[str, Tensor]) -> Decoded:
             used = found.scaled(weights) if weights else found
@@ -159,12 +164,3 @@ def _keep(source: Source, round: int, result: Decoded, columns: Columns, number:
     odds[places] = np.nan_to_num(odds[places]) + result.scores[judged]
     source.power[round] = source.power.get(round, 0.0) + result.power
     source.played[:, places] = np.nan_to_num(source.played[:, places]) + result.simulated[:, judged]
-
-
-def _joined(columns: Sequence[Columns]) -> Columns:
-    return Columns(
-        np.concatenate([one.places for one in columns]),
-        np.concatenate([one.ids for one in columns]),
-        np.concatenate([one.prior for one in columns]),
-        np.concatenate([one.fold for one in columns]),
-    )

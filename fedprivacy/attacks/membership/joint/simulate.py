@@ -60,26 +60,41 @@ class Columns:
         return Columns(self.places[rows], self.ids[rows], self.prior[rows], self.fold[rows])
 
 
-def columns_of(knowledge: Knowledge, rules: Rules, client: int) -> Columns:
-    """What the adversary can say of the pool of one client."""
+def columns_of(knowledge: Knowledge, rules: Rules, client: int, owned: bool = True) -> Columns:
+    """What the adversary can say of the records of one client: of its pool, or where none is ``owned`` of all pools."""
+    pools = [client] if owned else list(range(len(rules.division.candidates)))
+    known = [_pool(knowledge, rules, pool) for pool in pools]
+    columns, hidden = joined([one for one, _ in known]), np.concatenate([fold for _, fold in known])
+    columns = replace(columns, prior=columns.prior / len(pools))
+    stand_ins = knowledge.auxiliary
+    if not len(hidden) or not len(stand_ins):
+        return columns
+    share = min(1.0, knowledge.config.data.inclusion * len(hidden) / len(pools) / len(stand_ins))
+    # Each stands in for the unknown records of one fold, so that every fold keeps its size.
+    spread = hidden[np.arange(len(stand_ins)) % len(hidden)]
+    strangers = Columns(np.full(len(stand_ins), -1), stand_ins, np.full(len(stand_ins), share), spread)
+    return joined([columns, strangers])
+
+
+def _pool(knowledge: Knowledge, rules: Rules, client: int) -> tuple[Columns, Ids]:
+    """The known candidates of one pool, and the folds of its unknown ones."""
     folds = rules.division.candidates[client]
     first = sum(len(pool) for other in rules.division.candidates[:client] for pool in other)
     ids = np.concatenate(folds)
     places = first + np.arange(len(ids))
     fold = np.repeat(np.arange(len(folds)), [len(one) for one in folds])
+    every = Columns(places, ids, np.full(len(ids), knowledge.config.data.inclusion), fold)
     known = np.ones(len(ids), dtype=bool) if knowledge.known is None else knowledge.known[places]
-    inclusion = knowledge.config.data.inclusion
-    stand_ins, hidden = knowledge.auxiliary, int((~known).sum())
-    if hidden == 0 or not len(stand_ins):
-        return Columns(places[known], ids[known], np.full(int(known.sum()), inclusion), fold[known])
-    share = min(1.0, inclusion * hidden / len(stand_ins))
-    # Each stands in for the unknown records of one fold, so that every fold keeps its size.
-    spread = fold[~known][np.arange(len(stand_ins)) % hidden]
+    return every.only(known), fold[~known]
+
+
+def joined(columns: Sequence[Columns]) -> Columns:
+    """All columns, one set after the other."""
     return Columns(
-        np.concatenate([places[known], np.full(len(stand_ins), -1)]),
-        np.concatenate([ids[known], stand_ins]),
-        np.concatenate([np.full(int(known.sum()), inclusion), np.full(len(stand_ins), share)]),
-        np.concatenate([fold[known], spread]),
+        np.concatenate([one.places for one in columns]),
+        np.concatenate([one.ids for one in columns]),
+        np.concatenate([one.prior for one in columns]),
+        np.concatenate([one.fold for one in columns]),
     )
 
 
@@ -104,11 +119,13 @@ class Played:
 class Simulation:
     """A number of worlds that follow one federation, change by change."""
 
-    def __init__(self, knowledge: Knowledge, rules: Rules, clients: Sequence[int], number: int, points: int) -> None:
+    def __init__(
+        self, knowledge: Knowledge, rules: Rules, clients: Sequence[int], number: int, points: int, owned: bool = True
+    ) -> None:
         if not isinstance(rules.protocol, TrainsLocally):
             raise ValueError("the protocol does not say how one client trains by itself")
         self.protocol, self.rules, self.points = rules.protocol, rules, points
-        self.columns = {client: columns_of(knowledge, rules, client) for client in clients}
+        self.columns = {client: columns_of(knowledge, rules, client, owned) for client in clients}
         sent = knowledge.wire.model
         self._slot = "" if sent is None else sent.slot
         # Masks cancel in the sum, and the sum is all that was seen.

@@ -22,12 +22,13 @@ def told(follower: Follower, effort: str) -> tuple[str, ...]:
     grade, knowledge = follower.grade, follower.knowledge
     config = knowledge.config
     share = "all candidates" if knowledge.known is None else f"{config.attack.known_share:.0%} of the candidates"
+    owner = " and owner" if follower.owned else ", not their owner"
     start = "the common start, " if follower.rules.initial is not None else ""
     seen = "the mean of all clients" if follower.together else "each client"
     changes = "all changes" if grade.changes is None else f"the first {grade.changes} changes"
     notes = [
         f"{effort} grade: {changes} of {seen}, {grade.worlds} simulations each{more(follower)}",
-        f"known: {share} with labels and owner, {start}model, optimiser, schedule and defense; unknown: coins, their "
+        f"known: {share} with labels{owner}, {start}model, optimiser, schedule and defense; unknown: coins, their "
         "number, the order of batches",
         foretold(follower),
         carried(follower),

@@ -61,8 +61,8 @@ class Run:
     def area(self, observed) -> float:
         """AUC over all candidates that were scored, ranks pooled over clients; higher scores say member."""
         scores, coins = [], []
-        for source in observed.scores:
-            for client in range(self.config.clients):
+        for number, source in enumerate(observed.scores):
+            for client in range(self.config.clients) if len(observed.scores) == 1 else [number]:
                 mine = (self.played.owners == client) & ~np.isnan(source).all(axis=0)
                 if mine.any():
                     scores.append(np.nansum(source, axis=0)[mine])
@@ -124,6 +124,19 @@ def test_records_that_are_not_known_are_stood_in_for(run):
     scored = ~np.isnan(observed.scores).all(axis=1).all(axis=0)
     np.testing.assert_array_equal(scored, known_candidates(found.config, found.played.division, 4))
     assert found.area(observed) > 0.7
+
+
+def test_owners_need_not_be_known(run):
+    """Every candidate is asked of every client; those of others look like records that were not trained on."""
+    found = run(attack={"owners": "unknown"})
+    observed = found.observed("server")
+    assert not np.isnan(observed.scores).any()
+    assert found.area(observed) > 0.8
+    total = observed.scores.sum(axis=1)
+    others = [total[client][found.played.owners != client].mean() for client in range(3)]
+    outside = [total[client][(found.played.owners == client) & ~found.played.flat_coins].mean() for client in range(3)]
+    inside = [total[client][(found.played.owners == client) & found.played.flat_coins].mean() for client in range(3)]
+    assert np.mean(inside) > max(np.mean(others), np.mean(outside))
 
 
 def test_folds_that_change_by_round_are_scored_in_their_own_round(run):
