@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from fedprivacy.adversary.threat import Adversary
     from fedprivacy.face.attack import attack
     from fedprivacy.face.audit import audit
+    from fedprivacy.face.check import check
     from fedprivacy.face.compare import compare, sweep
     from fedprivacy.face.record import deal, record
     from fedprivacy.face.reproduce import reproduce
@@ -24,6 +25,7 @@ __all__ = [
     "RunResult",
     "attack",
     "audit",
+    "check",
     "compare",
     "deal",
     "load",
@@ -38,6 +40,7 @@ _WHERE = {
     "RunResult": "fedprivacy.face.result",
     "attack": "fedprivacy.face.attack",
     "audit": "fedprivacy.face.audit",
+    "check": "fedprivacy.face.check",
     "compare": "fedprivacy.face.compare",
     "deal": "fedprivacy.face.record",
     "load": "fedprivacy.face.result",

@@ -23,6 +23,7 @@ VERBS: dict[str, str] = {
     "attack": "Attack a stored run again, or judge the scores of models trained elsewhere.",
     "audit": "A claimed epsilon beside the lower bound that is measured.",
     "sweep": "The privacy-utility frontier of a defense.",
+    "check": "Whether a protocol, model, data set, defense or statistic of your own keeps what it must.",
     "report": "Draw the report of a stored run again.",
     "list": "What exists: protocols, attacks, statistics, datasets, models, defenses, recipes.",
 }

@@ -13,11 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fedprivacy.config.run import RunConfig
 from fedprivacy.federation import engine
 from fedprivacy.federation.interfaces import Environment, FederatedProtocol, RunsWhole
 from fedprivacy.study.conformance.checked import Look, hold
-from fedprivacy.study.job import environment
 from fedprivacy.wire.inferred import release_name
 from fedprivacy.wire.parties import SERVER, client_index, client_name
 from fedprivacy.wire.release import Release, of_clients
@@ -126,12 +124,6 @@ def looks(stage: Stage, other: Stage) -> Iterator[tuple[str, Look]]:
         yield "what clients send is declared", declared
         yield "what clients send is counted for privacy", counted
         yield "messages go between parties that exist", parties
-
-
-def staged(config: RunConfig, protocol: FederatedProtocol, releases: tuple[Release, ...]) -> Stage:
-    """The environment of ``config`` for a protocol."""
-    env, _ = environment(config, config.seed, None)
-    return Stage(protocol, env, releases)
 
 
 def _digest(state: Any) -> str:

@@ -1,0 +1,50 @@
+"""``fedprivacy check``: the conformance suite of a part from outside. Exit 1: it breaks something."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from fedprivacy.cli.settings import assignments
+
+
+@click.command("check")
+@click.argument("part")
+@click.option(
+    "--kind",
+    default=None,
+    metavar="protocol|model|data|defense|statistic",
+    help="What it is, where that cannot be told from what it offers.",
+)
+@click.option("--set", "given", multiple=True, metavar="NAME=VALUE", help="A setting of the part itself; repeatable.")
+@click.option("--epsilon", type=float, default=None, metavar="NUMBER", help="Budget of a defense that is calibrated.")
+@click.option("--dataset", default="digits", show_default=True, metavar="NAME", help="Records that it is tried on.")
+@click.option("--data-dir", default=None, metavar="PATH", help="Where they lie, if they are not embedded.")
+@click.option("--model", default="mlp", show_default=True, metavar="NAME", help="Model that a protocol is tried with.")
+def command(
+    part: str,
+    kind: str | None,
+    given: tuple[str, ...],
+    epsilon: float | None,
+    dataset: str,
+    data_dir: str | None,
+    model: str,
+) -> int:
+    """Look at a part of your own and say in words what it keeps and what it breaks.
+
+    \b
+    fedprivacy check mypkg.protocol:Mine
+    fedprivacy check loop.py:federate --model nets.py:Net
+    fedprivacy check nets.py:Net --dataset mnist5k
+
+    PART is module:Name, file.py:Name, or an installed entry point of the group fedprivacy.parts. It is imported and run
+    with your rights.
+    """
+    options = assignments(given, "--set")
+    from fedprivacy.study.conformance.check import check
+
+    settings: dict[str, Any] = {"data": {"dataset": dataset, "data_dir": data_dir}, "training": {"model": model}}
+    report = check(part, kind, options, epsilon, **settings)
+    click.echo(str(report))
+    return int(not report.kept)
