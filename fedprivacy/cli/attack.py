@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fedprivacy.cli.carry_out import made_by_reading
+from fedprivacy.cli.limits import Limits, broken, limited
 from fedprivacy.cli.settings import configuration, configured, flag_of
 from fedprivacy.config.base import UsageError
 
@@ -52,6 +53,7 @@ WITH_SCORES = frozenset({"attack__statistics", "attack__headline", "attack__leve
 @click.option("--device", default="cpu", show_default=True, metavar="NAME", help="Torch device, such as cuda.")
 @click.option("--fresh", is_flag=True, help="Replace what the same attack left before.")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@limited
 def command(
     run: Path | None,
     scores: Path | None,
@@ -61,8 +63,10 @@ def command(
     allow_code: bool,
     fresh: bool,
     form: str,
+    fail_above: tuple[str, ...],
+    fail_below: tuple[str, ...],
     **given: Any,
-) -> None:
+) -> int:
     """Attack a stored run again: other adversaries, statistics or levels, on the transcript as it was recorded.
 
     \b
@@ -80,17 +84,16 @@ def command(
     and, if wanted, `client` [n], whose record each is, and records that nobody trained on: population_labels [M] with
     population_target_logits [M, C] and population_shadow_logits [S, M, C], or population_logits [F, M, C].
     """
+    limits = Limits.parsed(fail_above, fail_below)
     if (run is None) == (scores is None):
         raise UsageError("attack needs a stored run, or --scores FILE.npz, and not both.")
     if scores is not None:
-        _foreign(scores, out, fresh, form, given)
-        return
+        return broken(_foreign(scores, out, fresh, form, given), limits)
     assert run is not None
     from fedprivacy.recording.files import is_recording
 
     if is_recording(run):
-        _recorded(run, models, out, device, fresh, form, given)
-        return
+        return broken(_recorded(run, models, out, device, fresh, form, given), limits)
     if models:
         raise UsageError(f"--model is for a recording, and {run} is none; a stored run knows its models.")
     from fedprivacy.study import stored
@@ -105,12 +108,14 @@ def command(
         trusted(config, run, allow_code)
         ready(config, None, device)
         where = placed(config, Path(out) if out else run.parent)
-        _print(attacked_again(config, run, where, device, fresh, form == "json"), where, form)
+        result = attacked_again(config, run, where, device, fresh, form == "json")
+        _print(result, where, form)
+        return broken(result, limits)
 
 
 def _recorded(
     run: Path, models: tuple[str, ...], out: str | None, device: str, fresh: bool, form: str, given: dict[str, Any]
-) -> None:
+) -> RunResult:
     """A recording attacked like a run, in a folder of its own beside it."""
     from fedprivacy import catalog
     from fedprivacy.cli.carry_out import carry_out, placed, ready
@@ -124,10 +129,12 @@ def _recorded(
     ready(config, None, device)
     where = placed(config, Path(out) if out else run.parent)
     again = "the same command"
-    _print(carry_out(config, where, 1, device, not fresh, fresh, False, form == "json", again), where, form)
+    result = carry_out(config, where, 1, device, not fresh, fresh, False, form == "json", again)
+    _print(result, where, form)
+    return result
 
 
-def _foreign(scores: Path, out: str | None, fresh: bool, form: str, given: dict[str, Any]) -> None:
+def _foreign(scores: Path, out: str | None, fresh: bool, form: str, given: dict[str, Any]) -> RunResult:
     """The report of a file; a run folder only where --out asks for one."""
     other = next((name for name, value in given.items() if value not in (None, ()) and name not in WITH_SCORES), None)
     if other is not None:
@@ -142,7 +149,9 @@ def _foreign(scores: Path, out: str | None, fresh: bool, form: str, given: dict[
     if read.bank is not None:
         catalog.known_statistics(config)
     where = None if out is None else made_by_reading(Path(out), f"scores-{scores.stem}", fresh)
-    _print(judge_file(read, config.attack, where), where, form)
+    result = judge_file(read, config.attack, where)
+    _print(result, where, form)
+    return result
 
 
 def _print(result: RunResult, where: Path | None, form: str) -> None:

@@ -12,6 +12,7 @@ import click
 
 from fedprivacy import catalog
 from fedprivacy.cli.carry_out import made_by_reading
+from fedprivacy.cli.limits import Limits, broken, limited
 from fedprivacy.cli.run import again
 from fedprivacy.cli.settings import configuration, configured, fields_of, flag_of
 from fedprivacy.config.base import UsageError
@@ -51,6 +52,7 @@ WITH_SCORES = frozenset({"attack.statistics", "attack.level", "canaries.guesses"
 @click.option("--fresh", is_flag=True, help="Throw an earlier audit of the same configuration away.")
 @click.option("--allow-code", is_flag=True, help="Let code from outside that a stored run names run with your rights.")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@limited
 def command(
     run: Path | None,
     scores: Path | None,
@@ -62,6 +64,8 @@ def command(
     fresh: bool,
     allow_code: bool,
     form: str,
+    fail_above: tuple[str, ...],
+    fail_below: tuple[str, ...],
     **given: Any,
 ) -> int:
     """Hold a claimed epsilon against what an attack on canaries measures. Exit 1 where the claim is refuted.
@@ -81,6 +85,7 @@ def command(
     on by a server that plants canaries in public folds, weights by the server. FILE.npz: see `fedprivacy attack
     --help`.
     """
+    limits = Limits.parsed(fail_above, fail_below)
     if run is not None and scores is not None:
         raise UsageError("audit takes a stored run or --scores FILE.npz, not both.")
     if scores is not None:
@@ -102,7 +107,8 @@ def command(
         from fedprivacy.cli.show import show
 
         show(result, where)
-    return int(any(verdict.verdict == "refuted" for verdict in result.verdicts))
+    refuted = any(verdict.verdict == "refuted" for verdict in result.verdicts)
+    return max(int(refuted), broken(result, limits))
 
 
 def base(given: dict[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from fedprivacy import catalog
+from fedprivacy.cli.limits import Limits, broken, limited
 from fedprivacy.cli.say import put, say
 from fedprivacy.cli.settings import configuration, configured
 from fedprivacy.config.base import UsageError
@@ -32,6 +33,7 @@ from fedprivacy.config.run import RunConfig
 @click.option("--resume", is_flag=True, help="Go on with unfinished runs.")
 @click.option("--fresh", is_flag=True, help="Throw earlier runs of the same configurations away.")
 @click.option("--format", "form", type=click.Choice(["table", "markdown"]), default="table", show_default=True)
+@limited
 def command(
     protocols: tuple[str, ...],
     out: str,
@@ -42,8 +44,10 @@ def command(
     form: str,
     seats: str,
     known_shares: str,
+    fail_above: tuple[str, ...],
+    fail_below: tuple[str, ...],
     **given: Any,
-) -> None:
+) -> int:
     """Several protocols on the same data and seeds: utility, bytes, and leakage at equal power and knowledge.
 
     \b
@@ -51,6 +55,7 @@ def command(
     """
     from fedprivacy.cli.carry_out import attacked_again, carry_out, placed, ready
 
+    limits = Limits.parsed(fail_above, fail_below)
     if given.get("protocol_set"):
         raise UsageError("compare: --set belongs to one protocol; use `run` for each, or --config.")
     shares = _shares(known_shares)
@@ -77,9 +82,10 @@ def command(
             places.append(where)
     from fedprivacy.reporting.compare import comparison_to_markdown, render_comparison
 
+    code = max(broken(found, limits, where.name) for found, where in zip(results, places, strict=True))
     if form == "markdown":
         put(comparison_to_markdown(results))
-        return
+        return code
     from fedprivacy.cli.output import Output
     from fedprivacy.cli.show import show_pictures
 
@@ -87,6 +93,7 @@ def command(
     render_comparison(results, console)
     for where in places:
         show_pictures(console, where)
+    return code
 
 
 def _configured(protocol: str, seats: str, given: dict[str, Any]) -> RunConfig:

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from fedprivacy.cli.limits import broken, parse_limit
+from fedprivacy.cli.limits import Limits, broken, limited
 from fedprivacy.cli.settings import configuration, configured
 from fedprivacy.config.base import UsageError
 
@@ -26,12 +26,7 @@ FORMATS = click.Choice(["table", "json"])
 @click.option("--fresh", is_flag=True, help="Throw an earlier run of the same configuration away.")
 @click.option("--baselines/--no-baselines", default=True, show_default=True, help="Train the local baselines too.")
 @click.option("--format", "form", type=FORMATS, default="table", show_default=True)
-@click.option(
-    "--fail-above",
-    multiple=True,
-    metavar="METRIC=VALUE",
-    help="Exit 1 when a headline finding is above, such as 'tpr@1%fpr=0.05' or 'auc=0.6'; repeatable.",
-)
+@limited
 def command(
     out: str,
     workers: int | None,
@@ -41,6 +36,7 @@ def command(
     baselines: bool,
     form: str,
     fail_above: tuple[str, ...],
+    fail_below: tuple[str, ...],
     **given: Any,
 ) -> int:
     """Run a protocol, attack what crossed the wire, and report.
@@ -50,9 +46,9 @@ def command(
     fedprivacy run --protocol fedavg --attack membership --shadows 16 --seeds 3
     fedprivacy run --protocol mutual --set kl=literal --dataset facemask --data-dir DIR
     """
-    limits = [parse_limit(text) for text in fail_above]
+    limits = Limits.parsed(fail_above, fail_below)
     config = configuration(given)
-    if limits and not config.attack.attacks:
+    if limits.of_attack and not config.attack.attacks:
         raise UsageError("--fail-above: nothing is measured without an attack; add --attack membership.")
     from fedprivacy.cli.carry_out import carry_out, placed, ready
 

@@ -84,7 +84,7 @@ def test_a_finished_run_is_found_again_and_not_trained_twice(fedprivacy: Call, m
     ],
 )
 def test_a_stated_threshold_decides_the_exit_code(limit: str, code: int, words: str, fedprivacy: Call) -> None:
-    ended = fedprivacy(f"{RUN} --format json", "--fail-above", limit)
+    ended = fedprivacy(f"{RUN} --format json --candidates 220", "--fail-above", limit)
     assert ended.code == code
     assert json.loads(ended.out)["schema"] == "fedprivacy/1"
     assert all(line.startswith("fedprivacy: ") and words in line for line in ended.err.splitlines())
@@ -93,7 +93,7 @@ def test_a_stated_threshold_decides_the_exit_code(limit: str, code: int, words: 
 
 def test_a_threshold_holds_for_the_statistic_that_was_asked_for(fedprivacy: Call) -> None:
     """Asked for one statistic, that one is the headline, and not an absent default."""
-    ended = fedprivacy(f"{RUN} --format json --statistic loss --fail-above auc=0.01")
+    ended = fedprivacy(f"{RUN} --format json --statistic loss --candidates 220 --fail-above auc=0.01")
     assert ended.code == 1 and "loss)" in ended.err
     found = json.loads(ended.out)["findings"]
     assert {f["statistic"] for f in found if f["headline"]} == {"loss"}
