@@ -17,7 +17,7 @@ def granted(config: RunConfig, wire: Wire) -> str:
     parts = [
         "the start" if start else "no client's start",
         "the hyper-parameters",
-        pool(attack.known_share),
+        pool(attack.known_share) + ("" if attack.owners == "known" else " without their owners"),
         f"{config.data.auxiliary:,} records of its own",
     ]
     parts += [f"{attack.shadows} shadow federations"] if attack.shadows else []

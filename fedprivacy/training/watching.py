@@ -38,7 +38,7 @@ class Path:
 
     @property
     def stretch(self) -> dict[str, Tensor]:
-        return {name: total / self._looks for name, total in self._sums.items()}
+        return {name: (total / self._looks).cpu() for name, total in self._sums.items()}
 
     def before(self, learner: Learner) -> None:
         """Look at the weights before a step; of long training fewer and fewer are kept."""

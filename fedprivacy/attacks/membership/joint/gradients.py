@@ -79,7 +79,8 @@ class Outer:
         return Outer(self.inputs + other.inputs, self.outputs + other.outputs, self.weight, self.bias)
 
     def over(self, number: int) -> Outer:
-        return Outer(self.inputs / number, self.outputs / number, self.weight, self.bias)
+        inputs, outputs = self.inputs.cpu() / number, self.outputs.cpu() / number
+        return Outer(inputs, outputs, self.weight, self.bias)
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +115,7 @@ class Rows:
         return Rows(self.values + other.values, self.name)
 
     def over(self, number: int) -> Rows:
-        return Rows(self.values / number, self.name)
+        return Rows(self.values.cpu() / number, self.name)
 
 
 Layer = Outer | Rows
@@ -160,7 +161,7 @@ class Gradients:
         return Gradients(tuple(one.plus(two) for one, two in pairs), self.left_out)  # type: ignore[arg-type]
 
     def over(self, number: int) -> Gradients:
-        """Divided by ``number``."""
+        """Divided by ``number``, on the CPU."""
         return Gradients(tuple(layer.over(number) for layer in self.layers), self.left_out)
 
 

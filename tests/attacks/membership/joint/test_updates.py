@@ -126,6 +126,11 @@ def test_records_that_are_not_known_are_stood_in_for(run):
     assert found.area(observed) > 0.7
 
 
+def test_one_output_for_two_classes_is_read_too(run, binary_digits):
+    found = run(data={"dataset": "npz", "data_dir": binary_digits}, training={"output": "sigmoid"})
+    assert found.area(found.observed("server")) > 0.75
+
+
 def test_owners_need_not_be_known(run):
     """Every candidate is asked of every client; those of others look like records that were not trained on."""
     found = run(attack={"owners": "unknown"})
