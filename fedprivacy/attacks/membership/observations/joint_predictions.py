@@ -39,19 +39,20 @@ from fedprivacy.wire.parties import client_index
 
 @dataclass(frozen=True)
 class Grade:
-    """``steps`` of descent, 0 for none; ``pairs`` of replays: 2 orders of each draw of coins."""
+    """``steps`` of descent, 0 for none; ``pairs`` of replays with the same coins, and ``singles`` with their own."""
 
     steps: int
     pairs: int
+    singles: int = 0
 
     def told(self) -> str:
         """What was computed, in words."""
         descent = f"{self.steps} steps of descent" if self.steps else "no descent"
-        return f"{descent} and {2 * self.pairs} replays a client"
+        return f"{descent} and {2 * self.pairs + self.singles} replays a client"
 
 
 PASSIVE = {"default": Grade(8, 2), "thorough": Grade(58, 4)}
-ACTIVE = {"default": Grade(0, 8), "thorough": Grade(58, 24)}
+ACTIVE = {"default": Grade(0, 1, 16), "thorough": Grade(58, 3, 42)}
 UNKNOWN_START = 5e-3
 """Rate of the descent on a start that is not known, from one of the adversary's own."""
 
@@ -136,7 +137,11 @@ def _followed(
     """What is known of a client, replays of it, and the seed of everything else."""
     known = situation(view, knowledge, client, given)
     seed = seeds.value(knowledge.root, "joint-predictions", client)
-    return known, drawn(known.replay, known.private, known.asked, known.pool.prior, grade.pairs, seed), seed
+    return (
+        known,
+        drawn(known.replay, known.private, known.asked, known.pool.prior, grade.pairs, grade.singles, seed),
+        seed,
+    )
 
 
 def _odds(known: Situation, replays: Drawn, grade: Grade, seed: int) -> Float:

@@ -34,10 +34,14 @@ Sent = Callable[[Tensor, int, int], Reading]
 
 @dataclass(frozen=True, eq=False)
 class Drawn:
-    """Replays with drawn coins ``coins`` [S, n], two in a row with the same; ``answers``: logits by round."""
+    """Replays with drawn coins ``coins`` [S, n]; ``answers``: logits by round.
+
+    The first ``2 * pairs`` have the same coins two by two; all others, coins of their own.
+    """
 
     coins: Bool
     answers: Sequence[Mapping[int, Tensor]]
+    pairs: int
 
 
 def drawn(
@@ -46,31 +50,34 @@ def drawn(
     asked: Mapping[int, NDArray[np.generic]],
     prior: Float,
     pairs: int,
+    singles: int,
     seed: int,
 ) -> Drawn:
-    """``pairs`` draws of coins for the records of ``folds``, each replayed twice in orders of their own.
+    """``pairs`` draws of coins for the records of ``folds``, each replayed twice in orders of their own; ``singles``
+    more draws, replayed once.
 
     ``prior`` [n]: probability of each coin, fold after fold.
     """
     draw = seeds.numpy_generator(seed, "replays", "coins")
     priors = np.split(prior, np.cumsum([len(fold) for fold in folds])[:-1])
     coins, answers = [], []
-    for number in range(pairs):
+    for number in range(pairs + singles):
         flips = [_some(draw, chances) for chances in priors]
         private = [Records(fold.x[flip], fold.y[flip]) for fold, flip in zip(folds, flips, strict=True)]
-        for again in range(2):
+        for again in range(2 if number < pairs else 1):
             coins.append(np.concatenate(flips))
             answers.append(replay.answers(private, asked, _naming(seed, number, again)))
-    return Drawn(np.array(coins, dtype=np.bool_), answers)
+    return Drawn(np.array(coins, dtype=np.bool_), answers, pairs)
 
 
 def noises(readings: Mapping[int, Reading], found: Drawn, sent: Sent | None = None) -> dict[int, Noise]:
     """The noise of every round that was read. ``sent``: what a defense makes of an answer; None: nothing."""
     result = {}
     for round, read in readings.items():
-        plain = [read.features(one[round]).double() for one in found.answers]
+        paired = found.answers[: 2 * found.pairs]
+        plain = [read.features(one[round]).double() for one in paired]
         seen, slope, surprise = plain, 1.0, 0.0
-        told = [] if sent is None else [sent(one[round], round, i) for i, one in enumerate(found.answers)]
+        told = [] if sent is None else [sent(one[round], round, i) for i, one in enumerate(paired)]
         if isinstance(read, Hard) and told:
             wrong = [
                 float((one.labels != x.argmax(dim=1)).double().mean())

@@ -76,9 +76,7 @@ def situation(view: View, knowledge: Knowledge, client: int, given: Sequence[Ans
     rules, config, dataset = knowledge.rules, knowledge.config, knowledge.dataset
     if rules is None or not isinstance(rules.protocol, TellsCourse):
         raise ValueError(f"protocol {config.protocol} does not tell what its clients do, so none can be followed")
-    architecture = (config.training.client_models or (config.training.model,))[
-        client % len(config.training.client_models or (config.training.model,))
-    ]
+    architecture = knowledge.wire.federation.architecture(client)
     given_start = (knowledge.starts or {}).get(architecture)
     start = given_start or knowledge.workbench.initial(architecture, (knowledge.root, ("start", architecture)))
     kept, defense = _own_world(knowledge, rules)

@@ -82,7 +82,7 @@ def test_the_answers_of_another_client_tell_nothing(followed: Followed):
     found = []
     for client in (0, 1):
         known = situation(made.view, made.knowledge, client, told[1 - client])
-        replays = drawn(known.replay, known.private, known.asked, known.pool.prior, 1, 1)
+        replays = drawn(known.replay, known.private, known.asked, known.pool.prior, 1, 0, 1)
         noise = noises(known.readings, replays)
         odds = Descent(STEPS).odds(known.client, known.start, known.readings, noise, 1).numpy()
         truth = made.coins[known.pool.places]

@@ -133,7 +133,7 @@ def test_noise_is_measured_from_pairs_of_orders():
         own = alone * normal(number, C, name=f"own-{one}")
         answers.append({1: base + own + shared * normal(1, C, name=f"shared-{one}")})
     read: Reading = reading(sent_for(base, LABELS[:1].expand(number), "logits"), LABELS[:1].expand(number))
-    found = noises({1: read}, Drawn(np.zeros((2 * pairs, 3), dtype=bool), answers))[1]
+    found = noises({1: read}, Drawn(np.zeros((2 * pairs, 3), dtype=bool), answers, len(answers) // 2))[1]
     # Log-probabilities are known up to a constant a row: what remains of each entry is the part across classes.
     assert found.sigma == pytest.approx(alone, rel=0.05)
     expected = 1 - (alone**2 / (number * shared**2 + alone**2)) ** 0.5
@@ -147,7 +147,7 @@ def test_a_defense_that_softens_shows_as_a_slope():
     def sent(logits: Tensor, round: int, number: int) -> Reading:
         return reading(sent_for(logits / 4, LABELS, "probabilities"), LABELS)
 
-    found = noises({1: read}, Drawn(np.zeros((6, 3), dtype=bool), answers), sent)[1]
+    found = noises({1: read}, Drawn(np.zeros((6, 3), dtype=bool), answers, len(answers) // 2), sent)[1]
     assert found.slope == pytest.approx(0.25, rel=1e-4)
     assert float(read.cost(answers[0][1], found)) == pytest.approx(0, abs=1e-3)
 
@@ -162,5 +162,5 @@ def test_flipped_labels_show_as_surprise():
         told[:50] = (told[:50] + 1) % C
         return Hard(told)
 
-    found = noises({1: read}, Drawn(np.zeros((4, 3), dtype=bool), answers), sent)[1]
+    found = noises({1: read}, Drawn(np.zeros((4, 3), dtype=bool), answers, len(answers) // 2), sent)[1]
     assert found.surprise == pytest.approx(0.25)
