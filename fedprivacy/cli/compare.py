@@ -15,6 +15,9 @@ from fedprivacy.cli.settings import configuration, configured
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.run import RunConfig
 
+EFFORT = "thorough"
+"""Of attacks whose numbers are held against each other, unless another is asked for."""
+
 
 @click.command("compare")
 @click.argument("protocols", nargs=-1, required=True)
@@ -52,6 +55,9 @@ def command(
 
     \b
     fedprivacy compare fedavg mutual --attack membership --seeds 5 --known-shares 0.5,1
+
+    Each is attacked from every seat that it has, thoroughly unless --effort default says otherwise, and held against
+    the first that is named, seat by seat.
     """
     from fedprivacy.cli.carry_out import attacked_again, carry_out, placed, ready
 
@@ -100,6 +106,8 @@ def _configured(protocol: str, seats: str, given: dict[str, Any]) -> RunConfig:
     """The run of one protocol: attacked from every seat that it has, or from those asked for that it has."""
     silent = catalog.silent(protocol)
     flags = {flag: value for flag, value in given.items() if not (silent and flag.startswith("attack__"))}
+    if flags.get("attack__effort") is None and not flags.get("config"):
+        flags["attack__effort"] = EFFORT
     config = configuration({**flags, "protocol": protocol})
     if silent or not config.attack.attacks:
         return config.model_copy(update={"attack": type(config.attack)()}) if silent else config

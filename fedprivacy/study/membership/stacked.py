@@ -14,7 +14,7 @@ import numpy as np
 
 from fedprivacy import catalog
 from fedprivacy.adversary.followed import followed
-from fedprivacy.adversary.threat import Adversary, Bool, Float, Int, Truth
+from fedprivacy.adversary.threat import Adversary, Bool, Float, Int, Signals, Truth
 from fedprivacy.attacks.membership.assemble import Shadow, signals_of
 from fedprivacy.attacks.membership.headline import STACK
 from fedprivacy.attacks.membership.stack import Columns, columns, learned
@@ -54,20 +54,27 @@ class Bank:
             if len(chosen):
                 yield name, chosen
 
-    def columns(self, federation: int, references: Sequence[int], name: str, chosen: Int) -> Columns:
-        """Every signal about the candidates ``chosen`` of one client of a federation, by any observation."""
+    def signals(
+        self, federation: int, references: Sequence[int], name: str, chosen: Int, coop: bool | None = None
+    ) -> Iterator[tuple[str, Signals]]:
+        """What each observation tells of the candidates ``chosen`` of one client of a federation."""
         played, config = self.repetition.game, self.config
         labels = played.dataset.y_train[played.candidates]
         auxiliary = played.dataset.y_train[played.division.auxiliary]
-        found: dict[str, Float] = {}
+        peers = config.attack.coop if coop is None else coop
         for title, federations in self.observed.items():
             own = federations[federation]
             others = [Shadow(federations[number], self.coins[number]) for number in references]
             single = len(own.logp) == 1 or not name.startswith("client-")
             source = 0 if single else next(k for k in range(len(own.logp)) if client_name(k) == name)
             alone = not own.logp.shape[-1]
-            signals = signals_of(own, [] if alone else others, source, chosen, labels, auxiliary, config.attack.coop)
-            found |= columns(signals, config.attack.combine, f"{title}: ")
+            yield title, signals_of(own, [] if alone else others, source, chosen, labels, auxiliary, peers)
+
+    def columns(self, federation: int, references: Sequence[int], name: str, chosen: Int) -> Columns:
+        """Every signal about the candidates ``chosen`` of one client of a federation, by any observation."""
+        found: dict[str, Float] = {}
+        for title, signals in self.signals(federation, references, name, chosen):
+            found |= columns(signals, self.config.attack.combine, f"{title}: ")
         return found
 
 
@@ -83,7 +90,7 @@ def stacked(
     groups: list[int] = []
     signals = 0
     for number, repetition in enumerate(repetitions):
-        bank = _bank(config, repetition, adversary, observations)
+        bank = bank_of(config, repetition, adversary, observations)
         if bank is None:
             return [examiner.failed(label, "no observation of this adversary gave anything in every federation")]
         try:
@@ -131,7 +138,9 @@ def _judged(bank: Bank) -> tuple[list[list[examiner.Target]], int]:
     return [found[number] for number in sorted(found)], signals
 
 
-def _bank(config: RunConfig, repetition: Repetition, adversary: Adversary, observations: Sequence[str]) -> Bank | None:
+def bank_of(
+    config: RunConfig, repetition: Repetition, adversary: Adversary, observations: Sequence[str]
+) -> Bank | None:
     """What every federation of a seed holds of this adversary; None where no observation is whole."""
     places = (repetition.place, *repetition.shadows)
     whole: dict[str, list[Observed]] = {}

@@ -1,0 +1,68 @@
+"""``compare``: seats and shares that can be attacked, one training for all shares, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from fedprivacy import catalog
+from fedprivacy.cli.compare import EFFORT, _configured
+from fedprivacy.cli.main import cli
+from fedprivacy.config.base import UsageError
+from fedprivacy.config.run import AttackConfig, RunConfig
+
+SMALL = (
+    *("--attack", "membership", "--dataset", "digits", "--candidates", "60", "--rounds", "2", "--clients", "3"),
+    *("--auxiliary", "60", "--effort", "default", "--workers", "1", "--adversary", "server"),
+)
+
+
+def test_every_seat_is_attacked_and_thoroughly_unless_told_otherwise() -> None:
+    averaged = _configured("fedavg", "", {"attack__attacks": "membership"})
+    assert averaged.attack.effort == EFFORT
+    assert set(averaged.attack.adversaries) >= {"server", "client-0"}
+    assert _configured("profe", "", {"attack__attacks": "membership"}).attack.adversaries[-1] == "eavesdropper"
+    quick = _configured("mutual", "server, client-1", {"attack__attacks": "membership", "attack__effort": "default"})
+    assert quick.attack.effort == "default" and quick.attack.adversaries == ("server", "client-1")
+    assert _configured("local", "", {"attack__attacks": "membership"}).attack.attacks == ()
+    alone = RunConfig(protocol="local", attack=AttackConfig(attacks=("membership",)))
+    assert catalog.every_seat(alone) == ()
+
+
+def test_one_training_serves_all_shares(tmp_path: Path) -> None:
+    ran = CliRunner().invoke(
+        cli, ["compare", "fedavg", *SMALL, "--known-shares", "1,0.5", "--out", str(tmp_path), "--format", "markdown"]
+    )
+    assert ran.exit_code == 0, ran.output
+    assert "fedavg, 50% known" in ran.output and "50% of each pool" in ran.output
+    results = [json.loads(path.read_text()) for path in tmp_path.glob("*/result.json")]
+    shares = {result["config"]["attack"]["known_share"]: result for result in results}
+    assert set(shares) == {0.5, 1.0} and shares[0.5]["utility"] == shares[1.0]["utility"]
+    assert any("attacked with other knowledge" in note for note in shares[0.5]["provenance"]["notes"])
+    sizes = {
+        share: next(f["n"] for f in one["findings"] if f["headline"] and f["metric"] == "AUC")
+        for share, one in shares.items()
+    }
+    assert sizes == {1.0: 180, 0.5: 90}
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--known-shares", "0"), "--known-shares"),
+        (("--known-shares", "half"), "no number"),
+        (("--known-shares", "1,2"), "at most 1"),
+    ],
+)
+def test_shares_that_cannot_be_are_told(words: tuple[str, ...], told: str, tmp_path: Path) -> None:
+    ran = CliRunner().invoke(cli, ["compare", "fedavg", *SMALL, *words, "--out", str(tmp_path)])
+    assert isinstance(ran.exception, UsageError) and told in str(ran.exception)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_adversary_that_no_protocol_has_is_told() -> None:
+    with pytest.raises(UsageError, match="none of active-server"):
+        _configured("fedproto", "active-server", {"attack__attacks": "membership"})
