@@ -33,6 +33,7 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from fedprivacy import catalog, seeds
+from fedprivacy.config.federation import FederationSettings
 from fedprivacy.config.protocol_cards import CARDS
 from fedprivacy.config.run import RunConfig
 from fedprivacy.data.records import Dataset, Division
@@ -100,13 +101,13 @@ def environment(name: str, rounds: int) -> Environment:
         with seeds.torch_scope(seed[0], *seed[1]):
             return FiveByFive()
 
-    return Environment(config, 0, dataset, division, members, Workbench(module, config.training))
+    return Environment(FederationSettings.of(config), 0, dataset, division, members, Workbench(module, config.training))
 
 
 def cost(name: str, rounds: int) -> tuple[float, float]:
     """Cpu-seconds of the cheapest round from the third on, and the operations of the second."""
     env = environment(name, rounds + 2)
-    protocol = catalog.protocol(env.config)
+    protocol = catalog.protocol(RunConfig(protocol=name))
     protocol.check(env)
     state = protocol.init(env).state
     best, operations = float("inf"), 0.0

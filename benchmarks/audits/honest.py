@@ -42,9 +42,8 @@ def of_training(seed: int, epsilon: float, canaries: int) -> tuple[Float, Bool]:
     """The defense dp-sgd in one federation whose records are all canaries, probed by an active server."""
     stage: Stage = staged(seed, canaries, canaries, clients=1, epochs=5)
     coins = seeds.numpy_generator(seed, "audit", "coins").random(canaries) < 0.5
-    config = stage.env.config.model_copy(update={"defense": DefenseConfig(name="dp-sgd", epsilon=epsilon)})
-    env = replace(stage.env, config=config)
-    guarded = replace(stage, env=prepared(env, catalog.defense(config, env)))
+    config = stage.config.model_copy(update={"defense": DefenseConfig(name="dp-sgd", epsilon=epsilon)})
+    guarded = replace(stage, env=prepared(stage.env, catalog.defense(config, stage.env)))
     return guarded.scores(guarded.predicted(guarded.trained(coins), 1), 1), coins
 
 

@@ -73,6 +73,7 @@ class Stage:
     canaries: Ids
     true: Ids
     """Right labels of the canaries."""
+    config: RunConfig
 
     def trained(self, included: Bool) -> FederationState:
         """After the private phase, with the canaries that ``included`` names; a function of that alone."""
@@ -122,7 +123,7 @@ def staged(seed: int, records: int, canaries: int, clients: int = 2, epochs: int
     labels[chosen] = (true + draw.integers(1, CLASSES, size=canaries)) % CLASSES
     protocol = catalog.protocol(config)
     assert isinstance(protocol, SharesPredictions)
-    return Stage(protocol, replace(env, dataset=replace(env.dataset, y_train=labels)), chosen, true)
+    return Stage(protocol, replace(env, dataset=replace(env.dataset, y_train=labels)), chosen, true, config)
 
 
 @lru_cache

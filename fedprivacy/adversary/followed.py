@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from fedprivacy.config.run import RunConfig
 
-
-def followed(config: RunConfig, me: int | None = None) -> tuple[int, ...]:
-    """The first ``attack.followed`` clients, all where that is unsaid; a client that attacks, ``me``, is none."""
-    others = [client for client in range(config.clients) if client != me]
-    return tuple(others[: config.attack.followed])
+def followed(clients: int, number: int | None, me: int | None = None) -> tuple[int, ...]:
+    """The first ``number`` of ``clients``, all where that is None; a client that attacks, ``me``, is none."""
+    others = [client for client in range(clients) if client != me]
+    return tuple(others[:number])

@@ -18,12 +18,20 @@ class FederationSettings:
     dropout_rate: float
     data: DataConfig
     training: TrainingConfig
+    protocol: str = ""
+    """What the protocol is called, for messages alone."""
 
     @classmethod
     def of(cls, config: RunConfig) -> FederationSettings:
         """Those of one run."""
         return cls(
-            config.clients, config.rounds, config.participation, config.dropout_rate, config.data, config.training
+            config.clients,
+            config.rounds,
+            config.participation,
+            config.dropout_rate,
+            config.data,
+            config.training,
+            config.protocol,
         )
 
     def architecture(self, client: int) -> str:

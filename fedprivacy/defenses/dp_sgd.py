@@ -61,7 +61,7 @@ class DpSgd:
 
     def mechanisms(self, env: Environment, client: int, round: int) -> list[Mechanism]:
         """What one client's training of one round does to its records."""
-        nominal, epochs = env.nominal(client, round), env.config.training.local_epochs
+        nominal, epochs = env.nominal(client, round), env.settings.training.local_epochs
         multiplier = self.training.noise_multiplier
         if multiplier == 0:
             return [NoNoise()]
@@ -72,7 +72,7 @@ class DpSgd:
 
 def check(env: Environment, releases: Sequence[Release]) -> None:
     """Raise UsageError where training cannot be private, or something leaves that it does not cover."""
-    why = refusal(RULES[NAME], env.config.protocol, releases)
+    why = refusal(RULES[NAME], env.settings.protocol, releases)
     if why is not None:
         plan.refuse(NAME, why)
     updates.check_models(NAME, env)
@@ -86,7 +86,7 @@ def check(env: Environment, releases: Sequence[Release]) -> None:
 def build(options: DpSgdOptions, budget: Budget, env: Environment, releases: Sequence[Release]) -> DpSgd:
     """The defense with one noise multiplier for all clients: that of the client and fold that need most."""
     check(env, releases)
-    batch = options.batch_size or env.config.training.batch_size
+    batch = options.batch_size or env.settings.training.batch_size
     shape = Training(1.0, options.max_grad_norm, batch, options.sampling, options.layers, options.engine)
     multiplier = budget.sigma
     if multiplier is None:
@@ -113,7 +113,7 @@ def _costs(shape: Training, env: Environment) -> set[Costs]:
     """The different ones among all folds."""
     folds: dict[tuple[int, int | None], Counter[tuple[float, int]]] = {}
     for client, round in _trainings(env):
-        nominal, epochs = env.nominal(client, round), env.config.training.local_epochs
+        nominal, epochs = env.nominal(client, round), env.settings.training.local_epochs
         steps = epochs if shape.sampling == "partition" else epochs * shape.steps(nominal)
         rate = 1.0 if shape.sampling == "partition" else shape.rate(nominal)
         folds.setdefault((client, _fold(env, client, round)), Counter())[(rate, steps)] += 1

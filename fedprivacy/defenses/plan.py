@@ -22,12 +22,12 @@ def refuse(defense: str, why: str) -> NoReturn:
 
 def check_every(defense: str, env: Environment, releases: Sequence[Release], problem: Problem) -> None:
     """Raise UsageError unless all that clients send can be acted on: what is left out would void the claim."""
-    _unless(refusal(Rule(problem, "every"), env.config.protocol, releases), defense)
+    _unless(refusal(Rule(problem, "every"), env.settings.protocol, releases), defense)
 
 
 def check_some(defense: str, env: Environment, releases: Sequence[Release], problem: Problem) -> None:
     """Raise UsageError unless something that clients send can be acted on."""
-    _unless(refusal(Rule(problem, "some"), env.config.protocol, releases), defense)
+    _unless(refusal(Rule(problem, "some"), env.settings.protocol, releases), defense)
 
 
 def _unless(why: str | None, defense: str) -> None:
@@ -81,7 +81,7 @@ def public_rows(env: Environment) -> int:
 
 def columns(env: Environment) -> int:
     """Outputs of a model: one for a sigmoid, else one a class."""
-    return 1 if env.config.training.output == "sigmoid" else len(env.dataset.classes)
+    return 1 if env.settings.training.output == "sigmoid" else len(env.dataset.classes)
 
 
 def multiplier_for(budget: Budget, sends: int) -> float:

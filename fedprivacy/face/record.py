@@ -33,7 +33,7 @@ def deal(x: Any, y: Any = None, *, public_size: int = 0, **settings: Any) -> Dea
     config = configured(chosen, Path("runs"))
     if config.data.inclusion >= 1:
         raise UsageError("deal: without coins there is nothing to tell apart; inclusion must be below 1.")
-    return Deal(environment(config, config.seed, None)[0])
+    return Deal(environment(config, config.seed, None)[0], coins=config.canaries.coins)
 
 
 def record(
@@ -51,14 +51,14 @@ def record(
     may assume of local training, such as ``{"optimizer": "sgd", "lr": 0.1, "batch_size": 32, "local_epochs": 1}``; they
     assume nothing without. ``game.shadow(3)`` is recorded below the same folder.
     """
-    config = game.env.config
+    settings = game.env.settings
     told = dict(training or {})
-    stated = build(TrainingConfig, {**config.training.model_dump(), **told}, "record: training")
+    stated = build(TrainingConfig, {**settings.training.model_dump(), **told}, "record: training")
     if model is not None:
         given = model if isinstance(model, list | tuple) else [model]
         names = tuple(one if isinstance(one, str) else parts.refer(one) for one in given)
         stated = stated.model_copy(update={"model": names[0], "client_models": names if len(names) > 1 else ()})
-    changed = config.model_copy(update={"training": stated})
     bench = workbench(stated, game.env.dataset)
-    bench.module(changed.training.model)
-    return recorded(Path(where), replace(game, env=replace(game.env, config=changed, workbench=bench)), told, fresh)
+    bench.module(stated.model)
+    changed = replace(game.env, settings=replace(settings, training=stated), workbench=bench)
+    return recorded(Path(where), replace(game, env=changed), told, fresh)

@@ -119,7 +119,7 @@ Deliver = Callable[[Mapping[str, Part], Arrival], tuple[Mapping[str, Part], int]
 
 def concurrency(env: Environment) -> int:
     """How many clients work at the same time."""
-    return max(1, round_half_up(env.config.participation * env.clients))
+    return max(1, round_half_up(env.settings.participation * env.clients))
 
 
 def check(env: Environment, protocol: str) -> None:
@@ -238,5 +238,5 @@ def _called(clock: Clock, env: Environment) -> list[int]:
 
 
 def _drops_out(env: Environment, client: int, job: int) -> bool:
-    rate = env.config.dropout_rate
+    rate = env.settings.dropout_rate
     return rate > 0 and seeds.numpy_generator(env.root, "dropout", "job", job, client).random() < rate

@@ -86,9 +86,9 @@ def fitted_together(
 ) -> list[Epoch]:
     """Fit the models of one client together to its private fold, with a divergence told by client and round."""
     name = ("client", client, "round", round, stage)
-    records, epochs = env.private(client, round), env.config.training.local_epochs
+    records, epochs = env.private(client, round), env.settings.training.local_epochs
     try:
-        return fit_together(learners, records, epochs, (env.root, name), step, env.config.training.local_steps)
+        return fit_together(learners, records, epochs, (env.root, name), step, env.settings.training.local_steps)
     except Diverged as error:
         raise Diverged(f"training diverged: {client_name(client)}, round {round}, {stage} phase: {error}") from None
 

@@ -239,7 +239,7 @@ def tested(models: Mapping[str, tuple[str, Part]], env: Environment) -> dict[str
         }
         if not math.isfinite(results[owner]["loss"]):
             raise Diverged(f"training diverged: the loss of {owner} on the test set is {results[owner]['loss']}")
-        if env.config.data.partition != "iid":
+        if env.settings.data.partition != "iid":
             own = [
                 own_accuracy(right.numpy(), env.dataset.y_test, _private_labels(env, client)) for client in whose(owner)
             ]

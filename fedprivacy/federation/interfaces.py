@@ -19,7 +19,7 @@ from fedprivacy.adversary.sight import Wire
 from fedprivacy.adversary.threat import Bool, Float, Int, Signals, View
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.federation import FederationSettings
-from fedprivacy.config.run import RunConfig
+from fedprivacy.config.run import AttackConfig
 from fedprivacy.data.records import Dataset, Division, Ids
 from fedprivacy.models import own_head
 from fedprivacy.privacy import PrivacyEvent
@@ -75,7 +75,8 @@ class Work:
 class Environment:
     """What a protocol may use: the records of each role, the workbench that trains, and names for seeds."""
 
-    config: RunConfig
+    settings: FederationSettings
+    """What everybody in the federation knows of it."""
     root: int
     dataset: Dataset
     division: Division
@@ -90,23 +91,18 @@ class Environment:
     """Every local training of the run, where the protocol has a plan of its own (:class:`PlansWork`)."""
 
     @property
-    def settings(self) -> FederationSettings:
-        """What everybody in the federation knows of it."""
-        return FederationSettings.of(self.config)
-
-    @property
     def clients(self) -> int:
-        return self.config.clients
+        return self.settings.clients
 
     @property
     def rounds(self) -> int:
-        return self.config.rounds
+        return self.settings.rounds
 
     def architecture(self, client: int) -> str:
         """Name of the architecture of client ``client``."""
-        models = self.config.training.client_models or (self.config.training.model,)
+        models = self.settings.training.client_models or (self.settings.training.model,)
         name = models[client % len(models)]
-        return name if self.config.training.heads == "common" else own_head.name_of(name, self.classes(client))
+        return name if self.settings.training.heads == "common" else own_head.name_of(name, self.classes(client))
 
     def classes(self, client: int) -> tuple[int, ...]:
         """The label set of a client: the classes of its pool and validation records. UsageError for one class."""
@@ -128,7 +124,7 @@ class Environment:
     def nominal(self, client: int, round: int) -> int:
         """Expected number of those records: a public number, whatever the coins."""
         candidates = self.division.candidates[client][self.fold(client, round)]
-        return max(1, round_half_up(len(candidates) * self.config.data.inclusion))
+        return max(1, round_half_up(len(candidates) * self.settings.data.inclusion))
 
     def validation(self, client: int, round: int) -> Records:
         """The validation part of that fold; may be empty."""
@@ -153,15 +149,15 @@ class Environment:
 
     def participants(self, round: int) -> list[int]:
         """Clients that take part in ``round``: a seeded draw of ``participation``, at least one."""
-        if self.config.participation == 1:
+        if self.settings.participation == 1:
             return list(range(self.clients))
-        number = max(1, round_half_up(self.config.participation * self.clients))
+        number = max(1, round_half_up(self.settings.participation * self.clients))
         draw = seeds.numpy_generator(self.root, "participants", round).permutation(self.clients)[:number]
         return sorted(int(client) for client in draw)
 
     def senders(self, round: int) -> list[int]:
         """Participants whose messages leave: the others drop out after training. May be empty."""
-        clients, rate = self.participants(round), self.config.dropout_rate
+        clients, rate = self.participants(round), self.settings.dropout_rate
         if rate == 0:
             return clients
         return [c for c in clients if seeds.numpy_generator(self.root, "dropout", round, c).random() >= rate]
@@ -403,7 +399,7 @@ class Knowledge:
     ``wire``: what crosses the wire, as declared.
     """
 
-    config: RunConfig
+    attack: AttackConfig
     root: int
     dataset: Dataset
     candidates: Ids
@@ -414,6 +410,11 @@ class Knowledge:
     rules: Rules | None = None
     starts: Mapping[str, Part] | None = None
     wire: Wire = field(kw_only=True)
+
+    @property
+    def settings(self) -> FederationSettings:
+        """What everybody in the federation knows of it."""
+        return self.wire.federation
 
 
 class Observation(Protocol):

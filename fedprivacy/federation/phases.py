@@ -39,7 +39,7 @@ def start(env: Environment, clients: Iterable[int] | None = None) -> RoundOutcom
     parts: dict[str, Part] = {}
     history: list[HistoryRow] = []
     made: dict[tuple[str | int, ...], Part] = {}
-    shared = env.config.training.init == "shared"
+    shared = env.settings.training.init == "shared"
     for client in range(env.clients) if clients is None else clients:
         name = env.architecture(client)
         key: tuple[str | int, ...] = ("initial", name) if shared else ("initial", name, client)
@@ -58,19 +58,20 @@ def warm_up(env: Environment, architecture: str, key: tuple[str | int, ...]) -> 
     if not len(records):
         return weights, []
     learner = env.workbench.learner(architecture, weights)
-    epochs = fitted(learner, records, env.config.training.warmup_epochs, env, (*key, "warmup"), "warm-up", SERVER_ID, 0)
+    passes = env.settings.training.warmup_epochs
+    epochs = fitted(learner, records, passes, env, (*key, "warmup"), "warm-up", SERVER_ID, 0)
     return learner.weights(), rows(epochs, 0, SERVER_ID, "warmup")
 
 
 def load(env: Environment, state: FederationState, client: int) -> Learner:
     """A learner with a client's weights, and its moments where the optimiser persists."""
-    moments = state.parts[moments_part(client)] if env.config.training.optimizer_state == "persistent" else None
+    moments = state.parts[moments_part(client)] if env.settings.training.optimizer_state == "persistent" else None
     return env.workbench.learner(env.architecture(client), state.parts[model_part(client)], moments)
 
 
 def store(env: Environment, client: int, learner: Learner) -> dict[str, Part]:
     """The parts of a client after training."""
-    keep = env.config.training.optimizer_state == "persistent"
+    keep = env.settings.training.optimizer_state == "persistent"
     return {model_part(client): learner.weights(), moments_part(client): learner.moments() if keep else {}}
 
 
@@ -94,10 +95,10 @@ def fit_private(learner: Learner, env: Environment, client: int, round: int, los
     Under a private fit the loss of a record may depend on nothing but that record, public data and models that are
     differentially private themselves; a teacher trained plainly on the same records breaks the sensitivity.
     """
-    records, epochs = env.private(client, round), env.config.training.local_epochs
+    records, epochs = env.private(client, round), env.settings.training.local_epochs
     name = ("client", client, "round", round, "private")
     if env.private_fit is None:
-        steps = env.config.training.local_steps
+        steps = env.settings.training.local_steps
         return fitted(learner, records, epochs, env, name, "private phase", client, round, loss, steps=steps)
     try:
         return env.private_fit(learner, records, epochs, (env.root, name), loss, env.nominal(client, round))
@@ -194,7 +195,7 @@ def public_fold(env: Environment, round: int, labelled: bool, to_clients: bool =
     A static fold is delivered once, in round 1; planted records always are.
     """
     ids = env.public_ids(round)
-    known = env.config.data.public_set == "static" and round > 1 and round not in env.planted
+    known = env.settings.data.public_set == "static" and round > 1 and round not in env.planted
     size = 0 if known else env.dataset.x_train[ids].nbytes + (len(ids) if labelled else 0)
     return PublicFold(round, ids, labelled, int(size), len(env.participants(round)) if to_clients else 0)
 

@@ -27,7 +27,7 @@ def projection_moments_part(client: int) -> str:
 def projection_start(env: Environment, client: int, inputs: int, outputs: int) -> dict[str, Part]:
     """Parts of a new projection [outputs, inputs]: orthogonal; as models do, all start alike or each for itself."""
     name: tuple[str | int, ...] = ("initial", "projection", env.architecture(client))
-    if env.config.training.init == "independent":
+    if env.settings.training.init == "independent":
         name = (*name, client)
     weight = torch.empty(outputs, inputs)
     nn.init.orthogonal_(weight, generator=seeds.generator(env.root, *name))
@@ -47,7 +47,7 @@ def load_projection(env: Environment, state: FederationState, client: int) -> Le
     outputs, inputs = part["weight"].shape
     module = nn.Linear(inputs, outputs, bias=False)
     module.load_state_dict(dict(part))
-    persistent = env.config.training.optimizer_state == "persistent"
+    persistent = env.settings.training.optimizer_state == "persistent"
     moments = state.parts[projection_moments_part(client)] if persistent else None
     return Learner(module.to(env.workbench.device), env.workbench.config, env.workbench.device, moments)
 
@@ -56,7 +56,7 @@ def store_projection(env: Environment, client: int, learner: Learner | None) -> 
     """The parts of a projection after training."""
     if learner is None:
         return without_projection(client)
-    keep = env.config.training.optimizer_state == "persistent"
+    keep = env.settings.training.optimizer_state == "persistent"
     moments = learner.moments() if keep else {}
     return {projection_part(client): learner.weights(), projection_moments_part(client): moments}
 

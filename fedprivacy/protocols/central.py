@@ -32,8 +32,8 @@ class Central:
         pooled = reduce(Records.joined, (env.private(client, round) for client in range(1, env.clients)), own)
         if self.options.public_labels:
             pooled = pooled.joined(env.records(env.public_ids(round)))
-        epochs = env.config.training.local_epochs
-        steps = env.config.training.local_steps
+        epochs = env.settings.training.local_epochs
+        steps = env.settings.training.local_steps
         if steps is None and self.options.match != "epochs":
             steps = self._steps(env, round)
         learner = phases.load(env, state, 0)
@@ -48,8 +48,8 @@ class Central:
 
     def _steps(self, env: Environment, round: int) -> int:
         """Steps that client 0 would take in the round."""
-        size = env.config.training.batch_size
+        size = env.settings.training.batch_size
         folds = [len(env.private(0, round))]
         if self.options.public_labels:
             folds.append(len(env.public_ids(round)))
-        return env.config.training.local_epochs * sum(-(-number // size) for number in folds)
+        return env.settings.training.local_epochs * sum(-(-number // size) for number in folds)

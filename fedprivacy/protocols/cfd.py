@@ -54,7 +54,7 @@ class Cfd:
 
     def init(self, env: Environment) -> RoundOutcome:
         outcome = phases.start(env)
-        server, _ = averaging.initial(env, env.config.training.model)
+        server, _ = averaging.initial(env, env.settings.training.model)
         parts: dict[str, Part] = {averaging.GLOBAL: server, LABELS: {}, sent_part(SERVER): {}}
         for client in range(env.clients):
             parts[sent_part(client_name(client))] = {}
@@ -126,7 +126,7 @@ class Cfd:
             before = one
 
     def models(self, state: FederationState, env: Environment) -> Mapping[str, tuple[str, Part]]:
-        return {"server": (env.config.training.model, state.parts[averaging.GLOBAL])}
+        return {"server": (env.settings.training.model, state.parts[averaging.GLOBAL])}
 
     def _ids(self, env: Environment, round: int) -> Ids:
         """The fixed records, unless somebody planted others in that round."""
@@ -166,7 +166,7 @@ class Cfd:
     def _server_distils(
         self, state: FederationState, round: int, env: Environment, records: Records, labels: Tensor
     ) -> tuple[FederationState, list[HistoryRow]]:
-        server = env.workbench.learner(env.config.training.model, state.parts[averaging.GLOBAL])
+        server = env.workbench.learner(env.settings.training.model, state.parts[averaging.GLOBAL])
         loss, epochs = soft_label_loss(labels), self.options.distill_epochs
         passes = phases.fit_public(server, records, epochs, env, phases.SERVER_ID, round, loss)
         return state.having({averaging.GLOBAL: server.weights()}), phases.rows(
@@ -180,9 +180,9 @@ class Cfd:
 
         Changes alone make sense only to those who have the labels of the round before: under full participation.
         """
-        logits = env.workbench.logits(env.config.training.model, state.parts[averaging.GLOBAL], records.x)
+        logits = env.workbench.logits(env.settings.training.model, state.parts[averaging.GLOBAL], records.x)
         names = [client_name(client) for client in env.participants(round + 1)]
-        previous = _levels(state.parts[sent_part(SERVER)]) if env.config.participation == 1 else None
+        previous = _levels(state.parts[sent_part(SERVER)]) if env.settings.participation == 1 else None
         bits = self.options.bits_down
         received = self._sent(channel, env, round, SERVER, names, logits, bits, previous)
         parts = {LABELS: {"probabilities": received.values}, sent_part(SERVER): _remembered(received, bits)}

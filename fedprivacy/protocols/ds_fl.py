@@ -36,7 +36,7 @@ class DsFl:
 
     def init(self, env: Environment) -> RoundOutcome:
         outcome = phases.start(env)
-        server, _ = averaging.initial(env, env.config.training.model)
+        server, _ = averaging.initial(env, env.settings.training.model)
         return RoundOutcome(outcome.state.having({averaging.GLOBAL: server}), outcome.history)
 
     def private_phase(self, state: FederationState, round: int, env: Environment) -> RoundOutcome:
@@ -69,7 +69,7 @@ class DsFl:
                 passes = phases.fit_public(learner, fold, epochs, env, client, round, loss)
                 history += phases.rows(passes, round, client, "public")
                 state = state.having(phases.store_public(env, state, client, learner, persistent=False))
-            server = env.workbench.learner(env.config.training.model, state.parts[averaging.GLOBAL])
+            server = env.workbench.learner(env.settings.training.model, state.parts[averaging.GLOBAL])
             passes = phases.fit_public(server, fold, epochs, env, phases.SERVER_ID, round, loss)
             history += phases.rows(passes, round, phases.SERVER_ID, "public")
             state = state.having({averaging.GLOBAL: server.weights()})
@@ -85,7 +85,7 @@ class DsFl:
                 yield Fit(one.fold, loss, self.options.distill_epochs, "public", round=one.round)
 
     def models(self, state: FederationState, env: Environment) -> Mapping[str, tuple[str, Part]]:
-        server = (env.config.training.model, state.parts[averaging.GLOBAL])
+        server = (env.settings.training.model, state.parts[averaging.GLOBAL])
         return {**phases.own_models(state, env), "server": server}
 
     def sharpened(self, mean: Tensor) -> Tensor:

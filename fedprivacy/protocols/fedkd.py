@@ -106,7 +106,7 @@ class FedKd:
 
     def mentee(self, env: Environment) -> str:
         """Architecture of the mentee."""
-        return self.options.mentee or env.config.training.model
+        return self.options.mentee or env.settings.training.model
 
     def _packed(
         self, state: FederationState, party: str, update: Update, energy: float
@@ -124,7 +124,7 @@ class FedKd:
         self, state: FederationState, env: Environment, client: int, round: int
     ) -> tuple[dict[str, Part], list[Epoch], Part]:
         """A client's parts after local training, what each pass measured, and its mentee."""
-        keep = env.config.training.optimizer_state == "persistent"
+        keep = env.settings.training.optimizer_state == "persistent"
         mentor = phases.load(env, state, client)
         moments = state.parts[mentee_moments_part(client)] if keep else None
         mentee = env.workbench.learner(self.mentee(env), state.parts[averaging.GLOBAL], moments, "mentee")

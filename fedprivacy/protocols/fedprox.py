@@ -27,7 +27,7 @@ class FedProx:
 
     def check(self, env: Environment) -> None:
         averaging.one_architecture(env, "fedprox")
-        if self.options.stragglers and env.config.training.local_steps is not None:
+        if self.options.stragglers and env.settings.training.local_steps is not None:
             raise UsageError("protocol fedprox: stragglers leave out epochs; with local_steps set stragglers to 0.")
 
     def init(self, env: Environment) -> RoundOutcome:
@@ -56,7 +56,7 @@ class FedProx:
             loss, epochs = proximal_loss(learner, self.options.mu), self._epochs(env, client, round)
             name = ("client", client, "round", round, "private")
             records = env.private(client, round)
-            steps = env.config.training.local_steps
+            steps = env.settings.training.local_steps
             passes = phases.fitted(
                 learner, records, epochs, env, name, "private phase", client, round, loss, steps=steps
             )
@@ -66,6 +66,6 @@ class FedProx:
 
     def _epochs(self, env: Environment, client: int, round: int) -> int:
         """All local epochs, or for a straggler uniformly one to all."""
-        most = env.config.training.local_epochs
+        most = env.settings.training.local_epochs
         draw = seeds.numpy_generator(env.root, "straggler", round, client)
         return int(draw.integers(1, most + 1)) if draw.random() < self.options.stragglers else most

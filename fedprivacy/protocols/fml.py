@@ -64,7 +64,7 @@ class Fml:
 
     def meme(self, env: Environment) -> str:
         """Architecture of the meme."""
-        return self.options.meme or env.config.training.model
+        return self.options.meme or env.settings.training.model
 
     def label_weights(self, round: int, rounds: int) -> tuple[float, float]:
         """alpha and beta of a round; under the dynamic schedule they grow after each third of the rounds."""

@@ -24,7 +24,7 @@ class Local:
     def check(self, env: Environment) -> None:
         if self.options.public_labels and not len(env.division.public[0]):
             raise UsageError("protocol local: public_labels needs data.public_size above 0.")
-        if self.options.public_labels and env.config.training.heads == "own":
+        if self.options.public_labels and env.settings.training.heads == "own":
             raise UsageError("protocol local: public_labels holds classes that own heads lack; use --heads common.")
 
     def init(self, env: Environment) -> RoundOutcome:

@@ -135,7 +135,7 @@ class ProFe:
 
     def student(self, env: Environment) -> str:
         """Architecture of the student."""
-        return self.options.student or env.config.training.model
+        return self.options.student or env.settings.training.model
 
     def neighbours(self, client: int, clients: int) -> list[int]:
         """Who hears a node: the next and the previous on the ring, or everybody."""
@@ -166,7 +166,7 @@ class ProFe:
         self, state: FederationState, env: Environment, client: int, round: int
     ) -> tuple[dict[str, Part], list[Epoch], Prototypes]:
         """A node's parts after local training, what each pass of the teacher measured, and its own prototypes."""
-        keep = env.config.training.optimizer_state == "persistent"
+        keep = env.settings.training.optimizer_state == "persistent"
         records, classes = env.private(client, round), len(env.dataset.classes)
         teacher, projection = phases.load(env, state, client), projections.load_projection(env, state, client)
         known = prototypes.table(prototypes.of_part(state.parts[prototypes_part(client)]), classes)

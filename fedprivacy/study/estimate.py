@@ -65,8 +65,8 @@ def federation_steps(config: RunConfig, env: Environment) -> int:
 
 def step_seconds(env: Environment) -> float:
     """Seconds of one training step of client 0: the faster of two short fits, on weights that are thrown away."""
-    records = env.records(env.members[0][0][: 4 * env.config.training.batch_size])
-    steps = math.ceil(len(records) / env.config.training.batch_size)
+    records = env.records(env.members[0][0][: 4 * env.settings.training.batch_size])
+    steps = math.ceil(len(records) / env.settings.training.batch_size)
     found = []
     for trial in range(2):
         name = env.architecture(0)

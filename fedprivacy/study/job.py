@@ -23,6 +23,7 @@ from torch import nn
 
 from fedprivacy import catalog, folder, seeds
 from fedprivacy.config.base import UsageError
+from fedprivacy.config.federation import FederationSettings
 from fedprivacy.config.run import DataConfig, RunConfig
 from fedprivacy.data.canaries import canaries, planted
 from fedprivacy.data.coins import Bool, coins, redraw
@@ -31,7 +32,7 @@ from fedprivacy.data.records import Dataset, Division
 from fedprivacy.data.scaling import scaled
 from fedprivacy.data.sources import load
 from fedprivacy.federation import engine
-from fedprivacy.federation.interfaces import Environment, PlansWork
+from fedprivacy.federation.interfaces import Environment, PlansWork, declared
 from fedprivacy.federation.own.recorded import RecordedFederation
 from fedprivacy.judge import examiner
 from fedprivacy.models.build import build
@@ -107,7 +108,7 @@ def environment(config: RunConfig, root: int, shadow: int | None, device: str = 
         if not any(map(len, folds)):
             raise UsageError(f"client {client} has no record to train on: raise data.candidates or data.inclusion.")
     bench = workbench(config, played.dataset, device)
-    env = Environment(config, secret, played.dataset, played.division, members, bench)
+    env = Environment(FederationSettings.of(config), secret, played.dataset, played.division, members, bench)
     protocol = catalog.protocol(config)
     return (replace(env, planned=tuple(protocol.work(env))) if isinstance(protocol, PlansWork) else env), played
 
@@ -184,10 +185,10 @@ def _suspicious(utility: Mapping[str, Mapping[str, float]], classes: int) -> lis
     ]
 
 
-def _start_bytes(env: Environment) -> int:
+def _start_bytes(env: Environment, silent: bool) -> int:
     """A shared start that was warmed up has to reach every client; a random one is a seed."""
-    shared = env.config.training.init == "shared" and len(env.division.warmup)
-    if not shared or catalog.wire(env.config).silent:
+    shared = env.settings.training.init == "shared" and len(env.division.warmup)
+    if not shared or silent:
         return 0
     return sum(_model_bytes(env))
 
@@ -199,7 +200,7 @@ def _model_bytes(env: Environment) -> list[int]:
 
 def _scale_events(env: Environment) -> list[PrivacyEvent]:
     """A scale of the feature columns that private records were used for: one release a client, before round 1."""
-    if env.config.data.scaling != "private" or env.dataset.is_image:
+    if env.settings.data.scaling != "private" or env.dataset.is_image:
         return []
     return [PrivacyEvent(client, 0, "column means and deviations", NoNoise()) for client in range(env.clients)]
 
@@ -215,7 +216,7 @@ def _summary(protocol: Any, env: Environment, done: engine.Federation, test: boo
         "utility": utility,
         "per_round": by_round,
         "payload_bytes": sum(m.payload_bytes * times(m) for m in done.transcript.messages),
-        "start_bytes": _start_bytes(env),
+        "start_bytes": _start_bytes(env, silent=not declared(protocol, env.settings)),
         "senders": [len(env.senders(t)) for t in range(1, env.rounds + 1)],
         "public_bytes": sum(fold.bytes * fold.receivers for fold in done.transcript.folds),
         "model_bytes": round(float(np.mean(_model_bytes(env)))),

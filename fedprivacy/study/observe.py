@@ -63,7 +63,7 @@ def observe_all(
         observation = catalog.observation(name)
         follows = bool(getattr(observation, "needs_courses", False))
         knowledge = Knowledge(
-            config.model_copy(update={"seed": 0, "seeds": 1}),
+            config.attack,
             seeds.value(root, "adversary"),
             env.dataset,
             pools,
@@ -118,7 +118,7 @@ def rules(
 
 def given_starts(env: Environment) -> Mapping[str, Part] | None:
     """The weights that the clients of each architecture were given, before anything that one did alone."""
-    if env.config.training.init != "shared":
+    if env.settings.training.init != "shared":
         return None
     parts = phases.start(env).state.parts
     return {env.architecture(client): parts[phases.model_part(client)] for client in range(env.clients)}
@@ -143,7 +143,7 @@ def observe_label_shares(
     """Write every passive adversary's estimate of the clients' label distributions."""
     for adversary, source in catalog.label_seats(config):
         knowledge = Knowledge(
-            config.model_copy(update={"seed": 0, "seeds": 1}),
+            config.attack,
             seeds.value(root, "adversary", "labels"),
             env.dataset,
             np.concatenate([division.pool(client) for client in range(len(division.candidates))]),
@@ -187,7 +187,7 @@ def common_start(protocol: FederatedProtocol, env: Environment) -> Part | None:
         start = parts["server/model"]
         shared = [parts.get(f"client-{client}/model") is start for client in range(env.clients)]
         return start if all(shared) or not any(shared) else None
-    return parts.get("client-0/model") if env.config.training.init == "shared" else None
+    return parts.get("client-0/model") if env.settings.training.init == "shared" else None
 
 
 def plant(

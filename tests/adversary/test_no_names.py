@@ -19,7 +19,7 @@ from fedprivacy.config.protocol_cards import CARDS
 ROOMS = ("attacks", "adversary", "study", "defenses", "reporting", "cli", "judge", "federation", "wire")
 WORDS = frozenset({"local", "central", "mutual"})
 NAMES = re.compile(rf"(?<![\w-])({'|'.join(re.escape(name) for name in CARDS if name not in WORDS)})(?![\w-])")
-PAGES = ("study/verdict/plan.py",)
+PAGES = ("study/verdict/plan.py", "study/leakage/measured.py")
 """Published pages choose what they compare, as recipes in TOML do; nothing is decided by it."""
 SOURCES = [path for room in ROOMS for path in sorted((Path(fedprivacy.__file__).parent / room).rglob("*.py"))]
 

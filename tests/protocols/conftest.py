@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from fedprivacy import catalog, seeds
 from fedprivacy.config.base import build
+from fedprivacy.config.federation import FederationSettings
 from fedprivacy.config.run import RunConfig
 from fedprivacy.data.records import Dataset, Division
 from fedprivacy.federation import engine
@@ -100,7 +101,8 @@ class World:
                 return Tiny(hidden, outputs, linear)
 
         bench = Workbench(module, self.config.training)
-        self.env = Environment(self.config, self.config.seed, self.dataset, division, members, bench)
+        known = FederationSettings.of(self.config)
+        self.env = Environment(known, self.config.seed, self.dataset, division, members, bench)
 
     @property
     def protocol(self) -> FederatedProtocol:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from fedprivacy import catalog
+from fedprivacy.config.run import RunConfig
 from fedprivacy.federation import engine, phases
 from fedprivacy.protocols.mutual import peer_loss, peer_predictions, released
 from fedprivacy.study.job import environment
@@ -69,7 +70,7 @@ def test_one_client_alone_is_local_training_with_public_labels(ran: Any) -> None
 def test_predictions_are_taken_after_the_private_and_before_the_public_phase(ran: Any, small_config: Any) -> None:
     done = ran("mutual", {}, rounds=1)
     env, _ = environment(small_config(protocol="mutual", rounds=1), 0, None)
-    protocol: Any = catalog.protocol(env.config)
+    protocol: Any = catalog.protocol(RunConfig())
     private = protocol.private_phase(protocol.init(env).state, 1, env).state
     fold = env.records(env.public_ids(1))
     for client in range(3):
@@ -120,8 +121,9 @@ def test_later_clients_hear_the_new_predictions_of_earlier_ones(ran: Any, small_
 def test_the_last_client_of_a_sequence_trains_on_what_it_heard_last(ran: Any, small_config: Any) -> None:
     options = {"update_order": "sequential"}
     done = ran("mutual", options, rounds=1)
-    env, _ = environment(small_config(protocol="mutual", options=options, rounds=1), 0, None)
-    protocol: Any = catalog.protocol(env.config)
+    config = small_config(protocol="mutual", options=options, rounds=1)
+    env, _ = environment(config, 0, None)
+    protocol: Any = catalog.protocol(config)
     private = protocol.private_phase(protocol.init(env).state, 1, env).state
     fold = env.records(env.public_ids(1))
     newest = {m.sender: done.transcript.payload(m) for m in done.transcript.messages if m.receiver == "server"}
@@ -168,7 +170,7 @@ def test_private_moments_are_stale_after_a_fresh_public_phase(ran: Any, public_o
 def test_a_client_that_takes_no_part_keeps_its_model_and_hears_nothing(ran: Any, small_config: Any) -> None:
     done = ran("mutual", {}, rounds=1, clients=4, participation=0.5)
     env, _ = environment(small_config(protocol="mutual", rounds=1, clients=4, participation=0.5), 0, None)
-    start = catalog.protocol(env.config).init(env).state
+    start = catalog.protocol(RunConfig()).init(env).state
     taking = env.participants(1)
     assert len(taking) == 2
     for client in range(4):
@@ -198,7 +200,7 @@ def test_losses_and_labels_weigh_what_the_table_says(ran: Any) -> None:
 
 def test_hand_made_channels_share_the_same_predictions(small_config: Any) -> None:
     env, _ = environment(small_config(protocol="mutual"), 0, None)
-    protocol: Any = catalog.protocol(env.config)
+    protocol: Any = catalog.protocol(RunConfig())
     state = protocol.init(env).state
     shared = protocol.share(state, 1, env, Channel(1, MemoryStore()))
     fold = env.records(env.public_ids(1))

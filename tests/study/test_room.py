@@ -41,7 +41,7 @@ def test_messages_are_counted_and_the_disk_is_enough(
     taken = sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file())
     assert told.messages == len(done.transcript.messages)
     assert taken <= 1.2 * told.disk
-    if env.config.participation == 1 and told.messages:  # whoever never trained has no moments to keep
+    if env.settings.participation == 1 and told.messages:  # whoever never trained has no moments to keep
         assert told.disk <= 2 * taken + 20_000
 
 

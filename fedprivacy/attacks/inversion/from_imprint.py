@@ -47,7 +47,7 @@ def malicious(
 
 def from_imprint(view: View, knowledge: Knowledge, scale: PixelScale, name: str) -> Reconstructions:
     """Records read out of the updates of the malicious model, which ``knowledge.workbench`` builds."""
-    config = knowledge.config
+    wanted, training = knowledge.attack.inversion, knowledge.settings.training
     module = knowledge.workbench.module(name)
     names = frozenset(parameter for parameter, _ in module.named_parameters())
     masked = knowledge.wire.defended.hides_each
@@ -55,14 +55,14 @@ def from_imprint(view: View, knowledge: Knowledge, scale: PixelScale, name: str)
     if not sent:
         raise ValueError("no update of the malicious model is in sight")
     found = []
-    for one in sent[: config.attack.inversion.messages]:
+    for one in sent[: wanted.messages]:
         largest = float(one.before["imprint.bias"].abs().max())
         read = read_out(one.change["imprint.weight"], one.change["imprint.bias"], ROUNDING * largest)
         rows = read.records[torch.isfinite(read.records).all(1)]
         images = _pixels(rows, scale)
         labels = torch.full((len(rows),), -1, dtype=torch.long).numpy()
         found.append(Recovered(one.round, one.client, one.number, "records", images, labels, "imprint"))
-    bins, training = config.attack.inversion.bins, config.training
+    bins = wanted.bins
     steps = training.local_steps or training.local_epochs * math.ceil(sent[0].records / training.batch_size)
     used = min(sent[0].records, training.batch_size * steps) * sent[0].merged
     told = f"{used} records and {bins} bins of equal public mass: {alone_in_bin(bins, used):.0%} expected alone in one"

@@ -51,7 +51,7 @@ def from_predictions(
     own = _own_model(knowledge)
     found: list[Recovered] = []
     last, stopped = max(given[-1].round for given in told.values()), False
-    for place, (client, given) in enumerate(sorted(told.items())[: knowledge.config.attack.inversion.messages]):
+    for place, (client, given) in enumerate(sorted(told.items())[: knowledge.attack.inversion.messages]):
         progress(place / len(told))
         if clock.over and found:
             stopped = True
@@ -79,7 +79,7 @@ def from_predictions(
 
 def _own_model(knowledge: Knowledge) -> tuple[str, Part]:
     """The adversary's model: trained on its own records with their labels."""
-    name, training = knowledge.config.training.model, knowledge.config.training
+    name, training = knowledge.settings.training.model, knowledge.settings.training
     bench = knowledge.workbench.with_training(
         training.model_copy(update={"optimizer": "adam", "lr": 1e-3, "batch_size": BATCH, "weight_decay": 0.0})
     )
@@ -116,12 +116,11 @@ def _by_pairs(
 
 
 def _of_surrogate(given: Sequence[Answer], client: int, knowledge: Knowledge, scale: PixelScale) -> np.ndarray:
-    config, data = knowledge.config, knowledge.dataset
-    models = config.training.client_models or (config.training.model,)
-    name = models[client % len(models)]
+    settings, attack, data = knowledge.settings, knowledge.attack, knowledge.dataset
+    name = settings.architecture(client)
     bench = knowledge.workbench.with_training(
-        config.training.model_copy(
-            update={"optimizer": "adam", "lr": config.attack.surrogate_lr, "batch_size": 64, "weight_decay": 0.0}
+        settings.training.model_copy(
+            update={"optimizer": "adam", "lr": attack.surrogate_lr, "batch_size": 64, "weight_decay": 0.0}
         )
     )
     learner = bench.learner(name, bench.initial(name, (knowledge.root, ("surrogate",))))
@@ -132,7 +131,7 @@ def _of_surrogate(given: Sequence[Answer], client: int, knowledge: Knowledge, sc
         return kl_divergence(wanted.to(logits.device)[rows], log_probabilities(logits))
 
     records = Records(data.x_train[ids], np.zeros(len(ids), dtype=np.int64))
-    learner.fit(records, config.attack.surrogate_epochs, (knowledge.root, ("surrogate", "fit")), loss)
+    learner.fit(records, attack.surrogate_epochs, (knowledge.root, ("surrogate", "fit")), loss)
     classes = len(data.classes)
     low, size = (np.asarray(values) for values in (scale.low, scale.range))
     card = Card(scale.shape, classes, mean=tuple((-low / size).tolist()), std=tuple((1 / size).tolist()))

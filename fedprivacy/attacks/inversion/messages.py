@@ -76,10 +76,10 @@ def mean_updates(view: View, knowledge: Knowledge, names: frozenset[str]) -> Ite
 
 def nominal_records(knowledge: Knowledge) -> int:
     """Expected records of one client's training: pool times inclusion, over the folds of a fresh schedule."""
-    config = knowledge.config
-    folds = config.rounds if config.data.schedule == "fresh" or config.data.layout == "folds" else 1
-    pool = len(knowledge.candidates) / config.clients
-    return max(1, round_half_up(pool * config.data.inclusion / folds))
+    told = knowledge.settings
+    folds = told.rounds if told.data.schedule == "fresh" or told.data.layout == "folds" else 1
+    pool = len(knowledge.candidates) / told.clients
+    return max(1, round_half_up(pool * told.data.inclusion / folds))
 
 
 def of_one_start(sent: list[Sent]) -> list[list[Sent]]:

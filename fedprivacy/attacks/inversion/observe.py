@@ -46,7 +46,7 @@ def observe_inversion(
 ) -> Reconstructions:
     """Reconstruct what ``source`` allows. Raises ValueError where nothing can be attempted, and says why."""
     scale = pixel_scale(knowledge.dataset, knowledge.auxiliary)
-    clock = Clock(knowledge.config.attack.budget or DEFAULT_SECONDS)
+    clock = Clock(knowledge.attack.budget or DEFAULT_SECONDS)
     if source == "predictions":
         return from_predictions(view, knowledge, scale, clock, progress)
     name = knowledge.wire.travelling(0)
@@ -66,7 +66,7 @@ def _from_updates(
     stated: StatedLabels,
     progress: Progress,
 ) -> Reconstructions:
-    wanted = knowledge.config.attack.inversion
+    wanted = knowledge.attack.inversion
     names = frozenset(name for name, _ in model.named_parameters())
     read = mean_updates if source == "aggregate" else client_updates
     sent = [one for one in read(view, knowledge, names) if one.round >= wanted.first_round]
@@ -93,7 +93,7 @@ def _from_updates(
             notes |= dict.fromkeys([*outcome.errors, *_left_out(outcome)])
     if clock.over:
         notes[f"stopped by the budget of {clock.seconds:g} s: another machine may get further"] = None
-    attempts = told(plans, knowledge.config.training.optimizer, sent[0].merged)
+    attempts = told(plans, knowledge.settings.training.optimizer, sent[0].merged)
     notes = dict.fromkeys(attempts) | notes
     dropout = any(isinstance(part, nn.Dropout) and part.p > 0 for part in model.modules())
     card = _card_rows(plans[0], knowledge, "; ".join(attempts), dropout)
@@ -103,7 +103,7 @@ def _from_updates(
 
 def _alike(group: Sequence[Sent], knowledge: Knowledge, scale: PixelScale, names: frozenset[str]) -> list[list[Sent]]:
     """Messages of which the same is attempted with the same card: they run as one batch."""
-    classes, wanted = len(knowledge.dataset.classes), knowledge.config.attack.inversion
+    classes, wanted = len(knowledge.dataset.classes), knowledge.attack.inversion
     by_work: dict[object, list[Sent]] = {}
     for one in group:
         plan = situation(knowledge.wire, wanted, one, scale, classes, _partial(one, names))
@@ -127,13 +127,12 @@ def _attacked(
     progress: Progress,
 ) -> tuple[Outcome, Tensor]:
     """The outcome of all attacks on ``sent``, and the labels that they began from."""
-    config = knowledge.config
-    wanted, before = config.attack.inversion, sent[0].before
+    wanted, before = knowledge.attack.inversion, sent[0].before
     state = dict(before)
     observed = [whole(one.change, before, names) for one in sent]
     card, headless = plan.card, last_layer(model)[0] not in sent[0].change
     if plan.one_step and card.lr is not None:
-        observed = [_gradient(one, state, card, config.training.weight_decay) for one in observed]
+        observed = [_gradient(one, state, card, knowledge.settings.training.weight_decay) for one in observed]
         card = replace(card, shared="gradient")
     if plan.kind == "records" and (headless or "dlg" in wanted.methods):
         card = replace(card, labels="joint")
@@ -188,7 +187,7 @@ def _labels(
 
 
 def _settings(model: str, targets: int, kind: str, card: Card, knowledge: Knowledge, clock: Clock) -> BestSettings:
-    wanted, device = knowledge.config.attack.inversion, str(knowledge.workbench.device)
+    wanted, device = knowledge.attack.inversion, str(knowledge.workbench.device)
     smooth, image = model in SMOOTH, card.input_shape[1] > 1
     size = card.records * int(torch.Size(card.input_shape).numel()) * targets * wanted.restarts
     pairs = max(10, min(300, PAIR_BYTES // (8 * size)))
@@ -231,9 +230,7 @@ def _left_out(outcome: Outcome) -> list[str]:
 
 
 def _card_rows(plan: Situation, knowledge: Knowledge, attempts: str, dropout: bool) -> dict[str, str]:
-    config = knowledge.config
-    rows = plan.card.rows()
-    wanted = config.attack.inversion
+    rows, wanted = plan.card.rows(), knowledge.attack.inversion
     if plan.kind == "classes":
         rows["records"] = f"one image for each of {plan.card.records} classes"
         rows["labels"] = "every class"

@@ -112,7 +112,7 @@ def _from_models(view: View, knowledge: Knowledge, me: int | None) -> LabelEstim
         found["log_ratio"] = _by_client(
             knowledge, {c: estimators.log_ratio(joined[c], np.tile(theirs, (rounds[c], 1))) for c in joined}
         )
-    training = knowledge.config.training
+    training = knowledge.settings.training
     sent = knowledge.wire.model
     known = sent is not None and sent.reference == "received" and (sent.loss != "more" or sent.steps_known)
     if training.optimizer == "sgd" and not training.weight_decay and known:
@@ -124,7 +124,7 @@ def _from_models(view: View, knowledge: Knowledge, me: int | None) -> LabelEstim
 
 def _from_bias(view: View, knowledge: Knowledge, me: int | None, query: Ids) -> Iterator[tuple[int, Float]]:
     """Mean estimate over the rounds of each client whose model is known before and after local training."""
-    config, training = knowledge.config, knowledge.config.training
+    settings, training = knowledge.settings, knowledge.settings.training
     found: dict[int, list[Float]] = {}
     labels = knowledge.dataset.y_train[query]
     for _, client, before, after in uploads(view.transcripts[0], knowledge.start):
@@ -133,7 +133,7 @@ def _from_bias(view: View, knowledge: Knowledge, me: int | None, query: Ids) -> 
         last = _last_bias(state, len(knowledge.dataset.classes))
         if client == me or set(before) != set(state) or set(after) != set(state) or last is None:
             continue
-        pool = len(knowledge.candidates) / config.clients * config.data.inclusion
+        pool = len(knowledge.candidates) / settings.clients * settings.data.inclusion
         steps = training.local_steps or training.local_epochs * max(1.0, np.ceil(pool / training.batch_size))
         rate = training.lr / (1 - training.momentum)
         gradient = (before[last] - after[last]).double().numpy() / (rate * steps)
@@ -181,8 +181,8 @@ def _balanced_reference(knowledge: Knowledge, ids: Ids) -> tuple[str, Part] | No
     if each == 0:
         return None
     chosen = np.concatenate([ids[np.flatnonzero(labels == c)[:each]] for c in range(classes)])
-    name = knowledge.config.training.model
-    training = knowledge.config.training.model_copy(
+    name = knowledge.settings.training.model
+    training = knowledge.settings.training.model_copy(
         update={"optimizer": "adam", "lr": LR, "batch_size": BATCH, "weight_decay": 0.0}
     )
     bench = knowledge.workbench.with_training(training)
@@ -202,7 +202,7 @@ def _table(knowledge: Knowledge, queried: Mapping[int, Float], estimate: Callabl
 
 
 def _by_client(knowledge: Knowledge, found: Mapping[int, Float]) -> NDArray[np.float64]:
-    shares = np.full((knowledge.config.clients, len(knowledge.dataset.classes)), np.nan)
+    shares = np.full((knowledge.settings.clients, len(knowledge.dataset.classes)), np.nan)
     for client, values in found.items():
         shares[client] = values
     return shares

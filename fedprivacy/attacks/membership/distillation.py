@@ -69,7 +69,7 @@ def distilled(
     A surrogate has the architecture of its client; all of one ``name`` start from the same weights, and those of one
     architecture are trained as a fleet.
     """
-    attack, training = knowledge.config.attack, knowledge.config.training
+    attack, training = knowledge.attack, knowledge.settings.training
     training = training.model_copy(
         update={"optimizer": "adam", "lr": attack.surrogate_lr, "batch_size": BATCH, "weight_decay": 0.0}
     )

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fedprivacy import seeds
+from fedprivacy.config.canaries import Coins
 from fedprivacy.config.run import TrainingConfig
 from fedprivacy.data.coins import members_of, redraw
 from fedprivacy.data.records import Ids
@@ -36,6 +37,10 @@ class Deal:
     """What the author looked at of that which observers may assume: ``training``."""
     number: int | None = None
     """Which shadow federation it is; None for the target."""
+    coins: Coins = "record"
+    """What one coin decides."""
+    target: int | None = None
+    """Seed of the target federation, where this is a shadow of it."""
 
     @property
     def clients(self) -> int:
@@ -70,7 +75,7 @@ class Deal:
         it too. A loop that does not read them trains in a way that nobody else knows.
         """
         self.read.add("training")
-        return self.env.config.training
+        return self.env.settings.training
 
     def optimizer(self, parameters: Iterable[Tensor]) -> torch.optim.Optimizer:
         """A fresh optimiser of :attr:`training` over ``parameters``."""
@@ -105,10 +110,11 @@ class Deal:
 
     def shadow(self, number: int) -> Deal:
         """The same game with other coins and another secret seed: who runs it gives an attack a reference."""
-        config = self.env.config
-        drawn = redraw(self.env.division, config.data.inclusion, config.seed, number, config.canaries.coins)
-        secret, members = seeds.value(config.seed, "shadow", number), members_of(self.env.division, drawn)
-        return Deal(replace(self.env, root=secret, members=members), number=number)
+        root = self.env.root if self.target is None else self.target
+        drawn = redraw(self.env.division, self.env.settings.data.inclusion, root, number, self.coins)
+        secret, members = seeds.value(root, "shadow", number), members_of(self.env.division, drawn)
+        shadow = replace(self.env, root=secret, members=members)
+        return Deal(shadow, number=number, coins=self.coins, target=root)
 
     def generator(self, *name: seeds.Name) -> torch.Generator:
         """A generator of this federation by name, such as ``("client", 3, "round", 7)``."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -18,7 +18,6 @@ from torch import nn
 from fedprivacy import seeds
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.federation import FederationSettings
-from fedprivacy.config.run import RunConfig
 from fedprivacy.data.records import Dataset, Division
 from fedprivacy.data.sources import load
 from fedprivacy.federation import phases
@@ -60,8 +59,7 @@ class OwnFederation:
 
     def check(self, env: Environment) -> None:
         """Raise UsageError for settings that the function would have to carry out itself."""
-        config = env.config
-        if config.participation < 1 or config.dropout_rate > 0:
+        if env.settings.participation < 1 or env.settings.dropout_rate > 0:
             raise UsageError(f"protocol {self.name}: who takes part is up to its own loop; leave participation at 1.")
 
     def init(self, env: Environment) -> RoundOutcome:
@@ -232,10 +230,8 @@ def _stage(federation: FederationSettings) -> Environment:
     nobody = np.array([], dtype=np.int64)
     division = Division(nobody, pools, ((nobody,),) * len(sizes), public, nobody)
     dataset = Dataset("rehearsal", x, y, x, y, real.classes, "rehearsal")
-    config = RunConfig(
-        clients=federation.clients, rounds=REHEARSED_ROUNDS, data=federation.data, training=federation.training
-    )
-    return Environment(config, 0, dataset, division, pools, workbench(federation.training, dataset))
+    settings = replace(federation, rounds=REHEARSED_ROUNDS, participation=1.0, dropout_rate=0.0)
+    return Environment(settings, 0, dataset, division, pools, workbench(federation.training, dataset))
 
 
 def _records(federation: FederationSettings) -> Dataset:

@@ -63,15 +63,15 @@ def recorded(where: Path, game: Deal, training: Mapping[str, Any], fresh: bool =
 def game_of(game: Deal, training: Mapping[str, Any]) -> RecordedGame:
     """What everybody may know of ``game``."""
     env = game.env
-    config = env.config
-    names = config.training.client_models or (config.training.model,)
+    settings = env.settings
+    names = settings.training.client_models or (settings.training.model,)
     return RecordedGame(
         env.dataset,
         env.division,
         env.rounds,
-        config.data.inclusion,
+        settings.data.inclusion,
         names,
-        config.training.output,
+        settings.training.output,
         training,
     )
 

@@ -59,8 +59,8 @@ def observe_inversions(
         try:
             seen, transcript = env, done.transcript
             if source == "imprint":
-                seen = imprinted(env, played.division)
-                transcript = engine.run(catalog.protocol(seen.config), seen, place / "imprint", defense).transcript
+                seen = imprinted(env, played.division, config)
+                transcript = engine.run(catalog.protocol(config), seen, place / "imprint", defense).transcript
             knowledge = _knowledge(config, seen, played.division, source, root)
             stated = _stated(config, played, root, source)
             found = observe_inversion(view_of([transcript], adversary), knowledge, source, stated, progress)
@@ -72,30 +72,29 @@ def observe_inversions(
         progress(1.0)
 
 
-def imprinted(env: Environment, division: Division) -> Environment:
+def imprinted(env: Environment, division: Division, config: RunConfig) -> Environment:
     """One round in which the server sends a malicious model made from public records alone.
 
     Several rounds where it sees but one sum a round, so that there is another message to compare with.
     """
-    rounds = min(MASKED_ROUNDS, env.rounds) if catalog.wire(env.config).defended.hides_each else 1
-    config = env.config.model_copy(update={"rounds": rounds})
-    data = env.dataset
+    rounds = min(MASKED_ROUNDS, env.rounds) if catalog.wire(config).defended.hides_each else 1
+    data, training, bins = env.dataset, config.training, config.attack.inversion.bins
     public = normalised(torch.from_numpy(data.x_train[division.auxiliary])).flatten(1)
 
-    shrink = ONE_STEP if config.training.local_steps == 1 and rounds == 1 else 1.0
+    shrink = ONE_STEP if training.local_steps == 1 and rounds == 1 else 1.0
 
     def made(name: str, seed: Seed) -> nn.Module:
         root, key = seed
-        inner = build(name, data.shape, len(data.classes), config.training.output, root, *key)
-        return malicious(inner, data.shape, public, config.attack.inversion.bins, shrink)
+        inner = build(name, data.shape, len(data.classes), training.output, root, *key)
+        return malicious(inner, data.shape, public, bins, shrink)
 
-    bench = Workbench(made, config.training, str(env.workbench.device))
-    return replace(env, config=config, workbench=bench)
+    bench = Workbench(made, training, str(env.workbench.device))
+    return replace(env, settings=replace(env.settings, rounds=rounds), workbench=bench)
 
 
 def _knowledge(config: RunConfig, env: Environment, division: Division, source: Source, root: int) -> Knowledge:
     return Knowledge(
-        config.model_copy(update={"seed": 0, "seeds": 1}),
+        config.attack,
         seeds.value(root, "adversary", "inversion"),
         env.dataset,
         np.concatenate([division.pool(client) for client in range(len(division.candidates))]),

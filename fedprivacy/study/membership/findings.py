@@ -100,7 +100,7 @@ def _targets(config: RunConfig, repetition: Repetition, adversary: Adversary, lo
     labels = played.dataset.y_train[played.candidates]
     auxiliary = played.dataset.y_train[played.division.auxiliary]
     federations = [Shadow(observed, flips) for observed, flips in zip(loaded, coins, strict=True)]
-    attacked = followed(config, adversary.client)
+    attacked = followed(config.clients, config.attack.followed, adversary.client)
     for number in range(len(federations) if judges_bank(config) else 1):
         own = federations[number]
         others = [one for place, one in enumerate(federations) if place != number]

@@ -46,7 +46,10 @@ class Bank:
 
     def targets(self) -> Iterator[tuple[str, Int]]:
         """Clients that are attacked, each with its candidates; all together where no source tells one client."""
-        played, attacked = self.repetition.game, followed(self.config, self.adversary.client)
+        played, attacked = (
+            self.repetition.game,
+            followed(self.config.clients, self.config.attack.followed, self.adversary.client),
+        )
         firsts = [one[0] for one in self.observed.values()]
         told = max(firsts, key=lambda one: len(one.logp))
         for name, _, theirs in sources(told, played.owners, self.adversary):

@@ -50,7 +50,7 @@ class HandMade:
 
         self.bench = Workbench(module, config.training)
         wire = catalog.wire(config)
-        self.knowledge = Knowledge(config, 1, dataset, self.candidates, self.auxiliary, self.bench, wire=wire)
+        self.knowledge = Knowledge(config.attack, 1, dataset, self.candidates, self.auxiliary, self.bench, wire=wire)
         self.store = MemoryStore()
 
     def sure(self, records: np.ndarray[Any, Any], client: int, of: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -15,6 +15,7 @@ from fedprivacy.attacks.membership import consensus
 from fedprivacy.attacks.membership.observations import surrogate
 from fedprivacy.attacks.membership.observations.surrogate import WIRE_ROUNDING, Surrogate
 from fedprivacy.attacks.membership.received import aggregates, answers
+from fedprivacy.config.run import RunConfig
 from fedprivacy.training import consensus as rules
 from fedprivacy.wire.channel import Channel
 from fedprivacy.wire.parties import SERVER, client_name
@@ -80,7 +81,7 @@ def test_a_peer_distils_what_the_others_said(
 ) -> None:
     """With two clients the others' mean is what the other one sent, to the wire's rounding."""
     made = hand_made(10)
-    config = made.knowledge.config.model_copy(update={"protocol": protocol})
+    wire = catalog.wire(RunConfig(protocol=protocol, clients=2))
     told = softmaxes(made.draw, 2, len(made.public), 4)
     form = "logits" if protocol == "fedmd" else "probabilities"
     sent = told.log() if protocol == "fedmd" else told
@@ -100,7 +101,7 @@ def test_a_peer_distils_what_the_others_said(
         return {client: np.full((len(made.candidates) + len(made.auxiliary), 4), np.log(0.25)) for client in sets}
 
     monkeypatch.setattr(surrogate, "distilled", spy)
-    knowledge = type(made.knowledge)(**{**vars(made.knowledge), "config": config, "wire": catalog.wire(config)})
+    knowledge = type(made.knowledge)(**{**vars(made.knowledge), "wire": wire})
     observed = Surrogate().observe(view, knowledge)
     np.testing.assert_allclose(np.exp(distilled[0]), told[1].numpy(), atol=2e-6 if protocol == "fedmd" else 1e-5)
     np.testing.assert_allclose(np.exp(distilled[1]), told[0].numpy(), atol=1e-6)

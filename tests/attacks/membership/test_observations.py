@@ -46,7 +46,7 @@ def judged(made: Made, observed: Observed) -> dict[tuple[str, str], Finding]:
     groups: dict[str, list[examiner.Target]] = {}
     for client in range(len(observed.logp)):
         chosen = np.flatnonzero(made.owner == client) if len(observed.logp) > 1 else np.arange(len(made.owner))
-        attack = made.knowledge.config.attack
+        attack = made.knowledge.attack
         ours, theirs = labels[made.candidates], labels[made.auxiliary]
         signals = signals_of(observed, [], client, chosen, ours, theirs, attack.coop)
         for name, scores in score_target(signals, attack).scores.items():

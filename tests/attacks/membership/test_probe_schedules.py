@@ -35,7 +35,7 @@ def observed(config: Any, where: Path) -> tuple[Observed, Knowledge, list[Transc
     protocol = catalog.protocol(config)
     done = engine.run(protocol, env, where)
     known, wire = played.division.auxiliary, catalog.wire(config)
-    knowledge = Knowledge(config, 1, env.dataset, played.candidates, known, env.workbench, wire=wire)
+    knowledge = Knowledge(config.attack, 1, env.dataset, played.candidates, known, env.workbench, wire=wire)
     told = plant(protocol, config, env, None, done, knowledge, 0, where)
     view = view_of(told, Adversary("server", "active"))
     return Probes().observe(view, knowledge), knowledge, told, played

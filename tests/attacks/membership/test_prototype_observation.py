@@ -41,10 +41,11 @@ def told(made: Made, weights: Any, counts: bool = False, members: bool = True) -
 
 def knowing(made: Made, weights: Any) -> Any:
     """An adversary that knows the common start and hardly trains its extractor: the features are the senders'."""
-    training = made.knowledge.config.training.model_copy(update={"lr": 1e-9, "local_epochs": 1})
-    config = made.knowledge.config.model_copy(update={"rounds": 1, "training": training})
+    training = made.knowledge.settings.training.model_copy(update={"lr": 1e-9, "local_epochs": 1})
+    settings = replace(made.knowledge.settings, rounds=1, training=training)
+    wire = replace(made.knowledge.wire, federation=settings)
     bench = made.bench.with_training(training)
-    return replace(made.knowledge, start=weights, config=config, workbench=bench)
+    return replace(made.knowledge, start=weights, wire=wire, workbench=bench)
 
 
 def test_members_pull_their_class_mean_towards_themselves(hand_made: Callable[..., Made]) -> None:

@@ -59,8 +59,8 @@ class Follower:
     ) -> None:
         self.knowledge, self.rules, self.protocol, self.grade = knowledge, rules, protocol, grade
         self.own = client_index(position) if position.startswith("client-") else None
-        everybody = [client for client in range(knowledge.config.clients) if client != self.own]
-        self.owned = knowledge.config.attack.owners == "known"
+        everybody = [client for client in range(knowledge.settings.clients) if client != self.own]
+        self.owned = knowledge.attack.owners == "known"
         self.simulation = Simulation(knowledge, rules, everybody, grade.worlds, grade.points, self.owned)
         self.sources: dict[int, Source] = {}
         self.together = False
@@ -68,7 +68,7 @@ class Follower:
 
     def follow(self, view: View) -> None:
         """Decode what ``view`` shows, as far as the grade goes."""
-        clients = range(self.knowledge.config.clients)
+        clients = range(self.knowledge.settings.clients)
         parts = self.rules.initial.parts if self.rules.initial is not None else {}
         start = {client: parts.get(self.protocol.held(client), {}) for client in clients}
         for change in changes(view, start, self.protocol):
@@ -88,7 +88,7 @@ class Follower:
     def scores(self) -> tuple[list[int], Float]:
         """Rounds, and log-odds [sources, rounds, n]."""
         rounds = sorted({round for source in self.sources.values() for round in source.odds})
-        number = 1 if self.together else self.knowledge.config.clients
+        number = 1 if self.together else self.knowledge.settings.clients
         found = np.full((number, len(rounds), len(self.knowledge.candidates)), np.nan)
         for place, source in self.sources.items():
             for round, odds in source.odds.items():
@@ -97,7 +97,7 @@ class Follower:
 
     def _wanted(self) -> list[int]:
         """The clients that are attacked, where each is seen by itself."""
-        return list(followed(self.knowledge.config, self.own))
+        return list(followed(self.knowledge.settings.clients, self.knowledge.attack.followed, self.own))
 
     def _is_left(self, change: Change) -> bool:
         """Whether this is of one client that nobody attacks."""

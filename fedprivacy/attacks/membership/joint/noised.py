@@ -86,9 +86,9 @@ def _trained_by(knowledge: Knowledge, rules: Rules) -> tuple[Environment, DpSgd]
     """An environment of the adversary's own under the defense, and the settings of its private training."""
     members: tuple[tuple[Ids, ...], ...] = rules.division.candidates
     root = seeds.value(knowledge.root, "noised updates")
-    env = Environment(knowledge.config, root, knowledge.dataset, rules.division, members, knowledge.workbench)
+    env = Environment(knowledge.settings, root, knowledge.dataset, rules.division, members, knowledge.workbench)
     fit = prepared(env, rules.defense(env)).private_fit
-    training = knowledge.config.training
+    training = knowledge.settings.training
     if not isinstance(fit, DpSgd) or training.optimizer != "sgd" or training.momentum or training.weight_decay:
         raise ValueError("this reading is of DP-SGD with plain gradient steps: --optimizer sgd without momentum")
     if fit.noise_multiplier == 0:
@@ -100,7 +100,7 @@ def _add(
     found: dict[int, Normal], change: Change, knowledge: Knowledge, rules: Rules, env: Environment, fit: DpSgd
 ) -> None:
     (client,) = change.clients
-    nominal, epochs = env.nominal(client, change.round), knowledge.config.training.local_epochs
+    nominal, epochs = env.nominal(client, change.round), knowledge.settings.training.local_epochs
     steps = epochs * fit.steps(nominal)
     if fit.sampling == "partition":
         batch, times = nominal / fit.steps(nominal), float(epochs)
@@ -119,7 +119,7 @@ def _add(
     gradients = of_records(module, Records(data.x_train[ids], data.y_train[ids]))
     names = frozenset(name for name in change.start if fit.layers == "all" or name.startswith("head."))
     gram, clip = clipped(gradients.only(names), fit.max_grad_norm)
-    moved = {name: (change.start[name] - change.end[name]) * (batch / knowledge.config.training.lr) for name in names}
+    moved = {name: (change.start[name] - change.end[name]) * (batch / knowledge.settings.training.lr) for name in names}
     inner = gradients.only(names).inner(moved).double() * clip
     here = torch.from_numpy(normal.columns.fold == min(change.round, len(rules.division.candidates[client])) - 1)
     precision = 1 / (steps * (fit.noise_multiplier * fit.max_grad_norm) ** 2)

@@ -69,7 +69,7 @@ def columns_of(knowledge: Knowledge, rules: Rules, client: int, owned: bool = Tr
     stand_ins = knowledge.auxiliary
     if not len(hidden) or not len(stand_ins):
         return columns
-    share = min(1.0, knowledge.config.data.inclusion * len(hidden) / len(pools) / len(stand_ins))
+    share = min(1.0, knowledge.settings.data.inclusion * len(hidden) / len(pools) / len(stand_ins))
     # Each stands in for the unknown records of one fold, so that every fold keeps its size.
     spread = hidden[np.arange(len(stand_ins)) % len(hidden)]
     strangers = Columns(np.full(len(stand_ins), -1), stand_ins, np.full(len(stand_ins), share), spread)
@@ -83,7 +83,7 @@ def _pool(knowledge: Knowledge, rules: Rules, client: int) -> tuple[Columns, Ids
     ids = np.concatenate(folds)
     places = first + np.arange(len(ids))
     fold = np.repeat(np.arange(len(folds)), [len(one) for one in folds])
-    every = Columns(places, ids, np.full(len(ids), knowledge.config.data.inclusion), fold)
+    every = Columns(places, ids, np.full(len(ids), knowledge.settings.data.inclusion), fold)
     known = np.ones(len(ids), dtype=bool) if knowledge.known is None else knowledge.known[places]
     return every.only(known), fold[~known]
 
@@ -169,7 +169,7 @@ class Simulation:
 def _world(knowledge: Knowledge, rules: Rules, columns: Mapping[int, Columns], place: int) -> World:
     """World number ``place``; odd ones have the opposite coins of the one before."""
     root = seeds.value(knowledge.root, "joint updates", "world", place)
-    config, division = knowledge.config, rules.division
+    division = rules.division
     members: list[tuple[Ids, ...]] = []
     coins: dict[int, Bool] = {}
     for client, folds in enumerate(division.candidates):
@@ -180,7 +180,7 @@ def _world(knowledge: Knowledge, rules: Rules, columns: Mapping[int, Columns], p
         draw = seeds.numpy_generator(knowledge.root, "joint updates", "coins", place // 2, client).random(len(own.ids))
         coins[client] = draw < own.prior if place % 2 == 0 else draw >= 1 - own.prior
         members.append(tuple(own.ids[coins[client] & (own.fold == number)] for number in range(len(folds))))
-    env = Environment(config, root, knowledge.dataset, division, tuple(members), knowledge.workbench)
+    env = Environment(knowledge.settings, root, knowledge.dataset, division, tuple(members), knowledge.workbench)
     state = rules.initial if rules.initial is not None else rules.protocol.init(env).state
     defense = rules.defense(env)
     return World(prepared(env, defense), defense, coins, state)

@@ -20,8 +20,7 @@ def told(follower: Follower, effort: str) -> tuple[str, ...]:
     if not sources:
         return ()
     grade, knowledge = follower.grade, follower.knowledge
-    config = knowledge.config
-    share = "all candidates" if knowledge.known is None else f"{config.attack.known_share:.0%} of the candidates"
+    share = "all candidates" if knowledge.known is None else f"{knowledge.attack.known_share:.0%} of the candidates"
     owner = " and owner" if follower.owned else ", not their owner"
     start = "the common start, " if follower.rules.initial is not None else ""
     seen = "the mean of all clients" if follower.together else "each client"
@@ -43,7 +42,7 @@ def more(follower: Follower) -> str:
     grade, best = follower.grade, GRADES["thorough"]
     if grade == best or grade.changes is None:
         return ""
-    times = follower.knowledge.config.rounds / grade.changes * best.worlds / grade.worlds
+    times = follower.knowledge.settings.rounds / grade.changes * best.worlds / grade.worlds
     return (
         f" (--effort thorough: all changes and {best.worlds} simulations, about {max(1, round(times))} times the work)"
     )

@@ -36,7 +36,7 @@ class JointUpdates:
         rules = knowledge.rules
         if rules is None or not isinstance(rules.protocol, TrainsLocally):
             raise ValueError("nobody said how the protocol trains one client by itself, so none can be played")
-        effort = knowledge.config.attack.effort
+        effort = knowledge.attack.effort
         follower = Follower(knowledge, rules, rules.protocol, view.position, GRADES[effort])
         follower.follow(view)
         return Observed.decoded(follower.scores()[1], told(follower, effort))

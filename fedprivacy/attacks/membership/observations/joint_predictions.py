@@ -66,8 +66,8 @@ class JointPredictions:
     alone: ClassVar[bool] = True
 
     def observe(self, view: View, knowledge: Knowledge) -> Observed:
-        grade = PASSIVE[knowledge.config.attack.effort]
-        scores = np.full((knowledge.config.clients, 1, len(knowledge.candidates)), np.nan)
+        grade = PASSIVE[knowledge.attack.effort]
+        scores = np.full((knowledge.settings.clients, 1, len(knowledge.candidates)), np.nan)
         for client, given in _told(view, knowledge).items():
             known, replays, seed = _followed(view, knowledge, client, given, grade)
             odds = _odds(known, replays, grade, seed)
@@ -86,13 +86,13 @@ class JointProbes:
     reads_planted: ClassVar[bool] = True
 
     def observe(self, view: View, knowledge: Knowledge) -> Observed:
-        grade = ACTIVE[knowledge.config.attack.effort]
+        grade = ACTIVE[knowledge.attack.effort]
         plain = Probes().observe(view, knowledge)
         n, records = len(knowledge.candidates), np.concatenate([knowledge.candidates, knowledge.auxiliary])
         place = set(records.tolist())
         told = _told(view, knowledge)
         rounds = sorted({a.round for given in told.values() for a in given if place & set(a.records.tolist())})
-        scores = np.full((knowledge.config.clients, len(rounds), n), np.nan)
+        scores = np.full((knowledge.settings.clients, len(rounds), n), np.nan)
         played: dict[int, Conditional] = {}
         for client, given in told.items():
             known, replays, seed = _followed(view, knowledge, client, given, grade)
@@ -106,8 +106,8 @@ class JointProbes:
             usable = own.seen & own.clean
             scores[client][:, chosen] = np.where(usable, total / np.maximum(usable.sum(axis=0), 1), np.nan)
         shape = next(iter(played.values())).logp.shape
-        logp = np.full((knowledge.config.clients, *shape), np.nan)
-        included = np.zeros((knowledge.config.clients, shape[0], n), dtype=np.bool_)
+        logp = np.full((knowledge.settings.clients, *shape), np.nan)
+        included = np.zeros((knowledge.settings.clients, shape[0], n), dtype=np.bool_)
         for client, one in played.items():
             logp[client], included[client] = one.logp, one.included
         return replace(
@@ -123,7 +123,7 @@ class JointProbes:
 def _told(view: View, knowledge: Knowledge) -> dict[int, list[Answer]]:
     """Answers by client, without one's own and those of clients that are not attacked."""
     me = client_index(view.position) if view.position.startswith("client-") else None
-    attacked = followed(knowledge.config, me)
+    attacked = followed(knowledge.settings.clients, knowledge.attack.followed, me)
     told: dict[int, list[Answer]] = {}
     for answer in answers(view):
         if answer.client in attacked:
@@ -169,7 +169,7 @@ def _standard(scores: Float) -> Float:
 
 def _notes(knowledge: Knowledge, grades: Mapping[str, Grade]) -> tuple[str, ...]:
     """Which grade was computed, what the other would, and what was not known."""
-    effort = knowledge.config.attack.effort
+    effort = knowledge.attack.effort
     notes = [f"{effort} grade: {grades[effort].told()}"]
     if effort == "default":
         notes[0] += f"; --effort thorough computes {grades['thorough'].told()}"

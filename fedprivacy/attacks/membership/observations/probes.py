@@ -39,7 +39,7 @@ class Probes:
         place = {int(record): i for i, record in enumerate(ids)}
         told = [a for a in answers(view, place) if any(int(r) in place for r in a.records)]
         rounds = sorted({answer.round for answer in told})
-        clients, classes = knowledge.config.clients, len(knowledge.dataset.classes)
+        clients, classes = knowledge.settings.clients, len(knowledge.dataset.classes)
         logp = np.full((clients, len(rounds), len(ids), classes), np.nan)
         floor: dict[str, int] = {}
         for answer in told:
@@ -62,9 +62,7 @@ class Probes:
             logp[:, :, n:] if len(knowledge.auxiliary) else None,
             floor,
             _notes(view, told, seen[:, :n], clean[:, :n]),
-            surrogate_logp=_surrogates(view, knowledge)
-            if "distil-lira" in knowledge.config.attack.statistics
-            else None,
+            surrogate_logp=_surrogates(view, knowledge) if "distil-lira" in knowledge.attack.statistics else None,
         )
 
 
@@ -96,7 +94,7 @@ def _surrogates(view: View, knowledge: Knowledge) -> Float:
     for answer in answers(view):
         told.setdefault(answer.client, []).append(answer)
     n, classes = len(knowledge.candidates), len(knowledge.dataset.classes)
-    found = np.full((knowledge.config.clients, SURROGATES, n, classes), np.nan)
+    found = np.full((knowledge.settings.clients, SURROGATES, n, classes), np.nan)
     whole = {client: collected(given, knowledge, known) for client, given in told.items()}
     drawn = {client: seeds.numpy_generator(knowledge.root, "surrogates", client) for client in whole}
     for number in range(SURROGATES):

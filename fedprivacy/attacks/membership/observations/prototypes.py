@@ -49,12 +49,12 @@ class Prototypes:
         sent = list(received_prototypes(told))
         by_client = any(client not in (AGGREGATE, me) for _, client, _ in sent)
         sent = [one for one in sent if (one[1] == AGGREGATE) != by_client]
-        if knowledge.config.attack.combine == "last" and sent:
+        if knowledge.attack.combine == "last" and sent:
             final, newest = max(t for t, _, _ in sent), {client: held for _, client, held in sent}
             sent = [(final, client, held) for client, held in newest.items()]
         ids = np.concatenate([knowledge.candidates, knowledge.auxiliary])
         rounds, classes = sorted({t for t, _, _ in sent}), len(knowledge.dataset.classes)
-        sources = list(range(knowledge.config.clients)) if by_client else [AGGREGATE]
+        sources = list(range(knowledge.settings.clients)) if by_client else [AGGREGATE]
         logp = np.full((len(sources), len(rounds), len(ids), classes), np.nan)
         floor: dict[str, int] = {}
         extractors = _extractors(told, knowledge, [held for _, _, held in sent], me)
@@ -108,7 +108,8 @@ def _extractors(told: Transcript, knowledge: Knowledge, held: list[Payload], me:
     name = knowledge.wire.travelling(0 if me is None else me)
     if feature_size(knowledge.workbench.module(name)) != held[-1].means.shape[1]:
         return found
-    weights = _trained_extractor(name, knowledge.start, prototypes.merged(held[-knowledge.config.clients :]), knowledge)
+    known = prototypes.merged(held[-knowledge.settings.clients :])
+    weights = _trained_extractor(name, knowledge.start, known, knowledge)
     module = knowledge.workbench.module(name)
     module.load_state_dict(dict(weights))
     found[AGGREGATE] = (features_of(module, x, device).double().numpy(), feature_size(module))
@@ -127,7 +128,7 @@ def _trained_extractor(name: str, start: Part, known: Payload, knowledge: Knowle
 
     ids = knowledge.auxiliary
     records = Records(knowledge.dataset.x_train[ids], knowledge.dataset.y_train[ids])
-    epochs = knowledge.config.rounds * knowledge.config.training.local_epochs
+    epochs = knowledge.settings.rounds * knowledge.settings.training.local_epochs
     seed = (seeds.value(knowledge.root, "extractor"), ("fit",))
     fit_together([learner], records, epochs, seed, step)
     return learner.weights()

@@ -51,7 +51,7 @@ class Surrogate:
 
 def _by_client(sets: Mapping[int, DistillationSet], knowledge: Knowledge, position: str) -> Observed:
     ids = np.concatenate([knowledge.candidates, knowledge.auxiliary])
-    classes, clients = len(knowledge.dataset.classes), knowledge.config.clients
+    classes, clients = len(knowledge.dataset.classes), knowledge.settings.clients
     logp = np.full((clients, 1, len(ids), classes), np.nan)
     for client, answered in distilled(sets, knowledge, ids).items():
         logp[client, 0] = answered

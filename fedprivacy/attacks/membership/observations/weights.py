@@ -36,7 +36,7 @@ class UploadedWeights:
 
     def observe(self, view: View, knowledge: Knowledge) -> Observed:
         told, last = view.transcripts[0], _last_only(knowledge)
-        models, sources = list(uploaded_models(told, last, knowledge.start)), list(range(knowledge.config.clients))
+        models, sources = list(uploaded_models(told, last, knowledge.start)), list(range(knowledge.settings.clients))
         hidden: tuple[str, ...] = ()
         if not models:
             models = list(broadcast_models(told, last, None, knowledge.start))
@@ -101,7 +101,7 @@ class GlobalFromUpdates(GlobalModel):
 
 
 def _last_only(knowledge: Knowledge) -> bool:
-    return knowledge.config.attack.combine == "last"
+    return knowledge.attack.combine == "last"
 
 
 def _queried(

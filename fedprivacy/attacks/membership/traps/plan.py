@@ -29,7 +29,7 @@ def forgeries(served: Served, knowledge: Knowledge, episode: Episode, asked: Ids
     """
     first = {served.name(client): client for client in reversed(range(knowledge.wire.federation.clients))}
     models = {name: _honest(served, knowledge, client, episode) for name, client in first.items()}
-    rows = min(max(1, int(knowledge.config.attack.planted_share * model.layer.rows)) for model in models.values())
+    rows = min(max(1, int(knowledge.attack.planted_share * model.layer.rows)) for model in models.values())
     own = np.arange(len(served.candidates), len(served.ids))
     decoys = min(rows // DECOYS, len(own))
     order = seeds.numpy_generator(knowledge.root, "traps", episode.first, episode.last)

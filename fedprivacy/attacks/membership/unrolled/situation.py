@@ -73,10 +73,10 @@ class Situation:
 
 def situation(view: View, knowledge: Knowledge, client: int, given: Sequence[Answer]) -> Situation:
     """What is known of ``client`` from its answers ``given``. ValueError where its course cannot be followed."""
-    rules, config, dataset = knowledge.rules, knowledge.config, knowledge.dataset
+    rules, settings, dataset = knowledge.rules, knowledge.settings, knowledge.dataset
     if rules is None or not isinstance(rules.protocol, TellsCourse):
-        raise ValueError(f"protocol {config.protocol} does not tell what its clients do, so none can be followed")
-    architecture = knowledge.wire.federation.architecture(client)
+        raise ValueError(f"protocol {settings.protocol} does not tell what its clients do, so none can be followed")
+    architecture = settings.architecture(client)
     given_start = (knowledge.starts or {}).get(architecture)
     start = given_start or knowledge.workbench.initial(architecture, (knowledge.root, ("start", architecture)))
     kept, defense = _own_world(knowledge, rules)
@@ -93,8 +93,8 @@ def situation(view: View, knowledge: Knowledge, client: int, given: Sequence[Ans
     model = model_of(knowledge.workbench.module(architecture), shown)
     simulated = Client(
         model,
-        optimiser_of(config.training),
-        config.training,
+        optimiser_of(settings.training),
+        settings.training,
         model.prepared(pool_x),
         torch.from_numpy(dataset.y_train[pool.ids]),
         [torch.from_numpy(fold) for fold in pool.folds],
@@ -126,11 +126,13 @@ def _own_world(knowledge: Knowledge, rules: Rules) -> tuple[float, Defense | Non
     ValueError under private training.
     """
     draw = seeds.numpy_generator(knowledge.root, "own world")
-    inclusion = knowledge.config.data.inclusion
+    inclusion = knowledge.settings.data.inclusion
     members = tuple(
         tuple(ids[draw.random(len(ids)) < inclusion] for ids in folds) for folds in rules.division.candidates
     )
-    env = Environment(knowledge.config, knowledge.root, knowledge.dataset, rules.division, members, knowledge.workbench)
+    env = Environment(
+        knowledge.settings, knowledge.root, knowledge.dataset, rules.division, members, knowledge.workbench
+    )
     defense = rules.defense(env)
     changed = prepared(env, defense)
     if changed.private_fit is not None:
@@ -153,7 +155,7 @@ def _sent(defense: Defense, payloads: Mapping[int, Predictions], labels: Mapping
 
 def _pool(knowledge: Knowledge, rules: Rules, client: int, kept: float) -> Pool:
     """The candidates of ``client`` that are known, and stand-ins for the others, fold by fold."""
-    division, inclusion = rules.division, knowledge.config.data.inclusion * kept
+    division, inclusion = rules.division, knowledge.settings.data.inclusion * kept
     first = sum(len(division.pool(other)) for other in range(client))
     draw = seeds.numpy_generator(knowledge.root, "stand-ins", client)
     columns: list[tuple[Ids, Int, Int, Float, Float]] = []

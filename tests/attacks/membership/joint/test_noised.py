@@ -43,7 +43,7 @@ def played(config: RunConfig, where: Path, told: RunConfig | None = None) -> tup
     pools = np.concatenate([game.division.pool(client) for client in range(config.clients)])
     believed = told or config
     knowledge = Knowledge(
-        believed,
+        believed.attack,
         seeds.value(0, "adversary"),
         env.dataset,
         pools,

@@ -46,7 +46,7 @@ class Run:
         known = known_candidates(self.config, division, 4)
         told = rules(self.protocol, self.config, self.env, division)
         knowledge = Knowledge(
-            self.config,
+            self.config.attack,
             root,
             self.env.dataset,
             self.played.candidates,
@@ -186,7 +186,7 @@ def test_the_seeds_of_the_adversary_are_its_own(run):
 def test_without_rules_nobody_can_be_played(run):
     found = run()
     knowledge = Knowledge(
-        found.config,
+        found.config.attack,
         1,
         found.env.dataset,
         found.played.candidates,

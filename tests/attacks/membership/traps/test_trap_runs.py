@@ -61,7 +61,7 @@ def observed(config: Any, where: Path) -> tuple[Observed, Any]:
     protocol, defense = catalog.protocol(config), catalog.defense(config, env)
     done = engine.run(protocol, env, where, defense)
     knowledge = Knowledge(
-        config,
+        config.attack,
         1,
         env.dataset,
         played.candidates,

@@ -64,7 +64,7 @@ def followed(small_config: Callable[..., Any], tmp_path: Path) -> Callable[..., 
         division = played.division
         pools = np.concatenate([division.pool(client) for client in range(env.clients)])
         knowledge = Knowledge(
-            config,
+            config.attack,
             seeds.value(root, "adversary"),
             env.dataset,
             pools,
