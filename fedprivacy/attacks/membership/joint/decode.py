@@ -3,7 +3,8 @@
 The change is centred on the mean simulated one, not on half of all gradients: what training does whatever the coins
 (and what half of the coins do, to higher order) drops out. Its scale is that of the simulated changes, by regression on
 their coins. A simulated change is decoded as the observed one is, centred on the other simulations without its opposite
-twin. Ridge and weight are chosen by how well those coins are recovered, which also predicts the leakage.
+twin. The ridge is chosen by how well those coins are recovered, and the laws of what was decoded, in and out, give each
+record its log-odds; both also predict the leakage.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from torch import Tensor
 from fedprivacy.adversary.threat import Bool, Float
 from fedprivacy.attacks.membership.joint.solve import solutions
 from fedprivacy.metrics.roc import auc
+
+PULL = 6.0
+"""Worlds that the mean over all records is worth, where those of one record are estimated."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,9 +63,30 @@ def decoded(gram: Tensor, observed: Tensor, played: Tensor, coins: Bool, prior: 
     gap, spread = float(inside.mean() - outside.mean()), float(inside.var() + outside.var()) / 2
     if not gap > 0 or not spread > 0:
         return nothing
-    weight = gap / spread
-    middle = float(inside.mean() + outside.mean()) / 2
-    return Decoded(weight * (odds[0] - middle), weight * (odds[1:] - middle), gap * weight, ridge)
+    scores = calibrated(odds[0], odds[1:], coins, judged)
+    worlds_own = [np.delete(np.arange(worlds), world) for world in range(worlds)]
+    simulated = [calibrated(odds[1 + w], odds[1:][o], coins[o], judged) for w, o in enumerate(worlds_own)]
+    return Decoded(scores, np.stack(simulated), gap**2 / spread, ridge)
+
+
+def calibrated(found: Float, known: Float, coins: Bool, judged: Bool) -> Float:
+    """Log-likelihood ratios [n] of ``found`` [n] under a normal law a record, with means in and out and one variance.
+
+    They are those of the ``known`` worlds [worlds, n] by their ``coins``, each pulled to the mean over all ``judged``
+    records as if :data:`PULL` more worlds had shown it: records differ in how much of them is seen (Carlini et al.
+    2022, Section V, on decoded values in the place of margins).
+    """
+    inside, outside = known[coins & judged], known[~coins & judged]
+    spread = (inside.var() + outside.var()) / 2
+    squares = np.zeros(len(found))
+    means = []
+    for mask, whole in ((coins, inside), (~coins, outside)):
+        mean = (np.where(mask, known, 0.0).sum(axis=0) + PULL * whole.mean()) / (mask.sum(axis=0) + PULL)
+        squares += np.where(mask, np.square(known - mean), 0.0).sum(axis=0)
+        means.append(mean)
+    variance = (squares + 2 * PULL * spread) / (len(known) + 2 * PULL)
+    odds: Float = (np.square(found - means[1]) - np.square(found - means[0])) / (2 * variance)
+    return odds
 
 
 def _times(gram: Tensor, vector: Tensor) -> Tensor:
