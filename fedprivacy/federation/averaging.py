@@ -117,10 +117,18 @@ def averaged(
     return channel.combined(sent, lambda: Weights(weighted_mean([w.tensors for w in sent.values()], shares)))
 
 
-def broadcast(channel: Channel, env: Environment, model: Weights) -> Part:
-    """The server sends ``model`` to all clients; what they receive."""
-    everyone = [client_name(client) for client in range(env.clients)]
-    return channel.send(SERVER, everyone, model, "global").tensors
+def listeners(env: Environment, round: int) -> list[int]:
+    """Who is sent the model at the end of a round: those who take part in the next, and start from it.
+
+    That is the broadcast of McMahan et al. 2017 (1602.05629, algorithm 1), where the server sends its model to the
+    clients that it has drawn. After the last round those who took part in it get what they made.
+    """
+    return env.participants(min(round + 1, env.rounds))
+
+
+def broadcast(channel: Channel, env: Environment, round: int, model: Weights) -> Part:
+    """The server sends ``model`` to the :func:`listeners` of a round; what they receive."""
+    return channel.send(SERVER, list(map(client_name, listeners(env, round))), model, "global").tensors
 
 
 def averaging_round(
@@ -139,8 +147,8 @@ def averaging_round(
     senders = env.senders(round)
     uploads = {client: trained.state.parts[phases.model_part(client)] for client in senders}
     mean = averaged(channel, env, round, uploads, by_records) or Weights(state.parts[GLOBAL])
-    received = broadcast(channel, env, mean)
-    parts: dict[str, Part] = {phases.model_part(client): received for client in range(env.clients)}
+    received = broadcast(channel, env, round, mean)
+    parts: dict[str, Part] = {phases.model_part(client): received for client in listeners(env, round)}
     events = [phases.unprotected(client, round, release.name) for client in senders for release in releases]
     return RoundOutcome(
         trained.state.having({**parts, GLOBAL: received}, round), trained.history, events, trained.folds

@@ -48,7 +48,7 @@ class Fml:
         uploads = {client: memes[client] for client in senders}
         by_records = self.options.weighting == "records"
         mean = averaging.averaged(channel, env, round, uploads, by_records, "meme")
-        received = averaging.broadcast(channel, env, mean or Weights(state.parts[averaging.GLOBAL]))
+        received = averaging.broadcast(channel, env, round, mean or Weights(state.parts[averaging.GLOBAL]))
         events = [phases.unprotected(c, round, release.name) for c in senders for release in releases_of(self, env)]
         return RoundOutcome(state.having({**parts, averaging.GLOBAL: received}, round), history, events)
 

@@ -17,7 +17,7 @@ from fedprivacy.config.federation import FederationSettings
 from fedprivacy.config.run import RunConfig
 from fedprivacy.federation.interfaces import Environment
 from fedprivacy.reporting.text import count, size
-from fedprivacy.wire.release import MODELS, PREDICTIONS, PROTOTYPES, Release
+from fedprivacy.wire.release import MODELS, PREDICTIONS, PROTOTYPES, UPDATES, Release
 
 BASE_MEMORY = 400e6
 """Bytes of a process that has imported torch and read a small data set."""
@@ -68,7 +68,7 @@ def _counts(release: Release, federation: FederationSettings) -> tuple[int, int]
     if release.sender == "client":
         receivers = 1 if release.receivers == "server" else federation.clients - 1
         return taking * release.times * receivers, taking * release.times
-    everybody = federation.clients if release.kind in MODELS else taking
+    everybody = federation.clients if release.kind in UPDATES | PROTOTYPES else taking
     if release.of == "relay":
         return taking * (taking - 1) * release.times, taking * release.times
     return everybody * release.times, release.times * (everybody if release.of == "mean of others" else 1)

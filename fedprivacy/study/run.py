@@ -19,6 +19,7 @@ from fedprivacy.adversary.knowledge import granted
 from fedprivacy.adversary.threat import Adversary
 from fedprivacy.attacks.membership.headline import STACK
 from fedprivacy.config.base import UsageError
+from fedprivacy.config.federation import FederationSettings
 from fedprivacy.config.inversion import InversionConfig
 from fedprivacy.config.named import named
 from fedprivacy.config.run import RunConfig
@@ -344,8 +345,8 @@ def _communication(config: RunConfig, repetitions: Sequence[Repetition]) -> Comm
 
 
 def _fedavg_bytes(config: RunConfig, summaries: Sequence[Mapping[str, Any]]) -> int:
-    """What federated averaging of the same models sends: uploads of the senders, a broadcast to all clients."""
-    messages = [sum(s["senders"]) + config.clients * config.rounds for s in summaries]
+    """What federated averaging of the same models sends: uploads of the senders, the model to the participants."""
+    messages = [sum(s["senders"]) + FederationSettings.of(config).together * config.rounds for s in summaries]
     return round(float(np.mean([n * s["model_bytes"] for n, s in zip(messages, summaries, strict=True)])))
 
 

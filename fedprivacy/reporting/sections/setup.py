@@ -49,10 +49,16 @@ def _data(config: Any) -> Iterator[str]:
     elif partition is not None:
         yield f"{clean(partition)} partition" + _skew(config, partition)
     inclusion = setting(config, "data.inclusion")
-    if candidates is not None:
+    if candidates is not None and setting(config, "data.layout") != "folds":
         yield f"{counted(candidates, 'candidate')} a client"
     if inclusion is not None:
         yield f"each trained on with probability {inclusion:g}" if inclusion < 1 else "all of them trained on"
+    held_out = setting(config, "data.validation")
+    if held_out:
+        yield f"{percent(held_out)} of each private fold only looked at"
+    warmup = setting(config, "data.warmup")
+    if warmup:
+        yield f"{counted(warmup, 'record')} to warm up the first model"
 
 
 def _skew(config: Any, partition: Any) -> str:
@@ -76,6 +82,8 @@ def _public(config: Any) -> str:
     if kind is None or records is None:
         return ""
     folds = {"dynamic": "a new fold each round", "static": "the same fold in every round"}.get(kind, clean(kind))
+    if setting(config, "data.layout") == "folds":  # their size follows from the data set
+        return folds
     return f"{counted(records, 'record')}, {folds}"
 
 
@@ -112,6 +120,15 @@ def _training(config: Any) -> Iterator[str]:
         yield f"{counted(steps, 'local step')} a round"
     elif epochs is not None:
         yield f"{counted(epochs, 'local epoch')} a round"
+    tiny = setting(config, "training.adam_eps")
+    if optimizer == "adam" and tiny:
+        yield f"epsilon {tiny:g}"
+    state = setting(config, "training.optimizer_state")
+    if state is not None:
+        yield "moments kept from round to round" if state == "persistent" else "a fresh optimiser each round"
+    start = setting(config, "training.init")
+    if start is not None:
+        yield "a common start" if start == "shared" else "a start of its own for each client"
 
 
 def _attack(config: Any) -> Iterator[str]:
