@@ -63,7 +63,7 @@ def _uploads(
         for message in messages:
             if message.sender == SERVER:
                 client = client_index(message.receiver)
-                news = _news(held[client], told.payload(message))
+                news = _after(held[client], told.payload(message))
                 held[client] |= news
                 fresh[client] |= news
                 continue
@@ -99,7 +99,7 @@ def _broadcasts(
             if message.sender != SERVER:
                 mine = _after(held, told.payload(message))
             elif message.receiver == follower:
-                news = _news(held, told.payload(message))
+                news = _after(held, told.payload(message))
                 names = [name for name in _floating(news) if name in held]
                 senders = {m.sender for m in told.messages if m.round == number and m.sender != SERVER}
                 part = [c for c in clients if own is not None or not senders or f"client-{c}" in senders]
@@ -130,9 +130,6 @@ def _after(held: Part, payload: Payload) -> Part:
         return payload.tensors
     assert isinstance(payload, Update)
     return {name: held[name] + t for name, t in payload.tensors.items() if name in held}
-
-
-_news = _after
 
 
 def _floating(part: Part) -> list[str]:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from fedprivacy.attacks.membership.joint.gradients import split
+from fedprivacy.attacks.membership.joint.layers import split
 from fedprivacy.federation.interfaces import Part
 
 LEAST = 0.01

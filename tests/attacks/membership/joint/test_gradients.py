@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fedprivacy.attacks.membership.joint import gradients as module_under_test
-from fedprivacy.attacks.membership.joint.gradients import Outer, Rows, gradients, stacked
+from fedprivacy.attacks.membership.joint.gradients import gradients, stacked
+from fedprivacy.attacks.membership.joint.layers import Outer, Rows
 from fedprivacy.models.build import build
 
 RECORDS, CLASSES = 7, 3

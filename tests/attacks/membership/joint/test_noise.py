@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from fedprivacy.attacks.membership.joint.gradients import Gradients, Outer, Rows, split
+from fedprivacy.attacks.membership.joint.gradients import Gradients
+from fedprivacy.attacks.membership.joint.layers import Outer, Rows, split
 from fedprivacy.attacks.membership.joint.noise import weighted
 
 

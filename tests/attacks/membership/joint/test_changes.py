@@ -1,0 +1,76 @@
+"""Which change is whose: from what was last received to what was sent, or from one broadcast to the next."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from fedprivacy.adversary.threat import Adversary, view_of
+from fedprivacy.attacks.membership.joint.changes import changes
+from fedprivacy.wire.channel import Channel
+from fedprivacy.wire.parties import SERVER, client_name
+from fedprivacy.wire.payload import Update, Weights
+from fedprivacy.wire.transcript import MemoryStore, Transcript
+
+START = {"w": torch.zeros(2), "b": torch.zeros(1)}
+
+
+def model(value: float) -> dict[str, Tensor]:
+    return {"w": torch.full((2,), value), "b": torch.full((1,), value)}
+
+
+def told(position: str, *rounds, masked: bool = False):
+    """Changes seen in rounds of ({client: payload}, what the server sends to all three)."""
+    store, messages = MemoryStore(), []
+    for number, (sent, back) in enumerate(rounds, start=1):
+        channel = Channel(number, store)
+        for client, payload in sent.items():
+            channel.send(client_name(client), SERVER, payload)
+        channel.send(SERVER, [client_name(client) for client in range(3)], back)
+        messages += [m for m in channel.messages if not masked or m.sender == SERVER]
+    view = view_of([Transcript(tuple(messages), (), store)], Adversary.parse(position))
+    return list(changes(view, dict.fromkeys(range(3), START)))
+
+
+def moved(change) -> dict[str, list[float]]:
+    return {name: (change.end[name] - start).tolist() for name, start in change.start.items()}
+
+
+def test_a_server_sees_each_client_move_from_what_it_last_received():
+    first = ({0: Weights(model(1.0)), 1: Weights(model(3.0))}, Weights(model(2.0)))
+    second = ({2: Weights(model(2.5))}, Weights(model(2.5)))
+    found = told("server", first, second)
+    assert [change.clients for change in found] == [(0,), (1,), (2,)]
+    assert [moved(change)["w"][0] for change in found] == [1.0, 3.0, 0.5]
+    torch.testing.assert_close(dict(found[2].received[2]), model(2.0))
+
+
+def test_an_update_starts_from_the_sum_of_those_before():
+    first = ({0: Update(model(1.0))}, Update(model(0.5)))
+    second = ({0: Update(model(-0.25))}, Update(model(0.0)))
+    found = told("server", first, second)
+    assert [moved(change)["b"] for change in found] == [[1.0], [-0.25]]
+    assert found[1].start["b"].tolist() == [0.5]
+
+
+def test_a_group_of_layers_moves_from_when_it_was_last_received():
+    first = ({0: Weights({"w": torch.ones(2)})}, Weights({"w": torch.ones(2)}))
+    second = ({0: Weights({"b": torch.ones(1)})}, Weights({"b": torch.ones(1)}))
+    found = told("server", first, second)
+    assert [moved(change) for change in found] == [{"w": [1.0, 1.0]}, {"b": [1.0]}]
+
+
+def test_a_peer_takes_its_own_part_off_the_mean():
+    """Clients at 1, 4 and 7: the mean is 4; without the 4 of client 1 the others were at (1 + 7) / 2."""
+    uploads = {0: Weights(model(1.0)), 1: Weights(model(4.5)), 2: Weights(model(7.0))}
+    (change,) = told("client-1", (uploads, Weights(model(12.5 / 3))))
+    assert change.clients == (0, 2)
+    assert moved(change)["w"] == pytest.approx([4.0, 4.0], abs=1e-5)
+
+
+def test_where_no_upload_can_be_read_broadcasts_are_a_change_of_all():
+    rounds = [({0: Weights(model(1.0))}, Weights(model(v))) for v in (1.0, 3.0)]
+    found = told("server", *rounds, masked=True)
+    assert [change.clients for change in found] == [(0, 1, 2), (0, 1, 2)]
+    assert [moved(change)["w"][0] for change in found] == [1.0, 2.0]
