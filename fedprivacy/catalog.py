@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 ATTACKS: dict[str, str] = {
     "membership": "was this record in a client's training data? From what crossed the wire, by any statistic",
     "labels": "which classes does a client hold? From shared predictions, models or prototypes",
+    "theft": "how far does the server's copy of a client's model agree with it? From shared predictions, by round",
     "inversion": "what do a client's records look like? From updates record by record, from predictions by class",
 }
 
@@ -192,6 +193,7 @@ def check(config: RunConfig) -> None:
         )
     _check_guesses(config)
     label_seats(config)
+    theft_seats(config)
     inversion_seats(config)
     if "membership" not in config.attack.attacks:
         return
@@ -287,6 +289,15 @@ def label_seats(config: RunConfig) -> list[tuple[Adversary, LabelSource]]:
     if "labels" not in config.attack.attacks:
         return []
     from fedprivacy.adversary.labels import label_seats as seats
+
+    return seats(wire(config), config.attack.adversaries)
+
+
+def theft_seats(config: RunConfig) -> list[Adversary]:
+    """Adversaries of a run that copy clients' models. UsageError where none can."""
+    if "theft" not in config.attack.attacks:
+        return []
+    from fedprivacy.adversary.theft import theft_seats as seats
 
     return seats(wire(config), config.attack.adversaries)
 

@@ -39,14 +39,22 @@ class ForgingChannel(Channel):
 
 
 def state_after(
-    protocol: FederatedProtocol, env: Environment, where: Path, round: int, defense: Defense | None
+    protocol: FederatedProtocol,
+    env: Environment,
+    where: Path,
+    round: int,
+    defense: Defense | None,
+    known: FederationState | None = None,
 ) -> FederationState:
     """The state after ``round`` rounds of the honest run in ``where``; what no checkpoint holds is played again.
 
+    ``known``: an earlier state to go on from, where no later one is stored.
     ``env`` is the environment under the defense. Seeds are named, so a round played again is the same bit for bit.
     """
     found = checkpoints.newest_until(where / "checkpoint", round)
-    state = protocol.init(env).state if found is None else found.state
+    stored = None if found is None else found.state
+    state = max((one for one in (stored, known) if one is not None), key=lambda one: one.round, default=None)
+    state = protocol.init(env).state if state is None else state
     for number in range(state.round + 1, round + 1):
         state = protocol.round(state, number, env, Channel(number, MemoryStore(), defense, held(state))).state
     return state

@@ -57,6 +57,30 @@ def _judged_gain(finding: Finding) -> tuple[Kind, str]:
     return "inconclusive", f"{how} is not measurably nearer to the truth than the better of {guesses}."
 
 
+def theft(findings: Sequence[Finding], what_is_sent: str, source: str) -> list[Verdict]:
+    """One verdict an adversary, from how much better its copies agree than a model that saw no message."""
+    verdicts = []
+    for finding in findings:
+        if finding.attack != "theft" or not finding.headline or finding.target != "all clients":
+            continue
+        claim = f"Sharing {what_is_sent} does not give the {finding.adversary} a copy of a client's model"
+        if finding.flag == "error":
+            verdicts.append(Verdict(claim, source, "inconclusive", f"the attack gave no number: {finding.note}"))
+        elif "gain" in finding.metric:
+            verdicts.append(Verdict(claim, source, *_judged_copies(finding)))
+    return verdicts
+
+
+def _judged_copies(finding: Finding) -> tuple[Kind, str]:
+    how = f"copies by {finding.statistic}"
+    if finding.value is None or finding.low is None or finding.n < FEWEST_CLIENTS:
+        return "inconclusive", f"an interval needs {FEWEST_CLIENTS} clients, and {finding.n} can be judged ({how})."
+    number = f"{100 * finding.value:+.1f} [{100 * finding.low:+.1f}, {100 * (finding.high or 0.0):+.1f}] points"
+    if finding.low > 0:
+        return "refuted", f"{how} agree with the clients' models more than one that saw no message, by {number}."
+    return "inconclusive", f"{how} do not measurably agree more than a model that saw no message: {number}."
+
+
 def inversion(findings: Sequence[Finding], what_is_sent: str, source: str) -> list[Verdict]:
     """One verdict an adversary: records are seen only by more than the best public guess and the paired null."""
     found = [f for f in findings if f.attack == "inversion" and f.headline]

@@ -42,6 +42,7 @@ from fedprivacy.study import recorded, stored
 from fedprivacy.study.game import Game as Game
 from fedprivacy.study.inversion.invert import observe_inversions
 from fedprivacy.study.observe import observe_all, observe_label_shares
+from fedprivacy.study.theft import observe_theft
 from fedprivacy.training.learner import Seed, Workbench
 from fedprivacy.wire.transcript import directions, times
 
@@ -158,6 +159,8 @@ def _federate(
     observe_all(settings, env, played.division, defense, done, root, place, shadow is not None)
     if shadow is None and "labels" in settings.attack.attacks:
         observe_label_shares(settings, env, played.division, done, root, place)
+    if shadow is None and "theft" in settings.attack.attacks:
+        observe_theft(settings, env, played.division, defense, done, root, place)
     if shadow is None and "inversion" in settings.attack.attacks:
         observe_inversions(
             settings, env, played, defense, done, root, place, lambda units: tick(settings.rounds + units)

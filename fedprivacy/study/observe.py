@@ -216,7 +216,7 @@ def plant(
     share, regular = config.attack.planted_share, env.division.public
     if config.attack.schedule == "last" and isinstance(protocol, SharesPredictions):
         last = engine.probe_last_round(protocol, env, done.before_last, probes, share, place / "probes", defense)
-        return [_before(done.transcript, env.rounds), *last]
+        return [rounds_before(done.transcript, env.rounds), *last]
     if is_static(config):
         fold = next(engine.planted_folds(probes, regular[0], share))
         planted = dict.fromkeys(range(1, env.rounds + 1), fold)
@@ -230,7 +230,7 @@ def is_static(config: RunConfig) -> bool:
     return any(release.fixed_fold for release in catalog.wire(config).releases)
 
 
-def _before(transcript: Transcript, last: int) -> Transcript:
+def rounds_before(transcript: Transcript, last: int) -> Transcript:
     """The rounds before the last one."""
     folds = tuple(fold for fold in transcript.folds if fold.round < last)
     kept = transcript.restricted(lambda message: message.round < last)

@@ -50,6 +50,7 @@ from fedprivacy.study.membership.findings import membership
 from fedprivacy.study.membership.stacked import stacked
 from fedprivacy.study.observe import stacks_alone
 from fedprivacy.study.repetition import Repetition
+from fedprivacy.study.stolen import theft_findings
 
 VERSIONED = ("fedprivacy", "torch", "torchvision", "numpy", "scipy", "opacus", "dp-accounting", "safetensors")
 
@@ -222,6 +223,8 @@ def assembled(config: RunConfig, plan: Plan, repetitions: Sequence[Repetition], 
         findings += [replace(f, knowledge=known) for f in stacked(config, repetitions, adversary, names)]
     if "labels" in config.attack.attacks:
         findings += label_findings(config, repetitions)
+    if "theft" in config.attack.attacks:
+        findings += theft_findings(config, repetitions)
     cards: dict[str, dict[str, str]] = {}
     if "inversion" in config.attack.attacks:
         reconstructed, cards = inversion_findings(config, repetitions)
@@ -240,6 +243,7 @@ def assembled(config: RunConfig, plan: Plan, repetitions: Sequence[Repetition], 
     sizes = _communication(config, repetitions)
     judged: list[Verdict] = verdicts.leakage(findings, wire.what_is_sent, "the claim that is tested")
     judged += verdicts.labels(findings, wire.what_is_sent, "the claim that is tested")
+    judged += verdicts.theft(findings, wire.what_is_sent, "the claim that is tested")
     judged += verdicts.inversion(findings, wire.what_is_sent, "the claim that is tested")
     if utility:
         judged += verdicts.utility(config.protocol, utility["test_accuracy"], baselines, paired)

@@ -80,9 +80,9 @@ def test_all_stands_for_every_attack_that_the_protocol_allows() -> None:
     def attacks(protocol: str, **more: str) -> tuple[str, ...]:
         return configuration({"protocol": protocol, "attack__attacks": "all", **more}).attack.attacks
 
-    assert attacks("mutual") == ("membership", "labels", "inversion")
+    assert attacks("mutual") == ("membership", "labels", "theft", "inversion")
     assert attacks("fedproto") == ("membership", "labels")
-    assert attacks("mutual", data__inclusion="1") == ("labels", "inversion")
+    assert attacks("mutual", data__inclusion="1") == ("labels", "theft", "inversion")
     with pytest.raises(UsageError, match="local sends nothing"):
         attacks("local")
     with pytest.raises(UsageError, match="Did you mean 'mlp'"):

@@ -12,6 +12,8 @@ from fedprivacy.reporting.sections.inversion import QUALITY, WORDS, inversion_bl
 from fedprivacy.reporting.sections.labels import COLUMNS, label_blocks
 from fedprivacy.reporting.sections.labels import WORDS as OF_LABELS
 from fedprivacy.reporting.sections.membership import group_blocks
+from fedprivacy.reporting.sections.theft import WORDS as OF_THEFT
+from fedprivacy.reporting.sections.theft import theft_blocks
 from fedprivacy.reporting.text import clean
 
 OF_RATES = "FP: false positives behind a TPR. No leakage: what a score that knows nothing reads, with its band."
@@ -34,6 +36,10 @@ def leakage_sections(result: RunResult) -> tuple[Section, ...]:
         if attack == "labels" and any(f.metric in COLUMNS for group in own for f in group.findings):
             told = [block for group in own for block in label_blocks(group)]
             sections.append(Section("Leakage: labels", (Line(OF_LABELS, "quiet"), *told)))
+            continue
+        if attack == "theft":
+            told = [block for group in own for block in theft_blocks(group)]
+            sections.append(Section("Leakage: theft", (Line(OF_THEFT, "quiet"), *told)))
             continue
         words = f"Value [interval]; '-' is no number, for the reason in the note. {OF_RATES if rated else OF_OTHERS}"
         blocks: list[Block] = [Line(words, "quiet")]
