@@ -132,7 +132,8 @@ class AttackConfig(Part):
     statistics: Names = ()
     """Statistics to score with; empty runs all that the references allow."""
     headline: str | None = None
-    """Statistic the verdict rests on; None: ratio where there are references, else loss."""
+    """Statistic the verdict rests on; None: joint where candidates are decoded together, else ratio where there are
+    references, else loss. stack: all that an adversary has, combined as shadow federations teach."""
     shadows: int = Field(default=0, ge=0, le=10_000)
     """Shadow federations to train; 0 uses the other clients as the only references."""
     targets: Literal["auto", "one", "bank"] = "auto"

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from fedprivacy import catalog
 from fedprivacy.config.base import UsageError
 from fedprivacy.face.result import Rows
 from fedprivacy.judge.result import Verdict
@@ -46,6 +47,8 @@ def reproduce(
     workers: int = 1,
 ) -> Reproduction:
     """A paper's table beside ours, with the ablations that could explain it away. Finished rows are found again."""
+    if recipe in catalog.PAGES:
+        raise UsageError(f"reproduce: {recipe} is a page that the command line makes: fedprivacy reproduce {recipe}.")
     chosen = recipes.recipe(recipe)
     if not Path(data_dir).expanduser().is_dir():
         raise UsageError(f"data_dir: there is no folder at {data_dir}.")

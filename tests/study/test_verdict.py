@@ -69,7 +69,7 @@ LESS = {"fedavg": 4.0, "sum": 2.5, "mutual": 1.0, "noise": 0.0}
 
 def made(effects: Mapping[str, float], count: int = 5, broken: str = "") -> tuple[Measured, Planted]:
     runner = Planted(effects, broken)
-    return measure(BASE, count, (0.5, 1.0), (8.0,), runner), runner
+    return measure(BASE, count, (0.25, 0.5, 1.0), (8.0,), runner), runner
 
 
 def words(effects: Mapping[str, float], count: int = 5, broken: str = "") -> str:
@@ -83,7 +83,7 @@ def test_averaging_stops_at_equal_accuracy_and_one_training_serves_every_share()
     assert found.rivals["predictions, epsilon 8"].rounds == 3
     assert len({config.digest() for config in runner.trained}) == len(runner.trained)
     shares = {config.attack.known_share for config in runner.attacked}
-    assert shares == {0.5, 1.0} and {config.attack.adversaries for config in runner.attacked} == {("server",)}
+    assert shares == {0.25, 0.5, 1.0} and {config.attack.adversaries for config in runner.attacked} == {("server",)}
     assert all(config.attack.shadows == 0 for config in runner.attacked)
     assert {one.knowledge for line in found.lines for one in [line.points[1.0]]} == {granted(BASE, catalog.wire(BASE))}
 

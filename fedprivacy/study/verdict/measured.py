@@ -13,7 +13,7 @@ from fedprivacy.judge.comparison import Standing, standings
 from fedprivacy.judge.result import RunResult
 from fedprivacy.metrics.intervals import Interval, mean_interval, paired_interval
 from fedprivacy.study.runner import STOPS, Runner
-from fedprivacy.study.verdict.plan import PREDICTIONS, WEIGHTS, Series, attacked, every_series, trained
+from fedprivacy.study.verdict.plan import PREDICTIONS, WEIGHTS, Series, attacked, every_series, shares_of, trained
 
 AUC, TPR = "AUC", "TPR@1%FPR"
 
@@ -97,7 +97,10 @@ def measure(base: RunConfig, seeds: int, shares: Sequence[float], budgets: Seque
         return min(stops, key=lambda rounds: abs(float(np.mean(averaged[rounds])) - float(np.mean(accuracy))))
 
     plain = nearest(_accuracies([one[0] for one in ran(PREDICTIONS, base.rounds)]))
-    lines = [line(series, plain if series.stopped else base.rounds, shares) for series in every_series(budgets)]
+    lines = []
+    for series in every_series(budgets):
+        rounds = plain if series.stopped else base.rounds
+        lines.append(line(series, rounds, shares_of(series, shares)))
     rivals = {}
     for one in lines:
         if one.series.predicts and one.series.defense:
