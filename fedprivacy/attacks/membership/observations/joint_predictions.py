@@ -32,6 +32,7 @@ from fedprivacy.attacks.membership.unrolled.descent import Descent
 from fedprivacy.attacks.membership.unrolled.order_noise import Drawn, drawn, noises
 from fedprivacy.attacks.membership.unrolled.references import Conditional, conditional, ratio
 from fedprivacy.attacks.membership.unrolled.situation import Situation, situation
+from fedprivacy.attacks.membership.unrolled.work import forward, steps_within
 from fedprivacy.data.records import Ids
 from fedprivacy.federation.interfaces import Knowledge, Observed
 from fedprivacy.wire.parties import client_index
@@ -45,14 +46,21 @@ class Grade:
     pairs: int
     singles: int = 0
 
+    @property
+    def replays(self) -> int:
+        """Replays of a client."""
+        return 2 * self.pairs + self.singles
+
     def told(self) -> str:
         """What was computed, in words."""
         descent = f"{self.steps} steps of descent" if self.steps else "no descent"
-        return f"{descent} and {2 * self.pairs + self.singles} replays a client"
+        return f"{descent} and {self.replays} replays a client"
 
 
 PASSIVE = {"default": Grade(8, 2), "thorough": Grade(58, 4)}
 ACTIVE = {"default": Grade(0, 1, 16), "thorough": Grade(58, 3, 42)}
+DEFAULT_WORK = 2e12
+"""Operations a client that the default grade may cost: about a minute of one core for small dense models."""
 UNKNOWN_START = 5e-3
 """Rate of the descent on a start that is not known, from one of the adversary's own."""
 
@@ -136,12 +144,24 @@ def _followed(
 ) -> tuple[Situation, Drawn, int]:
     """What is known of a client, replays of it, and the seed of everything else."""
     known = situation(view, knowledge, client, given)
+    _affordable(known, knowledge, grade)
     seed = seeds.value(knowledge.root, "joint-predictions", client)
     return (
         known,
         drawn(known.replay, known.private, known.asked, known.pool.prior, grade.pairs, grade.singles, seed),
         seed,
     )
+
+
+def _affordable(known: Situation, knowledge: Knowledge, grade: Grade) -> None:
+    """Raise ValueError where the default grade would be more work than a default may be."""
+    if knowledge.config.attack.effort == "thorough":
+        return
+    if steps_within(known.client, grade.replays, grade.steps, DEFAULT_WORK) < grade.steps:
+        raise ValueError(
+            f"following one client costs {forward(known.client):.0e} operations a forward pass of its run, too many "
+            "for the default grade; --effort thorough computes it"
+        )
 
 
 def _odds(known: Situation, replays: Drawn, grade: Grade, seed: int) -> Float:

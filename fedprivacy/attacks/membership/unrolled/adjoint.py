@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.autograd import grad
 
-from fedprivacy.attacks.membership.unrolled.client import Fresh, Kept, Pass, Step, Told
 from fedprivacy.attacks.membership.unrolled.optimisers import Optimiser, State
+from fedprivacy.attacks.membership.unrolled.tape import Fresh, Kept, Pass, Step, Told
 
 
 def derivatives(

@@ -13,7 +13,7 @@ serves as it is.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -23,60 +23,10 @@ from torch.autograd import grad
 from fedprivacy import seeds
 from fedprivacy.attacks.membership.unrolled.optimisers import Optimiser, State
 from fedprivacy.attacks.membership.unrolled.parameters import Linearised, Model
+from fedprivacy.attacks.membership.unrolled.tape import Entry, Fresh, Kept, Pass, Step, Told
 from fedprivacy.config.run import TrainingConfig
-from fedprivacy.federation.course import Answer, Event, Fit, Private, Restart, TakeOver
+from fedprivacy.federation.course import Answer, Event, Fit, Private, TakeOver
 from fedprivacy.training.learner import passes
-
-
-@dataclass(frozen=True, eq=False)
-class Step:
-    """One optimiser step: ``w`` before it, its gradient with what a product needs, the state after it."""
-
-    w: Tensor
-    gradient: Linearised
-    state: State
-    number: int
-    own: bool
-
-
-@dataclass(frozen=True, eq=False)
-class Told:
-    """An answer of ``round``: logits with their graph from the leaf ``w``."""
-
-    w: Tensor
-    logits: Tensor
-    round: int
-
-
-@dataclass(frozen=True, eq=False)
-class Kept:
-    """Some weights were replaced: 1 where they stayed [P]."""
-
-    kept: Tensor
-    forget: bool
-
-
-@dataclass(frozen=True)
-class Fresh:
-    """An optimiser began: the private one (``own``) or that of a public fit."""
-
-    own: bool
-
-
-Entry = Step | Told | Kept | Fresh | Restart
-
-
-@dataclass(frozen=True, eq=False)
-class Pass:
-    """A finished forward pass: answers by round [N, C], and the tape for :func:`adjoint.derivatives`.
-
-    ``sections`` of the tape, one an event, each made when it is asked for where it would not fit into memory.
-    """
-
-    answers: Mapping[int, Tensor]
-    sections: Sequence[Callable[[], Sequence[Entry]]] = ()
-    coins: Tensor = field(default_factory=lambda: torch.empty(0))
-
 
 TAPE_BYTES = 1 << 30
 """Size of a tape above which only the state between events is kept, and each event is run once more."""
