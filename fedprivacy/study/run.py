@@ -51,6 +51,7 @@ from fedprivacy.study.membership.stacked import stacked
 from fedprivacy.study.observe import stacks_alone
 from fedprivacy.study.repetition import Repetition
 from fedprivacy.study.stolen import theft_findings
+from fedprivacy.study.traps import check_room
 
 VERSIONED = ("fedprivacy", "torch", "torchvision", "numpy", "scipy", "opacus", "dp-accounting", "safetensors")
 
@@ -91,6 +92,7 @@ def execute(config: RunConfig, plan: Plan, notes: Sequence[str] = ()) -> RunResu
             )
         for architecture in sorted(set(map(env.architecture, range(env.clients)))):
             env.workbench.module(architecture)
+        check_room(config, env)
         protocol.check(env)
         catalog.defense(config, env)
         told = told or room.announced(config, env, plan.where, plan.workers)
