@@ -271,7 +271,15 @@ def observations(config: RunConfig) -> list[tuple[Adversary, str]]:
 
     known = wire(config)
     seats = [seat(adversary, known) for adversary in adversaries(known, config.attack.adversaries)]
-    able = [(sight.adversary, name) for sight in seats for name in observable(sight)]
+    asked = config.attack.observations
+    foreign = [name for name in asked if parts.outside(name) or name in parts.known("observation")]
+    if foreign and len(foreign) == len(asked):
+        able: list[tuple[Adversary, str]] = []
+    else:
+        able = [(sight.adversary, name) for sight in seats for name in observable(sight)]
+    for name in foreign:
+        parts.exists("observation", name, ())
+        able += [(sight.adversary, name) for sight in seats if sight.adversary.power == "passive"]
     return [pair for pair in able if pair[1] in _chosen(config, able)]
 
 
@@ -309,7 +317,9 @@ def inversion_seats(config: RunConfig) -> list[tuple[Adversary, InversionSource]
     from fedprivacy.adversary.inversion import inversion_seats as seats
 
     for method in config.attack.inversion.methods:
-        if method not in METHODS:
+        if parts.outside(method) or method in parts.known("reconstruction"):
+            parts.exists("reconstruction", method, METHODS)
+        elif method not in METHODS:
             raise UsageError(f"--methods: no inversion attack '{method}' exists. Known: {', '.join(METHODS)}.")
     chosen = seats(wire(config), config.attack.adversaries)
     if config.data.auxiliary < 2:
@@ -336,6 +346,10 @@ def observation(name: str) -> Observation:
     """The observation of that name."""
     from fedprivacy.adversary.observations import OBSERVATIONS
 
+    if name not in OBSERVATIONS:
+        from fedprivacy.attacks.membership.observations import outside
+
+        return outside.observation(name)
     made: Observation = _imported(OBSERVATIONS[name].target)()
     return made
 

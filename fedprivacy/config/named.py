@@ -16,6 +16,7 @@ PARTS: Mapping[str, Kind] = {
     "defense.name": "defense",
     "attack.statistics": "statistic",
     "attack.headline": "statistic",
+    "attack.observations": "observation",
     "attack.inversion.methods": "reconstruction",
 }
 """Dotted path of each setting that names a part, or several, and the kind of the part."""

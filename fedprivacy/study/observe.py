@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fedprivacy import catalog, folder, seeds
+from fedprivacy import catalog, folder, parts, seeds
 from fedprivacy.adversary.threat import Adversary, Bool, view_of
 from fedprivacy.attacks.labels.observe import LabelEstimates, observe_labels
 from fedprivacy.attacks.membership.headline import STACK
@@ -29,7 +29,6 @@ from fedprivacy.federation.interfaces import (
     SharesPredictions,
     round_half_up,
 )
-from fedprivacy.study.resolve import resolve
 from fedprivacy.study.traps import lay_traps, remove_traps
 from fedprivacy.wire.transcript import Transcript
 
@@ -39,7 +38,7 @@ SIMULATED = ("simulated_logp", "simulated_population_logp", "simulated_in")
 
 def observed_path(place: Path, adversary: Adversary, observation: str) -> Path:
     """Where a federation's folder holds what an adversary observed."""
-    return place / "observed" / f"{adversary.name}--{observation}.safetensors"
+    return place / "observed" / f"{adversary.name}--{parts.title(observation)}.safetensors"
 
 
 def observe_all(
@@ -56,11 +55,11 @@ def observe_all(
 
     Of a ``shadow`` federation only what serves as a reference.
     """
-    protocol = resolve(config).protocol()
+    protocol = catalog.protocol(config)
     pools = np.concatenate([division.pool(client) for client in range(len(division.candidates))])
     known = known_candidates(config, division, root)
     planted: list[Transcript] | None = None
-    for adversary, name in resolve(config).observations:
+    for adversary, name in catalog.observations(config):
         observation = catalog.observation(name)
         follows = bool(getattr(observation, "needs_courses", False))
         knowledge = Knowledge(
@@ -74,7 +73,7 @@ def observe_all(
             known,
             rules(protocol, config, env, division, initial=not follows),
             given_starts(env) if follows else None,
-            wire=resolve(config).wire,
+            wire=catalog.wire(config),
         )
         transcripts = [done.transcript]
         if shadow and getattr(observation, "alone", False) and not stacks_alone(config):
@@ -142,7 +141,7 @@ def observe_label_shares(
     config: RunConfig, env: Environment, division: Division, done: engine.Federation, root: int, place: Path
 ) -> None:
     """Write every passive adversary's estimate of the clients' label distributions."""
-    for adversary, source in resolve(config).label_seats:
+    for adversary, source in catalog.label_seats(config):
         knowledge = Knowledge(
             config.attack,
             seeds.value(root, "adversary", "labels"),
@@ -150,8 +149,8 @@ def observe_label_shares(
             np.concatenate([division.pool(client) for client in range(len(division.candidates))]),
             division.auxiliary,
             env.workbench.with_training(config.training),
-            common_start(resolve(config).protocol(), env) if source == "models" else None,
-            wire=resolve(config).wire,
+            common_start(catalog.protocol(config), env) if source == "models" else None,
+            wire=catalog.wire(config),
         )
         path = labels_path(place, adversary)
         try:
@@ -228,7 +227,7 @@ def plant(
 
 def is_static(config: RunConfig) -> bool:
     """Whether the same public records are used in every round."""
-    return any(release.fixed_fold for release in resolve(config).wire.releases)
+    return any(release.fixed_fold for release in catalog.wire(config).releases)
 
 
 def rounds_before(transcript: Transcript, last: int) -> Transcript:

@@ -8,10 +8,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
+from fedprivacy import parts
 from fedprivacy.attacks.inversion.analytic import analytic, first_linear
 from fedprivacy.attacks.inversion.clock import Clock
 from fedprivacy.attacks.inversion.common_loss import common_loss
@@ -20,6 +22,7 @@ from fedprivacy.attacks.inversion.dlg import DlgSettings, dlg
 from fedprivacy.attacks.inversion.gradients import one_hot
 from fedprivacy.attacks.inversion.knowledge import Knowledge
 from fedprivacy.attacks.inversion.label_recovery import Public, recover_labels
+from fedprivacy.attacks.inversion.outside import reconstructed
 from fedprivacy.attacks.inversion.reconstruction import Reconstruction
 from fedprivacy.attacks.inversion.unroll import UnrollSettings, local_steps
 from fedprivacy.config.base import UsageError
@@ -111,7 +114,9 @@ def best_of(
     fitting = attacks_for(model, knowledge)
     names = fitting if attacks is None else tuple(attacks)
     for name in names:
-        if name not in fitting:
+        if parts.outside(name) or name in parts.known("reconstruction"):
+            work[name] = partial(reconstructed, name, model, parameters, observed, knowledge, labels, generator)
+        elif name not in fitting:
             raise UsageError(f"inversion: '{name}' does not fit this message. Fitting: {', '.join(fitting)}.")
     rows: list[AttackRow] = []
 

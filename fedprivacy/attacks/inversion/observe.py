@@ -24,6 +24,7 @@ from fedprivacy.attacks.inversion.messages import Sent, client_updates, mean_upd
 from fedprivacy.attacks.inversion.recovered import Reconstructions, Recovered
 from fedprivacy.attacks.inversion.situation import Situation, situation, told
 from fedprivacy.attacks.inversion.unroll import UnrollSettings
+from fedprivacy.config.inversion import METHODS
 from fedprivacy.data.pixels import PixelScale, pixel_scale
 from fedprivacy.federation.interfaces import Knowledge, Part
 
@@ -143,6 +144,7 @@ def _attacked(
         methods = [name for name in methods if name == "cosine"]
     if headless and card.records > 1:
         methods = [name for name in methods if name != "cosine"]
+    methods += [name for name in wanted.methods if name not in METHODS]
     if not methods:
         raise ValueError(f"none of {', '.join(wanted.methods)} fits these messages; these do: {', '.join(fitting)}")
     generator = seeds.generator(knowledge.root, "inversion", sent[0].round, sent[0].client)

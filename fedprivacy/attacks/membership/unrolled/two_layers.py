@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -37,7 +36,6 @@ def model_of(module: nn.Module, shown: Sequence[Tensor]) -> Model:
 class TwoLayers:
     """A :class:`Model` of an MLP on the inputs ``used`` [d]: ``hidden`` units, ``outputs`` logits."""
 
-    lean: ClassVar[bool] = True
     module: nn.Module
     used: Tensor
     hidden: int
