@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fedprivacy import catalog, parts
+from fedprivacy import parts
 from fedprivacy.cli.say import say
 from fedprivacy.config.base import Interrupted, UsageError, build, near_miss
 from fedprivacy.config.named import named
@@ -16,6 +16,7 @@ from fedprivacy.config.run import RunConfig
 from fedprivacy.data.names import check as check_data
 from fedprivacy.data.needs import check as check_counts
 from fedprivacy.reporting.text import clean
+from fedprivacy.study.resolve import resolve
 
 if TYPE_CHECKING:
     from fedprivacy.judge.result import RunResult
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 def ready(config: RunConfig, workers: int | None, device: str) -> None:
     """All that can be found wrong without torch or data."""
     check_data(config.data)
-    catalog.check(config)
+    resolve(config)
     check_counts(config.data, config.clients, config.rounds)
     if workers is not None and workers < 1:
         raise UsageError(f"--workers: must be at least 1 (got {workers}).")

@@ -11,13 +11,12 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from fedprivacy import catalog
 from fedprivacy.config.run import RunConfig
 from fedprivacy.execution.pool import Job
 from fedprivacy.federation.interfaces import Environment
 from fedprivacy.study.job import SUMMARY
+from fedprivacy.study.resolve import resolve
 
-PUBLIC_PASSES = ("public_epochs", "distill_epochs", "digest_epochs", "server_epochs")
 SURROGATE_BATCH = 64
 START_SECONDS = 3.0
 """A federation's share of imports, division and queries."""
@@ -45,19 +44,19 @@ def federation_seconds(config: RunConfig, env: Environment) -> float:
 
 def federation_steps(config: RunConfig, env: Environment) -> int:
     """Gradient steps of one federation: all clients' training and the surrogates of all passive adversaries."""
-    training, options = config.training, catalog.options(config)
+    training, study = config.training, resolve(config)
     private = sum(
         training.local_steps
         or training.local_epochs * math.ceil(len(env.members[client][env.fold(client, number)]) / training.batch_size)
         for client in range(env.clients)
         for number in range(1, env.rounds + 1)
     )
-    sent = catalog.wire(config).model
+    sent = study.wire.model
     private *= 2 if sent is not None and sent.architecture else 1
-    passes = sum(int(getattr(options, name, 0)) for name in PUBLIC_PASSES)
+    passes = study.public_passes
     size = config.data.public_size
     public = env.rounds * env.clients * passes * math.ceil(size / training.batch_size) if passes else 0
-    distilled = sum(name == "surrogate" for _, name in catalog.observations(config))
+    distilled = sum(name == "surrogate" for _, name in study.observations)
     collected = env.rounds * size if config.data.public_set == "dynamic" else size
     surrogate = distilled * env.clients * config.attack.surrogate_epochs * math.ceil(collected / SURROGATE_BATCH)
     return private + public + surrogate

@@ -42,6 +42,7 @@ from fedprivacy.study import recorded, stored
 from fedprivacy.study.game import Game as Game
 from fedprivacy.study.inversion.invert import observe_inversions
 from fedprivacy.study.observe import observe_all, observe_label_shares
+from fedprivacy.study.resolve import resolve
 from fedprivacy.study.theft import observe_theft
 from fedprivacy.training.learner import Seed, Workbench
 from fedprivacy.wire.transcript import directions, times
@@ -149,7 +150,8 @@ def _federate(
 ) -> dict[str, Any]:
     start = time.process_time()
     env, played = environment(settings, root, shadow, device)
-    protocol, defense = catalog.protocol(settings), catalog.defense(settings, env)
+    study = resolve(settings)
+    protocol, defense = study.protocol(), study.defense(env)
     if isinstance(protocol, RecordedFederation):
         protocol = replace(protocol, shadow=shadow)
     done = engine.run(protocol, env, place, defense, tick)

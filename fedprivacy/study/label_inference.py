@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fedprivacy import catalog, seeds
+from fedprivacy import seeds
 from fedprivacy.adversary.threat import Adversary, Float
 from fedprivacy.attacks.labels.observe import BIAS, HEADLINE, LabelEstimates
 from fedprivacy.config.run import RunConfig
@@ -25,6 +25,7 @@ from fedprivacy.metrics.labels import LabelScores, chance_labels, compare_labels
 from fedprivacy.study.job import Game
 from fedprivacy.study.observe import labels_path, load_label_shares
 from fedprivacy.study.repetition import Repetition
+from fedprivacy.study.resolve import resolve
 from fedprivacy.wire.parties import client_name
 
 HIT = "top-class hit"
@@ -47,7 +48,7 @@ class _Known:
 def label_findings(config: RunConfig, repetitions: Sequence[Repetition]) -> list[Finding]:
     """Findings of every passive adversary."""
     found: list[Finding] = []
-    for adversary, _ in catalog.label_seats(config):
+    for adversary, _ in resolve(config).label_seats:
         found += _of_adversary(config, repetitions, adversary)
     return found
 

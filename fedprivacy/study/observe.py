@@ -29,6 +29,7 @@ from fedprivacy.federation.interfaces import (
     SharesPredictions,
     round_half_up,
 )
+from fedprivacy.study.resolve import resolve
 from fedprivacy.study.traps import lay_traps, remove_traps
 from fedprivacy.wire.transcript import Transcript
 
@@ -55,11 +56,11 @@ def observe_all(
 
     Of a ``shadow`` federation only what serves as a reference.
     """
-    protocol = catalog.protocol(config)
+    protocol = resolve(config).protocol()
     pools = np.concatenate([division.pool(client) for client in range(len(division.candidates))])
     known = known_candidates(config, division, root)
     planted: list[Transcript] | None = None
-    for adversary, name in catalog.observations(config):
+    for adversary, name in resolve(config).observations:
         observation = catalog.observation(name)
         follows = bool(getattr(observation, "needs_courses", False))
         knowledge = Knowledge(
@@ -73,7 +74,7 @@ def observe_all(
             known,
             rules(protocol, config, env, division, initial=not follows),
             given_starts(env) if follows else None,
-            wire=catalog.wire(config),
+            wire=resolve(config).wire,
         )
         transcripts = [done.transcript]
         if shadow and getattr(observation, "alone", False) and not stacks_alone(config):
@@ -141,7 +142,7 @@ def observe_label_shares(
     config: RunConfig, env: Environment, division: Division, done: engine.Federation, root: int, place: Path
 ) -> None:
     """Write every passive adversary's estimate of the clients' label distributions."""
-    for adversary, source in catalog.label_seats(config):
+    for adversary, source in resolve(config).label_seats:
         knowledge = Knowledge(
             config.attack,
             seeds.value(root, "adversary", "labels"),
@@ -149,8 +150,8 @@ def observe_label_shares(
             np.concatenate([division.pool(client) for client in range(len(division.candidates))]),
             division.auxiliary,
             env.workbench.with_training(config.training),
-            common_start(catalog.protocol(config), env) if source == "models" else None,
-            wire=catalog.wire(config),
+            common_start(resolve(config).protocol(), env) if source == "models" else None,
+            wire=resolve(config).wire,
         )
         path = labels_path(place, adversary)
         try:
@@ -227,7 +228,7 @@ def plant(
 
 def is_static(config: RunConfig) -> bool:
     """Whether the same public records are used in every round."""
-    return any(release.fixed_fold for release in catalog.wire(config).releases)
+    return any(release.fixed_fold for release in resolve(config).wire.releases)
 
 
 def rounds_before(transcript: Transcript, last: int) -> Transcript:

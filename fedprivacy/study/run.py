@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from fedprivacy import __version__, catalog, folder, parts
+from fedprivacy import __version__, folder, parts
 from fedprivacy.adversary.knowledge import granted
 from fedprivacy.adversary.threat import Adversary
 from fedprivacy.attacks.membership.headline import STACK
@@ -50,7 +50,9 @@ from fedprivacy.study.membership.findings import membership
 from fedprivacy.study.membership.stacked import stacked
 from fedprivacy.study.observe import stacks_alone
 from fedprivacy.study.repetition import Repetition
+from fedprivacy.study.resolve import Yardstick, resolve
 from fedprivacy.study.stolen import theft_findings
+from fedprivacy.study.traps import check_room
 
 VERSIONED = ("fedprivacy", "torch", "torchvision", "numpy", "scipy", "opacus", "dp-accounting", "safetensors")
 
@@ -77,9 +79,9 @@ def execute(config: RunConfig, plan: Plan, notes: Sequence[str] = ()) -> RunResu
 
     ``notes`` are printed with the provenance.
     """
-    catalog.check(config)
+    study = resolve(config)
     start = time.perf_counter()
-    protocol = catalog.protocol(config)
+    protocol = study.protocol()
     roots = [config.seed + i for i in range(config.seeds)]
     told = ""
     for root in roots:
@@ -91,12 +93,13 @@ def execute(config: RunConfig, plan: Plan, notes: Sequence[str] = ()) -> RunResu
             )
         for architecture in sorted(set(map(env.architecture, range(env.clients)))):
             env.workbench.module(architecture)
+        check_room(config, env)
         protocol.check(env)
-        catalog.defense(config, env)
+        study.defense(env)
         told = told or room.announced(config, env, plan.where, plan.workers)
     plan.told(told)
     _open(config, plan)
-    compared = _baselines(config) if plan.baselines else {}
+    compared = study.baselines if plan.baselines else {}
     jobs = _jobs(config, plan, roots, compared)
     if config.attack.shadows:
         plan.told(announced(config, environment(config, config.seed, None)[0], jobs, plan.workers))
@@ -124,33 +127,16 @@ def _open(config: RunConfig, plan: Plan) -> None:
     )
 
 
-def _baselines(config: RunConfig) -> dict[str, tuple[RunConfig, str]]:
-    """What to compare utility with: no exchange, and no exchange with the same public labels."""
-    if catalog.wire(config).silent:
-        return {}
-    bare = config.model_copy(update={"attack": type(config.attack)(), "defense": type(config.defense)()})
-    own = catalog.options(config)
-    alone = catalog.lower_bound()
-    found = {alone: (bare.model_copy(update={"protocol": alone, "options": {}}), "no exchange, same private data")}
-    if getattr(own, "public_labels", False):
-        options = {"public_labels": True, "public_epochs": own.public_epochs}
-        labelled = bare.model_copy(update={"protocol": alone, "options": options})
-        found[f"{alone} + public labels"] = (labelled, "no exchange, same private and public labels")
-    return found
-
-
-def _jobs(
-    config: RunConfig, plan: Plan, roots: Sequence[int], compared: Mapping[str, tuple[RunConfig, str]]
-) -> list[Job]:
+def _jobs(config: RunConfig, plan: Plan, roots: Sequence[int], compared: Mapping[str, Yardstick]) -> list[Job]:
     jobs = []
     for root in roots:
         jobs.append(_job(config, plan, f"seed {root}", root, None, _place(config, plan, root)))
         for shadow in range(config.attack.shadows):
             place = bank(config, plan, root) / f"federation-{shadow:04d}"
             jobs.append(_job(config, plan, f"seed {root}, shadow {shadow}", root, shadow, place))
-        for name, (other, _) in compared.items():
+        for name, yardstick in compared.items():
             place = plan.where / "baselines" / f"{name.replace(' ', '')}-{root}"
-            jobs.append(_job(other, plan, f"seed {root}, {name}", root, None, place))
+            jobs.append(_job(yardstick.config, plan, f"seed {root}, {name}", root, None, place))
     return jobs
 
 
@@ -164,7 +150,7 @@ def _job(config: RunConfig, plan: Plan, name: str, root: int, shadow: int | None
     }
     units = config.rounds
     if shadow is None and "inversion" in config.attack.attacks:
-        units += UNITS * len(catalog.inversion_seats(config))
+        units += UNITS * len(resolve(config).inversion_seats)
     return Job(name, "fedprivacy.study.job:federate", arguments, units)
 
 
@@ -199,7 +185,7 @@ def _repetition(
     plan: Plan,
     root: int,
     summaries: Mapping[str, Mapping[str, Any]],
-    compared: Mapping[str, tuple[RunConfig, str]],
+    compared: Mapping[str, Yardstick],
 ) -> Repetition:
     shadows = tuple(bank(config, plan, root) / f"federation-{s:04d}" for s in range(config.attack.shadows))
     return Repetition(
@@ -214,10 +200,11 @@ def _repetition(
 
 def assembled(config: RunConfig, plan: Plan, repetitions: Sequence[Repetition], wall: float, cpu: float) -> RunResult:
     """Findings and verdicts from what the jobs left on disk."""
-    wire = catalog.wire(config)
+    study = resolve(config)
+    wire = study.wire
     findings: list[Finding] = []
     known = granted(config, wire)
-    for adversary, name in catalog.observations(config):
+    for adversary, name in resolve(config).observations:
         findings += [replace(f, knowledge=known) for f in membership(config, repetitions, adversary, name)]
     for adversary, names in _by_adversary(config).items():
         findings += [replace(f, knowledge=known) for f in stacked(config, repetitions, adversary, names)]
@@ -231,12 +218,12 @@ def assembled(config: RunConfig, plan: Plan, repetitions: Sequence[Repetition], 
         findings += reconstructed
     level = config.attack.level
     utility = _utility([r.summary["utility"] for r in repetitions], level)
-    compared = _baselines(config) if repetitions[0].baselines else {}
+    compared = study.baselines if repetitions[0].baselines else {}
     baselines, paired = [], {}
-    for name, (_, why) in compared.items():
+    for name, yardstick in compared.items():
         others = [r.baselines[name] for r in repetitions]
         up, down = _directions(others)
-        baselines.append(Baseline(name, why, _utility([o["utility"] for o in others], level), up, down))
+        baselines.append(Baseline(name, yardstick.why, _utility([o["utility"] for o in others], level), up, down))
         gap = _paired(repetitions, others, level)
         if gap is not None:
             paired[name] = gap
@@ -276,7 +263,7 @@ def assembled(config: RunConfig, plan: Plan, repetitions: Sequence[Repetition], 
 def _by_adversary(config: RunConfig) -> dict[Adversary, list[str]]:
     """The observations of each adversary."""
     found: dict[Adversary, list[str]] = {}
-    for adversary, name in catalog.observations(config):
+    for adversary, name in resolve(config).observations:
         found.setdefault(adversary, []).append(name)
     return found
 

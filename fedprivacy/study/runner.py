@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
 from fedprivacy.config.run import RunConfig
 from fedprivacy.judge.result import RunResult
+from fedprivacy.metrics.intervals import Interval, mean_interval
 
 STOPS = (1, 2, 3, 4, 6, 8, 12)
 """Rounds after which averaging may stop, to be held against a protocol whose models are as accurate."""
+
+
+def over_seeds(values: Sequence[float], level: float) -> Interval:
+    """The mean over seeds with its interval, within [0, 1]; a single seed has no interval but itself."""
+    if len(values) == 1:
+        return Interval(values[0], values[0], values[0], level, "one seed")
+    return mean_interval(values, level, (0.0, 1.0))
 
 
 class Runner(Protocol):

@@ -8,12 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
+from fedprivacy import catalog
 from fedprivacy.adversary.threat import Adversary, view_of
+from fedprivacy.attacks.membership.traps.layer import trap_layer
 from fedprivacy.attacks.membership.traps.model import HEAD
 from fedprivacy.attacks.membership.traps.plan import forgeries
 from fedprivacy.attacks.membership.traps.rounds import Episode, Travels, travels
-from fedprivacy.attacks.membership.traps.served import Served
+from fedprivacy.attacks.membership.traps.served import JUDGED_ON, Served
 from fedprivacy.config.base import UsageError
+from fedprivacy.config.run import RunConfig
 from fedprivacy.data.records import Ids
 from fedprivacy.federation.dishonest import alternative_rounds, state_after
 from fedprivacy.federation.engine import Federation
@@ -57,6 +60,22 @@ def lay_traps(
         except (UsageError, Diverged) as error:
             raise ValueError(f"clients could not work with a model with traps in it: {error}") from None
     return transcripts
+
+
+def check_room(config: RunConfig, env: Environment) -> None:
+    """Raise UsageError where a dishonest server could do nothing but lay traps, and some client's model has no room."""
+    observations = catalog.observations(config)
+    for adversary in {other for other, _ in observations}:
+        names = [name for other, name in observations if other == adversary]
+        if not all(getattr(catalog.observation(name), "reads_traps", False) for name in names):
+            continue
+        wire, sample = catalog.wire(config), env.dataset.x_train[:JUDGED_ON]
+        for architecture in sorted(set(map(wire.travelling, range(env.clients)))):
+            try:
+                trap_layer(env.workbench.module(architecture), sample)
+            except ValueError as error:
+                start = f"--adversary {adversary.name}: model {architecture}"
+                raise UsageError(f"{start}: {error}; use another model, or --adversary server.") from None
 
 
 def remove_traps(place: Path) -> None:

@@ -110,7 +110,8 @@ def test_coins_on_one_side_are_told_before_training(fedprivacy: Call, tmp_path: 
 
 def test_where_one_client_speaks_no_statistic_counts_on_references(fedprivacy: Call) -> None:
     ended = fedprivacy(
-        "run {small} --protocol fedavg --attack membership --clients 5 --participation 0.2 --rounds 1 --no-baselines"
+        "run {small} --protocol fedavg --attack membership --clients 5 --participation 0.2 --rounds 1 --no-baselines "
+        "--adversary server --statistic loss,ratio"
     )
     assert ended.code == 0 and "nothing is known" not in ended.out
 

@@ -35,4 +35,5 @@ def test_a_part_of_the_pool_is_told_and_nobody_else_is_scored(fedprivacy: Call, 
     assert done.code == 0, done.err
     (head,) = (finding for finding in findings(tmp_path) if finding["headline"])
     assert "known: 50% of the candidates" in head["note"]
+    assert "too much, as no record in them is unknown" in head["note"]
     assert head["members"] + head["non_members"] == 60

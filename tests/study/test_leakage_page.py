@@ -94,6 +94,5 @@ def test_every_protocol_is_attacked_by_what_carries_its_headline_alone(protocol:
 
 
 def test_a_client_does_not_follow_itself() -> None:
-    config = RunConfig(clients=4, attack=AttackConfig(followed=2))
-    assert followed(config) == (0, 1) and followed(config, 0) == (1, 2) and followed(config, 3) == (0, 1)
-    assert followed(RunConfig(clients=3)) == (0, 1, 2)
+    assert followed(4, 2) == (0, 1) and followed(4, 2, 0) == (1, 2) and followed(4, 2, 3) == (0, 1)
+    assert followed(3, None) == (0, 1, 2) and followed(3, None, 1) == (0, 2)

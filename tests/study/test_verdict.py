@@ -110,6 +110,7 @@ def test_without_leakage_nothing_is_called_private() -> None:
 def test_one_seed_decides_nothing() -> None:
     text = words(LESS, 1)
     assert "One seed decides nothing" in text and "holds" not in text and "refuted" not in text
+    assert "[0.000, 1.000]" not in text and "No leakage was measured" not in text
 
 
 def test_an_attack_that_fails_is_told_with_its_cause() -> None:

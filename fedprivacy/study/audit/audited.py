@@ -34,6 +34,7 @@ from fedprivacy.study.audit import bounds
 from fedprivacy.study.audit.curves import Family
 from fedprivacy.study.audit.verdict import verdicts_of
 from fedprivacy.study.job import SUMMARY, Game, game
+from fedprivacy.study.resolve import resolve
 from fedprivacy.wire.parties import SERVER, client_name
 
 PLAYED: Mapping[str, Played] = {
@@ -207,7 +208,7 @@ def guessed(config: RunConfig, where: Path, claim: PrivacyClaim | None) -> tuple
     games = {root: game(config, root, None) for root in places}
     rows: list[Guessed] = []
     notes: list[str] = []
-    for adversary, name in catalog.observations(config):
+    for adversary, name in resolve(config).observations:
         title = catalog.observation(name).name
         why = None if claim is None else not_judged(config, claim, adversary, name)
         paths = {root: place / "scores" / f"{adversary.name}--{name}.safetensors" for root, place in places.items()}
@@ -255,7 +256,7 @@ def not_judged(config: RunConfig, claim: PrivacyClaim, adversary: Adversary, obs
     if claim.adversary == RECEIVERS and adversary.position in (SERVER, EAVESDROPPER):
         return NOT_COVERED.format(adversary.position)
     planted = getattr(catalog.observation(observation), "reads_planted", False)
-    if planted and config.attack.schedule == "last" and not catalog.wire(config).defended.noised_steps:
+    if planted and config.attack.schedule == "last" and not resolve(config).wire.defended.noised_steps:
         return BY_RELEASE
     return None
 

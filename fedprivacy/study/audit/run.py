@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fedprivacy import catalog, folder
+from fedprivacy import folder
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.run import DefenseConfig, RunConfig
 from fedprivacy.federation.interfaces import releases_of
@@ -16,6 +16,7 @@ from fedprivacy.privacy.accountant import claim as claim_of
 from fedprivacy.study.audit.audited import PLAYED, audited, held, not_judged
 from fedprivacy.study.documents import assert_whole, write_documents
 from fedprivacy.study.job import dataset_of, environment
+from fedprivacy.study.resolve import resolve
 from fedprivacy.study.run import Plan, execute
 from fedprivacy.study.stored import RESULT, same_data, same_version
 
@@ -43,20 +44,20 @@ def fair(config: RunConfig) -> None:
 
 def check(config: RunConfig) -> None:
     """Raise UsageError before any training where claim and coins, or claim and adversaries, do not fit together."""
-    catalog.check(config)
+    resolve(config)
     fair(config)
     env, played = environment(config, config.seed, None)
-    catalog.protocol(config).check(env)
+    resolve(config).protocol().check(env)
     canaries = config.seeds * int(played.flat_canaries.sum())
     if (config.canaries.guesses or 0) > canaries:
         raise UsageError(f"--guesses: {config.canaries.guesses} guesses need as many canaries; there are {canaries}.")
-    defense = catalog.defense(config, env)
+    defense = resolve(config).defense(env)
     if defense is None:
         return
-    planned = claim_of(defense.events(env, releases_of(catalog.protocol(config), env)), config.defense.delta)
+    planned = claim_of(defense.events(env, releases_of(resolve(config).protocol(), env)), config.defense.delta)
     stated = PrivacyClaim.of(planned)
     held(stated, PLAYED[config.canaries.coins])
-    why = [not_judged(config, stated, adversary, name) for adversary, name in catalog.observations(config)]
+    why = [not_judged(config, stated, adversary, name) for adversary, name in resolve(config).observations]
     if None not in why:
         raise UsageError(f"nothing to audit: {'; '.join(dict.fromkeys(filter(None, why)))}.")
 

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from fedprivacy import catalog, seeds
+from fedprivacy import seeds
 from fedprivacy.attacks.inversion.messages import EVERYBODY
 from fedprivacy.config.run import RunConfig
 from fedprivacy.data.records import Ids
 from fedprivacy.federation.interfaces import round_half_up
 from fedprivacy.study.game import Game
+from fedprivacy.study.resolve import resolve
 from fedprivacy.training.learner import passes
 
 
@@ -25,7 +26,7 @@ def used(config: RunConfig, played: Game, root: int, client: int, number: int) -
         everybody = _participants(config, root, number)
         return [ids for one in everybody for ids in used(config, played, root, one, number)]
     folds = played.members()[client]
-    sent = catalog.wire(config).model
+    sent = resolve(config).wire.model
     job = _job(config, root, client, number) if sent is not None and sent.by_job else number
     records = folds[min(job, len(folds)) - 1]
     training = config.training

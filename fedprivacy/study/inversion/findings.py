@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fedprivacy import catalog, folder
+from fedprivacy import folder
 from fedprivacy.adversary.threat import Adversary, Float
 from fedprivacy.attacks.inversion.recovered import load
 from fedprivacy.config.run import RunConfig
@@ -25,6 +25,7 @@ from fedprivacy.metrics.intervals import clopper_pearson, mean_interval
 from fedprivacy.study.inversion.invert import inversion_path
 from fedprivacy.study.inversion.reconstructed import BEST, MEAN, NEAREST, NULL, RANDOM, Case, cases
 from fedprivacy.study.repetition import Repetition
+from fedprivacy.study.resolve import resolve
 
 PSNR, SSIM, MSE = "PSNR (dB)", "SSIM", "MSE"
 TOLD = "told from {} public images"
@@ -46,7 +47,7 @@ def inversion_findings(
     """Findings of every adversary, and the card of what each knew."""
     found: list[Finding] = []
     cards: dict[str, dict[str, str]] = {}
-    for adversary, _ in catalog.inversion_seats(config):
+    for adversary, _ in resolve(config).inversion_seats:
         judged: list[Case] = []
         cause, observation, notes, chosen = "", "reconstruction", dict[str, None](), Counter[str]()
         for repetition in repetitions:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from fedprivacy import catalog, folder, seeds
+from fedprivacy import folder, seeds
 from fedprivacy.adversary.inversion import Source
 from fedprivacy.adversary.threat import Adversary, view_of
 from fedprivacy.attacks.inversion import recovered
@@ -26,6 +26,7 @@ from fedprivacy.models.build import build
 from fedprivacy.study.game import Game
 from fedprivacy.study.inversion.batches import used
 from fedprivacy.study.observe import common_start
+from fedprivacy.study.resolve import resolve
 from fedprivacy.training.learner import Seed, Workbench, normalised
 
 MASKED_ROUNDS = 4
@@ -49,7 +50,7 @@ def observe_inversions(
     tick: Callable[[int], None],
 ) -> None:
     """Write what every adversary of ``config`` reconstructs; a failure is written with its cause."""
-    chosen = catalog.inversion_seats(config)
+    chosen = resolve(config).inversion_seats
     for number, (adversary, source) in enumerate(chosen):
 
         def progress(share: float, number: int = number) -> None:
@@ -60,7 +61,7 @@ def observe_inversions(
             seen, transcript = env, done.transcript
             if source == "imprint":
                 seen = imprinted(env, played.division, config)
-                transcript = engine.run(catalog.protocol(config), seen, place / "imprint", defense).transcript
+                transcript = engine.run(resolve(config).protocol(), seen, place / "imprint", defense).transcript
             knowledge = _knowledge(config, seen, played.division, source, root)
             stated = _stated(config, played, root, source)
             found = observe_inversion(view_of([transcript], adversary), knowledge, source, stated, progress)
@@ -77,7 +78,7 @@ def imprinted(env: Environment, division: Division, config: RunConfig) -> Enviro
 
     Several rounds where it sees but one sum a round, so that there is another message to compare with.
     """
-    rounds = min(MASKED_ROUNDS, env.rounds) if catalog.wire(config).defended.hides_each else 1
+    rounds = min(MASKED_ROUNDS, env.rounds) if resolve(config).wire.defended.hides_each else 1
     data, training, bins = env.dataset, config.training, config.attack.inversion.bins
     public = normalised(torch.from_numpy(data.x_train[division.auxiliary])).flatten(1)
 
@@ -100,8 +101,8 @@ def _knowledge(config: RunConfig, env: Environment, division: Division, source: 
         np.concatenate([division.pool(client) for client in range(len(division.candidates))]),
         division.auxiliary,
         env.workbench.with_training(config.training),
-        None if source == "predictions" else common_start(catalog.protocol(config), env),
-        wire=catalog.wire(config),
+        None if source == "predictions" else common_start(resolve(config).protocol(), env),
+        wire=resolve(config).wire,
     )
 
 

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fedprivacy.metrics.intervals import Interval, corrected_level, mean_interval, paired_interval
+from fedprivacy.metrics.intervals import Interval, corrected_level, paired_interval
 from fedprivacy.reporting.figures.over_accuracy import Point, over_accuracy
 from fedprivacy.reporting.text import size
 from fedprivacy.study.leakage.measured import FIRST, SEATS, Measured, Row, order
+from fedprivacy.study.runner import over_seeds
 
 LEVEL = 0.95
 
@@ -80,7 +81,7 @@ def table(found: Measured, place: str) -> list[str]:
     for row in rows:
         first = row.found["AUC"][0]
         how = f"{first.statistic} on {first.observation}"
-        accuracy = interval(mean_interval(row.accuracy, LEVEL, (0.0, 1.0)))
+        accuracy = interval(over_seeds(row.accuracy, LEVEL))
         if not row.values():
             lines.append(f"| {row.name} | {how} | failed: {row.cause} | - | - | - | {accuracy} | {size(row.bytes)} |")
             continue
@@ -113,7 +114,7 @@ def limits(found: Measured) -> list[str]:
 
 def cell(values: Sequence[float]) -> str:
     """Mean over seeds with its interval; a dash for none."""
-    return interval(mean_interval(values, LEVEL, (0.0, 1.0))) if values else "-"
+    return interval(over_seeds(values, LEVEL)) if values else "-"
 
 
 def interval(one: Interval, sign: str = "") -> str:

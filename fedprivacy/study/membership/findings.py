@@ -26,6 +26,7 @@ from fedprivacy.study.job import shadow_coins
 from fedprivacy.study.membership.judged import Judged, judged_findings, save_scores
 from fedprivacy.study.observe import load_observed, observed_path
 from fedprivacy.study.repetition import Repetition
+from fedprivacy.study.resolve import resolve
 from fedprivacy.wire.parties import client_name
 
 BANK_FROM = 8
@@ -42,7 +43,7 @@ def membership(
 ) -> list[Finding]:
     """Findings of every statistic on one observation, null rows last."""
     title = catalog.observation(observation).name
-    theirs = [name for other, name in catalog.observations(config) if other == adversary]
+    theirs = [name for other, name in resolve(config).observations if other == adversary]
     listed = [name for name in config.attack.statistics if name != STACK]
     headline = observation == declared(theirs, config.attack.headline or next(iter(listed), None))
     label = examiner.Label(title, str(adversary), "all statistics", config.attack.level, headline)
@@ -62,7 +63,7 @@ def membership(
         judged += targets
         groups += [number] * len(targets)
     alone = getattr(catalog.observation(observation), "alone", False)
-    if config.attack.coop and not alone and catalog.wire(config).model is not None and config.clients > 1:
+    if config.attack.coop and not alone and resolve(config).wire.model is not None and config.clients > 1:
         notes = (AVERAGED, *notes)
     federations = len(judged) // len(repetitions)
     if federations > 1:

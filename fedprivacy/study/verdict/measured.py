@@ -11,8 +11,8 @@ import numpy as np
 from fedprivacy.config.run import RunConfig
 from fedprivacy.judge.comparison import Standing, standings
 from fedprivacy.judge.result import RunResult
-from fedprivacy.metrics.intervals import Interval, mean_interval, paired_interval
-from fedprivacy.study.runner import STOPS, Runner
+from fedprivacy.metrics.intervals import Interval, paired_interval
+from fedprivacy.study.runner import STOPS, Runner, over_seeds
 from fedprivacy.study.verdict.plan import PREDICTIONS, WEIGHTS, Series, attacked, every_series, shares_of, trained
 
 AUC, TPR = "AUC", "TPR@1%FPR"
@@ -37,7 +37,7 @@ class Point:
 
     def over_seeds(self, metric: str, level: float) -> Interval:
         """The mean with its interval."""
-        return mean_interval(self.values(metric), level, (0.0, 1.0))
+        return over_seeds(self.values(metric), level)
 
 
 @dataclass(frozen=True, eq=False)

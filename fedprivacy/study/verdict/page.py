@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
-
 from fedprivacy.metrics.intervals import Interval, corrected_level, mean_interval
 from fedprivacy.reporting.figures.shares import Curve, shares_figure
+from fedprivacy.study.runner import over_seeds
 from fedprivacy.study.verdict.measured import AUC, TPR, Line, Measured, Point, gap
 from fedprivacy.study.verdict.plan import PREDICTIONS, SUM, WEIGHTS
 
@@ -77,6 +76,8 @@ def _private(line: Line, level: float) -> str:
         return f"**Predictions are private**: not judged, the attack gave no number: {whole.failed}"
     area = _interval(whole.over_seeds(AUC, LEVEL))
     words = f"With {_known(whole.share)} known the AUC is {area}{_recognised(whole)}."
+    if len(whole.auc) < 2:
+        return f"**Predictions are private**: inconclusive, one seed decides nothing. {words}"
     if not leaks:
         return f"**Predictions are private**: inconclusive. No leakage was measured, which is no proof. {words}"
     end = f" No leakage was measured where it knows {_listed(quiet)}." if quiet else ""
@@ -130,6 +131,7 @@ def _noise(line: Line, plain: Line, rival: Line, level: float) -> str:
     against = gap(point.auc, rival.points[share].auc, level)
     words = "" if against is None else f" Against weights of nearest accuracy: {_interval(against, '+')}."
     judged = "still leaks" if _above(point, level) else "no leakage measured"
+    judged = "one seed decides nothing" if len(point.auc) < 2 else judged
     return f"{start}{price}: {judged} with {_known(share)} known, AUC {_interval(point.over_seeds(AUC, LEVEL))}.{words}"
 
 
@@ -200,7 +202,7 @@ def _limits(found: Measured) -> list[str]:
 
 
 def _mean(values: Sequence[float]) -> Interval:
-    return mean_interval(np.asarray(values), LEVEL, (0.0, 1.0))
+    return over_seeds(values, LEVEL)
 
 
 def _interval(one: Interval, sign: str = "", places: int = 3) -> str:

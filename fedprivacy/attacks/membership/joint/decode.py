@@ -45,7 +45,8 @@ def decoded(gram: Tensor, observed: Tensor, played: Tensor, coins: Bool, prior: 
     answer = float((moved * chosen).sum() / ((chosen.to(gram.dtype) @ gram).to(chosen.dtype) * chosen).sum())
     worlds = len(c)
     nothing = Decoded(np.zeros(len(prior)), np.zeros(coins.shape), 0.0, 0.0)
-    if not np.isfinite(answer) or answer <= 0:
+    asked = (coins & judged).any() and (~coins & judged).any()
+    if not asked or not np.isfinite(answer) or answer <= 0:
         return nothing
     sides = [(observed - played.mean(dim=0)) / answer + _times(gram, c.mean(dim=0) - p)]
     for world in range(worlds):
@@ -77,6 +78,8 @@ def calibrated(found: Float, known: Float, coins: Bool, judged: Bool) -> Float:
     2022, Section V, on decoded values in the place of margins).
     """
     inside, outside = known[coins & judged], known[~coins & judged]
+    if not len(inside) or not len(outside):
+        return np.zeros(len(found))
     spread = (inside.var() + outside.var()) / 2
     squares = np.zeros(len(found))
     means = []

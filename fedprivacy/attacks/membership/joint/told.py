@@ -61,7 +61,9 @@ def foretold(follower: Follower) -> str:
         return ""
     members, others = pool_by_rank(scores, coins)
     rate = tpr_at_fpr(members, others, 0.01).tpr
-    return f"the simulations foretell AUC {auc(members, others):.3f} and TPR {rate:.2f} at 1% FPR"
+    words = f"the simulations foretell AUC {auc(members, others):.3f} and TPR {rate:.2f} at 1% FPR"
+    hidden = follower.knowledge.known is not None
+    return f"{words}, too much, as no record in them is unknown" if hidden else words
 
 
 def carried(follower: Follower) -> str:

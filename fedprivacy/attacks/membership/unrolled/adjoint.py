@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.autograd import grad
 
-from fedprivacy.attacks.membership.unrolled.client import Fresh, Kept, Pass, Step, Told
 from fedprivacy.attacks.membership.unrolled.optimisers import Optimiser, State
+from fedprivacy.attacks.membership.unrolled.tape import Fresh, Kept, Pass, Step, Told
 
 
 def derivatives(
@@ -21,11 +21,11 @@ def derivatives(
 ) -> tuple[Tensor, Tensor]:
     """Derivatives by coins [n] and by the start [P], given those by the answers' logits [N, C] of each round.
 
-    Uses the tape up: its graphs are freed.
+    Uses the tape up: its graphs are freed. Takes sections of it one at a time, the last first.
     """
     by_w, by_coins, by_start = torch.zeros_like(start), torch.zeros_like(done.coins), torch.zeros_like(start)
     states: dict[bool, State] = {own: optimiser.fresh(start) for own in (True, False)}
-    for entry in reversed(done.tape):
+    for entry in (entry for section in reversed(done.sections) for entry in reversed(section())):
         if isinstance(entry, Step):
             g = entry.gradient.g.detach()
             by_g = optimiser.adjoint(entry.w, entry.state, g, entry.number, by_w, states[entry.own])

@@ -12,8 +12,9 @@ serves as it is.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -22,56 +23,13 @@ from torch.autograd import grad
 from fedprivacy import seeds
 from fedprivacy.attacks.membership.unrolled.optimisers import Optimiser, State
 from fedprivacy.attacks.membership.unrolled.parameters import Linearised, Model
+from fedprivacy.attacks.membership.unrolled.tape import Entry, Fresh, Kept, Pass, Step, Told
 from fedprivacy.config.run import TrainingConfig
-from fedprivacy.federation.course import Answer, Event, Fit, Private, Restart, TakeOver
+from fedprivacy.federation.course import Answer, Event, Fit, Private, TakeOver
 from fedprivacy.training.learner import passes
 
-
-@dataclass(frozen=True, eq=False)
-class Step:
-    """One optimiser step: ``w`` before it, its gradient with what a product needs, the state after it."""
-
-    w: Tensor
-    gradient: Linearised
-    state: State
-    number: int
-    own: bool
-
-
-@dataclass(frozen=True, eq=False)
-class Told:
-    """An answer of ``round``: logits with their graph from the leaf ``w``."""
-
-    w: Tensor
-    logits: Tensor
-    round: int
-
-
-@dataclass(frozen=True, eq=False)
-class Kept:
-    """Some weights were replaced: 1 where they stayed [P]."""
-
-    kept: Tensor
-    forget: bool
-
-
-@dataclass(frozen=True)
-class Fresh:
-    """An optimiser began: the private one (``own``) or that of a public fit."""
-
-    own: bool
-
-
-Entry = Step | Told | Kept | Fresh | Restart
-
-
-@dataclass(frozen=True, eq=False)
-class Pass:
-    """A finished forward pass: answers by round [N, C], and the tape for :func:`adjoint.derivatives`."""
-
-    answers: Mapping[int, Tensor]
-    tape: Sequence[Entry] = ()
-    coins: Tensor = field(default_factory=lambda: torch.empty(0))
+TAPE_BYTES = 1 << 30
+"""Size of a tape above which only the state between events is kept, and each event is run once more."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +57,39 @@ class Client:
         ``keep``: make the tape. Raises FloatingPointError where the training diverges.
         """
         with seeds.torch_scope(seed, "unrolled", "dropout"):
-            return _Walk(self, start, coins, seed, keep).run()
+            return _Walk(self, start, coins, seed, keep).run(self._fits_into_memory(start))
+
+    def steps(self, event: Event) -> int:
+        """Steps of the optimiser in one event."""
+        if isinstance(event, Private):
+            passed = -(-len(self.folds[min(event.round, len(self.folds)) - 1]) // self.private_batch)
+            limit = self.training.local_steps
+            return self.training.local_epochs * passed if limit is None else limit
+        if isinstance(event, Fit):
+            return event.epochs * -(-len(event.records) // (event.batch_size or self.training.batch_size))
+        return 0
+
+    @property
+    def private_batch(self) -> int:
+        """Candidates in a private batch, so that as many members as in a real one are expected."""
+        return max(1, round(self.training.batch_size / self.inclusion))
+
+    def _fits_into_memory(self, start: Tensor) -> bool:
+        """Whether the tape of all steps can be kept: weights, gradient and state of each."""
+        return self.model.lean and sum(map(self.steps, self.events)) * 4 * start.nbytes <= TAPE_BYTES
+
+
+@dataclass(frozen=True, eq=False)
+class Saved:
+    """Everything that an event begins with."""
+
+    w: Tensor
+    state: State
+    number: int
+    moved: bool
+    fit_number: int
+    order: Tensor
+    random: Tensor
 
 
 class _Walk:
@@ -117,22 +107,53 @@ class _Walk:
         self.fit_number = 0
         self.seed = seed
 
-    def run(self) -> Pass:
+    def run(self, whole: bool) -> Pass:
+        """The forward pass; ``whole``: with all of the tape at once."""
+        if not self.keep:
+            for event in self.client.events:
+                self._follow(event)
+            return Pass(self.answers, (), self.coins)
+        sections: list[Callable[[], Sequence[Entry]]] = []
         for event in self.client.events:
-            if isinstance(event, Private | Fit):
-                self._fit(event)
-            elif isinstance(event, Answer):
-                self._answer(event.round)
-            elif isinstance(event, TakeOver):
-                self.w, kept = self.client.model.replaced(self.w, event.tensors)
-                self.tape.append(Kept(kept, event.forget))
-                if event.forget:
-                    self._renew()
+            if whole:
+                self.tape = []
+                self._follow(event)
+                sections.append(partial(list, self.tape))
             else:
-                self.w = self.start
-                self.tape.append(event)
+                sections.append(partial(self._again, event, self._saved()))
+                self.keep = False
+                self._follow(event)
+                self.keep = True
+        return Pass(self.answers, sections, self.coins)
+
+    def _follow(self, event: Event) -> None:
+        if isinstance(event, Private | Fit):
+            self._fit(event)
+        elif isinstance(event, Answer):
+            self._answer(event.round)
+        elif isinstance(event, TakeOver):
+            self.w, kept = self.client.model.replaced(self.w, event.tensors)
+            self.tape.append(Kept(kept, event.forget))
+            if event.forget:
                 self._renew()
-        return Pass(self.answers, self.tape if self.keep else (), self.coins)
+        else:
+            self.w = self.start
+            self.tape.append(event)
+            self._renew()
+
+    def _saved(self) -> Saved:
+        random = torch.random.get_rng_state()
+        return Saved(self.w, self.state, self.number, self.moved, self.fit_number, self.draw.get_state(), random)
+
+    def _again(self, event: Event, saved: Saved) -> Sequence[Entry]:
+        """The tape of one event, from the state before it."""
+        self.w, self.state, self.number = saved.w, saved.state, saved.number
+        self.moved, self.fit_number, self.tape = saved.moved, saved.fit_number, []
+        self.draw.set_state(saved.order)
+        with torch.random.fork_rng(devices=[]):
+            torch.random.set_rng_state(saved.random)
+            self._follow(event)
+        return self.tape
 
     def _renew(self) -> None:
         self.state, self.number = self.client.optimiser.fresh(self.start), 0
@@ -180,12 +201,11 @@ class _Walk:
 
     def _private(self, fit: Private) -> Iterator[Batch]:
         """Batches of candidates: each candidate's weight over the expected number of members in the batch."""
-        client, training = self.client, self.client.training
+        client = self.client
         fold = client.folds[min(fit.round, len(client.folds)) - 1]
-        size = max(1, round(training.batch_size / client.inclusion))
+        size = client.private_batch
         number = -(-len(fold) // size)
-        limit = training.local_epochs * number if training.local_steps is None else training.local_steps
-        for done in range(limit):
+        for done in range(client.steps(fit)):
             if done % number == 0:
                 order = fold[torch.randperm(len(fold), generator=self.draw)]
             rows = order[done % number * size :][:size]

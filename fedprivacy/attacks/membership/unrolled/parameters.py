@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -38,6 +38,10 @@ class Model(Protocol):
     @property
     def module(self) -> nn.Module:
         """The module, for its mode."""
+
+    @property
+    def lean(self) -> bool:
+        """Whether a gradient keeps little more than itself, and no graph with the activations of a batch."""
 
     def prepared(self, x: Tensor) -> Tensor:
         """Records as stored to model input."""
@@ -72,6 +76,7 @@ class Flat:
     """The parameters of ``module`` in one vector [P], in the order of ``named_parameters``."""
 
     module: nn.Module
+    lean: ClassVar[bool] = False
     names: tuple[str, ...]
     shapes: tuple[torch.Size, ...]
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -36,6 +37,7 @@ def model_of(module: nn.Module, shown: Sequence[Tensor]) -> Model:
 class TwoLayers:
     """A :class:`Model` of an MLP on the inputs ``used`` [d]: ``hidden`` units, ``outputs`` logits."""
 
+    lean: ClassVar[bool] = True
     module: nn.Module
     used: Tensor
     hidden: int

@@ -8,7 +8,7 @@ import torch
 from scipy.stats import binom
 
 from fedprivacy.attacks.membership.joint import solve
-from fedprivacy.attacks.membership.joint.decode import decoded
+from fedprivacy.attacks.membership.joint.decode import calibrated, decoded
 from fedprivacy.metrics.auc_interval import auc_interval
 from fedprivacy.metrics.roc import auc
 
@@ -100,6 +100,20 @@ def test_a_change_of_nothing_scores_nothing():
     still = case.scores(torch.zeros(RECORDS).double(), torch.zeros(WORLDS, RECORDS).double())
     np.testing.assert_array_equal(still.scores, 0)
     assert still.power == 0
+    gram, half = case.gradients @ case.gradients.T, np.full(RECORDS, 0.5)
+    nobody = decoded(gram, case.observed, case.played, case.worlds, half, np.zeros(RECORDS, dtype=bool))
+    np.testing.assert_array_equal(nobody.scores, 0)
+
+
+def test_a_record_that_is_seen_well_counts_more_than_one_that_is_not():
+    """Two records with the same gap in the simulations, one of them with a tenth of the spread."""
+    draw = np.random.default_rng(0)
+    coins = np.tile([[True], [False]], (20, 2))
+    known = np.where(coins, 1.0, -1.0) + draw.normal(size=coins.shape) * [0.1, 1.0]
+    odds = calibrated(np.array([0.5, 0.5]), known, coins, np.ones(2, dtype=bool))
+    assert odds[0] > 2 * odds[1] > 0
+    nothing = calibrated(np.array([0.5, 0.5]), known, np.zeros_like(coins), np.ones(2, dtype=bool))
+    np.testing.assert_array_equal(nothing, 0)
 
 
 def test_columns_that_are_not_judged_still_explain():

@@ -186,3 +186,10 @@ def test_where_none_can_be_laid_is_told_before_training(
     attack = {"attacks": ("membership",), "adversaries": ("active-server",), **settings.pop("attack", {})}
     with pytest.raises(UsageError, match=words):
         catalog.check(small_config(**settings, attack=attack))
+
+
+def test_a_model_without_room_is_told_before_training(digits: Callable[..., Any], tmp_path: Path) -> None:
+    attack = {"attacks": ("membership",), "adversaries": ("active-server",)}
+    with pytest.raises(UsageError, match=r"model lenet-sigmoid: traps need a dense layer .* or --adversary server"):
+        execute(digits(attack=attack, training={"model": "lenet-sigmoid"}), Plan(tmp_path, baselines=False))
+    assert not list(tmp_path.iterdir())

@@ -107,6 +107,16 @@ def test_the_sweep_agrees_with_finite_differences(
         assert float(by_coins[i]) == pytest.approx(slope, rel=1e-5, abs=1e-7)
 
 
+def test_a_tape_made_piece_by_piece_is_the_same(monkeypatch: pytest.MonkeyPatch):
+    pieces = Case(ADAM, TrainingConfig(batch_size=3), events(own=True))
+    assert not pieces.client._fits_into_memory(pieces.start)
+    by_coins, by_start = pieces.derivative()
+    monkeypatch.setattr(Client, "_fits_into_memory", lambda self, start: True)
+    whole, whole_start = Case(ADAM, TrainingConfig(batch_size=3), events(own=True)).derivative()
+    torch.testing.assert_close(by_coins, whole, rtol=0, atol=0)
+    torch.testing.assert_close(by_start, whole_start, rtol=0, atol=0)
+
+
 @pytest.mark.parametrize("optimizer_state", ["persistent", "fresh"])
 def test_the_sweep_is_the_derivative_of_the_whole_run(optimizer_state: str):
     training = TrainingConfig.model_validate({"batch_size": 3, "optimizer_state": optimizer_state})

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 from torch.autograd import grad
 
 from fedprivacy import seeds
+from fedprivacy.attacks.membership.unrolled.client import Client
+from fedprivacy.attacks.membership.unrolled.optimisers import Sgd
 from fedprivacy.attacks.membership.unrolled.parameters import Flat
 from fedprivacy.attacks.membership.unrolled.two_layers import TwoLayers, model_of
+from fedprivacy.attacks.membership.unrolled.work import forward, steps_within
+from fedprivacy.config.run import TrainingConfig
+from fedprivacy.federation.course import Answer, Fit, Private
 from fedprivacy.models.build import build
 from fedprivacy.models.mlp import Mlp
+from fedprivacy.training.learner import Records, label_loss
 from fedprivacy.training.losses import cross_entropy, kl_divergence, log_probabilities
 
 DEAD = [0, 5, 11]
@@ -73,3 +80,17 @@ def test_other_architectures_are_left_to_automatic_differentiation():
 def test_a_model_with_buffers_is_refused():
     with pytest.raises(ValueError, match="buffers"):
         Flat.of(torch.nn.BatchNorm1d(3))
+
+
+def test_work_is_counted_by_the_matrix_products():
+    module = Mlp((3, 4), 3)
+    quick = model_of(module, [torch.ones(2, 3, 4)])
+    records, order = Records(np.ones((6, 3, 4), dtype=np.float32), np.zeros(6, dtype=np.int64)), [torch.arange(10)]
+    events = [Private(1), Answer(1), Fit(records, label_loss, 5, "public")]
+    training = TrainingConfig(batch_size=2)
+    client = Client(quick, Sgd(0.1), training, torch.ones(10, 12), torch.zeros(10), order, {}, events, 0.5)
+    a_record = 2 * (12 * 256 + 256 * 3)
+    # Two passes over three batches of four candidates, and five over three batches of two records.
+    assert forward(client) == a_record * (2 * 3 + 5 * 3) * 2
+    assert steps_within(client, 0, 100, 16 * 7.5 * forward(client)) == 7
+    assert steps_within(client, 100, 100, 16 * 7.5 * forward(client)) < 0
