@@ -37,7 +37,8 @@ class Study:
     """What one configuration asks for.
 
     ``observations``: each adversary with every membership observation that it makes; ``label_seats`` and
-    ``inversion_seats``: each adversary with what it reads. ``baselines``: by name, in the order in which they are told.
+    ``inversion_seats``: each adversary with what it reads; ``theft_seats``: those that copy models.
+    ``baselines``: by name, in the order in which they are told.
     """
 
     config: RunConfig
@@ -45,6 +46,7 @@ class Study:
     observations: tuple[tuple[Adversary, str], ...]
     label_seats: tuple[tuple[Adversary, LabelSource], ...]
     inversion_seats: tuple[tuple[Adversary, InversionSource], ...]
+    theft_seats: tuple[Adversary, ...]
     baselines: Mapping[str, Yardstick]
     public_passes: int
     """Passes over a public fold in one round, of all parties together, as far as the protocol's settings say."""
@@ -75,6 +77,7 @@ def _resolved(text: str, code: str) -> Study:
         tuple(catalog.observations(config)),
         tuple(catalog.label_seats(config)),
         tuple(catalog.inversion_seats(config)),
+        tuple(catalog.theft_seats(config)),
         MappingProxyType({} if wire.silent else _baselines(config, options)),
         sum(int(getattr(options, name, 0)) for name in PUBLIC_PASSES),
     )

@@ -17,6 +17,7 @@ from fedprivacy.config.federation import FederationSettings
 from fedprivacy.config.run import RunConfig
 from fedprivacy.federation.interfaces import Environment
 from fedprivacy.reporting.text import count, size
+from fedprivacy.study.resolve import resolve
 from fedprivacy.wire.release import MODELS, PREDICTIONS, PROTOTYPES, UPDATES, Release
 
 BASE_MEMORY = 400e6
@@ -46,7 +47,7 @@ def room(config: RunConfig, env: Environment) -> Room:
     federation = FederationSettings.of(config)
     weights = {name: catalog.model_bytes(env.workbench.module(name)) for name in federation.architectures}
     messages, contents, entries = 0, 0.0, 0
-    for release in catalog.wire(config).releases:
+    for release in resolve(config).wire.releases:
         several, different = _counts(release, federation)
         messages += several
         entries += different

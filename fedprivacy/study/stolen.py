@@ -14,13 +14,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fedprivacy import catalog
 from fedprivacy.adversary.threat import Adversary, Float, Int
 from fedprivacy.attacks.theft.observe import HISTORY, UNAIDED, Stolen
 from fedprivacy.config.run import RunConfig
 from fedprivacy.judge.result import Finding
 from fedprivacy.metrics.intervals import Interval, mean_interval, paired_interval
 from fedprivacy.study.repetition import Repetition
+from fedprivacy.study.resolve import resolve
 from fedprivacy.study.theft import load_stolen, load_true_answers, theft_path
 from fedprivacy.wire.parties import client_name
 
@@ -50,7 +50,7 @@ class Copies:
 def theft_findings(config: RunConfig, repetitions: Sequence[Repetition]) -> list[Finding]:
     """Findings of every adversary that copies."""
     found: list[Finding] = []
-    for adversary in catalog.theft_seats(config):
+    for adversary in resolve(config).theft_seats:
         found += _of_adversary(config, repetitions, adversary)
     return found
 

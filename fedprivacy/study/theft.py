@@ -27,6 +27,7 @@ from fedprivacy.federation.interfaces import (
     prepared,
 )
 from fedprivacy.study.observe import rounds_before
+from fedprivacy.study.resolve import resolve
 from fedprivacy.wire.transcript import Transcript
 
 TESTED = 2000
@@ -59,7 +60,7 @@ def observe_theft(
 ) -> None:
     """Write the answers of every adversary's copies, and those of the clients; a failure is written with its cause."""
     protocol, queries = catalog.protocol(config), env.dataset.x_test[:TESTED]
-    for adversary in catalog.theft_seats(config):
+    for adversary in resolve(config).theft_seats:
         knowledge = Knowledge(
             config.attack,
             seeds.value(root, "adversary", "theft"),
@@ -67,7 +68,7 @@ def observe_theft(
             np.concatenate([division.pool(client) for client in range(len(division.candidates))]),
             division.auxiliary,
             env.workbench.with_training(config.training),
-            wire=catalog.wire(config),
+            wire=resolve(config).wire,
         )
         path = theft_path(place, adversary)
         try:

@@ -21,6 +21,7 @@ from fedprivacy.data.records import Ids
 from fedprivacy.federation.dishonest import alternative_rounds, state_after
 from fedprivacy.federation.engine import Federation
 from fedprivacy.federation.interfaces import Defense, Environment, FederatedProtocol, Knowledge, prepared
+from fedprivacy.study.resolve import resolve
 from fedprivacy.training.learner import Diverged
 from fedprivacy.wire.log import Contents
 from fedprivacy.wire.transcript import Transcript
@@ -64,12 +65,12 @@ def lay_traps(
 
 def check_room(config: RunConfig, env: Environment) -> None:
     """Raise UsageError where a dishonest server could do nothing but lay traps, and some client's model has no room."""
-    observations = catalog.observations(config)
+    observations = resolve(config).observations
     for adversary in {other for other, _ in observations}:
         names = [name for other, name in observations if other == adversary]
         if not all(getattr(catalog.observation(name), "reads_traps", False) for name in names):
             continue
-        wire, sample = catalog.wire(config), env.dataset.x_train[:JUDGED_ON]
+        wire, sample = resolve(config).wire, env.dataset.x_train[:JUDGED_ON]
         for architecture in sorted(set(map(wire.travelling, range(env.clients)))):
             try:
                 trap_layer(env.workbench.module(architecture), sample)

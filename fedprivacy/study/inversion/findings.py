@@ -63,7 +63,9 @@ def inversion_findings(
             own = cases(config, repetition.game, repetition.root, result)
             judged += [replace(case, unit=case.unit + len(judged)) for case in own]
             if own and repetition is repetitions[0]:
-                save_pictures(repetition.place, adversary, observation, own)
+                alike = [case for case in own if case.kind == own[0].kind]
+                save_pictures(repetition.place, adversary, observation, alike)
+        judged = _of_one_kind(judged, notes)
         if len(chosen) > 1:
             words = ", ".join(f"{name} for {number}" for name, number in chosen.most_common())
             notes[f"chosen by own loss: {words} of {chosen.total()} messages"] = None
@@ -71,6 +73,16 @@ def inversion_findings(
         rows = [write.failed(cause)] if cause or not judged else write.all()
         found += map(_of_records, rows) if judged and not _pictures(judged) else rows
     return found, cards
+
+
+def _of_one_kind(judged: list[Case], notes: dict[str, None]) -> list[Case]:
+    """Images of single records and of classes are held against different guesses: the more frequent are judged."""
+    kinds = Counter(case.kind for case in judged)
+    if len(kinds) < 2:
+        return judged
+    (kept, _), (left, number) = kinds.most_common()
+    notes[f"{number} messages that gave images of {left} are left out beside those that gave images of {kept}"] = None
+    return [case for case in judged if case.kind == kept]
 
 
 def _pictures(judged: Sequence[Case]) -> bool:
