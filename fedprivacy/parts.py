@@ -209,7 +209,8 @@ def _code(target: str) -> list[bytes]:
         where = Path(target.removeprefix(RECORDING))
         return [file.read_bytes() for file in (where / "game.json", *sorted(where.rglob("log.jsonl"))) if file.exists()]
     if place.endswith(".py"):
-        return [Path(place).expanduser().read_bytes()]
+        file = Path(place).expanduser()
+        return [file.read_bytes()] if file.is_file() else []
     top = place.partition(".")[0]
     spec = importlib.util.find_spec(top) if _found(top) else None
     if spec is None:

@@ -338,3 +338,18 @@ def test_losses_of_shape_n_by_1_are_refused(name: Name) -> None:
     wrong = Batch(held.module, held.parameters, held.x, lambda out, at: out.square())
     with pytest.raises(ValueError, match="one number a record"):
         Engines(name).clipped(wrong, 1.0)
+
+
+def test_dropout_draws_the_same_masks_with_and_without_the_second_look() -> None:
+    with seeds.torch_scope(0, "dropout"):
+        model = nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.5), nn.Linear(8, 3)).double().train()
+    held, found = batch_of(model), []
+    for _ in range(2):
+        engines = Engines()
+        with seeds.torch_scope(0, "masks"):
+            found.append(engines.clipped(held, 0.5).norms)
+            found.append(engines.clipped(held, 0.5).norms)
+        assert engines.refusals == []
+    assert torch.equal(found[0], found[2])
+    assert torch.equal(found[1], found[3])
+    assert not torch.equal(found[0], found[1])

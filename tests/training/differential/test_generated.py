@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
+import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -14,7 +15,8 @@ from torch.nn.utils import parametrizations, parametrize
 
 from fedprivacy import seeds
 from fedprivacy.models.convolution import Convolution, PooledConvolution, channels_last
-from fedprivacy.training.clipping import Losses
+from fedprivacy.training.clipping import Batch, Clipped, Losses
+from fedprivacy.training.one_by_one import one_by_one
 
 MODELS = int(os.environ.get("DIFFERENTIAL_MODELS", "40"))
 CLASSES, LENGTH, WIDTH = 3, 4, 4
@@ -325,3 +327,25 @@ def test_every_engine_covers_or_refuses(
     for number in (rows, 3):
         x = torch.randn(number, *shape, generator=draw, dtype=torch.float64)
         compare(module, x, loss(torch.randint(CLASSES, (number,), generator=draw)))
+
+
+@pytest.mark.parametrize("how", ["a bias is lost", "a weight is turned round", "rows change places"])
+def test_a_wrong_engine_fails(judged: Callable[..., str], how: str) -> None:
+    """The comparison sees what it is there to see."""
+
+    def bent(batch: Batch, bound: float) -> Clipped:
+        found = one_by_one(batch, bound)
+        weight, bias = batch.parameters[0], batch.parameters[1]
+        if how == "a bias is lost":
+            found.total[bias] = torch.zeros_like(bias)
+        if how == "a weight is turned round":
+            found.total[weight] = found.total[weight].T
+        return Clipped(found.total, found.norms.flip(0) if how == "rows change places" else found.norms)
+
+    with seeds.torch_scope(0, "bent"):
+        module = flat([nn.Linear(WIDTH, WIDTH), nn.Tanh()], WIDTH).double()
+    x = torch.randn(3, WIDTH, generator=seeds.generator(0, "bent"), dtype=torch.float64)
+    losses = cross_entropy(torch.tensor([0, 1, 2]))
+    assert judged(one_by_one, module, x, losses) == "covered"
+    with pytest.raises(AssertionError):
+        judged(bent, module, x, losses)
