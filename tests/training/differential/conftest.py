@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable
 
@@ -21,6 +22,11 @@ ENGINES: dict[str, Engine] = {
     "opacus ghost": by_ghost_clipping,
     "auto": lambda batch, bound: Engines("auto").clipped(batch, bound),
 }
+MODELS = int(os.environ.get("DIFFERENTIAL_MODELS", "40"))
+"""Models that each generated test draws."""
+_TRIED = "_tried"
+"""Mark of a module that was counted."""
+_MODELS: Counter[str] = Counter()
 _FIGURES: dict[str, Counter[str]] = {name: Counter() for name in ENGINES}
 
 Compare = Callable[[nn.Module, Tensor, Losses], dict[str, str]]
@@ -69,6 +75,8 @@ def compare() -> Compare:
 
     def run(module: nn.Module, x: Tensor, losses: Losses) -> dict[str, str]:
         found = {}
+        _MODELS["tried"] += not hasattr(module, _TRIED)
+        setattr(module, _TRIED, True)
         for name, engine in ENGINES.items():
             if not len(x) and name != "auto":
                 continue
@@ -84,17 +92,13 @@ def compare() -> Compare:
     return run
 
 
-@pytest.fixture(scope="session")
-def judged() -> Callable[[Engine, nn.Module, Tensor, Losses], str]:
-    """What the comparison says of one engine."""
-    return outcome
-
-
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """One row an engine: batches tried, covered, refused, differing."""
     if not any(_FIGURES.values()):
         return
-    terminalreporter.write_line("gradients held against a plain loop in float64, batches by engine:")
+    terminalreporter.write_line(
+        f"gradients of {_MODELS['tried']} models held against a plain loop in float64, batches by engine:"
+    )
     for name, counts in _FIGURES.items():
         tried = sum(counts.values())
         row = "  ".join(f"{kind} {counts[kind]:5d}" for kind in ("covered", "refused", "differing"))
