@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import tomllib
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +14,7 @@ from fedprivacy.cli.limits import Limits, broken, limited
 from fedprivacy.cli.run import again
 from fedprivacy.cli.settings import configuration, configured, fields_of, flag_of
 from fedprivacy.config.base import UsageError
+from fedprivacy.study import recipes
 
 if TYPE_CHECKING:
     from fedprivacy.config.run import RunConfig
@@ -116,8 +115,7 @@ def base(given: dict[str, Any]) -> dict[str, Any]:
     plain, content = configuration(given), dict[str, Any]()
     wire = catalog.wire(plain)
     if wire.defended.noised_steps and not given.get("protocol") and not given.get("config"):
-        text = resources.files("fedprivacy.study").joinpath("recipes", "private_training.toml").read_text("utf-8")
-        content = tomllib.loads(text)
+        content = recipes.table("private_training")
         plain = configuration(given, content)
         wire = catalog.wire(plain)
     attack: dict[str, Any] = {"attacks": ("membership",)}

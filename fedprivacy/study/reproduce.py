@@ -8,10 +8,8 @@ rival in both. A changed task (other image size, other rounds) is another task: 
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +22,7 @@ from fedprivacy.execution.pool import Job, run_jobs
 from fedprivacy.judge.result import Verdict
 from fedprivacy.metrics.intervals import Interval, corrected_level, mean_interval, paired_interval
 from fedprivacy.reporting.text import size
+from fedprivacy.study import recipes
 from fedprivacy.study.job import environment
 
 
@@ -73,8 +72,7 @@ def recipe(name: str) -> Recipe:
     """A recipe that comes with the package."""
     if name not in catalog.RECIPES:
         raise UsageError(f"No recipe '{name}' exists. {near_miss(name, catalog.RECIPES)}")
-    text = resources.files("fedprivacy.study").joinpath("recipes", f"{name}.toml").read_text(encoding="utf-8")
-    content = tomllib.loads(text)
+    content = recipes.table(name)
     return Recipe(
         name,
         content["title"],

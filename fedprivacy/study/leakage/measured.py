@@ -14,16 +14,14 @@ from fedprivacy.config.base import UsageError, build
 from fedprivacy.config.run import RunConfig
 from fedprivacy.judge.comparison import standings
 from fedprivacy.judge.result import Finding, RunResult
+from fedprivacy.study import recipes
 from fedprivacy.study.runner import STOPS, Runner
 
-FIRST = "fedavg"
-"""The protocol that the others are held against."""
-
-PROTOCOLS = (
-    *(FIRST, "mutual", "ds-fl", "fedmd", "layerwise-async", "fml", "fedkd", "fedckd", "feddf", "fedprox"),
-    *("fedasync", "fedbuff", "fedproto"),
-)
+PROTOCOLS: tuple[str, ...] = tuple(recipes.table("leakage")["protocols"])
 """Those of the page, in its order."""
+
+FIRST = PROTOCOLS[0]
+"""The protocol that the others are held against."""
 
 METRICS = ("AUC", "TPR@1%FPR", "TPR@0.1%FPR")
 

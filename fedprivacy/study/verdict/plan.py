@@ -7,11 +7,12 @@ which its models are as accurate, so that nobody pays for privacy with models th
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fedprivacy.config.base import build
 from fedprivacy.config.run import DefenseConfig, RunConfig
+from fedprivacy.study import recipes
 
 SHARES = (0.1, 0.25, 0.5, 0.75, 1.0)
 """Shares of each client's pool that the adversary knows."""
@@ -29,7 +30,7 @@ class Series:
 
     title: str
     protocol: str
-    observations: tuple[str, ...]
+    observations: Sequence[str]
     stopped: bool = False
     """Whether it stops at the accuracy of the plain predictions."""
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -41,12 +42,11 @@ class Series:
         return not self.stopped
 
 
-UNIFORM = {"weighting": "uniform"}
-"""Masks cancel in a plain mean alone, so both kinds of weights are averaged in the same way."""
+_RECIPE = recipes.table("verdict")
 
-WEIGHTS = Series("weights", "fedavg", ("joint-updates",), True, UNIFORM)
-SUM = Series("sum of weights", "fedavg", ("joint-updates",), True, UNIFORM, {"name": "secure-aggregation"})
-PREDICTIONS = Series("predictions", "mutual", ("joint-predictions",))
+WEIGHTS = Series(**_RECIPE["weights"])
+SUM = Series(**_RECIPE["sum"])
+PREDICTIONS = Series(**_RECIPE["predictions"])
 
 
 def shares_of(series: Series, shares: Sequence[float]) -> tuple[float, ...]:
@@ -58,8 +58,8 @@ def shares_of(series: Series, shares: Sequence[float]) -> tuple[float, ...]:
 
 def noisy(epsilon: float) -> Series:
     """Predictions under Gaussian noise of a budget."""
-    defense = {"name": "gaussian", "epsilon": epsilon}
-    return Series(f"predictions, epsilon {epsilon:g}", "mutual", ("joint-predictions",), defense=defense)
+    plain = Series(**_RECIPE["noisy"])
+    return replace(plain, title=f"{plain.title}, epsilon {epsilon:g}", defense={**plain.defense, "epsilon": epsilon})
 
 
 def every_series(budgets: Sequence[float] = BUDGETS) -> tuple[Series, ...]:
@@ -88,7 +88,7 @@ def attacked(config: RunConfig, base: RunConfig, series: Series, share: float) -
         update={
             "attacks": ("membership",),
             "adversaries": ("server",),
-            "observations": series.observations,
+            "observations": tuple(series.observations),
             "known_share": share,
             "shadows": 0,
         }
