@@ -76,7 +76,7 @@ def test_an_audit_from_training_is_resumed_found_again_and_repeated_from_its_fol
     assert found.out == first.out or "Held against the claim" in found.out
     other = fedprivacy("audit --statistic loss,ratio --out elsewhere", run)
     assert other.code == 0
-    assert "corrected for 2 rows" in other.out
+    assert "corrected for 4 rows" in other.out
     assert len(list((tmp_path / "elsewhere").glob("*/result.json"))) == 1
 
 
@@ -92,7 +92,7 @@ def test_an_audit_from_training_is_resumed_found_again_and_repeated_from_its_fol
         ("audit {small} --defense dp-sgd --epsilon 2 --canaries 500", "lower --canaries"),
         ("audit {small} --defense dp-sgd --epsilon 2 --guesses 5000", "--guesses: 5000 guesses need as many canaries"),
         ("audit {small} --defense dp-sgd", "needs --epsilon"),
-        ("audit {small} --protocol local", "sends nothing"),
+        ("audit {small} --protocol local", "nothing is sent"),
     ],
 )
 def test_what_cannot_be_audited_is_one_line(fedprivacy, scores, line, words) -> None:
