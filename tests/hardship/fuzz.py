@@ -5,7 +5,7 @@
 
 An input is handled well where the command ends with 0, 2 or 3 (1 only by a limit or a refuted claim), says at most one
 line on standard error beside the progress, prints nothing that could rewrite a terminal, takes less than half a
-minute, and, for a stored run that somebody damaged, prints what it printed before or nothing.
+minute of cpu, and, for a stored run that somebody damaged, prints what it printed before or nothing.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ inputs: Any = importlib.util.module_from_spec(_found)
 sys.modules["fuzz_inputs"] = inputs
 _found.loader.exec_module(inputs)
 
-PATIENCE = 30
+PATIENCE, WALL = 30.0, 900
+"""Cpu-seconds of one command, and seconds for one that waits for what never comes, however slow the machine is."""
 
 
 class Accepted(BaseException):
@@ -84,8 +85,9 @@ def ended(words: tuple[str, ...], trains: bool) -> Ended:
     def late(*_: Any) -> None:
         raise Hang
 
-    before = signal.signal(signal.SIGALRM, late)
-    signal.alarm(PATIENCE)
+    before = [signal.signal(which, late) for which in (signal.SIGALRM, signal.SIGPROF)]
+    signal.alarm(WALL)
+    signal.setitimer(signal.ITIMER_PROF, PATIENCE)
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), _stopped_before_training(trains):
             entry.main()
@@ -99,7 +101,9 @@ def ended(words: tuple[str, ...], trains: bool) -> Ended:
         fault = f"traceback: {type(error).__name__}: {error}"
     finally:
         signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        for which, handler in zip((signal.SIGALRM, signal.SIGPROF), before, strict=True):
+            signal.signal(which, handler)
         sys.argv = argv
     for stream in (out, err):
         with contextlib.suppress(ValueError):
