@@ -87,7 +87,7 @@ def as_labels(y: Array, count: int, where: str) -> Array:
         return np.asarray(labels.argmax(axis=1), dtype=np.int64)
     if labels.dtype.kind == "f":
         with np.errstate(invalid="ignore"):
-            odd = ~(labels % 1 == 0) | (np.abs(labels) >= 2.0**53)
+            odd = ~(labels % 1 == 0) | (np.abs(labels.astype(np.float64)) >= 2.0**53)
         if odd.any():
             row = int(np.argmax(odd))
             raise UsageError(f"{where} is {labels[row]} at row {row}; expected class numbers or names.")
