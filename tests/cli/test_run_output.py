@@ -103,7 +103,7 @@ def test_a_statistic_without_its_references_is_a_row_with_the_cause(fedprivacy: 
     ended = fedprivacy(f"{RUN} --no-coop --format json --statistic loss,coop-lira")
     assert ended.code == 0
     rows = [f for f in json.loads(ended.out)["findings"] if f["statistic"] == "coop-lira"]
-    assert len(rows) == 2 and {f["adversary"] for f in rows} == {"server (active)", "server (honest-but-curious)"}
+    assert len(rows) == 3 and {f["adversary"] for f in rows} == {"server (active)", "server (honest-but-curious)"}
     for row in rows:
         assert row["flag"] == "error" and row["value"] is None and "never-trained" in row["note"]
     shown = fedprivacy(f"{RUN} --no-coop --statistic loss,coop-lira")

@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from fedprivacy import catalog, seeds
+from fedprivacy.config.federation import FederationSettings
 from fedprivacy.config.protocol_cards import CARDS
 from fedprivacy.config.run import RunConfig
 from fedprivacy.federation import engine
@@ -55,8 +56,8 @@ def test_stays_finite_where_every_client_has_one_class(name: str, source: str, t
     if source == "location30" and not FEATURES.exists():
         pytest.skip("the folder ../shared/data with location30.npz is not there")
     whole = prepared(source)
-    config = configuration(name, whole.config.data.model_dump())
-    env, protocol = replace(whole, config=config), catalog.protocol(config)
+    config = configuration(name, whole.settings.data.model_dump())
+    env, protocol = replace(whole, settings=FederationSettings.of(config)), catalog.protocol(config)
     done = engine.run(protocol, env, tmp_path)
     assert all(math.isfinite(row.loss) for row in done.history)
     for part, content in done.state.parts.items():

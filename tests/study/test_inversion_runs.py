@@ -303,10 +303,10 @@ def test_binary_features_are_scored_one_by_one(small_config: Configure, tmp_path
     ("changes", "words"),
     [
         ({"protocol": "local"}, "sends nothing"),
-        ({"protocol": "fedproto"}, "class prototypes"),
+        ({"protocol": "fedproto"}, "use --attack labels or membership"),
         ({"protocol": "mutual", "attack": {"adversaries": ("active-server",)}}, "malicious model"),
         ({"protocol": "fedasync", "attack": {"adversaries": ("client-0",)}}, "no mean of one round"),
-        ({"protocol": "fedavg", "attack": {"adversaries": ("client-7",)}}, "numbered from 0"),
+        ({"protocol": "fedavg", "attack": {"adversaries": ("client-7",)}}, "there are 3 clients, 0 to 2"),
         ({"protocol": "fedavg", "data": {"auxiliary": 0}}, "--auxiliary"),
         ({"protocol": "fedavg", "attack": {"inversion": {"methods": ("magic",)}}}, "no inversion attack 'magic'"),
     ],

@@ -142,7 +142,7 @@ def test_who_can_infer_nothing_is_told_so(
 
 
 def test_where_nothing_is_sent_the_default_positions_are_told_so(configured: Callable[..., Any]) -> None:
-    with pytest.raises(UsageError, match=r"local sends nothing, .* use mutual or fedavg"):
+    with pytest.raises(UsageError, match=r"local sends nothing, .* use another protocol"):
         catalog.label_seats(configured("local"))
 
 
