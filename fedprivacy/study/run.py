@@ -97,7 +97,8 @@ def execute(config: RunConfig, plan: Plan, notes: Sequence[str] = ()) -> RunResu
         protocol.check(env)
         study.defense(env)
         told = told or room.announced(config, env, plan.where, plan.workers)
-    plan.told(told)
+    if told:
+        plan.told(told)
     _open(config, plan)
     compared = study.baselines if plan.baselines else {}
     jobs = _jobs(config, plan, roots, compared)
