@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Callable
 
@@ -22,8 +21,6 @@ ENGINES: dict[str, Engine] = {
     "opacus ghost": by_ghost_clipping,
     "auto": lambda batch, bound: Engines("auto").clipped(batch, bound),
 }
-MODELS = int(os.environ.get("DIFFERENTIAL_MODELS", "40"))
-"""Models that each generated test draws."""
 _TRIED = "_tried"
 """Mark of a module that was counted."""
 _MODELS: Counter[str] = Counter()
@@ -90,6 +87,12 @@ def compare() -> Compare:
         return found
 
     return run
+
+
+@pytest.fixture(scope="session")
+def judged() -> Callable[[Engine, nn.Module, Tensor, Losses], str]:
+    """What the comparison says of one engine."""
+    return outcome
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
