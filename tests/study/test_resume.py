@@ -38,8 +38,14 @@ def started(out: Path, *more: str) -> subprocess.Popen[str]:
             stderr=complaints,
             text=True,
             start_new_session=True,
+            preexec_fn=heard,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
         )
+
+
+def heard() -> None:
+    """Ctrl-C is heard, as from a terminal: a shell starts what runs in its background deaf to it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def said(out: Path) -> tuple[str, str]:
