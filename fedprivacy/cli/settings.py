@@ -261,14 +261,14 @@ def _with_flag(message: str) -> str:
 def in_flags(message: str) -> str:
     """``training.model = 'mlp'`` as ``--model mlp`` and ``options.kl`` as ``--set kl``: settings as they are typed.
 
+    A defense's own setting is ``defense.options.clip`` in a message, since a defense also names those of a protocol.
     A path that opens what is said of a file (``data.alpha: ...``) stays, for there it is the key.
     """
     for path in sorted(filter(lambda path: "." in path, fields_of()), key=len, reverse=True):
         message = re.sub(
             rf"\b{re.escape(path)}\b(?!:)(?: = '([^']*)')?", partial(_typed_flag, flag_of(path), " "), message
         )
-    flag = "--defense-set" if message.startswith("defense ") else "--set"
-    for path, typed in ((r"\bdefense\.options", "--defense-set"), (r"\boptions", flag)):
+    for path, typed in ((r"\bdefense\.options", "--defense-set"), (r"\boptions", "--set")):
         message = re.sub(rf"{path}\.(\w+)\b(?: = '([^']*)')?", partial(_set, typed), message)
     return message
 

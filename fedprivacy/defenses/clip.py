@@ -40,6 +40,8 @@ def clip_for(name: str, env: Environment, release: Release, bound: float | None,
     columns = 1 if release.form == "losses" else plan.columns(env)
     if bound is None:
         if release.form != "probabilities":
-            plan.refuse(name, f"{release.form} have no natural bound; set options.clip, chosen without private data")
+            plan.refuse(
+                name, f"{release.form} have no natural bound; set defense.options.clip, chosen without private data"
+            )
         bound = matrices.largest_norm(plan.public_rows(env), columns)
     return Clip(release.form, matrices.centre(release.form, columns, len(env.dataset.classes)), bound, project)

@@ -61,7 +61,9 @@ def build(options: LaplaceOptions, budget: Budget, env: Environment, releases: S
     plan.check_every(NAME, env, releases, clipped)
     release = releases[0]
     if options.clip is None and release.form != "probabilities":
-        plan.refuse(NAME, f"{release.form} have no natural bound; set options.clip, chosen without private data")
+        plan.refuse(
+            NAME, f"{release.form} have no natural bound; set defense.options.clip, chosen without private data"
+        )
     columns = 1 if release.form == "losses" else plan.columns(env)
     bound = options.clip or matrices.largest_sum(plan.public_rows(env), columns)
     centre = matrices.centre(release.form, columns, len(env.dataset.classes))

@@ -200,6 +200,6 @@ def check(config: DefenseConfig) -> None:
 
 def _check_response(config: DefenseConfig, epsilon0: float | None) -> None:
     if config.sigma is not None:
-        raise UsageError("defense randomized-response has no sigma; give --epsilon or options.epsilon0.")
+        raise UsageError("defense randomized-response has no sigma; give --epsilon or defense.options.epsilon0.")
     if (config.epsilon is None) == (epsilon0 is None):
-        raise UsageError("defense randomized-response needs --epsilon or options.epsilon0, one of the two.")
+        raise UsageError("defense randomized-response needs --epsilon or defense.options.epsilon0, one of the two.")

@@ -50,7 +50,7 @@ class SecureAggregation:
         largest = max((float(t.abs().max()) for t in tensors.values() if t.numel()), default=0.0)
         if not largest <= self.range:
             raise UsageError(
-                f"defense {NAME}: {sender} sends a value of {largest:.3g} in round {round}; options.range must be at "
+                f"defense {NAME}: {sender} sends a value of {largest:.3g} in round {round}; defense.options.range must be at "
                 f"least that (it is {self.range:g})."
             )
         words = masks.to_words(tensors, self._scale(round))
@@ -69,7 +69,7 @@ class SecureAggregation:
         if len(present) < needed:
             raise UsageError(
                 f"defense {NAME}: {len(present)} of {len(everybody)} messages arrived in round {channel.round}, and "
-                f"{needed} are needed to open their sum; lower dropout_rate or options.threshold."
+                f"{needed} are needed to open their sum; lower dropout_rate or defense.options.threshold."
             )
         lost = [client for client in everybody if client not in messages]
         revealed = {

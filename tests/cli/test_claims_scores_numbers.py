@@ -128,6 +128,7 @@ def test_numbers_that_no_machine_holds(flag: str, fedprivacy: Call) -> None:
     [
         ("run --protocol mutual --set payload=logits --defense gaussian --epsilon 4", "--defense-set clip"),
         ("run --protocol fedavg --defense randomized-response", "--defense-set epsilon0"),
+        ("run --protocol fedavg --defense dp-sgd --epsilon 4", "use --set weighting=uniform"),
     ],
 )
 def test_messages_name_flags_that_exist(line: str, words: str, fedprivacy: Call) -> None:

@@ -56,6 +56,8 @@ def test_a_flag_for_several_names_may_be_repeated() -> None:
         ("or a larger data.image_size; use mlp", "or a larger --image-size; use mlp"),
         ("data.schedule = 'fresh' and training.client_models", "--private-schedule fresh and --client-models"),
         ("use options.weighting = 'uniform'", "use --set weighting=uniform"),
+        ("defense dp-sgd: use options.weighting = 'uniform'", "defense dp-sgd: use --set weighting=uniform"),
+        ("defense clip: set defense.options.clip", "defense clip: set --defense-set clip"),
         ("run.toml: data.alpha: Input should be a number", "run.toml: data.alpha: Input should be a number"),
         ("nothing is at metadata.limit.npz or options", "nothing is at metadata.limit.npz or options"),
     ],
