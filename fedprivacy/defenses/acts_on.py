@@ -123,7 +123,9 @@ def bounded_mean(release: Release) -> str | None:
     if why is None and release.merged == "weighted":
         return "noise at the aggregator needs the plain mean; use options.weighting = 'uniform'"
     if why is None and release.merged != "mean":
-        return "noise at the aggregator needs a server that takes the plain mean of it; use defense.options.placement = 'local'"
+        return (
+            "noise at the aggregator needs a server that takes the plain mean; use defense.options.placement = 'local'"
+        )
     return why
 
 

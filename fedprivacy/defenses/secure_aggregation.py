@@ -50,7 +50,8 @@ class SecureAggregation:
         largest = max((float(t.abs().max()) for t in tensors.values() if t.numel()), default=0.0)
         if not largest <= self.range:
             raise UsageError(
-                f"defense {NAME}: {sender} sends a value of {largest:.3g} in round {round}; defense.options.range must be at "
+                f"defense {NAME}: {sender} sends a value of {largest:.3g} in round {round}; "
+                "defense.options.range must be at "
                 f"least that (it is {self.range:g})."
             )
         words = masks.to_words(tensors, self._scale(round))
