@@ -25,7 +25,7 @@ import torch
 from fedprivacy import catalog, folder
 from fedprivacy.config.run import RunConfig
 from fedprivacy.federation import engine
-from fedprivacy.federation.interfaces import Environment, Part
+from fedprivacy.federation.environment import Environment, Part
 from fedprivacy.metrics.intervals import mean_interval, paired_interval
 from fedprivacy.study.job import environment
 from fedprivacy.training.range_coder import decode, entropy_bytes

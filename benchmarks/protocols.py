@@ -37,7 +37,7 @@ from fedprivacy.config.federation import FederationSettings
 from fedprivacy.config.protocol_cards import CARDS
 from fedprivacy.config.run import RunConfig
 from fedprivacy.data.records import Dataset, Division
-from fedprivacy.federation.interfaces import Environment
+from fedprivacy.federation.environment import Environment
 from fedprivacy.models.convolution import PooledConvolution, channels_last
 from fedprivacy.training.learner import Seed, Workbench
 from fedprivacy.wire.channel import Channel

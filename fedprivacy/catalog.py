@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from fedprivacy.adversary.sight import Played, Wire
     from fedprivacy.adversary.threat import Adversary
     from fedprivacy.config.run import RunConfig
-    from fedprivacy.federation.interfaces import Defense, Environment, FederatedProtocol, Observation
+    from fedprivacy.federation.environment import Environment
+    from fedprivacy.federation.interfaces import Defense, FederatedProtocol
+    from fedprivacy.federation.knowledge import Observation
 
 ATTACKS: dict[str, str] = {
     "membership": "was this record in a client's training data? From what crossed the wire, by any statistic",

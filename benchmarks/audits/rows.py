@@ -23,7 +23,8 @@ from fedprivacy.data.records import Ids
 from fedprivacy.defenses import matrices, noise
 from fedprivacy.defenses.clip import Clip
 from fedprivacy.defenses.gaussian import Gaussian
-from fedprivacy.federation.interfaces import Environment, FederationState, SharesPredictions, releases_of
+from fedprivacy.federation.environment import Environment, FederationState
+from fedprivacy.federation.interfaces import SharesPredictions, releases_of
 from fedprivacy.privacy.accountant import claim
 from fedprivacy.privacy.calibration import gaussian_multiplier
 from fedprivacy.study.job import environment

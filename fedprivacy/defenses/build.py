@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from fedprivacy.config.defenses import Budget
 from fedprivacy.config.run import DefenseConfig
 from fedprivacy.defenses import names, outside
-from fedprivacy.federation.interfaces import Defense, Environment
+from fedprivacy.federation.environment import Environment
+from fedprivacy.federation.interfaces import Defense
 from fedprivacy.wire.release import Release
 
 

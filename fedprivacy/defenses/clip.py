@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from fedprivacy.defenses import matrices, plan
-from fedprivacy.federation.interfaces import Environment
+from fedprivacy.federation.environment import Environment
 from fedprivacy.wire.payload import Payload, Predictions
 from fedprivacy.wire.release import Release
 

@@ -16,7 +16,8 @@ import torch
 from fedprivacy.config.defenses import Budget, DpFedAvgOptions
 from fedprivacy.defenses import noise, plan, updates
 from fedprivacy.defenses.acts_on import bounded_change, bounded_mean
-from fedprivacy.federation.interfaces import Defense, Environment
+from fedprivacy.federation.environment import Environment
+from fedprivacy.federation.interfaces import Defense
 from fedprivacy.privacy import PrivacyEvent
 from fedprivacy.wire.channel import Channel
 from fedprivacy.wire.parties import SERVER

@@ -17,7 +17,7 @@ import torch
 from fedprivacy.config.defenses import Budget, DpSgdOptions
 from fedprivacy.defenses import plan, updates
 from fedprivacy.defenses.acts_on import RULES, refusal
-from fedprivacy.federation.interfaces import Environment
+from fedprivacy.federation.environment import Environment
 from fedprivacy.privacy import (
     Gaussian,
     Mechanism,

@@ -17,7 +17,8 @@ from fedprivacy.defenses import noise, plan
 from fedprivacy.defenses.acts_on import clipped
 from fedprivacy.defenses.clip import Clip, clip_for
 from fedprivacy.defenses.gaussian_aggregate import NAME, GaussianAggregate
-from fedprivacy.federation.interfaces import Defense, Environment
+from fedprivacy.federation.environment import Environment
+from fedprivacy.federation.interfaces import Defense
 from fedprivacy.privacy import PrivacyEvent, Unit
 from fedprivacy.wire.payload import Payload
 from fedprivacy.wire.release import Release

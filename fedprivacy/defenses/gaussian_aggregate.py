@@ -16,7 +16,7 @@ import torch
 from fedprivacy.defenses import noise, plan
 from fedprivacy.defenses.acts_on import clipped_mean
 from fedprivacy.defenses.clip import Clip
-from fedprivacy.federation.interfaces import Environment
+from fedprivacy.federation.environment import Environment
 from fedprivacy.privacy import PrivacyEvent, Unit
 from fedprivacy.wire.channel import Channel
 from fedprivacy.wire.parties import SERVER

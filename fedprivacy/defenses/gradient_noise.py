@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from fedprivacy.config.defenses import Budget, GradientNoiseOptions
 from fedprivacy.defenses import noise, plan, updates
 from fedprivacy.defenses.acts_on import changed
-from fedprivacy.federation.interfaces import Environment
+from fedprivacy.federation.environment import Environment
 from fedprivacy.privacy import PrivacyEvent
 from fedprivacy.wire.payload import Payload, Update
 from fedprivacy.wire.release import Release

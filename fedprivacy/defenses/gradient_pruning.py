@@ -13,7 +13,7 @@ import torch
 from fedprivacy.config.defenses import Budget, GradientPruningOptions
 from fedprivacy.defenses import plan
 from fedprivacy.defenses.acts_on import changed
-from fedprivacy.federation.interfaces import Environment
+from fedprivacy.federation.environment import Environment
 from fedprivacy.privacy import PrivacyEvent
 from fedprivacy.wire.payload import Payload, Update
 from fedprivacy.wire.release import Release

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from fedprivacy.config.defenses import Budget, NoOptions
 from fedprivacy.defenses import matrices, plan
 from fedprivacy.defenses.acts_on import labelled
-from fedprivacy.federation.interfaces import Environment
+from fedprivacy.federation.environment import Environment
 from fedprivacy.privacy import PrivacyEvent
 from fedprivacy.wire.payload import Payload, Predictions
 from fedprivacy.wire.release import Release

@@ -16,7 +16,7 @@ from fedprivacy.config.defenses import Budget, LaplaceOptions
 from fedprivacy.defenses import matrices, noise, plan
 from fedprivacy.defenses.acts_on import clipped
 from fedprivacy.defenses.clip import Clip
-from fedprivacy.federation.interfaces import Environment
+from fedprivacy.federation.environment import Environment
 from fedprivacy.privacy import Laplace as LaplaceMechanism
 from fedprivacy.privacy import PrivacyEvent, Unit
 from fedprivacy.privacy.calibration import laplace_epsilon

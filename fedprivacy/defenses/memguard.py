@@ -18,7 +18,7 @@ from torch import Tensor
 from fedprivacy.config.defenses import Budget, MemGuardOptions
 from fedprivacy.defenses import noise, plan
 from fedprivacy.defenses.acts_on import perturbed
-from fedprivacy.federation.interfaces import Environment
+from fedprivacy.federation.environment import Environment
 from fedprivacy.privacy import PrivacyEvent
 from fedprivacy.wire.payload import Payload, Predictions
 from fedprivacy.wire.release import Release

@@ -14,7 +14,7 @@ from fedprivacy import seeds
 from fedprivacy.config.defenses import Budget, NfdpOptions
 from fedprivacy.data.records import Ids
 from fedprivacy.defenses import plan
-from fedprivacy.federation.interfaces import Environment, round_half_up
+from fedprivacy.federation.environment import Environment, round_half_up
 from fedprivacy.privacy import PrivacyEvent, SubsampleWithoutNoise
 from fedprivacy.wire.payload import Payload
 from fedprivacy.wire.release import Release

@@ -19,7 +19,7 @@ from torch.nn import functional
 from fedprivacy.config.defenses import Budget, NoOptions
 from fedprivacy.defenses import matrices, noise, plan
 from fedprivacy.defenses.acts_on import voted
-from fedprivacy.federation.interfaces import Environment
+from fedprivacy.federation.environment import Environment
 from fedprivacy.privacy import GaussianHistogramVote, NoNoise, PrivacyEvent
 from fedprivacy.privacy.calibration import vote_deviation
 from fedprivacy.wire.channel import Channel

@@ -14,8 +14,10 @@ from typing import Any, cast
 from fedprivacy import parts
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.defenses import Budget
-from fedprivacy.federation.interfaces import Defense, Environment, Release
+from fedprivacy.federation.environment import Environment
+from fedprivacy.federation.interfaces import Defense
 from fedprivacy.privacy import PrivacyEvent
+from fedprivacy.wire.release import Release
 
 
 def built(

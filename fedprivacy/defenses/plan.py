@@ -9,7 +9,7 @@ from typing import Literal, NoReturn
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.defenses import Budget
 from fedprivacy.defenses.acts_on import Problem, Rule, refusal
-from fedprivacy.federation.interfaces import Environment
+from fedprivacy.federation.environment import Environment
 from fedprivacy.privacy import Gaussian, Mechanism, NoNoise, PrivacyEvent, Relation, Unit
 from fedprivacy.privacy.calibration import gaussian_multiplier
 from fedprivacy.wire.release import Release

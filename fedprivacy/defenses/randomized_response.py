@@ -15,7 +15,7 @@ import torch
 from fedprivacy.config.defenses import Budget, RandomizedResponseOptions
 from fedprivacy.defenses import matrices, noise, plan
 from fedprivacy.defenses.acts_on import answered
-from fedprivacy.federation.interfaces import Environment
+from fedprivacy.federation.environment import Environment
 from fedprivacy.privacy import PrivacyEvent
 from fedprivacy.privacy import RandomizedResponse as ResponseMechanism
 from fedprivacy.privacy.calibration import response_epsilon0

@@ -23,7 +23,7 @@ from fedprivacy.config.base import UsageError
 from fedprivacy.config.defenses import Budget, SecureAggregationOptions
 from fedprivacy.defenses import masks, plan, updates
 from fedprivacy.defenses.acts_on import summable
-from fedprivacy.federation.interfaces import Environment
+from fedprivacy.federation.environment import Environment
 from fedprivacy.privacy import PrivacyEvent
 from fedprivacy.wire.channel import Channel
 from fedprivacy.wire.parties import SERVER, client_index, client_name

@@ -11,7 +11,7 @@ from torch import Tensor
 from fedprivacy.config.defenses import Budget, TemperatureOptions
 from fedprivacy.defenses import plan
 from fedprivacy.defenses.acts_on import tempered
-from fedprivacy.federation.interfaces import Environment
+from fedprivacy.federation.environment import Environment
 from fedprivacy.privacy import PrivacyEvent
 from fedprivacy.wire.payload import Payload, Predictions
 from fedprivacy.wire.release import Release

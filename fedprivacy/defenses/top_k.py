@@ -10,7 +10,7 @@ import torch
 from fedprivacy.config.defenses import Budget, TopKOptions
 from fedprivacy.defenses import plan
 from fedprivacy.defenses.acts_on import cut_to_the_largest
-from fedprivacy.federation.interfaces import Environment
+from fedprivacy.federation.environment import Environment
 from fedprivacy.privacy import PrivacyEvent
 from fedprivacy.wire.payload import Payload, Predictions
 from fedprivacy.wire.payloads import TopPredictions

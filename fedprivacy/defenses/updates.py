@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from fedprivacy.defenses import noise, plan
-from fedprivacy.federation.interfaces import Environment
+from fedprivacy.federation.environment import Environment
 
 Tensors = Mapping[str, Tensor]
 

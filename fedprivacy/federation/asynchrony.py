@@ -19,15 +19,8 @@ from fedprivacy import seeds
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.protocols import ClockOptions
 from fedprivacy.federation import averaging, phases
-from fedprivacy.federation.interfaces import (
-    Environment,
-    FederationState,
-    HistoryRow,
-    Part,
-    RoundOutcome,
-    Work,
-    round_half_up,
-)
+from fedprivacy.federation.environment import Environment, FederationState, HistoryRow, Part, Work, round_half_up
+from fedprivacy.federation.interfaces import RoundOutcome
 from fedprivacy.privacy import PrivacyEvent
 from fedprivacy.wire.channel import Channel
 from fedprivacy.wire.parties import SERVER, client_name

@@ -8,7 +8,8 @@ import torch
 
 from fedprivacy.config.base import UsageError
 from fedprivacy.federation import phases
-from fedprivacy.federation.interfaces import Environment, FederationState, HistoryRow, Part, RoundOutcome
+from fedprivacy.federation.environment import Environment, FederationState, HistoryRow, Part
+from fedprivacy.federation.interfaces import RoundOutcome
 from fedprivacy.federation.local_training import LocalWork
 from fedprivacy.training.aggregation import weighted_mean
 from fedprivacy.training.joint import Step, fit_together

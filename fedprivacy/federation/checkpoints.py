@@ -16,7 +16,7 @@ import safetensors.torch
 from torch import Tensor
 
 from fedprivacy import folder
-from fedprivacy.federation.interfaces import FederationState
+from fedprivacy.federation.environment import FederationState
 from fedprivacy.folder import Damaged
 from fedprivacy.wire.codec import unshared
 from fedprivacy.wire.log import Position

@@ -12,7 +12,8 @@ from typing import cast
 
 from fedprivacy.federation import checkpoints
 from fedprivacy.federation.engine import held
-from fedprivacy.federation.interfaces import Defense, Environment, FederatedProtocol, FederationState
+from fedprivacy.federation.environment import Environment, FederationState
+from fedprivacy.federation.interfaces import Defense, FederatedProtocol
 from fedprivacy.wire.channel import Channel, Outgoing
 from fedprivacy.wire.parties import SERVER
 from fedprivacy.wire.payload import Payload, PayloadT

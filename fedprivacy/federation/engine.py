@@ -18,14 +18,11 @@ from torch import Tensor
 from fedprivacy.adversary.threat import Bool, Float
 from fedprivacy.data.records import Ids
 from fedprivacy.federation.checkpoints import KEPT, Checkpoint, Pace, latest, of_round, save
+from fedprivacy.federation.environment import Environment, FederationState, HistoryRow, Part
 from fedprivacy.federation.interfaces import (
     AnswersOtherwise,
     Defense,
-    Environment,
     FederatedProtocol,
-    FederationState,
-    HistoryRow,
-    Part,
     RoundOutcome,
     RunsWhole,
     SharesPredictions,

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from fedprivacy.federation.interfaces import Environment, FederatedProtocol, FederationState, HistoryRow, Part
+from fedprivacy.federation.environment import Environment, FederationState, HistoryRow, Part
+from fedprivacy.federation.interfaces import FederatedProtocol
 from fedprivacy.wire.payload import Payload
 
 

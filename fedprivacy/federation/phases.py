@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from fedprivacy.federation.interfaces import Environment, FederationState, HistoryRow, Part, RoundOutcome
+from fedprivacy.federation.environment import Environment, FederationState, HistoryRow, Part
+from fedprivacy.federation.interfaces import RoundOutcome
 from fedprivacy.privacy import NoNoise, PrivacyEvent
 from fedprivacy.training.learner import Diverged, Epoch, Learner, Loss, Records, label_loss
 from fedprivacy.training.losses import cross_entropy, predicted_class

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from fedprivacy import seeds
-from fedprivacy.federation.interfaces import Environment, FederationState, Part
+from fedprivacy.federation.environment import Environment, FederationState, Part
 from fedprivacy.training.learner import Learner
 from fedprivacy.wire.parties import client_name
 

@@ -9,7 +9,8 @@ from functools import reduce
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.protocols import CentralOptions
 from fedprivacy.federation import phases
-from fedprivacy.federation.interfaces import Environment, FederationState, Part, RoundOutcome
+from fedprivacy.federation.environment import Environment, FederationState, Part
+from fedprivacy.federation.interfaces import RoundOutcome
 from fedprivacy.training.learner import Records
 from fedprivacy.wire.channel import Channel
 

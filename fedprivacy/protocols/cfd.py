@@ -21,7 +21,8 @@ from fedprivacy.config.protocols import CfdOptions
 from fedprivacy.data.records import Ids
 from fedprivacy.federation import averaging, phases
 from fedprivacy.federation.course import TOGETHER, Answer, Event, Fit, Heard, Private, Restart, rounds_of
-from fedprivacy.federation.interfaces import Environment, FederationState, HistoryRow, Part, RoundOutcome, Shared
+from fedprivacy.federation.environment import Environment, FederationState, HistoryRow, Part
+from fedprivacy.federation.interfaces import RoundOutcome, Shared
 from fedprivacy.training import consensus
 from fedprivacy.training.distillation import soft_label_loss
 from fedprivacy.training.label_coding import coded, decoded

@@ -16,7 +16,8 @@ from fedprivacy.config.base import UsageError
 from fedprivacy.config.protocols import DsFlOptions
 from fedprivacy.federation import averaging, phases
 from fedprivacy.federation.course import TOGETHER, Answer, Event, Fit, Heard, Private, rounds_of
-from fedprivacy.federation.interfaces import Environment, FederationState, Part, RoundOutcome, Shared
+from fedprivacy.federation.environment import Environment, FederationState, Part
+from fedprivacy.federation.interfaces import RoundOutcome, Shared
 from fedprivacy.training import consensus
 from fedprivacy.training.distillation import soft_label_loss
 from fedprivacy.wire.channel import Channel

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from fedprivacy.config.protocols import FedAsyncOptions
 from fedprivacy.federation import asynchrony, averaging, phases
-from fedprivacy.federation.interfaces import Environment, FederationState, Part, RoundOutcome, Work
+from fedprivacy.federation.environment import Environment, FederationState, Part, Work
+from fedprivacy.federation.interfaces import RoundOutcome
 from fedprivacy.federation.local_training import LocalWork
 from fedprivacy.training.aggregation import weighted_mean
 from fedprivacy.training.learner import Learner, Loss

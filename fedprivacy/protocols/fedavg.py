@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.protocols import FedAvgOptions
 from fedprivacy.federation import averaging, phases
-from fedprivacy.federation.interfaces import Environment, FederationState, Part, RoundOutcome, releases_of
+from fedprivacy.federation.environment import Environment, FederationState, Part
+from fedprivacy.federation.interfaces import RoundOutcome, releases_of
 from fedprivacy.federation.local_training import LocalWork
 from fedprivacy.wire.channel import Channel
 

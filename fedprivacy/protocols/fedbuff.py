@@ -15,7 +15,8 @@ import torch
 
 from fedprivacy.config.protocols import FedBuffOptions
 from fedprivacy.federation import asynchrony, averaging, phases
-from fedprivacy.federation.interfaces import Environment, FederationState, Part, RoundOutcome, Work
+from fedprivacy.federation.environment import Environment, FederationState, Part, Work
+from fedprivacy.federation.interfaces import RoundOutcome
 from fedprivacy.federation.local_training import LocalWork
 from fedprivacy.training.learner import Learner, Loss, label_loss
 from fedprivacy.training.staleness import polynomial

@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 
 from fedprivacy.config.protocols import FedCkdOptions
 from fedprivacy.federation import averaging, phases
-from fedprivacy.federation.interfaces import Environment, FederationState, HistoryRow, Part, RoundOutcome, releases_of
+from fedprivacy.federation.environment import Environment, FederationState, HistoryRow, Part
+from fedprivacy.federation.interfaces import RoundOutcome, releases_of
 from fedprivacy.federation.local_training import LocalWork
 from fedprivacy.training.distillation import taught_loss
 from fedprivacy.wire.channel import Channel

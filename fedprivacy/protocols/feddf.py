@@ -16,7 +16,8 @@ from torch import Tensor
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.protocols import FedDfOptions
 from fedprivacy.federation import averaging, phases
-from fedprivacy.federation.interfaces import Environment, FederationState, Part, RoundOutcome, releases_of
+from fedprivacy.federation.environment import Environment, FederationState, Part
+from fedprivacy.federation.interfaces import RoundOutcome, releases_of
 from fedprivacy.federation.local_training import LocalWork
 from fedprivacy.training import consensus
 from fedprivacy.training.aggregation import weighted_mean

@@ -20,7 +20,8 @@ from torch.nn import functional
 
 from fedprivacy.config.protocols import FedKdOptions
 from fedprivacy.federation import averaging, phases, projections
-from fedprivacy.federation.interfaces import Environment, FederationState, HistoryRow, Part, RoundOutcome
+from fedprivacy.federation.environment import Environment, FederationState, HistoryRow, Part
+from fedprivacy.federation.interfaces import RoundOutcome
 from fedprivacy.federation.local_training import LocalWork
 from fedprivacy.training.aggregation import weighted_mean
 from fedprivacy.training.distillation import fedkd_loss

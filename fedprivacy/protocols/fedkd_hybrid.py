@@ -15,15 +15,8 @@ from fedprivacy.config.base import UsageError, near_miss
 from fedprivacy.config.protocols import FedKdHybridOptions
 from fedprivacy.federation import averaging, phases
 from fedprivacy.federation.course import TOGETHER, Answer, Event, Fit, Heard, Private, TakeOver, rounds_of
-from fedprivacy.federation.interfaces import (
-    Environment,
-    FederationState,
-    HistoryRow,
-    Part,
-    RoundOutcome,
-    Shared,
-    releases_of,
-)
+from fedprivacy.federation.environment import Environment, FederationState, HistoryRow, Part
+from fedprivacy.federation.interfaces import RoundOutcome, Shared, releases_of
 from fedprivacy.training import consensus
 from fedprivacy.training.distillation import digest_loss
 from fedprivacy.wire.channel import Channel

@@ -18,16 +18,8 @@ from fedprivacy.config.base import UsageError
 from fedprivacy.config.protocols import FedMdOptions
 from fedprivacy.federation import averaging, phases
 from fedprivacy.federation.course import TOGETHER, Answer, Event, Fit, Heard, Private, rounds_of
-from fedprivacy.federation.interfaces import (
-    Environment,
-    FederationState,
-    HistoryRow,
-    Part,
-    RoundOutcome,
-    Shared,
-    Work,
-    releases_of,
-)
+from fedprivacy.federation.environment import Environment, FederationState, HistoryRow, Part, Work
+from fedprivacy.federation.interfaces import RoundOutcome, Shared, releases_of
 from fedprivacy.training import consensus
 from fedprivacy.training.distillation import digest_loss
 from fedprivacy.training.learner import label_loss

@@ -17,7 +17,8 @@ from torch import Tensor
 
 from fedprivacy.config.protocols import FedProtoOptions
 from fedprivacy.federation import averaging, phases, projections
-from fedprivacy.federation.interfaces import Environment, FederationState, HistoryRow, Part, RoundOutcome
+from fedprivacy.federation.environment import Environment, FederationState, HistoryRow, Part
+from fedprivacy.federation.interfaces import RoundOutcome
 from fedprivacy.training import prototypes
 from fedprivacy.training.features import feature_size, features_and_logits, features_of
 from fedprivacy.training.learner import Epoch, Learner

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from fedprivacy.config.protocols import FmlOptions
 from fedprivacy.federation import averaging, phases
-from fedprivacy.federation.interfaces import Environment, FederationState, HistoryRow, Part, RoundOutcome, releases_of
+from fedprivacy.federation.environment import Environment, FederationState, HistoryRow, Part
+from fedprivacy.federation.interfaces import RoundOutcome, releases_of
 from fedprivacy.federation.local_training import LocalWork
 from fedprivacy.training.distillation import fml_losses
 from fedprivacy.wire.channel import Channel

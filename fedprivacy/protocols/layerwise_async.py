@@ -16,7 +16,8 @@ from torch import Tensor
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.protocols import LayerwiseOptions
 from fedprivacy.federation import averaging, phases
-from fedprivacy.federation.interfaces import Environment, FederationState, HistoryRow, Part, RoundOutcome
+from fedprivacy.federation.environment import Environment, FederationState, HistoryRow, Part
+from fedprivacy.federation.interfaces import RoundOutcome
 from fedprivacy.federation.local_training import LocalWork
 from fedprivacy.models.contract import deep_prefixes
 from fedprivacy.training.aggregation import weighted_mean

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.protocols import LocalOptions
 from fedprivacy.federation import phases
-from fedprivacy.federation.interfaces import Environment, FederationState, Part, RoundOutcome
+from fedprivacy.federation.environment import Environment, FederationState, Part
+from fedprivacy.federation.interfaces import RoundOutcome
 from fedprivacy.wire.channel import Channel
 
 

@@ -18,7 +18,8 @@ from fedprivacy.config.base import UsageError
 from fedprivacy.config.protocols import MutualOptions
 from fedprivacy.federation import phases
 from fedprivacy.federation.course import Answer, Event, Fit, Heard, Private, TakeOver, rounds_of
-from fedprivacy.federation.interfaces import Environment, FederationState, HistoryRow, Part, RoundOutcome, Shared
+from fedprivacy.federation.environment import Environment, FederationState, HistoryRow, Part
+from fedprivacy.federation.interfaces import RoundOutcome, Shared
 from fedprivacy.training.aggregation import weighted_mean
 from fedprivacy.training.learner import Loss
 from fedprivacy.training.losses import (

@@ -19,7 +19,8 @@ from torch import Tensor
 
 from fedprivacy.config.protocols import ProFeOptions
 from fedprivacy.federation import averaging, phases, projections
-from fedprivacy.federation.interfaces import Environment, FederationState, HistoryRow, Part, RoundOutcome, releases_of
+from fedprivacy.federation.environment import Environment, FederationState, HistoryRow, Part
+from fedprivacy.federation.interfaces import RoundOutcome, releases_of
 from fedprivacy.federation.local_training import LocalWork
 from fedprivacy.training import prototypes
 from fedprivacy.training.aggregation import weighted_mean

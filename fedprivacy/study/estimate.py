@@ -13,7 +13,7 @@ from pathlib import Path
 
 from fedprivacy.config.run import RunConfig
 from fedprivacy.execution.pool import Job
-from fedprivacy.federation.interfaces import Environment
+from fedprivacy.federation.environment import Environment
 from fedprivacy.study.job import SUMMARY
 from fedprivacy.study.resolve import resolve
 

@@ -32,7 +32,8 @@ from fedprivacy.data.records import Dataset, Division
 from fedprivacy.data.scaling import scaled
 from fedprivacy.data.sources import load
 from fedprivacy.federation import engine
-from fedprivacy.federation.interfaces import Environment, PlansWork, declared
+from fedprivacy.federation.environment import Environment
+from fedprivacy.federation.interfaces import PlansWork, declared
 from fedprivacy.federation.own.recorded import RecordedFederation
 from fedprivacy.judge import examiner
 from fedprivacy.models.build import build

@@ -18,17 +18,9 @@ from fedprivacy.config.run import RunConfig
 from fedprivacy.data.canaries import canaries
 from fedprivacy.data.records import Division
 from fedprivacy.federation import engine, phases
-from fedprivacy.federation.interfaces import (
-    Defense,
-    Environment,
-    FederatedProtocol,
-    Knowledge,
-    Observed,
-    Part,
-    Rules,
-    SharesPredictions,
-    round_half_up,
-)
+from fedprivacy.federation.environment import Environment, Part, round_half_up
+from fedprivacy.federation.interfaces import Defense, FederatedProtocol, SharesPredictions
+from fedprivacy.federation.knowledge import Knowledge, Observed, Rules
 from fedprivacy.study.resolve import resolve
 from fedprivacy.study.traps import lay_traps, remove_traps
 from fedprivacy.wire.transcript import Transcript

@@ -21,7 +21,8 @@ from fedprivacy.config.named import named
 from fedprivacy.config.run import RunConfig
 
 if TYPE_CHECKING:
-    from fedprivacy.federation.interfaces import Defense, Environment, FederatedProtocol
+    from fedprivacy.federation.environment import Environment
+    from fedprivacy.federation.interfaces import Defense, FederatedProtocol
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from fedprivacy import catalog
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.federation import FederationSettings
 from fedprivacy.config.run import RunConfig
-from fedprivacy.federation.interfaces import Environment
+from fedprivacy.federation.environment import Environment
 from fedprivacy.reporting.text import count, size
 from fedprivacy.study.resolve import resolve
 from fedprivacy.wire.release import MODELS, PREDICTIONS, PROTOTYPES, UPDATES, Release

@@ -17,15 +17,9 @@ from fedprivacy.data.raw import Array
 from fedprivacy.data.records import Division
 from fedprivacy.federation import engine, phases
 from fedprivacy.federation.dishonest import state_after
-from fedprivacy.federation.interfaces import (
-    Defense,
-    Environment,
-    FederatedProtocol,
-    Knowledge,
-    Part,
-    SharesPredictions,
-    prepared,
-)
+from fedprivacy.federation.environment import Environment, Part
+from fedprivacy.federation.interfaces import Defense, FederatedProtocol, SharesPredictions, prepared
+from fedprivacy.federation.knowledge import Knowledge
 from fedprivacy.study.observe import rounds_before
 from fedprivacy.study.resolve import resolve
 from fedprivacy.wire.transcript import Transcript

@@ -20,7 +20,9 @@ from fedprivacy.config.run import RunConfig
 from fedprivacy.data.records import Ids
 from fedprivacy.federation.dishonest import alternative_rounds, state_after
 from fedprivacy.federation.engine import Federation
-from fedprivacy.federation.interfaces import Defense, Environment, FederatedProtocol, Knowledge, prepared
+from fedprivacy.federation.environment import Environment
+from fedprivacy.federation.interfaces import Defense, FederatedProtocol, prepared
+from fedprivacy.federation.knowledge import Knowledge
 from fedprivacy.study.resolve import resolve
 from fedprivacy.training.learner import Diverged
 from fedprivacy.wire.log import Contents

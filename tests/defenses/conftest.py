@@ -12,7 +12,8 @@ import pytest
 from fedprivacy import catalog
 from fedprivacy.config.run import RunConfig
 from fedprivacy.federation import engine
-from fedprivacy.federation.interfaces import Environment, FederatedProtocol, releases_of
+from fedprivacy.federation.environment import Environment
+from fedprivacy.federation.interfaces import FederatedProtocol, releases_of
 from fedprivacy.study.job import environment
 from fedprivacy.wire.release import Release
 

@@ -13,7 +13,8 @@ from fedprivacy.config.base import UsageError
 from fedprivacy.config.protocol_cards import CARDS
 from fedprivacy.config.run import RunConfig
 from fedprivacy.federation import engine
-from fedprivacy.federation.interfaces import Environment, releases_of
+from fedprivacy.federation.environment import Environment
+from fedprivacy.federation.interfaces import releases_of
 from fedprivacy.privacy import PostProcessing
 from fedprivacy.privacy.accountant import claim
 from fedprivacy.study.job import environment

@@ -18,7 +18,8 @@ from fedprivacy import catalog, folder
 from fedprivacy.config.base import UsageError
 from fedprivacy.federation import engine
 from fedprivacy.federation.checkpoints import last_round
-from fedprivacy.federation.interfaces import Environment, FederatedProtocol
+from fedprivacy.federation.environment import Environment
+from fedprivacy.federation.interfaces import FederatedProtocol
 from fedprivacy.study.job import environment
 from fedprivacy.training.learner import Diverged
 from fedprivacy.wire.codec import same_bits

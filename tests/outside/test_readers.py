@@ -26,7 +26,7 @@ SMALL: dict[str, Any] = {
 CODE = '''
 import numpy as np
 import torch
-from fedprivacy.federation.interfaces import Observed
+from fedprivacy.federation.knowledge import Observed
 from fedprivacy.wire.payload import Weights
 
 class LastUpload:

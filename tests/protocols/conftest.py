@@ -17,7 +17,8 @@ from fedprivacy.config.federation import FederationSettings
 from fedprivacy.config.run import RunConfig
 from fedprivacy.data.records import Dataset, Division
 from fedprivacy.federation import engine
-from fedprivacy.federation.interfaces import Environment, FederatedProtocol
+from fedprivacy.federation.environment import Environment
+from fedprivacy.federation.interfaces import FederatedProtocol
 from fedprivacy.training.learner import Seed, Workbench
 
 CLASSES, WIDTH = 3, 5

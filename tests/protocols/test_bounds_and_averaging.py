@@ -16,7 +16,7 @@ from torch import Tensor
 from fedprivacy import catalog
 from fedprivacy.config.run import RunConfig
 from fedprivacy.federation import engine, phases
-from fedprivacy.federation.interfaces import Environment
+from fedprivacy.federation.environment import Environment
 from fedprivacy.protocols.layerwise_async import merge
 from fedprivacy.study.job import environment
 from fedprivacy.training.aggregation import weighted_mean

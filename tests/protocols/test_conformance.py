@@ -25,7 +25,8 @@ from fedprivacy.config.protocol_cards import CARDS
 from fedprivacy.config.protocols import ClockOptions
 from fedprivacy.data.records import Division
 from fedprivacy.federation import engine
-from fedprivacy.federation.interfaces import Environment, FederatedProtocol, FederationState, RoundOutcome, releases_of
+from fedprivacy.federation.environment import Environment, FederationState
+from fedprivacy.federation.interfaces import FederatedProtocol, RoundOutcome, releases_of
 from fedprivacy.study.job import environment
 from fedprivacy.wire.codec import same_bits, value_bytes
 from fedprivacy.wire.parties import SERVER, client_index, client_name

@@ -13,7 +13,7 @@ import torch
 
 from fedprivacy.config.protocol_cards import CARDS
 from fedprivacy.federation import engine
-from fedprivacy.federation.interfaces import FederationState
+from fedprivacy.federation.environment import FederationState
 from fedprivacy.training.learner import Diverged
 from fedprivacy.wire.channel import Channel
 from fedprivacy.wire.parties import SERVER, client_index

@@ -19,7 +19,7 @@ from fedprivacy.config.federation import FederationSettings
 from fedprivacy.config.protocol_cards import CARDS
 from fedprivacy.config.run import RunConfig
 from fedprivacy.federation import engine
-from fedprivacy.federation.interfaces import Environment
+from fedprivacy.federation.environment import Environment
 from fedprivacy.study.job import environment
 
 FEATURES = Path(__file__).parents[3] / "shared" / "data" / "location30.npz"

@@ -21,7 +21,7 @@ from fedprivacy.attacks.inversion.imprint import (
 from fedprivacy.attacks.inversion.messages import EVERYBODY, client_updates, mean_updates
 from fedprivacy.attacks.inversion.recovered import Reconstructions, Recovered
 from fedprivacy.data.pixels import PixelScale
-from fedprivacy.federation.interfaces import Knowledge
+from fedprivacy.federation.knowledge import Knowledge
 
 GAIN = 10.0
 ONE_STEP = 0.01

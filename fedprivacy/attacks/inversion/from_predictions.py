@@ -22,7 +22,8 @@ from fedprivacy.attacks.inversion.surrogate_inversion import ClassInversionSetti
 from fedprivacy.attacks.membership.decode import decode_sent
 from fedprivacy.attacks.membership.received import Answer, answers
 from fedprivacy.data.pixels import PixelScale
-from fedprivacy.federation.interfaces import Knowledge, Part
+from fedprivacy.federation.environment import Part
+from fedprivacy.federation.knowledge import Knowledge
 from fedprivacy.training.learner import Records
 from fedprivacy.training.losses import kl_divergence, log_probabilities
 from fedprivacy.wire.parties import client_index

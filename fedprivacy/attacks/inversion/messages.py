@@ -11,7 +11,8 @@ from torch import Tensor
 
 from fedprivacy.adversary.threat import View
 from fedprivacy.attacks.membership.models_on_wire import broadcast_models, uploads
-from fedprivacy.federation.interfaces import Knowledge, Part, round_half_up
+from fedprivacy.federation.environment import Part, round_half_up
+from fedprivacy.federation.knowledge import Knowledge
 from fedprivacy.wire.codec import same_bits
 from fedprivacy.wire.parties import SERVER, client_index
 from fedprivacy.wire.payload import Scalars

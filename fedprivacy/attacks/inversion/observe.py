@@ -26,7 +26,8 @@ from fedprivacy.attacks.inversion.situation import Situation, situation, told
 from fedprivacy.attacks.inversion.unroll import UnrollSettings
 from fedprivacy.config.inversion import METHODS
 from fedprivacy.data.pixels import PixelScale, pixel_scale
-from fedprivacy.federation.interfaces import Knowledge, Part
+from fedprivacy.federation.environment import Part
+from fedprivacy.federation.knowledge import Knowledge
 
 DEFAULT_SECONDS = 120.0
 SMOOTH = ("lenet-sigmoid",)

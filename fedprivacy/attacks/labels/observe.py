@@ -22,7 +22,8 @@ from fedprivacy.attacks.membership.models_on_wire import uploaded_models, upload
 from fedprivacy.attacks.membership.observations.prototypes import received_prototypes
 from fedprivacy.attacks.membership.received import answers
 from fedprivacy.data.records import Ids
-from fedprivacy.federation.interfaces import Knowledge, Part
+from fedprivacy.federation.environment import Part
+from fedprivacy.federation.knowledge import Knowledge
 from fedprivacy.training.learner import Records
 from fedprivacy.wire.parties import client_index
 

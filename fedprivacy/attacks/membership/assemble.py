@@ -18,7 +18,7 @@ from fedprivacy.attacks.membership.statistics import applicable, headline, same_
 from fedprivacy.attacks.membership.statistics.outside import asked
 from fedprivacy.attacks.membership.statistics.outside import statistic as made
 from fedprivacy.config.run import AttackConfig
-from fedprivacy.federation.interfaces import Observed
+from fedprivacy.federation.knowledge import Observed
 
 
 @dataclass(frozen=True, eq=False)

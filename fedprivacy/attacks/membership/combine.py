@@ -14,7 +14,7 @@ from fedprivacy.adversary.threat import Bool, Float, Signals
 from fedprivacy.attacks.membership.evidence import at_round
 
 if TYPE_CHECKING:
-    from fedprivacy.federation.interfaces import Statistic
+    from fedprivacy.federation.knowledge import Statistic
 
 Rule = Literal["last", "mean", "max"]
 

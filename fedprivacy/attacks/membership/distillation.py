@@ -18,7 +18,7 @@ from fedprivacy.adversary.threat import Float
 from fedprivacy.attacks.membership.decode import decode, decode_sent
 from fedprivacy.attacks.membership.received import Answer
 from fedprivacy.data.records import Ids
-from fedprivacy.federation.interfaces import Knowledge
+from fedprivacy.federation.knowledge import Knowledge
 from fedprivacy.training.fleet import Member, train_fleet
 from fedprivacy.training.learner import Records, Seed, Workbench
 from fedprivacy.training.losses import log_probabilities

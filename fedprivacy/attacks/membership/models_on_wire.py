@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from fedprivacy.federation.interfaces import Part
+from fedprivacy.federation.environment import Part
 from fedprivacy.wire.parties import SERVER, client_index
 from fedprivacy.wire.payload import Payload, Update, Weights
 from fedprivacy.wire.transcript import Message, Transcript

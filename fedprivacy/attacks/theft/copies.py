@@ -22,7 +22,8 @@ from fedprivacy.attacks.membership.distillation import BATCH, DistillationSet, c
 from fedprivacy.attacks.membership.received import Answer
 from fedprivacy.data.raw import Array
 from fedprivacy.data.records import Ids
-from fedprivacy.federation.interfaces import Knowledge, Part
+from fedprivacy.federation.environment import Part
+from fedprivacy.federation.knowledge import Knowledge
 from fedprivacy.training.fleet import Member, train_fleet
 from fedprivacy.training.learner import Records, Workbench, label_loss
 from fedprivacy.training.losses import log_probabilities

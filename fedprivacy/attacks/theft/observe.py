@@ -17,7 +17,7 @@ from fedprivacy.attacks.membership.received import Answer, answers
 from fedprivacy.attacks.theft.copies import Aged, aged, answered, copied, unaided
 from fedprivacy.data.raw import Array
 from fedprivacy.data.records import Ids
-from fedprivacy.federation.interfaces import Knowledge
+from fedprivacy.federation.knowledge import Knowledge
 from fedprivacy.wire.parties import client_index
 
 HISTORY, LATEST = "all rounds, newest most", "last round alone"

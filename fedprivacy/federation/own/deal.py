@@ -20,7 +20,7 @@ from fedprivacy.config.canaries import Coins
 from fedprivacy.config.run import TrainingConfig
 from fedprivacy.data.coins import members_of, redraw
 from fedprivacy.data.records import Ids
-from fedprivacy.federation.interfaces import Environment
+from fedprivacy.federation.environment import Environment
 from fedprivacy.federation.own.arrays import tensor_of
 from fedprivacy.training.learner import normalised, optimizer_over
 

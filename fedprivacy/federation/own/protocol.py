@@ -22,7 +22,8 @@ from fedprivacy.data.records import Dataset, Division
 from fedprivacy.data.sources import load
 from fedprivacy.federation import phases
 from fedprivacy.federation.bench import workbench
-from fedprivacy.federation.interfaces import Environment, FederationState, Part, RoundOutcome
+from fedprivacy.federation.environment import Environment, FederationState, Part
+from fedprivacy.federation.interfaces import RoundOutcome
 from fedprivacy.federation.local_training import LocalWork
 from fedprivacy.federation.own.deal import Deal
 from fedprivacy.federation.own.wire import Closed, Wire

@@ -13,7 +13,8 @@ from torch import Tensor
 from fedprivacy import folder
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.federation import FederationSettings
-from fedprivacy.federation.interfaces import Environment, FederationState, Part, RoundOutcome
+from fedprivacy.federation.environment import Environment, FederationState, Part
+from fedprivacy.federation.interfaces import RoundOutcome
 from fedprivacy.federation.own.protocol import GLOBAL, START
 from fedprivacy.federation.own.wire import Closed
 from fedprivacy.recording.files import MODELS, SHADOWS, one_line

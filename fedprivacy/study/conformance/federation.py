@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from fedprivacy.federation import engine
-from fedprivacy.federation.interfaces import Environment, FederatedProtocol, RunsWhole
+from fedprivacy.federation.environment import Environment
+from fedprivacy.federation.interfaces import FederatedProtocol, RunsWhole
 from fedprivacy.study.conformance.checked import Look, hold
 from fedprivacy.wire.inferred import release_name
 from fedprivacy.wire.parties import SERVER, client_index, client_name

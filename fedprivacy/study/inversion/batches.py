@@ -11,7 +11,7 @@ from fedprivacy import seeds
 from fedprivacy.attacks.inversion.messages import EVERYBODY
 from fedprivacy.config.run import RunConfig
 from fedprivacy.data.records import Ids
-from fedprivacy.federation.interfaces import round_half_up
+from fedprivacy.federation.environment import round_half_up
 from fedprivacy.study.game import Game
 from fedprivacy.study.resolve import resolve
 from fedprivacy.training.learner import passes

@@ -21,7 +21,9 @@ from fedprivacy.config.base import UsageError
 from fedprivacy.config.run import RunConfig
 from fedprivacy.data.records import Division
 from fedprivacy.federation import engine
-from fedprivacy.federation.interfaces import Defense, Environment, Knowledge
+from fedprivacy.federation.environment import Environment
+from fedprivacy.federation.interfaces import Defense
+from fedprivacy.federation.knowledge import Knowledge
 from fedprivacy.models.build import build
 from fedprivacy.study.game import Game
 from fedprivacy.study.inversion.batches import used

@@ -19,7 +19,7 @@ from fedprivacy.attacks.membership.assemble import Shadow, score_target, signals
 from fedprivacy.attacks.membership.evidence import last_margins
 from fedprivacy.attacks.membership.headline import STACK, declared
 from fedprivacy.config.run import RunConfig
-from fedprivacy.federation.interfaces import Observed
+from fedprivacy.federation.knowledge import Observed
 from fedprivacy.judge import examiner
 from fedprivacy.judge.result import Finding
 from fedprivacy.study.job import shadow_coins

@@ -20,7 +20,7 @@ from fedprivacy.attacks.membership.headline import STACK
 from fedprivacy.attacks.membership.stack import Columns, columns, learned
 from fedprivacy.config.run import RunConfig
 from fedprivacy.data.coins import redraw
-from fedprivacy.federation.interfaces import Observed
+from fedprivacy.federation.knowledge import Observed
 from fedprivacy.judge import examiner
 from fedprivacy.judge.result import Finding
 from fedprivacy.study.membership.findings import judges_bank, sources

@@ -15,7 +15,7 @@ from fedprivacy.adversary.threat import References, Signals
 from fedprivacy.config.base import build
 from fedprivacy.config.run import RunConfig
 from fedprivacy.data.records import Dataset
-from fedprivacy.federation.interfaces import Knowledge
+from fedprivacy.federation.knowledge import Knowledge
 from fedprivacy.models.build import build as build_model
 from fedprivacy.training.learner import Seed, Workbench
 from fedprivacy.wire.channel import Channel

@@ -11,7 +11,7 @@ from fedprivacy.attacks.membership.evidence import last_margins
 from fedprivacy.config.base import UsageError, build
 from fedprivacy.config.run import AttackConfig, RunConfig
 from fedprivacy.data.records import Division
-from fedprivacy.federation.interfaces import Observed
+from fedprivacy.federation.knowledge import Observed
 from fedprivacy.study.observe import known_candidates, load_observed, save_observed
 
 SCORES = np.array([[[1.0, -2.0, 0.5, np.nan], [0.5, 1.0, -3.0, np.nan]]])

@@ -22,7 +22,8 @@ from fedprivacy.attacks.membership.observations.surrogate import Surrogate
 from fedprivacy.attacks.membership.observations.weights import GlobalModel, UploadedWeights
 from fedprivacy.attacks.membership.received import answers
 from fedprivacy.federation.engine import latest
-from fedprivacy.federation.interfaces import Environment, FederationState, Knowledge, Observed
+from fedprivacy.federation.environment import Environment, FederationState
+from fedprivacy.federation.knowledge import Knowledge, Observed
 from fedprivacy.judge import examiner
 from fedprivacy.judge.result import Finding
 from fedprivacy.study import job

@@ -16,7 +16,7 @@ from fedprivacy.attacks.membership.observations.probes import SURROGATES, Probes
 from fedprivacy.config.protocol_cards import CARDS
 from fedprivacy.config.run import RunConfig
 from fedprivacy.federation import engine
-from fedprivacy.federation.interfaces import Knowledge, Observed
+from fedprivacy.federation.knowledge import Knowledge, Observed
 from fedprivacy.study.job import environment
 from fedprivacy.study.observe import is_static, plant
 from fedprivacy.wire.transcript import Transcript

@@ -18,7 +18,7 @@ from fedprivacy.attacks.theft.copies import RECENCY, _divergence, aged
 from fedprivacy.attacks.theft.observe import HISTORY, LATEST, RELATED, UNAIDED, UNRELATED, shuffled
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.protocol_cards import CARDS
-from fedprivacy.federation.interfaces import Knowledge
+from fedprivacy.federation.knowledge import Knowledge
 from fedprivacy.judge.result import Finding, RunResult
 from fedprivacy.reporting.report import report
 from fedprivacy.reporting.terminal import render_document

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from fedprivacy.attacks.membership.joint.gradients import Gradients, gradients
-from fedprivacy.federation.interfaces import Part
+from fedprivacy.federation.environment import Part
 from fedprivacy.training.learner import Records, normalised
 from fedprivacy.training.losses import cross_entropy
 from fedprivacy.training.watching import Path

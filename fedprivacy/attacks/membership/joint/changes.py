@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from fedprivacy.adversary.threat import EAVESDROPPER, View
-from fedprivacy.federation.interfaces import Part
+from fedprivacy.federation.environment import Part
 from fedprivacy.federation.local_training import MixesModels
 from fedprivacy.wire.parties import SERVER, client_index
 from fedprivacy.wire.payload import Payload, Update, Weights

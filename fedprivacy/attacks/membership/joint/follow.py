@@ -17,7 +17,7 @@ from fedprivacy.attacks.membership.joint.decode import Decoded, decoded
 from fedprivacy.attacks.membership.joint.gradients import stacked
 from fedprivacy.attacks.membership.joint.noise import weighted
 from fedprivacy.attacks.membership.joint.simulate import Columns, Simulation, joined
-from fedprivacy.federation.interfaces import Knowledge, Rules
+from fedprivacy.federation.knowledge import Knowledge, Rules
 from fedprivacy.federation.local_training import TrainsLocally
 from fedprivacy.training.learner import Records
 from fedprivacy.wire.parties import client_index

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from fedprivacy.attacks.membership.joint.layers import split
-from fedprivacy.federation.interfaces import Part
+from fedprivacy.federation.environment import Part
 
 LEAST = 0.01
 """Smallest part of the variance between simulations that is taken to be no noise."""

@@ -29,7 +29,9 @@ from fedprivacy.attacks.membership.joint.changes import Change, changes
 from fedprivacy.attacks.membership.joint.gradients import Gradients
 from fedprivacy.attacks.membership.joint.simulate import Columns, columns_of
 from fedprivacy.data.records import Ids
-from fedprivacy.federation.interfaces import Environment, Knowledge, Observed, Rules, prepared
+from fedprivacy.federation.environment import Environment
+from fedprivacy.federation.interfaces import prepared
+from fedprivacy.federation.knowledge import Knowledge, Observed, Rules
 from fedprivacy.federation.local_training import TrainsLocally
 from fedprivacy.training.dp_sgd import DpSgd
 from fedprivacy.training.learner import Records

@@ -18,16 +18,9 @@ from fedprivacy import seeds
 from fedprivacy.adversary.threat import Bool, Float
 from fedprivacy.attacks.membership.joint.changes import Change
 from fedprivacy.data.records import Ids
-from fedprivacy.federation.interfaces import (
-    AddsNoise,
-    Defense,
-    Environment,
-    FederationState,
-    Knowledge,
-    Part,
-    Rules,
-    prepared,
-)
+from fedprivacy.federation.environment import Environment, FederationState, Part
+from fedprivacy.federation.interfaces import AddsNoise, Defense, prepared
+from fedprivacy.federation.knowledge import Knowledge, Rules
 from fedprivacy.federation.local_training import TrainsLocally
 from fedprivacy.training.aggregation import weighted_mean
 from fedprivacy.training.watching import Path, Watching

@@ -20,7 +20,7 @@ from typing import ClassVar
 from fedprivacy.adversary.threat import View
 from fedprivacy.attacks.membership.joint.follow import GRADES, Follower
 from fedprivacy.attacks.membership.joint.told import told
-from fedprivacy.federation.interfaces import Knowledge, Observed
+from fedprivacy.federation.knowledge import Knowledge, Observed
 from fedprivacy.federation.local_training import TrainsLocally
 
 

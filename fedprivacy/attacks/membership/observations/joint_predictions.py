@@ -34,7 +34,7 @@ from fedprivacy.attacks.membership.unrolled.references import Conditional, condi
 from fedprivacy.attacks.membership.unrolled.situation import Situation, situation
 from fedprivacy.attacks.membership.unrolled.work import forward, steps_within
 from fedprivacy.data.records import Ids
-from fedprivacy.federation.interfaces import Knowledge, Observed
+from fedprivacy.federation.knowledge import Knowledge, Observed
 from fedprivacy.wire.parties import client_index
 
 

@@ -8,7 +8,7 @@ from typing import Any, cast
 from fedprivacy import parts
 from fedprivacy.adversary.threat import View
 from fedprivacy.config.base import UsageError
-from fedprivacy.federation.interfaces import Knowledge, Observation, Observed
+from fedprivacy.federation.knowledge import Knowledge, Observation, Observed
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from fedprivacy.attacks.membership.decode import decode_sent
 from fedprivacy.attacks.membership.distillation import collected, distilled
 from fedprivacy.attacks.membership.received import Answer, answers, seen_before
 from fedprivacy.data.records import Ids
-from fedprivacy.federation.interfaces import Knowledge, Observed
+from fedprivacy.federation.knowledge import Knowledge, Observed
 
 SURROGATES, PART = 16, 0.8
 """Surrogates of one client for ``distil-lira``, and the part of the public records that each is distilled from."""

@@ -20,7 +20,8 @@ from fedprivacy import seeds
 from fedprivacy.adversary.threat import Float, View
 from fedprivacy.attacks.membership.decode import decode
 from fedprivacy.attacks.membership.models_on_wire import uploaded_models
-from fedprivacy.federation.interfaces import Knowledge, Observed, Part
+from fedprivacy.federation.environment import Part
+from fedprivacy.federation.knowledge import Knowledge, Observed
 from fedprivacy.training import prototypes
 from fedprivacy.training.features import feature_size, features_and_logits, features_of
 from fedprivacy.training.joint import fit_together

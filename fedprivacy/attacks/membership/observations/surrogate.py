@@ -23,7 +23,7 @@ from fedprivacy.attacks.membership import consensus
 from fedprivacy.attacks.membership.decode import HARD_LABEL, UNIFORM_REST
 from fedprivacy.attacks.membership.distillation import DistillationSet, collected, distilled
 from fedprivacy.attacks.membership.received import Answer, aggregates, answers
-from fedprivacy.federation.interfaces import Knowledge, Observed
+from fedprivacy.federation.knowledge import Knowledge, Observed
 from fedprivacy.wire.parties import client_index
 from fedprivacy.wire.payload import Predictions
 

@@ -21,7 +21,8 @@ from fedprivacy.attacks.membership.traps.layer import TrapLayer, layer_inputs
 from fedprivacy.attacks.membership.traps.model import HEAD
 from fedprivacy.attacks.membership.traps.reading import Moved, moved, standardised
 from fedprivacy.attacks.membership.traps.served import Served
-from fedprivacy.federation.interfaces import Knowledge, Observed, Part
+from fedprivacy.federation.environment import Part
+from fedprivacy.federation.knowledge import Knowledge, Observed
 from fedprivacy.training.losses import predicted_class
 from fedprivacy.wire.codec import same_bits
 from fedprivacy.wire.parties import client_name

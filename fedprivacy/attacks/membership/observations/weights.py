@@ -20,7 +20,7 @@ from fedprivacy.attacks.membership.models_on_wire import (
     broadcast_models,
     uploaded_models,
 )
-from fedprivacy.federation.interfaces import Knowledge, Observed
+from fedprivacy.federation.knowledge import Knowledge, Observed
 from fedprivacy.wire.parties import client_index
 
 INCOMPLETE = "some layers had not been sent yet"

@@ -22,7 +22,7 @@ from fedprivacy.attacks.membership.statistics.rmia import Rmia
 from fedprivacy.attacks.membership.statistics.trajectory import Trajectory
 
 if TYPE_CHECKING:
-    from fedprivacy.federation.interfaces import Statistic
+    from fedprivacy.federation.knowledge import Statistic
 
 STATISTICS: dict[str, type[Statistic]] = {
     "loss": Loss,

@@ -13,7 +13,7 @@ from fedprivacy.adversary.threat import Float, Signals
 from fedprivacy.attacks.membership.decode import HARD_LABEL
 from fedprivacy.attacks.membership.statistics import STATISTICS, offers
 from fedprivacy.config.base import UsageError
-from fedprivacy.federation.interfaces import Statistic
+from fedprivacy.federation.knowledge import Statistic
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from torch import Tensor
 from fedprivacy.attacks.membership.traps.layer import TrapLayer
 from fedprivacy.attacks.membership.traps.rows import Discriminants
 from fedprivacy.data.records import Ids
-from fedprivacy.federation.interfaces import Part
+from fedprivacy.federation.environment import Part
 from fedprivacy.wire.parties import client_index
 from fedprivacy.wire.payload import Compact, Payload, Update, Weights
 

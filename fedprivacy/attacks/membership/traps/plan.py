@@ -12,7 +12,7 @@ from fedprivacy.attacks.membership.traps.model import Honest, TrapForge
 from fedprivacy.attacks.membership.traps.rounds import Episode
 from fedprivacy.attacks.membership.traps.served import Served
 from fedprivacy.data.records import Ids
-from fedprivacy.federation.interfaces import Knowledge
+from fedprivacy.federation.knowledge import Knowledge
 
 DECOYS = 8
 """One row in so many waits for a record of the adversary's own, on which nobody trains: what a row does untouched."""

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from fedprivacy.adversary.threat import Float, Int
 from fedprivacy.attacks.membership.traps.layer import TrapLayer, falls
-from fedprivacy.federation.interfaces import Part
+from fedprivacy.federation.environment import Part
 
 ROUNDING = 2.0**-23
 """Of float32: a change of a row below this share of its size is none."""

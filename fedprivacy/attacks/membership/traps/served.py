@@ -8,7 +8,8 @@ from torch import nn
 from fedprivacy.attacks.membership.models_on_wire import Received, broadcast_models
 from fedprivacy.attacks.membership.traps.layer import TrapLayer, trap_layer
 from fedprivacy.data.records import Ids
-from fedprivacy.federation.interfaces import Knowledge, Part
+from fedprivacy.federation.environment import Part
+from fedprivacy.federation.knowledge import Knowledge
 from fedprivacy.wire.parties import client_name
 from fedprivacy.wire.transcript import Transcript
 

@@ -27,7 +27,9 @@ from fedprivacy.attacks.membership.unrolled.two_layers import model_of
 from fedprivacy.data.records import Ids
 from fedprivacy.federation.course import Answer as Told
 from fedprivacy.federation.course import Event, Fit, TellsCourse
-from fedprivacy.federation.interfaces import Defense, Environment, Knowledge, Rules, prepared
+from fedprivacy.federation.environment import Environment
+from fedprivacy.federation.interfaces import Defense, prepared
+from fedprivacy.federation.knowledge import Knowledge, Rules
 from fedprivacy.training.learner import Records
 from fedprivacy.wire.codec import decode, encode
 from fedprivacy.wire.parties import client_name

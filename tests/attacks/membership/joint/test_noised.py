@@ -14,7 +14,7 @@ from fedprivacy.attacks.membership.joint.noised import NoisedUpdates, Normal, cl
 from fedprivacy.attacks.membership.joint.simulate import Columns
 from fedprivacy.config.run import RunConfig
 from fedprivacy.federation import engine
-from fedprivacy.federation.interfaces import Knowledge
+from fedprivacy.federation.knowledge import Knowledge
 from fedprivacy.metrics.roc import auc
 from fedprivacy.study.job import environment
 from fedprivacy.study.observe import rules

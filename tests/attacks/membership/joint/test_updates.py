@@ -14,7 +14,7 @@ from fedprivacy.attacks.membership.joint.updates import JointUpdates
 from fedprivacy.config.base import build
 from fedprivacy.config.run import RunConfig
 from fedprivacy.federation import engine
-from fedprivacy.federation.interfaces import Knowledge
+from fedprivacy.federation.knowledge import Knowledge
 from fedprivacy.metrics.pooling import pool_by_rank
 from fedprivacy.metrics.roc import auc
 from fedprivacy.study.job import environment

@@ -17,7 +17,8 @@ from fedprivacy.config.protocol_cards import CARDS
 from fedprivacy.config.run import AttackConfig, RunConfig
 from fedprivacy.federation import engine
 from fedprivacy.federation.dishonest import alternative_rounds, state_after
-from fedprivacy.federation.interfaces import Knowledge, Observed, prepared
+from fedprivacy.federation.interfaces import prepared
+from fedprivacy.federation.knowledge import Knowledge, Observed
 from fedprivacy.metrics.roc import auc
 from fedprivacy.study.job import environment
 from fedprivacy.study.observe import common_start, known_candidates

@@ -13,7 +13,7 @@ import pytest
 from fedprivacy import catalog, seeds
 from fedprivacy.adversary.threat import Adversary, Bool, Int, View, view_of
 from fedprivacy.federation import engine
-from fedprivacy.federation.interfaces import Knowledge, Observed
+from fedprivacy.federation.knowledge import Knowledge, Observed
 from fedprivacy.metrics.roc import auc
 from fedprivacy.study.job import environment
 from fedprivacy.study.observe import given_starts, known_candidates, plant, rules
