@@ -190,3 +190,13 @@ def test_a_bank_survives_an_interruption(
     resumed = execute(config, Plan(tmp_path / "run", baselines=False, resume=True))
     assert json.loads((places(config, tmp_path)[0] / "summary.json").read_text()) == first
     assert resumed.findings == ran(config, tmp_path / "other").findings
+
+
+def test_where_no_joint_decoding_was_made_the_headline_says_so(small_config: Configure, tmp_path: Path) -> None:
+    said = {}
+    for chosen in ((), ("uploaded-weights",)):
+        attack = {"attacks": ("membership",), "adversaries": ("server",), "observations": chosen}
+        config = small_config(protocol="fedavg", rounds=1, attack=attack)
+        result = execute(config, Plan(tmp_path / str(len(chosen)), baselines=False))
+        said[chosen] = {module.WEAKER in f.note for f in result.findings if f.headline and f.metric == "AUC"}
+    assert said == {(): {False}, ("uploaded-weights",): {True}}

@@ -17,7 +17,7 @@ from fedprivacy.adversary.followed import followed
 from fedprivacy.adversary.threat import Adversary, Int, Truth
 from fedprivacy.attacks.membership.assemble import Shadow, score_target, signals_of, surrogate_signals
 from fedprivacy.attacks.membership.evidence import last_margins
-from fedprivacy.attacks.membership.headline import STACK, declared
+from fedprivacy.attacks.membership.headline import GIVE_ODDS, STACK, declared
 from fedprivacy.config.run import RunConfig
 from fedprivacy.federation.knowledge import Observed
 from fedprivacy.judge import examiner
@@ -28,6 +28,7 @@ from fedprivacy.study.observe import load_observed, observed_path
 from fedprivacy.study.repetition import Repetition
 from fedprivacy.study.resolve import resolve
 from fedprivacy.wire.parties import client_name
+from fedprivacy.wire.release import MODELS, PREDICTIONS
 
 BANK_FROM = 8
 """Shadow federations from which every federation of the bank is a target by default."""
@@ -35,6 +36,11 @@ BANK_FROM = 8
 AVERAGED = (
     "other clients start from averages that hold the target's updates, so as references they are not quite out, which "
     "hides leakage; --no-coop with --shadows has no such bias"
+)
+
+WEAKER = (
+    "a stronger attack is known and was not run: joint decoding of all candidates, which needs local training that "
+    "follows from the settings, and to be among --observations"
 )
 
 
@@ -65,6 +71,9 @@ def membership(
     alone = getattr(catalog.observation(observation), "alone", False)
     if config.attack.coop and not alone and resolve(config).wire.model is not None and config.clients > 1:
         notes = (AVERAGED, *notes)
+    decodable = any(release.kind in MODELS | PREDICTIONS for release in resolve(config).wire.releases)
+    if headline and decodable and not set(theirs) & set(GIVE_ODDS):
+        notes = (WEAKER, *notes)
     federations = len(judged) // len(repetitions)
     if federations > 1:
         notes = (f"mean over {federations} federations, each a target with the others as references", *notes)
