@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from fedprivacy.cli.carry_out import made_by_reading
+from fedprivacy.cli.flags import configured
+from fedprivacy.cli.help import Command, settings_but
 from fedprivacy.cli.limits import Limits, broken, limited
-from fedprivacy.cli.settings import configuration, configured, flag_of
+from fedprivacy.cli.settings import configuration, fields_of, flag_of
 from fedprivacy.config.base import UsageError
 
 if TYPE_CHECKING:
@@ -21,17 +24,34 @@ def _is_of_attack(path: str) -> bool:
     return path.startswith("attack.") and path != "attack.shadows"
 
 
-def _others() -> frozenset[str]:
-    from fedprivacy.cli.settings import fields_of
+OTHERS = frozenset({"options", "defense.options", *(path for path in fields_of() if not _is_of_attack(path))})
+"""Settings of the federation, which is over."""
 
-    return frozenset(path for path in fields_of() if not _is_of_attack(path))
-
-
-WITH_SCORES = frozenset({"attack__statistics", "attack__headline", "attack__level"})
+WITH_SCORES = frozenset({"attack.statistics", "attack.headline", "attack.level"})
 """Settings that mean something for scores from a file."""
 
+COMMON = (
+    "--scores",
+    "--attack",
+    "--adversary",
+    "--statistic",
+    "--headline",
+    "--level",
+    "--known-share",
+    "--effort",
+    "--budget",
+    "--model",
+    "--out",
+    "--format",
+)
+"""What most attacks on what is stored are made of."""
 
-@click.command("attack")
+
+def _idle(given: Mapping[str, Any]) -> frozenset[str]:
+    return settings_but(WITH_SCORES) | {"models", "device", "allow_code"} if given.get("scores") else frozenset()
+
+
+@click.command("attack", cls=Command, common=COMMON, idle=_idle)
 @click.argument("run", type=click.Path(path_type=Path), required=False)
 @click.option(
     "--scores",
@@ -47,7 +67,7 @@ WITH_SCORES = frozenset({"attack__statistics", "attack__headline", "attack__leve
     metavar="NAME",
     help="Architecture of a recording where it is not fedprivacy's own, such as nets.py:Net; repeat it by client.",
 )
-@configured(skip=_others())
+@configured(skip=OTHERS)
 @click.option("--out", default=None, metavar="DIR", help="Folder for the new run folder [default: beside RUN].")
 @click.option("--allow-code", is_flag=True, help="Let code from outside that a stored run names run with your rights.")
 @click.option("--device", default="cpu", show_default=True, metavar="NAME", help="Torch device, such as cuda.")
@@ -136,9 +156,10 @@ def _recorded(
 
 def _foreign(scores: Path, out: str | None, fresh: bool, form: str, given: dict[str, Any]) -> RunResult:
     """The report of a file; a run folder only where --out asks for one."""
-    other = next((name for name, value in given.items() if value not in (None, ()) and name not in WITH_SCORES), None)
+    typed = (name.replace("__", ".") for name, value in given.items() if value not in (None, ()))
+    other = next((path for path in typed if path not in WITH_SCORES), None)
     if other is not None:
-        flag = flag_of(other.replace("__", "."))
+        flag = flag_of(other)
         raise UsageError(f"{flag} does nothing with --scores; what does: --statistic, --headline, --level.")
     config = configuration(given)
     from fedprivacy import catalog

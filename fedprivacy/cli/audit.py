@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +11,11 @@ import click
 
 from fedprivacy import catalog
 from fedprivacy.cli.carry_out import made_by_reading
+from fedprivacy.cli.flags import configured
+from fedprivacy.cli.help import Command, settings_but
 from fedprivacy.cli.limits import Limits, broken, limited
 from fedprivacy.cli.run import again
-from fedprivacy.cli.settings import configuration, configured, fields_of, flag_of
+from fedprivacy.cli.settings import configuration, fields_of, flag_of
 from fedprivacy.config.base import UsageError
 from fedprivacy.study import recipes
 
@@ -31,7 +34,33 @@ WITH_SCORES = frozenset({"attack.statistics", "attack.level", "canaries.guesses"
 """Settings that mean something for scores from a file."""
 
 
-@click.command("audit")
+OF_TRAINING = frozenset({"control", "resume", "workers", "device"})
+"""Options of an audit that trains."""
+
+COMMON = (
+    "--defense",
+    "--epsilon",
+    "--delta",
+    "--scores",
+    "--protocol",
+    "--adversary",
+    "--dataset",
+    "--canaries",
+    "--coins",
+    "--seeds",
+    "--control",
+    "--config",
+)
+"""What most audits are made of."""
+
+
+def _idle(given: Mapping[str, Any]) -> frozenset[str]:
+    if given.get("scores"):
+        return settings_but(WITH_SCORES) | OF_TRAINING | {"protocol_set", "defense_set", "allow_code"}
+    return settings_but(WITH_RUN) | OF_TRAINING if given.get("run") else frozenset()
+
+
+@click.command("audit", cls=Command, common=COMMON, idle=_idle)
 @click.argument("run", type=click.Path(path_type=Path), required=False)
 @click.option(
     "--scores",

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from fedprivacy.cli.completion import of_catalog
 from fedprivacy.cli.settings import assignments
 
 
@@ -19,9 +20,23 @@ from fedprivacy.cli.settings import assignments
 )
 @click.option("--set", "given", multiple=True, metavar="NAME=VALUE", help="A setting of the part itself; repeatable.")
 @click.option("--epsilon", type=float, default=None, metavar="NUMBER", help="Budget of a defense that is calibrated.")
-@click.option("--dataset", default="digits", show_default=True, metavar="NAME", help="Records that it is tried on.")
+@click.option(
+    "--dataset",
+    default="digits",
+    show_default=True,
+    metavar="NAME",
+    help="Records that it is tried on.",
+    shell_complete=of_catalog("datasets"),
+)
 @click.option("--data-dir", default=None, metavar="PATH", help="Where they lie, if they are not embedded.")
-@click.option("--model", default="mlp", show_default=True, metavar="NAME", help="Model that a protocol is tried with.")
+@click.option(
+    "--model",
+    default="mlp",
+    show_default=True,
+    metavar="NAME",
+    help="Model that a protocol is tried with.",
+    shell_complete=of_catalog("models"),
+)
 def command(
     part: str,
     kind: str | None,

@@ -9,9 +9,12 @@ from typing import Any
 import click
 
 from fedprivacy import catalog
+from fedprivacy.cli.completion import names, protocols
+from fedprivacy.cli.flags import configured
+from fedprivacy.cli.help import Command
 from fedprivacy.cli.limits import Limits, broken, limited
 from fedprivacy.cli.say import put, say
-from fedprivacy.cli.settings import configuration, configured
+from fedprivacy.cli.settings import configuration
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.run import RunConfig
 
@@ -19,9 +22,26 @@ EFFORT = "thorough"
 """Of attacks whose numbers are held against each other, unless another is asked for."""
 
 
-@click.command("compare")
-@click.argument("protocols", nargs=-1, required=True)
-@configured(skip=frozenset({"protocol", "attack.adversaries", "attack.known_share"}))
+COMMON = (
+    "--attack",
+    "--adversary",
+    "--known-shares",
+    "--dataset",
+    "--data-dir",
+    "--model",
+    "--clients",
+    "--rounds",
+    "--seeds",
+    "--effort",
+    "--config",
+    "--format",
+)
+"""What most comparisons are made of."""
+
+
+@click.command("compare", cls=Command, common=COMMON)
+@click.argument("protocols", nargs=-1, required=True, shell_complete=names(protocols))
+@configured(skip=frozenset({"protocol", "options", "attack.adversaries", "attack.known_share"}))
 @click.option("--adversary", "seats", default="", metavar="A,B,...", help="Only these; default: one for each power.")
 @click.option(
     "--known-shares",

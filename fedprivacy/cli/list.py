@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fedprivacy import catalog
+from fedprivacy.cli.completion import names, protocols
 from fedprivacy.cli.settings import allowed, shown
 from fedprivacy.config.base import UsageError, near_miss
 from fedprivacy.config.protocol_cards import CARDS, Card
@@ -18,8 +19,8 @@ KINDS = ("protocols", "attacks", "statistics", "datasets", "models", "defenses",
 
 
 @click.command("list")
-@click.argument("kind", metavar="|".join(KINDS))
-@click.argument("name", required=False, metavar="[PROTOCOL]")
+@click.argument("kind", metavar="|".join(KINDS), shell_complete=names(lambda: KINDS))
+@click.argument("name", required=False, metavar="[PROTOCOL]", shell_complete=names(protocols))
 def command(kind: str, name: str | None) -> None:
     """What exists: protocols, attacks, statistics, datasets, models, defenses or recipes.
 

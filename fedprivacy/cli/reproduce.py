@@ -7,28 +7,39 @@ from pathlib import Path
 from typing import Any
 
 import click
+import cloup
 
 from fedprivacy import catalog
+from fedprivacy.cli.completion import names, of_catalog, papers_and_pages
 from fedprivacy.cli.say import put
 from fedprivacy.config.base import UsageError, near_miss
 
 
-@click.command("reproduce")
-@click.argument("recipe")
-@click.option("--data-dir", metavar="DIR", help="Folder that holds the data of the paper.")
-@click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, metavar="N")
-@click.option("--rows", default="", metavar="A,B,...", help="Only these rows of the table (of leakage: protocols).")
-@click.option("--image-size", type=int, default=None, metavar="N", help="Smaller images: faster, another task.")
-@click.option("--rounds", type=int, default=None, metavar="N", help="Other than the paper's.")
-@click.option("--out", default="runs", show_default=True, metavar="DIR")
-@click.option("--workers", type=click.IntRange(1), default=None, metavar="N", help="[default: number of cores]")
-@click.option("--dataset", metavar="NAME", help="Of a page of ours, such as verdict: on these data.")
-@click.option("--config", metavar="FILE.toml", help="Of a page of ours: further settings of its runs.")
-@click.option("--effort", type=click.Choice(["default", "thorough"]), default=None, help="[default: thorough]")
-@click.option("--followed", type=click.IntRange(1), default=None, metavar="N", help="Clients attacked [default: 1].")
-@click.option("--shares", default=None, metavar="A,B,...", help="Shares of the pool known [default: .1,.25,.5,.75,1].")
-@click.option("--epsilon", "budgets", default=None, metavar="A,B,...", help="Noise on predictions [default: 8,4,1].")
-@click.option("--format", "form", type=click.Choice(["table", "markdown"]), default="table", show_default=True)
+@click.command("reproduce", cls=cloup.Command)
+@click.argument("recipe", shell_complete=names(papers_and_pages))
+@cloup.option_group(
+    "A paper's table, or a page of ours",
+    click.option("--data-dir", metavar="DIR", type=click.Path(), help="Folder that holds the data of the paper."),
+    click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, metavar="N"),
+    click.option("--rows", default="", metavar="A,B,...", help="Only these rows of the table (of leakage: protocols)."),
+    click.option("--image-size", type=int, default=None, metavar="N", help="Smaller images: faster, another task."),
+    click.option("--rounds", type=int, default=None, metavar="N", help="Other than the paper's."),
+)
+@cloup.option_group(
+    "A page of ours alone",
+    click.option("--dataset", metavar="NAME", help="On these data.", shell_complete=of_catalog("datasets")),
+    click.option("--config", metavar="FILE.toml", type=click.Path(), help="Further settings of its runs."),
+    click.option("--effort", type=click.Choice(["default", "thorough"]), help="[default: thorough]"),
+    click.option("--followed", type=click.IntRange(1), metavar="N", help="Clients attacked [default: 1]."),
+    click.option("--shares", metavar="A,B,...", help="Shares of the pool known [default: .1,.25,.5,.75,1]."),
+    click.option("--epsilon", "budgets", metavar="A,B,...", help="Noise on predictions [default: 8,4,1]."),
+)
+@cloup.option_group(
+    "Carrying it out",
+    click.option("--out", default="runs", show_default=True, metavar="DIR"),
+    click.option("--workers", type=click.IntRange(1), default=None, metavar="N", help="[default: number of cores]"),
+    click.option("--format", "form", type=click.Choice(["table", "markdown"]), default="table", show_default=True),
+)
 def command(
     recipe: str,
     data_dir: str | None,

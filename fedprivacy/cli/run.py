@@ -10,14 +10,33 @@ from typing import Any
 
 import click
 
+from fedprivacy.cli.flags import configured
+from fedprivacy.cli.help import Command
 from fedprivacy.cli.limits import Limits, broken, limited
-from fedprivacy.cli.settings import configuration, configured
+from fedprivacy.cli.settings import configuration
 from fedprivacy.config.base import UsageError
 
 FORMATS = click.Choice(["table", "json"])
 
 
-@click.command("run")
+COMMON = (
+    "--protocol",
+    "--attack",
+    "--adversary",
+    "--dataset",
+    "--data-dir",
+    "--model",
+    "--clients",
+    "--rounds",
+    "--seeds",
+    "--defense",
+    "--epsilon",
+    "--config",
+)
+"""What most runs are made of."""
+
+
+@click.command("run", cls=Command, common=COMMON)
 @configured()
 @click.option("--out", default="runs", show_default=True, metavar="DIR", help="Folder that holds run folders.")
 @click.option("--workers", type=int, default=None, metavar="N", help="Worker processes [default: number of cores].")

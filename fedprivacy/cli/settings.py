@@ -1,16 +1,15 @@
-"""Every field of the configuration as a flag, made from the field itself: name, help and default stand once."""
+"""Settings as they are typed: the flag of every field of the configuration, and what a flag's text stands for."""
 
 from __future__ import annotations
 
 import re
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import click
 from pydantic.fields import FieldInfo
 
 from fedprivacy import catalog
@@ -18,8 +17,6 @@ from fedprivacy.config.base import Part, UsageError, build
 from fedprivacy.config.protocol_cards import CARDS
 from fedprivacy.config.run import RunConfig
 from fedprivacy.config.toml import read_toml
-
-CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
 RENAMED = {
     "data.schedule": "--private-schedule",
@@ -66,47 +63,6 @@ def flag_of(path: str) -> str:
     return RENAMED.get(path, "--" + path.rpartition(".")[2].replace("_", "-"))
 
 
-def configured(skip: frozenset[str] = frozenset()) -> Callable[[CommandT], CommandT]:
-    """Decorator: add --config, --set and a flag for every field but those in ``skip``; see :func:`configuration`."""
-
-    def add(command: CommandT) -> CommandT:
-        for path, field in reversed(fields_of().items()):
-            if path not in skip:
-                command = _option(path, field)(command)
-        command = click.option(
-            "--defense-set", multiple=True, metavar="NAME=VALUE", help="A setting of the defense itself; repeatable."
-        )(command)
-        command = click.option(
-            "--set",
-            "protocol_set",
-            multiple=True,
-            metavar="NAME=VALUE",
-            help="A setting of the protocol itself, such as kl=literal; repeatable. See `list protocols`.",
-        )(command)
-        return click.option("--config", type=str, metavar="FILE.toml", help="Settings from a file; flags win.")(command)
-
-    return add
-
-
-def _option(path: str, field: FieldInfo) -> Callable[[CommandT], CommandT]:
-    flag, destination = flag_of(path), path.replace(".", "__")
-    text = " ".join((field.description or "").split())
-    default = shown(field.get_default())
-    text = f"{text} [default: {default}]" if default else text
-    if field.annotation is bool:
-        return click.option(f"{flag}/--no-{flag[2:]}", destination, default=None, help=text)
-    if any(typing.get_origin(kind) is tuple for kind in _kinds(field.annotation)):
-        return click.option(
-            flag, destination, default=None, metavar="A,B,...", help=text, multiple=True, callback=_together
-        )
-    return click.option(flag, destination, default=None, metavar=_metavar(field.annotation), help=text)
-
-
-def _together(_context: click.Context, _option: click.Parameter, texts: tuple[str, ...]) -> str | None:
-    """A flag given several times as one list of names."""
-    return ",".join(texts) if texts else None
-
-
 def shown(default: Any) -> str:
     """A default as a user types it; empty where there is none."""
     if default is None or default == ():
@@ -114,19 +70,9 @@ def shown(default: Any) -> str:
     return ("yes" if default else "no") if isinstance(default, bool) else f"{default}"
 
 
-def _metavar(annotation: Any) -> str:
-    kinds = _kinds(annotation)
-    choices = [str(c) for kind in kinds if typing.get_origin(kind) is typing.Literal for c in typing.get_args(kind)]
-    if choices:
-        return "|".join(choices)
-    if float in kinds:
-        return "NUMBER"
-    return "N" if int in kinds else "TEXT"
-
-
 def allowed(field: FieldInfo) -> str:
     """The values a field takes, in words: choices, or a kind of number with its bounds."""
-    kinds = _kinds(field.annotation)
+    kinds = kinds_of(field.annotation)
     if bool in kinds:
         return "true or false"
     choices = [str(c) for kind in kinds if typing.get_origin(kind) is typing.Literal for c in typing.get_args(kind)]
@@ -141,15 +87,16 @@ def allowed(field: FieldInfo) -> str:
     return f"{text}, or none" if type(None) in kinds else text
 
 
-def _kinds(annotation: Any) -> list[Any]:
+def kinds_of(annotation: Any) -> list[Any]:
+    """The kinds of values that an annotation allows: the members of a union, or itself."""
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):
-        return [kind for part in typing.get_args(annotation) for kind in _kinds(part)]
+        return [kind for part in typing.get_args(annotation) for kind in kinds_of(part)]
     return [annotation]
 
 
 def parsed(text: str, annotation: Any, where: str) -> Any:
     """The value of ``text`` for a field's annotation; :class:`UsageError` where it is not one."""
-    kinds = _kinds(annotation)
+    kinds = kinds_of(annotation)
     if type(None) in kinds and text.lower() == "none":
         return None
     if any(typing.get_origin(kind) is tuple for kind in kinds):
@@ -192,7 +139,7 @@ def assignments(texts: tuple[str, ...], where: str, fields: Mapping[str, FieldIn
 
 def _typed(text: str, annotation: Any, where: str) -> Any:
     """A setting of a protocol: ``on`` is a word where words are asked for, and a list may have one entry."""
-    kinds = _kinds(annotation)
+    kinds = kinds_of(annotation)
     for choice in (c for kind in kinds if typing.get_origin(kind) is typing.Literal for c in typing.get_args(kind)):
         if str(choice) == text.lower():
             return choice

@@ -9,13 +9,31 @@ from typing import Any
 
 import click
 
+from fedprivacy.cli.flags import configured
+from fedprivacy.cli.help import Command
 from fedprivacy.cli.say import put, say, tell
-from fedprivacy.cli.settings import configuration, configured
+from fedprivacy.cli.settings import configuration
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.run import DefenseConfig, RunConfig
 
+COMMON = (
+    "--epsilon",
+    "--defense",
+    "--delta",
+    "--protocol",
+    "--attack",
+    "--adversary",
+    "--dataset",
+    "--data-dir",
+    "--rounds",
+    "--seeds",
+    "--config",
+    "--format",
+)
+"""What most sweeps are made of."""
 
-@click.command("sweep")
+
+@click.command("sweep", cls=Command, common=COMMON)
 @click.option(
     "--epsilon",
     "epsilons",

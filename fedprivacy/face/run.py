@@ -27,7 +27,7 @@ def run(
     """Run a protocol, attack what crossed the wire, and return what was found.
 
     ``protocol`` is a name, a protocol class, or a function ``federate(game, wire)``. ``settings`` are those of
-    ``fedprivacy run --help`` with ``_`` for ``-``: ``attack="membership"``, ``clients=5``, ``local_epochs=1``;
+    ``fedprivacy run --help-all`` with ``_`` for ``-``: ``attack="membership"``, ``clients=5``, ``local_epochs=1``;
     ``model``, ``data``, ``defense``, ``statistic`` also take live classes, functions and arrays; ``options`` are the
     protocol's own. A run that is already in ``out`` is read again, an unfinished one goes on, ``fresh`` throws it
     away. More than one of ``workers`` needs a script with the usual ``if __name__ == "__main__"``. Raises

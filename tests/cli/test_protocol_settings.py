@@ -8,7 +8,8 @@ import click
 import pytest
 
 from fedprivacy import catalog
-from fedprivacy.cli.settings import allowed, configuration, configured, in_flags
+from fedprivacy.cli.flags import configured
+from fedprivacy.cli.settings import allowed, configuration, in_flags
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.protocol_cards import CARDS
 
