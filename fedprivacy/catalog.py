@@ -75,7 +75,12 @@ PAGES: dict[str, str] = {
     "leakage": "what each seat learns of membership, protocol by protocol, at equal power, knowledge and accuracy",
     "verdict": "is sharing predictions private? Leakage over the share of the pool that is known, on any data",
 }
-"""Recipes of ours: pages that are made anew on anybody's data."""
+"""Recipes of ours with code of their own: pages that are made anew on anybody's data."""
+
+TABLES: dict[str, str] = {
+    "frontier": "accuracy and leakage over epsilon, for noise on predictions, on updates and in private training",
+}
+"""Recipes of ours that are rows and columns: see ``study.tables``."""
 
 
 def card(name: str) -> Card:
@@ -245,7 +250,7 @@ def described(kind: str) -> dict[str, str]:
     if kind == "datasets":
         return {name: source.about for name, source in SOURCES.items()}
     if kind == "recipes":
-        return RECIPES | PAGES
+        return RECIPES | PAGES | TABLES
     proof = {True: "proven", False: "no proof, epsilon infinite"}
     none = {"none": "messages cross the wire as they are; epsilon is infinite"}
     return none | {name: f"{used.about} ({proof[used.proven]})" for name, used in defenses.DEFENSES.items()}

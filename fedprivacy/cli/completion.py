@@ -77,7 +77,7 @@ def protocols() -> dict[str, str]:
 
 def papers_and_pages() -> dict[str, str]:
     """What ``fedprivacy reproduce`` makes."""
-    return catalog.RECIPES | catalog.PAGES
+    return catalog.RECIPES | catalog.PAGES | catalog.TABLES
 
 
 def _seats() -> list[str]:

@@ -1,4 +1,4 @@
-"""Pages of ours made on anybody's data: ``fedprivacy reproduce verdict`` and ``leakage``."""
+"""Pages of ours made on anybody's data: ``fedprivacy reproduce`` ``verdict``, ``leakage``, and those of rows."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from fedprivacy.cli.carry_out import attacked_again, carry_out, placed, ready
 from fedprivacy.cli.say import put, say
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.run import RunConfig
+from fedprivacy.study.tables.recipe import Recipe, lines
 
 if TYPE_CHECKING:
     from fedprivacy.judge.result import RunResult
@@ -27,16 +28,20 @@ class Found:
     out: Path
     workers: int
 
+    def place(self, config: RunConfig) -> Path:
+        """The folder of a run."""
+        return placed(config, self.out)
+
     def train(self, config: RunConfig) -> tuple[RunResult, Path]:
         """A federation without an attack, and its folder."""
-        where = placed(config, self.out)
+        where = self.place(config)
         say(f"{config.protocol}, {config.rounds} rounds, seed {config.seed}:")
         again = "the same command; finished runs are found again"
         return carry_out(config, where, self.workers, "cpu", True, False, False, False, again), where
 
     def attack(self, config: RunConfig, run: Path) -> RunResult:
         """The transcripts of ``run``, attacked as ``config`` says."""
-        where = placed(config, self.out)
+        where = self.place(config)
         used = config.defense
         defense = "" if used.name == "none" else f" under {used.name} {used.epsilon or ''}".rstrip()
         share = f"{100 * config.attack.known_share:g}% of the pool known"
@@ -79,6 +84,30 @@ def leakage(base: RunConfig, protocols: Sequence[str], seeds: int, found: Found)
     folder.write_text(found.out / "leakage.md", words)
     put(words)
     say(f"Page and figure: {found.out}")
+
+
+def table(page: Recipe, name: str, base: RunConfig, only: Sequence[str], found: Found, form: str) -> None:
+    """Make a page of rows and columns in ``found.out`` and print it."""
+    from fedprivacy import folder
+    from fedprivacy.cli.output import Output
+    from fedprivacy.reporting.markdown import document_to_markdown
+    from fedprivacy.reporting.terminal import render_document
+    from fedprivacy.study.tables.made import make
+    from fedprivacy.study.tables.page import document, figures
+
+    chosen = lines(page, base, only)
+    made = make(chosen, found, lambda line: ready(line.config, found.workers, "cpu"))
+    told = document(page, made, base, _command())
+    drawn = figures(page, made)
+    for title, png in drawn.items():
+        folder.write_bytes(found.out / "figures" / f"{title}.png", png)
+    words = document_to_markdown(told) + "".join(f"\n![{title}](figures/{title}.png)\n" for title in drawn)
+    folder.write_text(found.out / f"{name}.md", words)
+    if form == "markdown":
+        put(words)
+    else:
+        render_document(told, Output())
+    say(f"Page{' and figures' if drawn else ''}: {found.out}")
 
 
 def numbers(flag: str, text: str, least: float, most: float) -> tuple[float, ...]:

@@ -20,8 +20,8 @@ from fedprivacy.config.base import UsageError, near_miss
 @cloup.option_group(
     "A paper's table, or a page of ours",
     click.option("--data-dir", metavar="DIR", type=click.Path(), help="Folder that holds the data of the paper."),
-    click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, metavar="N"),
-    click.option("--rows", default="", metavar="A,B,...", help="Only these rows of the table (of leakage: protocols)."),
+    click.option("--seeds", type=click.IntRange(1), metavar="N", help="[default: the page's own, or 1]"),
+    click.option("--rows", default="", metavar="A,B,...", help="Only these rows of a table (of leakage: protocols)."),
     click.option("--image-size", type=int, default=None, metavar="N", help="Smaller images: faster, another task."),
     click.option("--rounds", type=int, default=None, metavar="N", help="Other than the paper's."),
 )
@@ -29,8 +29,8 @@ from fedprivacy.config.base import UsageError, near_miss
     "A page of ours alone",
     click.option("--dataset", metavar="NAME", help="On these data.", shell_complete=of_catalog("datasets")),
     click.option("--config", metavar="FILE.toml", type=click.Path(), help="Further settings of its runs."),
-    click.option("--effort", type=click.Choice(["default", "thorough"]), help="[default: thorough]"),
-    click.option("--followed", type=click.IntRange(1), metavar="N", help="Clients attacked [default: 1]."),
+    click.option("--effort", type=click.Choice(["default", "thorough"]), help="[default: thorough, of tables their own]"),
+    click.option("--followed", type=click.IntRange(1), metavar="N", help="Clients attacked [default: 1, of tables all]."),
     click.option("--shares", metavar="A,B,...", help="Shares of the pool known [default: .1,.25,.5,.75,1]."),
     click.option("--epsilon", "budgets", metavar="A,B,...", help="Noise on predictions [default: 8,4,1]."),
 )
@@ -43,7 +43,7 @@ from fedprivacy.config.base import UsageError, near_miss
 def command(
     recipe: str,
     data_dir: str | None,
-    seeds: int,
+    seeds: int | None,
     rows: str,
     image_size: int | None,
     rounds: int | None,
@@ -58,13 +58,18 @@ def command(
     fedprivacy reproduce gupta2025 --data-dir DIR --rows C,F,H
     fedprivacy reproduce verdict --dataset mnist5k --seeds 5
     fedprivacy reproduce leakage --rows mutual,fml --seeds 5
+    fedprivacy reproduce frontier --dataset npz --data-dir FILE.npz
+    fedprivacy reproduce PAGE.toml
+
+    PAGE.toml is a page of your own, in the layout of those in fedprivacy/study/recipes.
     """
-    if recipe in catalog.PAGES:
-        place = Path(out) / f"reproduce-{recipe}"
-        _page(recipe, data_dir, seeds, rows, image_size, rounds, place, workers, of_pages)
+    if recipe in catalog.PAGES | catalog.TABLES or recipe.endswith(".toml"):
+        place = Path(out) / f"reproduce-{Path(recipe).stem}"
+        _page(recipe, data_dir, seeds, rows, image_size, rounds, place, workers, form, of_pages)
         return
+    seeds = seeds or 1
     if recipe not in catalog.RECIPES:
-        known = catalog.RECIPES | catalog.PAGES
+        known = catalog.RECIPES | catalog.PAGES | catalog.TABLES
         raise UsageError(f"No recipe '{recipe}' exists. {near_miss(recipe, known)}")
     for name, value in of_pages.items():
         if value is not None:
@@ -126,38 +131,47 @@ def command(
 def _page(
     recipe: str,
     data_dir: str | None,
-    seeds: int,
+    seeds: int | None,
     rows: str,
     image_size: int | None,
     rounds: int | None,
     out: Path,
     workers: int | None,
+    form: str,
     given: dict[str, Any],
 ) -> None:
-    """Make a page of ours: the settings of its runs are the defaults, a file's, and the flags."""
-    from fedprivacy.cli.page import Found, leakage, numbers, verdict
+    """Make a page of ours: the settings of its runs are the page's or the defaults, a file's, and the flags."""
+    from fedprivacy.cli.page import Found, leakage, numbers, table, verdict
     from fedprivacy.cli.settings import configuration
+    from fedprivacy.study.tables.recipe import recipe as table_recipe
     from fedprivacy.study.verdict.plan import BUDGETS, SHARES
 
+    own = recipe not in catalog.PAGES
     flags = {
         "config": given["config"],
         "data__dataset": given["dataset"],
         "data__data_dir": data_dir,
         "data__image_size": None if image_size is None else str(image_size),
         "rounds": None if rounds is None else str(rounds),
-        "attack__effort": given["effort"] or "thorough",
-        "attack__followed": str(given["followed"] or 1),
+        "attack__effort": given["effort"] or (None if own else "thorough"),
+        "attack__followed": given["followed"] or (None if own else 1),
     }
-    base = configuration({name: value for name, value in flags.items() if value is not None})
+    for name in ("shares", "budgets") if recipe != "verdict" else ():
+        if given[name] is not None:
+            raise UsageError(f"--{'epsilon' if name == 'budgets' else name}: it belongs to recipe verdict.")
+    only = [name.strip() for name in rows.split(",") if name.strip()]
     found = Found(out, workers or os.cpu_count() or 1)
-    if recipe == "leakage":
-        for name in ("shares", "budgets"):
-            if given[name] is not None:
-                raise UsageError(f"--{'epsilon' if name == 'budgets' else name}: it belongs to recipe verdict.")
-        leakage(base, [name.strip() for name in rows.split(",") if name.strip()], seeds, found)
+    if own:
+        page = table_recipe(recipe)
+        base = configuration({**flags, "seeds": seeds}, {"seeds": page.seeds, **page.base})
+        table(page, Path(recipe).stem, base, only, found, form)
         return
-    if rows:
+    base = configuration(flags)
+    if recipe == "leakage":
+        leakage(base, only, seeds or 1, found)
+        return
+    if only:
         raise UsageError(f"--rows: recipe {recipe} has no rows.")
     shares = SHARES if given["shares"] is None else numbers("--shares", given["shares"], 0, 1)
     budgets = BUDGETS if given["budgets"] is None else numbers("--epsilon", given["budgets"], 0, 1e6)[::-1]
-    verdict(base, seeds, shares, budgets, found)
+    verdict(base, seeds or 1, shares, budgets, found)

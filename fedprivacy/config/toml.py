@@ -43,13 +43,13 @@ def _value(value: Any) -> str:
     return repr(value)
 
 
-def read_toml(path: Path) -> dict[str, Any]:
-    """The tables of a TOML file; :class:`UsageError` where it is missing or malformed."""
+def read_toml(path: Path, named: str = "--config") -> dict[str, Any]:
+    """The tables of a TOML file, ``named`` so by the user; :class:`UsageError` where it is missing or malformed."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UsageError(f"--config: nothing is at {path}.") from None
+        raise UsageError(f"{named}: nothing is at {path}.") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"--config: cannot read {path}: {error}.") from None
+        raise UsageError(f"{named}: cannot read {path}: {error}.") from None
     except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"--config: {path} is not TOML: {error}.") from None
+        raise UsageError(f"{named}: {path} is not TOML: {error}.") from None

@@ -1,0 +1,65 @@
+"""The runs of a page, one after the other. Each is found again, so a stopped page goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from fedprivacy.config.base import Interrupted, UsageError
+from fedprivacy.config.run import AttackConfig, RunConfig
+from fedprivacy.judge.result import RunResult
+from fedprivacy.study.runner import Runner
+from fedprivacy.study.tables.recipe import Line
+
+
+class Keeper(Runner, Protocol):
+    """A runner that says where it keeps a run."""
+
+    def place(self, config: RunConfig) -> Path:
+        """The folder of a run."""
+
+
+@dataclass(frozen=True, eq=False)
+class Made:
+    """A run of the page, or why there is none; ``seconds`` of processor time."""
+
+    line: Line
+    result: RunResult | None
+    where: Path | None = None
+    refused: str = ""
+    seconds: float = 0.0
+
+
+def make(lines: Sequence[Line], runner: Keeper, check: Callable[[Line], None]) -> list[Made]:
+    """Carry out every line; one that is refused, before or while it runs, is told and leaves the others standing.
+
+    A federation is trained once, however many lines attack it. Raises the first refusal where nothing is left.
+    """
+    refused: dict[str, str] = {}
+    for line in lines:
+        try:
+            check(line)
+        except UsageError as error:
+            refused[line.title] = str(error)
+            if len(refused) == len(lines):
+                raise
+    made: list[Made] = []
+    for line in lines:
+        made.append(Made(line, None, refused=refused[line.title]) if line.title in refused else _made(line, runner))
+    return made
+
+
+def _made(line: Line, runner: Keeper) -> Made:
+    try:
+        result, where = runner.train(line.config.model_copy(update={"attack": AttackConfig()}))
+        seconds = result.provenance.cpu_seconds
+        if line.config.attack.attacks:
+            result, where = runner.attack(line.config, where), runner.place(line.config)
+            seconds += result.provenance.cpu_seconds
+    except Interrupted:
+        raise
+    except UsageError as error:
+        return Made(line, None, refused=str(error))
+    return Made(line, result, where, seconds=seconds)

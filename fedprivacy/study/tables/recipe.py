@@ -1,0 +1,159 @@
+"""A page as data: groups of rows, each with settings of its own, and columns that pick from what a run found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from fedprivacy.config.base import Part, UsageError, build
+from fedprivacy.config.run import Names, RunConfig
+from fedprivacy.config.toml import read_toml
+from fedprivacy.study import recipes
+
+
+class Entry(Part):
+    """Settings under a name."""
+
+    name: str
+    settings: dict[str, Any] = Field(default_factory=dict)
+    """In the layout of a settings file. A protocol or a defense that is named takes the place of another with all its
+    options; whatever else stands here is laid over what is there."""
+
+
+class Row(Entry):
+    """One run."""
+
+    figure: bool = False
+    """Whether the pictures of this run are drawn."""
+
+
+class Group(Entry):
+    """Rows that stand in one table; without rows of its own a group has those of the page."""
+
+    about: str = ""
+    rows: Annotated[tuple[Row, ...], Field(strict=False)] = ()
+
+
+class Column(Part):
+    """What of a result is shown under ``head``; of several metrics or statistics the first that a run has."""
+
+    head: str
+    show: Literal["utility", "finding", "headline", "bytes", "epsilon", "allowed", "verdict"]
+    """allowed: the largest AUC that the claim leaves to any attack on one record."""
+    metric: Names = ()
+    """Of utility, findings, bytes (up, down, both, payload, public), or words in the claim of a verdict."""
+    statistic: Names = ()
+    seat: str = ""
+    """Which adversary's, such as passive server; empty: any."""
+    minus: str = ""
+    """Name of a row of the same group whose value is taken away, paired by seed."""
+    scale: float = 1.0
+    digits: int = Field(default=3, ge=0, le=6)
+    interval: bool = True
+    each: Literal["run", "message"] = "run"
+    """Bytes of the whole run, or of one client in one round."""
+    words: dict[str, str] = Field(default_factory=dict)
+    """How a verdict is told: the first key that stands in it, or in its reason, decides."""
+
+
+class Recipe(Part):
+    """A whole page."""
+
+    title: str
+    about: Names = ()
+    """Paragraphs: what is compared, and how to read it. Results belong to those who ran it."""
+    what: str = "what"
+    """Head of the column that names rows."""
+    seeds: int = Field(default=1, ge=1)
+    """Repetitions, unless others are asked for."""
+    base: dict[str, Any] = Field(default_factory=dict)
+    groups: Annotated[tuple[Group, ...], Field(strict=False)]
+    rows: Annotated[tuple[Row, ...], Field(strict=False)] = ()
+    columns: Annotated[tuple[Column, ...], Field(strict=False)]
+    by_statistic: bool = False
+    """One line for each adversary, observation and statistic of a run, in the place of one line a run."""
+    grouped: bool = True
+    """Whether each group has a table."""
+    across: Names = ()
+    """Heads of the columns that are shown in a table with a column a group."""
+    figure: Literal["none", "frontier"] = "none"
+    """What is drawn of each group."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One run of the page."""
+
+    group: Group
+    row: Row
+    config: RunConfig
+
+    @property
+    def title(self) -> str:
+        """Group and row."""
+        return ": ".join(dict.fromkeys(filter(None, (self.group.name, self.row.name))))
+
+
+def recipe(name: str) -> Recipe:
+    """That of the package under ``name``, or of a file that ends in .toml."""
+    content = read_toml(Path(name), "reproduce") if name.endswith(".toml") else recipes.table(name)
+    return checked(build(Recipe, content, f"recipe {name}"), name)
+
+
+def checked(page: Recipe, name: str) -> Recipe:
+    """``page`` itself. UsageError where a column or a row that it names is not there."""
+    heads = [column.head for column in page.columns]
+    unknown = [f"across: no column '{head}'" for head in page.across if head not in heads]
+    for group in page.groups:
+        rows = [row.name for row in rows_of(page, group)]
+        if not rows:
+            unknown.append(f"group '{group.name}' has no rows")
+        unknown += [
+            f"column '{c.head}': group '{group.name}' has no row '{c.minus}'"
+            for c in page.columns
+            if c.minus and rows and not any(c.minus in [r.name for r in rows_of(page, g)] for g in page.groups)
+        ]
+    if unknown:
+        raise UsageError(f"recipe {name}: {unknown[0]}.")
+    return page
+
+
+def rows_of(page: Recipe, group: Group) -> tuple[Row, ...]:
+    """A group's own rows, or those of the page."""
+    return group.rows or page.rows
+
+
+def lines(page: Recipe, base: RunConfig, only: Sequence[str] = ()) -> list[Line]:
+    """Every run, ``base`` under the settings of its group and row; ``only`` those whose title holds one of these words.
+
+    UsageError where settings are none, or no row is left.
+    """
+    found = []
+    for group in page.groups:
+        for row in rows_of(page, group):
+            content = laid_over(laid_over(base.model_dump(mode="json"), group.settings), row.settings)
+            line = Line(group, row, build(RunConfig, content, f"{group.name}, {row.name}"))
+            if not only or any(words.lower() in line.title.lower() for words in only):
+                found.append(line)
+    if not found:
+        raise UsageError(f"--rows: no row of this page holds {' or '.join(only)}.")
+    return found
+
+
+def laid_over(content: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """``content`` under ``settings``; a part that is named anew brings its options along."""
+    found = dict(content)
+    if "protocol" in settings:
+        found["options"] = {}
+    for name, value in settings.items():
+        before = found.get(name)
+        if isinstance(value, Mapping) and isinstance(before, Mapping):
+            kept = {key: old for key, old in before.items() if key == "delta"} if "name" in value else before
+            found[name] = laid_over(kept, value)
+        else:
+            found[name] = value
+    return found

@@ -1,0 +1,181 @@
+"""Pages of rows and columns: what is run, what is shown of it, and that every one of ours can be carried out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fedprivacy import catalog
+from fedprivacy.cli.carry_out import ready
+from fedprivacy.config.base import UsageError, build
+from fedprivacy.config.run import RunConfig
+from fedprivacy.judge.result import Communication, Finding, Interval, PrivacyClaim, Provenance, RunResult
+from fedprivacy.reporting.document import Document, Table
+from fedprivacy.reporting.markdown import document_to_markdown
+from fedprivacy.study.tables.made import Made, make
+from fedprivacy.study.tables.page import document, figures
+from fedprivacy.study.tables.recipe import Line, Recipe, checked, laid_over, lines, recipe
+
+AUC = {"head": "AUC", "show": "finding", "metric": ["AUC"], "statistic": ["loss"]}
+ACCURACY = {"head": "accuracy", "show": "utility", "metric": ["test_accuracy"]}
+GROUPS = [
+    {"name": "few rounds", "settings": {"rounds": 2}},
+    {"name": "many rounds", "settings": {"rounds": 8}, "about": "Longer."},
+]
+ROWS = [
+    {"name": "averaged", "settings": {"protocol": "fedavg"}},
+    {"name": "shared", "settings": {"protocol": "mutual"}},
+]
+BASE = RunConfig(seeds=2)
+
+
+def page(**changes: Any) -> Recipe:
+    content = {"title": "A page", "groups": GROUPS, "rows": ROWS, "columns": [ACCURACY, AUC], **changes}
+    return checked(build(Recipe, content, "recipe test"), "test")
+
+
+class Planted:
+    """Federations whose accuracy follows from rounds and seed, and whose AUC is told; one protocol is refused."""
+
+    def __init__(self, refused: str = "", failed: str = "") -> None:
+        self.refused, self.failed, self.trained = refused, failed, [""]
+
+    def place(self, config: RunConfig) -> Path:
+        return Path(config.digest())
+
+    def train(self, config: RunConfig) -> tuple[RunResult, Path]:
+        if config.protocol == self.refused:
+            raise UsageError("it cannot be")
+        self.trained.append(config.digest())
+        seeds = tuple(0.5 + 0.03 * config.rounds + 0.01 * seed for seed in range(config.seeds))
+        mean = sum(seeds) / len(seeds)
+        utility = {"test_accuracy": Interval(mean, mean - 0.1, mean + 0.1, per_seed=seeds)}
+        claim = PrivacyClaim("record", "add-remove", 1.0, 0.0, "", 0)
+        told = Provenance({}, 0, 1, 1, 1, 0.0, 6.0, "")
+        sizes = Communication(800, 1600, 0, 0, 0, ())
+        return RunResult(config.model_dump(mode="json"), utility, (), sizes, claim, (), (), told), Path("run")
+
+    def attack(self, config: RunConfig, run: Path) -> RunResult:
+        where = ("membership", "what it got")
+        found = [
+            Finding(*where, name, "server (honest-but-curious)", "all clients", "AUC", value, 0.5, 0.5, 0.7, 0.95, 9)
+            for name, value in (("loss", 0.6), ("ratio", 0.7), ("null (shuffled coins)", 0.5))
+        ]
+        if config.protocol == self.failed:
+            found = [replace(one, value=None, flag="error", note="too small") for one in found]
+        return replace(self.train(config)[0], findings=tuple(found))
+
+
+def made(which: Recipe, runner: Planted | None = None, base: RunConfig = BASE) -> list[Made]:
+    return make(lines(which, base), runner or Planted(), lambda line: None)
+
+
+def tables(told: Document) -> list[tuple[tuple[str, ...], ...]]:
+    blocks = [block for section in told.sections for block in section.blocks if isinstance(block, Table)]
+    return [
+        (tuple(c.title for c in one.columns), *(tuple(cell.lines[0] for cell in row) for row in one.rows))
+        for one in blocks
+    ]
+
+
+ATTACKED = {"attack": {"attacks": ["membership"]}}
+
+
+def shown(which: Recipe, runner: Planted | None = None) -> list[tuple[tuple[str, ...], ...]]:
+    base = build(RunConfig, BASE.model_dump(mode="json") | ATTACKED, "test")
+    return tables(document(which, made(which, runner, base), base, "the command"))
+
+
+def test_one_table_a_group_and_one_with_a_column_a_group() -> None:
+    few, many, across = shown(page(across=["accuracy", "AUC"]))
+    assert few[0] == ("what", "accuracy", "AUC")
+    assert few[1] == ("averaged", "0.565 [0.465, 0.665]", "0.600 [0.500, 0.700]")
+    assert many[2][:2] == ("shared", "0.745 [0.645, 0.845]")
+    assert across[0] == ("what", "few rounds", "many rounds")
+    assert across[1][1] == "0.565 [0.465, 0.665] / 0.600 [0.500, 0.700]"
+
+
+def test_a_difference_is_paired_by_seed_and_a_column_of_nothing_is_left_out() -> None:
+    minus = {**ACCURACY, "head": "gain", "minus": "averaged"}
+    other = {**AUC, "head": "peer", "seat": "passive peer"}
+    (few,) = shown(page(groups=GROUPS[:1], columns=[minus, other]))
+    assert few[0] == ("what", "gain")
+    assert [row[1] for row in few[1:]] == ["-", "0.000 [0.000, 0.000]"]
+
+
+def test_one_line_a_statistic_without_controls() -> None:
+    (few,) = shown(page(groups=GROUPS[:1], columns=[{**AUC, "statistic": []}], by_statistic=True))
+    assert few[0] == ("what", "adversary", "observes", "statistic", "AUC")
+    assert [row[3] for row in few[1:]] == ["loss", "ratio"] * 2
+
+
+def test_what_is_refused_or_failed_is_told_and_leaves_the_rest() -> None:
+    which = page(groups=GROUPS[:1], across=["AUC"])
+    done = made(which, Planted(refused="mutual"))
+    text = document_to_markdown(document(which, done, BASE, "the command"))
+    assert "Refused: few rounds: shared: it cannot be" in text and "averaged" in text
+    grouped, across = shown(which, Planted(failed="mutual"))
+    assert grouped[2][2] == across[2][1] == "failed"
+
+
+def test_bytes_of_a_run_and_of_one_client_in_a_round() -> None:
+    sizes = [
+        {"head": "run", "show": "bytes", "metric": ["both"]},
+        {"head": "message", "show": "bytes", "metric": ["up"], "each": "message"},
+    ]
+    (few,) = shown(page(groups=GROUPS[:1], columns=sizes))
+    assert few[1][1:] == ("2.40 kB", "80 B")
+
+
+def test_a_part_that_is_named_anew_leaves_its_old_options_behind() -> None:
+    before = {"protocol": "a", "options": {"x": 1}, "defense": {"name": "b", "delta": 0.1, "options": {"y": 2}}}
+    assert laid_over(before, {"protocol": "c"})["options"] == {}
+    assert laid_over(before, {"defense": {"name": "none"}})["defense"] == {"name": "none", "delta": 0.1}
+    assert laid_over(before, {"defense": {"epsilon": 1.0}})["defense"]["options"] == {"y": 2}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"across": ["nothing"]}, "no column 'nothing'"),
+        ({"rows": []}, "group 'few rounds' has no rows"),
+        ({"columns": [{**AUC, "minus": "nobody"}]}, "has no row 'nobody'"),
+        ({"tables": 3}, "no setting 'tables' exists"),
+    ],
+)
+def test_a_page_that_is_none_is_told_in_one_line(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        page(**changes)
+
+
+def test_only_rows_that_are_asked_for() -> None:
+    assert [line.title for line in lines(page(), BASE, ["MANY rounds: s"])] == ["many rounds: shared"]
+    with pytest.raises(UsageError, match="no row of this page holds nobody"):
+        lines(page(), BASE, ["nobody"])
+
+
+@pytest.mark.parametrize("name", catalog.TABLES)
+def test_every_page_of_ours_can_be_carried_out(name: str) -> None:
+    which = recipe(name)
+    base = build(RunConfig, {"seeds": which.seeds, **which.base}, name)
+    for line in lines(which, base):
+        ready(line.config, 1, "cpu")
+    assert len({line.title for line in lines(which, base)}) == len(lines(which, base))
+
+
+def test_the_frontier_is_drawn_of_each_group() -> None:
+    which = page(figure="frontier")
+    drawn = figures(which, made(which))
+    assert set(drawn) == {"frontier-few-rounds", "frontier-many-rounds"}
+    assert all(png[:4] == b"\x89PNG" for png in drawn.values())
+
+
+def test_the_first_refusal_is_raised_where_every_row_is_refused() -> None:
+    def check(line: Line) -> None:
+        raise UsageError("no such data")
+
+    with pytest.raises(UsageError, match="no such data"):
+        make(lines(page(), BASE), Planted(), check)
