@@ -29,8 +29,8 @@ from fedprivacy.config.base import UsageError, near_miss
     "A page of ours alone",
     click.option("--dataset", metavar="NAME", help="On these data.", shell_complete=of_catalog("datasets")),
     click.option("--config", metavar="FILE.toml", type=click.Path(), help="Further settings of its runs."),
-    click.option("--effort", type=click.Choice(["default", "thorough"]), help="[default: thorough, of tables their own]"),
-    click.option("--followed", type=click.IntRange(1), metavar="N", help="Clients attacked [default: 1, of tables all]."),
+    click.option("--effort", type=click.Choice(["default", "thorough"]), help="[default: the page's own]"),
+    click.option("--followed", type=click.IntRange(1), metavar="N", help="Clients attacked [default: the page's own]."),
     click.option("--shares", metavar="A,B,...", help="Shares of the pool known [default: .1,.25,.5,.75,1]."),
     click.option("--epsilon", "budgets", metavar="A,B,...", help="Noise on predictions [default: 8,4,1]."),
 )
