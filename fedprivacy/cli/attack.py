@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,8 @@ from fedprivacy.cli.flags import configured
 from fedprivacy.cli.help import Command, settings_but
 from fedprivacy.cli.limits import Limits, broken, limited
 from fedprivacy.cli.settings import configuration, fields_of, flag_of
+from fedprivacy.cli.show import show
+from fedprivacy.cli.written import Destination, findings_of, written
 from fedprivacy.config.base import UsageError
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def _idle(given: Mapping[str, Any]) -> frozenset[str]:
 @click.option("--allow-code", is_flag=True, help="Let code from outside that a stored run names run with your rights.")
 @click.option("--device", default="cpu", show_default=True, metavar="NAME", help="Torch device, such as cuda.")
 @click.option("--fresh", is_flag=True, help="Replace what the same attack left before.")
-@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@written
 @limited
 def command(
     run: Path | None,
@@ -82,7 +83,8 @@ def command(
     device: str,
     allow_code: bool,
     fresh: bool,
-    form: str,
+    form: str | None,
+    output: Path | None,
     fail_above: tuple[str, ...],
     fail_below: tuple[str, ...],
     **given: Any,
@@ -107,13 +109,14 @@ def command(
     limits = Limits.parsed(fail_above, fail_below)
     if (run is None) == (scores is None):
         raise UsageError("attack needs a stored run, or --scores FILE.npz, and not both.")
+    to = Destination.of(form, output, fresh)
     if scores is not None:
-        return broken(_foreign(scores, out, fresh, form, given), limits)
+        return broken(_foreign(scores, out, fresh, to, given), limits)
     assert run is not None
     from fedprivacy.recording.files import is_recording
 
     if is_recording(run):
-        return broken(_recorded(run, models, out, device, fresh, form, given), limits)
+        return broken(_recorded(run, models, out, device, fresh, to, given), limits)
     if models:
         raise UsageError(f"--model is for a recording, and {run} is none; a stored run knows its models.")
     from fedprivacy.study import stored
@@ -128,13 +131,19 @@ def command(
         trusted(config, run, allow_code)
         ready(config, None, device)
         where = placed(config, Path(out) if out else run.parent)
-        result = attacked_again(config, run, where, device, fresh, form == "json")
-        _print(result, where, form)
+        result = attacked_again(config, run, where, device, fresh, to.form == "json")
+        to.deliver(findings_of(result, where), lambda: show(result, where))
         return broken(result, limits)
 
 
 def _recorded(
-    run: Path, models: tuple[str, ...], out: str | None, device: str, fresh: bool, form: str, given: dict[str, Any]
+    run: Path,
+    models: tuple[str, ...],
+    out: str | None,
+    device: str,
+    fresh: bool,
+    to: Destination,
+    given: dict[str, Any],
 ) -> RunResult:
     """A recording attacked like a run, in a folder of its own beside it."""
     from fedprivacy import catalog
@@ -149,12 +158,12 @@ def _recorded(
     ready(config, None, device)
     where = placed(config, Path(out) if out else run.parent)
     again = "the same command"
-    result = carry_out(config, where, 1, device, not fresh, fresh, False, form == "json", again)
-    _print(result, where, form)
+    result = carry_out(config, where, 1, device, not fresh, fresh, False, to.form == "json", again)
+    to.deliver(findings_of(result, where), lambda: show(result, where))
     return result
 
 
-def _foreign(scores: Path, out: str | None, fresh: bool, form: str, given: dict[str, Any]) -> RunResult:
+def _foreign(scores: Path, out: str | None, fresh: bool, to: Destination, given: dict[str, Any]) -> RunResult:
     """The report of a file; a run folder only where --out asks for one."""
     typed = (name.replace("__", ".") for name, value in given.items() if value not in (None, ()))
     other = next((path for path in typed if path not in WITH_SCORES), None)
@@ -171,14 +180,5 @@ def _foreign(scores: Path, out: str | None, fresh: bool, form: str, given: dict[
         catalog.known_statistics(config)
     where = None if out is None else made_by_reading(Path(out), f"scores-{scores.stem}", fresh)
     result = judge_file(read, config.attack, where)
-    _print(result, where, form)
+    to.deliver(findings_of(result, where), lambda: show(result, where))
     return result
-
-
-def _print(result: RunResult, where: Path | None, form: str) -> None:
-    if form == "json":
-        click.echo(json.dumps(result.to_json(), indent=2))
-        return
-    from fedprivacy.cli.show import show
-
-    show(result, where)

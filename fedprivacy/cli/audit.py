@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,8 @@ from fedprivacy.cli.help import Command, settings_but
 from fedprivacy.cli.limits import Limits, broken, limited
 from fedprivacy.cli.run import again
 from fedprivacy.cli.settings import configuration, fields_of, flag_of
+from fedprivacy.cli.show import show
+from fedprivacy.cli.written import Destination, findings_of, written
 from fedprivacy.config.base import UsageError
 from fedprivacy.study import recipes
 
@@ -79,7 +80,7 @@ def _idle(given: Mapping[str, Any]) -> frozenset[str]:
 @click.option("--resume", is_flag=True, help="Go on with an unfinished audit.")
 @click.option("--fresh", is_flag=True, help="Throw an earlier audit of the same configuration away.")
 @click.option("--allow-code", is_flag=True, help="Let code from outside that a stored run names run with your rights.")
-@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@written
 @limited
 def command(
     run: Path | None,
@@ -91,7 +92,8 @@ def command(
     resume: bool,
     fresh: bool,
     allow_code: bool,
-    form: str,
+    form: str | None,
+    output: Path | None,
     fail_above: tuple[str, ...],
     fail_below: tuple[str, ...],
     **given: Any,
@@ -114,6 +116,7 @@ def command(
     --help`.
     """
     limits = Limits.parsed(fail_above, fail_below)
+    to = Destination.of(form, output, fresh)
     if run is not None and scores is not None:
         raise UsageError("audit takes a stored run or --scores FILE.npz, not both.")
     if scores is not None:
@@ -126,15 +129,8 @@ def command(
         result = _of_run(run, given, where, allow_code)
     else:
         config = configuration(given, base(given))
-        where, result = _trained(
-            config, control is not False, Path(out or "runs"), workers, device, resume, fresh, form
-        )
-    if form == "json":
-        click.echo(json.dumps(result.to_json(), indent=2))
-    else:
-        from fedprivacy.cli.show import show
-
-        show(result, where)
+        where, result = _trained(config, control is not False, Path(out or "runs"), workers, device, resume, fresh, to)
+    to.deliver(findings_of(result, where), lambda: show(result, where))
     refuted = any(verdict.verdict == "refuted" for verdict in result.verdicts)
     return max(int(refuted), broken(result, limits))
 
@@ -182,7 +178,7 @@ def _trained(
     device: str,
     resume: bool,
     fresh: bool,
-    form: str,
+    to: Destination,
 ) -> tuple[Path, RunResult]:
     from fedprivacy.cli.carry_out import placed, ready, taken_up
 
@@ -199,7 +195,7 @@ def _trained(
         resume,
         fresh,
         False,
-        form == "json",
+        to.form == "json",
         again(where, str(out)),
         lambda stored: stored.audit is not None,
     )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,10 +14,14 @@ from fedprivacy.cli.completion import names, protocols
 from fedprivacy.cli.flags import configured
 from fedprivacy.cli.help import Command
 from fedprivacy.cli.limits import Limits, broken, limited
-from fedprivacy.cli.say import put, say
+from fedprivacy.cli.say import say
 from fedprivacy.cli.settings import configuration
+from fedprivacy.cli.written import Destination, written
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.run import RunConfig
+
+if TYPE_CHECKING:
+    from fedprivacy.judge.result import RunResult
 
 EFFORT = "thorough"
 """Of attacks whose numbers are held against each other, unless another is asked for."""
@@ -55,7 +60,7 @@ COMMON = (
 @click.option("--device", default="cpu", show_default=True, metavar="NAME", help="Torch device, such as cuda.")
 @click.option("--resume", is_flag=True, help="Go on with unfinished runs.")
 @click.option("--fresh", is_flag=True, help="Throw earlier runs of the same configurations away.")
-@click.option("--format", "form", type=click.Choice(["table", "markdown"]), default="table", show_default=True)
+@written
 @limited
 def command(
     protocols: tuple[str, ...],
@@ -64,7 +69,8 @@ def command(
     device: str,
     resume: bool,
     fresh: bool,
-    form: str,
+    form: str | None,
+    output: Path | None,
     seats: str,
     known_shares: str,
     fail_above: tuple[str, ...],
@@ -82,6 +88,7 @@ def command(
     from fedprivacy.cli.carry_out import attacked_again, carry_out, placed, ready
 
     limits = Limits.parsed(fail_above, fail_below)
+    to = Destination.of(form, output, fresh)
     if given.get("protocol_set"):
         raise UsageError("compare: --set belongs to one protocol; use `run` for each, or --config.")
     shares = _shares(known_shares)
@@ -106,20 +113,21 @@ def command(
             whole = whole or where
             results.append(found)
             places.append(where)
-    from fedprivacy.reporting.compare import comparison_to_markdown, render_comparison
+    from fedprivacy.reporting.formats import of_runs
 
-    code = max(broken(found, limits, where.name) for found, where in zip(results, places, strict=True))
-    if form == "markdown":
-        put(comparison_to_markdown(results))
-        return code
+    to.deliver(lambda: of_runs(results), lambda: _show(results, places))
+    return max(broken(found, limits, where.name) for found, where in zip(results, places, strict=True))
+
+
+def _show(results: Sequence[RunResult], places: Sequence[Path]) -> None:
     from fedprivacy.cli.output import Output
     from fedprivacy.cli.show import show_pictures
+    from fedprivacy.reporting.compare import render_comparison
 
     console = Output()
     render_comparison(results, console)
     for where in places:
         show_pictures(console, where)
-    return code
 
 
 def _configured(protocol: str, seats: str, given: dict[str, Any]) -> RunConfig:

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 
 from fedprivacy.cli.carry_out import attacked_again, carry_out, placed, ready
 from fedprivacy.cli.say import put, say
+from fedprivacy.cli.written import Destination
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.run import RunConfig
 from fedprivacy.study.tables.recipe import Recipe, lines
 
 if TYPE_CHECKING:
     from fedprivacy.judge.result import RunResult
+    from fedprivacy.reporting.tidy import Row
 
 NOTE = "part of a page: the attack was declared before the run"
 
@@ -49,49 +51,62 @@ class Found:
         return attacked_again(config, run, where, "cpu", False, False, self.workers, True, NOTE)
 
 
-def verdict(base: RunConfig, seeds: int, shares: Sequence[float], budgets: Sequence[float], found: Found) -> None:
+def verdict(
+    base: RunConfig, seeds: int, shares: Sequence[float], budgets: Sequence[float], found: Found, to: Destination
+) -> None:
     """Make the page in ``found.out`` and print it."""
-    from fedprivacy import folder
     from fedprivacy.study.verdict.measured import measure
-    from fedprivacy.study.verdict.page import figure, page
+    from fedprivacy.study.verdict.page import TITLE, figure, page
     from fedprivacy.study.verdict.plan import attacked, every_series, trained
+    from fedprivacy.study.verdict.tidied import rows
 
     for series in every_series(budgets):
         config = trained(base, series, base.seed, base.rounds)
         ready(attacked(config, base, series, min(shares)), found.workers, "cpu")
     measured = measure(base, seeds, shares, budgets, found)
     name = f"verdict_{base.data.dataset}"
-    folder.write_bytes(found.out / "figures" / f"{name}.png", figure(measured))
     words = page(measured, _command(), f"figures/{name}.png")
-    folder.write_text(found.out / "verdict.md", words)
-    put(words)
-    say(f"Page and figure: {found.out}")
+    _made("verdict", name, f"{TITLE} ({base.data.dataset})", rows(measured), words, figure(measured), found.out, to)
 
 
-def leakage(base: RunConfig, protocols: Sequence[str], seeds: int, found: Found) -> None:
+def leakage(base: RunConfig, protocols: Sequence[str], seeds: int, found: Found, to: Destination) -> None:
     """Make the page in ``found.out`` and print it."""
-    from fedprivacy import catalog, folder
+    from fedprivacy import catalog
     from fedprivacy.study.leakage.measured import PROTOCOLS, measure
     from fedprivacy.study.leakage.page import figure, page
+    from fedprivacy.study.leakage.tidied import rows
 
     chosen = tuple(protocols) or PROTOCOLS
     for name in chosen:
         catalog.card(name)
     measured = measure(base, chosen, seeds, found)
     name = f"leakage_{base.data.dataset}"
-    folder.write_bytes(found.out / "figures" / f"{name}.png", figure(measured))
     words = page(measured, _command(), f"figures/{name}.png")
-    folder.write_text(found.out / "leakage.md", words)
-    put(words)
-    say(f"Page and figure: {found.out}")
+    title = f"What each seat learns ({base.data.dataset})"
+    _made("leakage", name, title, rows(measured), words, figure(measured), found.out, to)
 
 
-def table(page: Recipe, name: str, base: RunConfig, only: Sequence[str], found: Found, form: str) -> None:
+def _made(
+    recipe: str, name: str, title: str, rows: list[Row], words: str, figure: bytes, out: Path, to: Destination
+) -> None:
+    """Keep the page and its figure in ``out``, and print or write it as asked."""
+    from fedprivacy import folder
+    from fedprivacy.reporting.formats import of_table
+
+    folder.write_bytes(out / "figures" / f"{name}.png", figure)
+    folder.write_text(out / f"{recipe}.md", words)
+    to.deliver(lambda: of_table(title, rows, (), lambda: {name: figure}, words), lambda: put(words))
+    say(f"Page and figure: {out}")
+
+
+def table(page: Recipe, name: str, base: RunConfig, only: Sequence[str], found: Found, to: Destination) -> None:
     """Make a page of rows and columns in ``found.out`` and print it."""
     from fedprivacy import folder
     from fedprivacy.cli.output import Output
+    from fedprivacy.reporting.formats import of_table
     from fedprivacy.reporting.markdown import document_to_markdown
     from fedprivacy.reporting.terminal import render_document
+    from fedprivacy.reporting.tidy import tidy
     from fedprivacy.study.tables.made import make
     from fedprivacy.study.tables.page import document, figures
 
@@ -103,10 +118,11 @@ def table(page: Recipe, name: str, base: RunConfig, only: Sequence[str], found: 
         folder.write_bytes(found.out / "figures" / f"{title}.png", png)
     words = document_to_markdown(told) + "".join(f"\n![{title}](figures/{title}.png)\n" for title in drawn)
     folder.write_text(found.out / f"{name}.md", words)
-    if form == "markdown":
-        put(words)
-    else:
-        render_document(told, Output())
+    results = [(one.line.title, one.result) for one in made if one.result is not None]
+    rows = tidy([result for _, result in results], [title for title, _ in results])
+    to.deliver(
+        lambda: of_table(page.title, rows, (), lambda: drawn, words, told), lambda: render_document(told, Output())
+    )
     say(f"Page{' and figures' if drawn else ''}: {found.out}")
 
 
@@ -121,7 +137,7 @@ def numbers(flag: str, text: str, least: float, most: float) -> tuple[float, ...
     return found
 
 
-ABOUT_THIS_MACHINE = ("--out", "--workers")
+ABOUT_THIS_MACHINE = ("--out", "--workers", "--format", "--output")
 """Flags that change no number."""
 
 

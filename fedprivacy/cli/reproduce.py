@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import cloup
 
 from fedprivacy import catalog
 from fedprivacy.cli.completion import names, of_catalog, papers_and_pages
-from fedprivacy.cli.say import put
+from fedprivacy.cli.written import Destination, written_options
 from fedprivacy.config.base import UsageError, near_miss
+
+if TYPE_CHECKING:
+    from fedprivacy.judge.result import Verdict
+    from fedprivacy.reporting.formats import Findings
+    from fedprivacy.study.reproduce import Recipe, Row
 
 
 @click.command("reproduce", cls=cloup.Command)
@@ -38,7 +44,8 @@ from fedprivacy.config.base import UsageError, near_miss
     "Carrying it out",
     click.option("--out", default="runs", show_default=True, metavar="DIR"),
     click.option("--workers", type=click.IntRange(1), default=None, metavar="N", help="[default: number of cores]"),
-    click.option("--format", "form", type=click.Choice(["table", "markdown"]), default="table", show_default=True),
+    click.option("--fresh", is_flag=True, help="Replace the file at --output whatever it is."),
+    *written_options(),
 )
 def command(
     recipe: str,
@@ -49,7 +56,9 @@ def command(
     rounds: int | None,
     out: str,
     workers: int | None,
-    form: str,
+    fresh: bool,
+    form: str | None,
+    output: Path | None,
     **of_pages: Any,
 ) -> None:
     """A paper's table beside ours, or a page of ours on any data. What is finished is found again.
@@ -63,9 +72,10 @@ def command(
 
     PAGE.toml is a page of your own, in the layout of those in fedprivacy/study/recipes.
     """
+    to = Destination.of(form, output, fresh)
     if recipe in catalog.PAGES | catalog.TABLES or recipe.endswith(".toml"):
         place = Path(out) / f"reproduce-{Path(recipe).stem}"
-        _page(recipe, data_dir, seeds, rows, image_size, rounds, place, workers, form, of_pages)
+        _page(recipe, data_dir, seeds, rows, image_size, rounds, place, workers, to, of_pages)
         return
     seeds = seeds or 1
     if recipe not in catalog.RECIPES:
@@ -84,7 +94,6 @@ def command(
     if rounds is not None:
         changes["rounds"] = rounds
     from fedprivacy.cli.carry_out import Display, clear_ends
-    from fedprivacy.reporting.text import size
     from fedprivacy.study import reproduce as recipes
 
     chosen = recipes.recipe(recipe)
@@ -101,21 +110,32 @@ def command(
             display.start,
         )
     clients = int(chosen.base["clients"])
-    if form == "markdown":
-        put(recipes.to_markdown(found, verdicts, clients))
-        return
+
+    def findings() -> Findings:
+        from fedprivacy.reporting.formats import of_table
+
+        markdown = recipes.to_markdown(found, verdicts, clients)
+        return of_table(chosen.title, recipes.tidied(found), verdicts, markdown=markdown)
+
+    to.deliver(findings, lambda: _show(chosen, found, verdicts, seeds))
+
+
+def _show(chosen: Recipe, found: Sequence[Row], verdicts: Sequence[Verdict], seeds: int) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
     from fedprivacy.cli.output import Output
+    from fedprivacy.reporting.text import size
+    from fedprivacy.study.reproduce import cells
 
+    clients = int(chosen.base["clients"])
     console = Output()
     console.print(f"[bold]{chosen.title}[/bold]\n{chosen.source}", highlight=False)
     table = Table(box=SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
     for head in ("", "method", "accuracy %", "sd", "AUC", "tuned %", "up", "down", "public", "published % / AUC"):
         table.add_column(head, justify="left" if head in ("", "method") else "right", overflow="fold")
     for row in found:
-        table.add_row(*recipes.cells(row, clients))
+        table.add_row(*cells(row, clients))
     console.print(table)
     over = f"intervals at 95% over {seeds} seeds" if seeds > 1 else "one seed: no interval"
     console.print(f"Accuracy at 0.5 and at a threshold tuned on validation records; {over}.", highlight=False)
@@ -137,7 +157,7 @@ def _page(
     rounds: int | None,
     out: Path,
     workers: int | None,
-    form: str,
+    to: Destination,
     given: dict[str, Any],
 ) -> None:
     """Make a page of ours: the settings of its runs are the page's or the defaults, a file's, and the flags."""
@@ -164,14 +184,14 @@ def _page(
     if own:
         page = table_recipe(recipe)
         base = configuration({**flags, "seeds": seeds}, {"seeds": page.seeds, **page.base})
-        table(page, Path(recipe).stem, base, only, found, form)
+        table(page, Path(recipe).stem, base, only, found, to)
         return
     base = configuration(flags)
     if recipe == "leakage":
-        leakage(base, only, seeds or 1, found)
+        leakage(base, only, seeds or 1, found, to)
         return
     if only:
         raise UsageError(f"--rows: recipe {recipe} has no rows.")
     shares = SHARES if given["shares"] is None else numbers("--shares", given["shares"], 0, 1)
     budgets = BUDGETS if given["budgets"] is None else numbers("--epsilon", given["budgets"], 0, 1e6)[::-1]
-    verdict(base, seeds or 1, shares, budgets, found)
+    verdict(base, seeds or 1, shares, budgets, found, to)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 from pathlib import Path
@@ -14,10 +13,9 @@ from fedprivacy.cli.flags import configured
 from fedprivacy.cli.help import Command
 from fedprivacy.cli.limits import Limits, broken, limited
 from fedprivacy.cli.settings import configuration
+from fedprivacy.cli.show import show
+from fedprivacy.cli.written import Destination, findings_of, written
 from fedprivacy.config.base import UsageError
-
-FORMATS = click.Choice(["table", "json"])
-
 
 COMMON = (
     "--protocol",
@@ -44,7 +42,7 @@ COMMON = (
 @click.option("--resume", is_flag=True, help="Go on with an unfinished run.")
 @click.option("--fresh", is_flag=True, help="Throw an earlier run of the same configuration away.")
 @click.option("--baselines/--no-baselines", default=True, show_default=True, help="Train the local baselines too.")
-@click.option("--format", "form", type=FORMATS, default="table", show_default=True)
+@written
 @limited
 def command(
     out: str,
@@ -53,7 +51,8 @@ def command(
     resume: bool,
     fresh: bool,
     baselines: bool,
-    form: str,
+    form: str | None,
+    output: Path | None,
     fail_above: tuple[str, ...],
     fail_below: tuple[str, ...],
     **given: Any,
@@ -66,6 +65,7 @@ def command(
     fedprivacy run --protocol mutual --set kl=literal --dataset facemask --data-dir DIR
     """
     limits = Limits.parsed(fail_above, fail_below)
+    to = Destination.of(form, output, fresh)
     config = configuration(given)
     if limits.of_attack and not config.attack.attacks:
         raise UsageError("--fail-above: nothing is measured without an attack; add --attack membership.")
@@ -73,14 +73,8 @@ def command(
 
     ready(config, workers, device)
     where = placed(config, Path(out))
-    result = carry_out(config, where, workers, device, resume, fresh, baselines, form == "json", again(where, out))
-    if form == "json":
-        json.dump(result.to_json(), sys.stdout, indent=2)
-        sys.stdout.write("\n")
-    else:
-        from fedprivacy.cli.show import show
-
-        show(result, where)
+    result = carry_out(config, where, workers, device, resume, fresh, baselines, to.form == "json", again(where, out))
+    to.deliver(findings_of(result, where), lambda: show(result, where))
     return broken(result, limits)
 
 

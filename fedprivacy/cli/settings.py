@@ -26,6 +26,7 @@ RENAMED = {
     "attack.schedule": "--probe-schedule",
     "defense.name": "--defense",
     "training.client_models": "--client-models",
+    "training.output": "--model-output",
     "canaries.kind": "--canary",
     "canaries.number": "--canaries",
     "canaries.coins": "--coins",

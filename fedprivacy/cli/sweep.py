@@ -11,8 +11,9 @@ import click
 
 from fedprivacy.cli.flags import configured
 from fedprivacy.cli.help import Command
-from fedprivacy.cli.say import put, say, tell
+from fedprivacy.cli.say import say, tell
 from fedprivacy.cli.settings import configuration
+from fedprivacy.cli.written import Destination, written
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.run import DefenseConfig, RunConfig
 
@@ -48,7 +49,7 @@ COMMON = (
 @click.option("--device", default="cpu", show_default=True, metavar="NAME", help="Torch device, such as cuda.")
 @click.option("--resume", is_flag=True, help="Go on with unfinished runs.")
 @click.option("--fresh", is_flag=True, help="Throw earlier runs of the same configurations away.")
-@click.option("--format", "form", type=click.Choice(["table", "markdown"]), default="table", show_default=True)
+@written
 def command(
     epsilons: str,
     out: str,
@@ -56,7 +57,8 @@ def command(
     device: str,
     resume: bool,
     fresh: bool,
-    form: str,
+    form: str | None,
+    output: Path | None,
     **given: Any,
 ) -> None:
     """The privacy-utility frontier: the same run under several budgets, with accuracy, leakage and bytes.
@@ -66,6 +68,7 @@ def command(
     """
     from fedprivacy.cli.carry_out import carry_out, placed, ready
 
+    to = Destination.of(form, output, fresh)
     base = configuration(given)
     if base.defense.name == "none":
         raise UsageError("sweep: name a defense with --defense, such as dp-sgd; see `fedprivacy list defenses`.")
@@ -80,21 +83,20 @@ def command(
         again = "the same command with --resume"
         where = placed(config, Path(out))
         results.append(carry_out(config, where, workers, device, resume, fresh, False, False, again))
+    from fedprivacy.cli.output import Output
     from fedprivacy.folder import write_bytes, write_text
-    from fedprivacy.reporting.compare import comparison_to_markdown, render_comparison
+    from fedprivacy.reporting.compare import render_comparison
     from fedprivacy.reporting.figures import frontier_figure
+    from fedprivacy.reporting.formats import of_runs
 
     name = hashlib.sha256(" ".join(config.digest() for config in configs).encode()).hexdigest()[:8]
     folder = Path(out) / f"sweep-{base.protocol}-{base.defense.name}-{name}"
-    write_bytes(folder / "frontier.png", frontier_figure(results))
-    write_text(folder / "sweep.md", comparison_to_markdown(results, labels, judged=False))
-    if form == "markdown":
-        put(comparison_to_markdown(results, labels, judged=False))
-    else:
-        from fedprivacy.cli.output import Output
-
-        render_comparison(results, Output(), labels, judged=False)
-    (say if form == "markdown" else tell)(f"Figure and table: {folder}")
+    frontier = frontier_figure(results)
+    found = of_runs(results, labels, judged=False, figures=lambda: {"frontier": frontier})
+    write_bytes(folder / "frontier.png", frontier)
+    write_text(folder / "sweep.md", found.text("markdown"))
+    to.deliver(lambda: found, lambda: render_comparison(results, Output(), labels, judged=False))
+    (tell if to.on_terminal else say)(f"Figure and table: {folder}")
 
 
 def _budgets(text: str) -> list[float]:

@@ -21,9 +21,11 @@ from fedprivacy.config.run import RunConfig
 from fedprivacy.execution.pool import Job, run_jobs
 from fedprivacy.judge.result import Verdict
 from fedprivacy.metrics.intervals import Interval, corrected_level, mean_interval, paired_interval
+from fedprivacy.reporting import tidy
 from fedprivacy.reporting.text import size
 from fedprivacy.study import recipes
 from fedprivacy.study.job import environment
+from fedprivacy.study.runner import over_seeds, spread
 
 
 @dataclass(frozen=True)
@@ -225,6 +227,22 @@ def to_markdown(rows: Sequence[Row], verdicts: Sequence[Verdict], clients: int) 
     ]
     lines += ["", *(f"**{v.verdict}**: {v.claim}. {v.why}" for v in verdicts)]
     return "\n".join(lines) + "\n"
+
+
+def tidied(rows: Sequence[Row]) -> list[tidy.Row]:
+    """Ours and the published numbers as tidy rows; a run is a row of the paper."""
+    table = []
+    for row in rows:
+        run = f"{row.key}: {row.name}"
+        for metric, values in (("accuracy", row.accuracy), ("auc", row.auc), ("tuned_accuracy", row.tuned)):
+            if values:
+                ends = spread(over_seeds(values, 0.95), len(values))
+                table.append(tidy.of_seeds(run, "utility", metric, ends, len(values)))
+        for name in ("up_bytes", "down_bytes", "public_bytes", "start_bytes"):
+            table.append(tidy.Row(run, "bytes", name, getattr(row, name)))
+        for metric, value in row.published.items():
+            table.append(tidy.Row(run, "published", metric, value, note="as the paper writes it"))
+    return table
 
 
 def cells(row: Row, clients: int) -> list[str]:

@@ -21,6 +21,11 @@ def over_seeds(values: Sequence[float], level: float) -> Interval:
     return mean_interval(values, level, (0.0, 1.0))
 
 
+def spread(mean: Interval, seeds: int) -> tuple[float | None, float | None, float | None, float | None]:
+    """Value, ends and level as a tidy row has them; one seed has no interval."""
+    return (mean.value, mean.low, mean.high, mean.level) if seeds > 1 else (mean.value, None, None, None)
+
+
 class Runner(Protocol):
     """Carries out runs, or finds them."""
 

@@ -219,7 +219,7 @@ def test_what_is_wrong_with_the_records_themselves(fedprivacy: Call, tmp_path: P
     ("words", "expected"),
     [
         ("--set kl=literal", ("kl = 'literal' is for two classes, digits has 10",)),
-        ("--output sigmoid", ("two classes", "softmax")),
+        ("--model-output sigmoid", ("two classes", "softmax")),
         ("--model gupta-cnn", ("at least 18x18", "8x8")),
         ("--public-size 0", ("--public-size must be above 0",)),
         ("--clients 2000", ("--clients", "less than or equal to 1000")),

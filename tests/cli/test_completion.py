@@ -36,7 +36,7 @@ def offered(line: str) -> list[str]:
         ("check x:y --dataset ", list(catalog.described("datasets"))),
         ("run --model ", list(catalog.described("models"))),
         ("audit --defense ", list(catalog.described("defenses"))),
-        ("reproduce ", [*catalog.RECIPES, *catalog.PAGES]),
+        ("reproduce ", [*catalog.RECIPES, *catalog.PAGES, *catalog.TABLES]),
         ("run --knowledge ", ["strong", "fair", "blind"]),
         ("run --scaling pu", ["public"]),
     ],

@@ -1,0 +1,141 @@
+"""``--format`` and ``--output``: what a command found, in any format, on standard output or in a file.
+
+A file is replaced only where fedprivacy made it, which a mark at its head says; anything else needs ``--fresh``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import click
+
+from fedprivacy.cli.say import put, say
+from fedprivacy.config.base import UsageError
+
+if TYPE_CHECKING:
+    from fedprivacy.judge.result import RunResult
+    from fedprivacy.reporting.formats import Findings
+
+Format = Literal["table", "markdown", "latex", "csv", "json", "html"]
+CommandT = TypeVar("CommandT", bound=Callable[..., Any])
+
+SUFFIXES: Mapping[str, Format] = {
+    ".html": "html",
+    ".htm": "html",
+    ".md": "markdown",
+    ".tex": "latex",
+    ".csv": "csv",
+    ".json": "json",
+    ".txt": "table",
+}
+"""Format of a file by its ending, where --format does not say."""
+
+MARKS: Mapping[Format, str] = {
+    "markdown": "<!-- made by fedprivacy -->\n\n",
+    "html": "<!-- made by fedprivacy -->\n",
+    "latex": "% made by fedprivacy\n",
+    "table": "made by fedprivacy\n\n",
+}
+"""Put at the head of a file of a format that has room for it."""
+
+HEADS = (*(mark.strip() for mark in MARKS.values()), '{\n  "schema": "fedprivacy/', "run,kind,metric,value,")
+"""How files begin that fedprivacy made."""
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where a report goes, and in which format."""
+
+    form: Format
+    output: Path | None
+
+    @classmethod
+    def of(cls, form: str | None, output: Path | None, fresh: bool = False) -> Destination:
+        """From the flags, before anything is done. UsageError where the file cannot be, or is somebody else's."""
+        by_name = SUFFIXES.get(output.suffix.lower()) if output is not None else None
+        chosen: Any = form or by_name or "table"
+        if output is None:
+            return cls(chosen, None)
+        if output.is_dir():
+            raise UsageError(f"--output: {output} is a folder; name a file, such as {output / 'report.html'}.")
+        there = next(place for place in (output, *output.absolute().parents) if place.exists())
+        if not (there.is_file() if there == output else there.is_dir()) or not os.access(there, os.W_OK):
+            raise UsageError(f"--output: cannot write to {output}: see {there}.")
+        if output.exists() and not fresh and not _ours(output):
+            raise UsageError(
+                f"--output: {output} is not a report of fedprivacy; add --fresh to replace it all the same."
+            )
+        return cls(chosen, output)
+
+    @property
+    def on_terminal(self) -> bool:
+        """Whether people read it as it is printed."""
+        return self.output is None and self.form == "table"
+
+    def deliver(self, found: Callable[[], Findings], shown: Callable[[], None]) -> None:
+        """Write or print; ``shown`` prints for a terminal."""
+        if self.on_terminal:
+            shown()
+            return
+        text = found().text(self.form)
+        if self.output is None:
+            put(text)
+            return
+        from fedprivacy.folder import write_text
+
+        write_text(self.output, MARKS.get(self.form, "") + text)
+        say(f"Written to {self.output}.")
+
+
+def _ours(path: Path) -> bool:
+    with path.open("rb") as file:
+        head = file.read(200).decode("utf-8", "replace")
+    return not head or head.startswith(HEADS)
+
+
+def written(command: CommandT) -> CommandT:
+    """Decorator: add both flags; the command gets ``form`` and ``output``."""
+    for option in reversed(written_options()):
+        command = option(command)
+    return command
+
+
+def written_options() -> tuple[Callable[[Any], Any], ...]:
+    """Both flags."""
+    return (
+        click.option(
+            "--format",
+            "form",
+            type=click.Choice(["table", "markdown", "latex", "csv", "json", "html"]),
+            default=None,
+            help="Format of the report [default: by the ending of --output, else table].",
+        ),
+        click.option(
+            "--output",
+            type=click.Path(path_type=Path),
+            default=None,
+            metavar="FILE",
+            help="Write the report to this file; its ending says the format.",
+        ),
+    )
+
+
+def findings_of(result: RunResult, where: Path | None) -> Callable[[], Findings]:
+    """Of one run, with the figures of its folder, where it has one."""
+
+    def made() -> Findings:
+        from fedprivacy.reporting.formats import of_run
+        from fedprivacy.reporting.html import to_html
+
+        def page() -> str:
+            from fedprivacy.study.documents import figures
+
+            return to_html(result, figures(result, where or Path(os.devnull)))
+
+        return of_run(result, page)
+
+    return made

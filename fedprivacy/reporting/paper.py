@@ -1,0 +1,124 @@
+"""Tables for a paper, from the tidy rows: one of the runs, one an adversary; few rows, each number with its interval.
+
+Of a membership attack these are the declared statistic, the plain loss, all signals stacked, and the null; CSV has all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from fedprivacy.judge.result import Verdict
+from fedprivacy.reporting.document import Block, Column, Document, Line, Section, Table, row
+from fedprivacy.reporting.findings import is_client, is_null, is_rate, metric_name, metric_order, metric_short
+from fedprivacy.reporting.text import MISSING, clean, count, epsilon, estimate, fixed, levels, size
+from fedprivacy.reporting.tidy import ALL, Row
+
+KINDS: Mapping[str, str] = {
+    "membership": "Membership",
+    "labels": "Classes that a client holds",
+    "inversion": "Reconstruction of records",
+    "theft": "Copies of a client's model",
+    "audit": "Measured lower bounds of epsilon",
+    "published": "Published",
+}
+SENT = ("up_bytes", "down_bytes", "up_and_down_bytes")
+PLAIN = ("loss", "stack")
+"""Statistics shown beside the declared one: the simplest, and all signals together."""
+
+
+def paper(rows: Sequence[Row], title: str, verdicts: Sequence[Verdict] = ()) -> Document:
+    """The tables of ``rows``, then the ``verdicts``, as a document."""
+    blocks: list[Block] = [*_runs(rows)]
+    for kind, name in KINDS.items():
+        own = [one for one in rows if one.kind == kind and not is_client(one.target)]
+        for adversary in dict.fromkeys(one.adversary for one in own):
+            blocks += _of_adversary([one for one in own if one.adversary == adversary], name, adversary)
+    blocks += [Line(f"{one.verdict}: {clean(one.claim)}. {clean(one.why)}") for one in verdicts]
+    return Document(title, (Section("Findings", tuple(blocks)),))
+
+
+def _runs(rows: Sequence[Row]) -> Iterator[Table]:
+    """Utility, bytes and epsilon, a row a run."""
+    metrics = list(dict.fromkeys(one.metric for one in rows if one.kind == "utility"))
+    names = list(dict.fromkeys(one.run for one in rows if one.kind in ("utility", "bytes", "privacy")))
+    if not names:
+        return
+    heads = (Column("run"), *(Column(metric_name(metric)) for metric in metrics), Column("bytes"), Column("epsilon"))
+    lines = []
+    for name in names:
+        own = [one for one in rows if one.run == name]
+        means = [next((one for one in own if one.metric == m and one.target == ALL), None) for m in metrics]
+        wire = [one.value or 0.0 for one in own if one.metric in SENT]
+        claim = next((epsilon(one.value) for one in own if one.kind == "privacy"), MISSING)
+        lines.append(row([clean(name), *map(_number, means), size(sum(wire)) if wire else MISSING, claim]))
+    used = {one.level for one in rows if one.kind == "utility" and one.level is not None}
+    yield Table(heads, tuple(lines), f"Utility, bytes up and down, and claimed epsilon{_at(used)}")
+
+
+def _of_adversary(rows: Sequence[Row], name: str, adversary: str) -> list[Table]:
+    rates = [one for one in rows if is_rate(one.metric)]
+    others = [one for one in rows if not is_rate(one.metric)]
+    caption = f"{name}: {clean(adversary)}" if adversary else name
+    return [*_wide([one for one in rates if _chosen(one)], caption), *_long(others, caption)]
+
+
+def _chosen(one: Row) -> bool:
+    return one.headline or is_null(one.statistic) or one.statistic in PLAIN
+
+
+def _wide(rows: Sequence[Row], caption: str) -> Iterator[Table]:
+    """A row a run and statistic, a column a metric, with the level of no leakage in its title."""
+    if not rows:
+        return
+    metrics = sorted(dict.fromkeys(one.metric for one in rows), key=lambda metric: metric_order(metric))
+    found: dict[tuple[str, str, str], dict[str, Row]] = {}
+    for one in rows:
+        found.setdefault((one.run, one.observation, one.statistic), {}).setdefault(one.metric, one)
+    several = len({run for run, _, _ in found}) > 1
+    heads = [Column("run")] if several else []
+    heads += [Column("by"), *(Column(_title(metric, rows)) for metric in metrics)]
+    lines = []
+    for (run, observation, statistic), own in found.items():
+        by = f"{clean(statistic)} on {clean(observation)}" + (" *" if next(iter(own.values())).headline else "")
+        lines.append(row([*([clean(run)] if several else []), by, *(_number(own.get(metric)) for metric in metrics)]))
+    sizes = {(one.members, one.non_members) for one in rows if one.members and one.non_members}
+    words = _at({one.level for one in rows if one.level is not None})
+    if len(sizes) == 1:
+        members, others = next(iter(sizes))
+        words += f"; {count(members or 0)} members, {count(others or 0)} non-members"
+    yield Table(tuple(heads), tuple(lines), caption + words, ("* declared before the run",))
+
+
+def _title(metric: str, rows: Sequence[Row]) -> str:
+    levels_of = {f"{one.chance:.2g}" for one in rows if one.metric == metric and one.chance is not None}
+    return metric_short(metric) + (f" (chance {next(iter(levels_of))})" if len(levels_of) == 1 else "")
+
+
+def _long(rows: Sequence[Row], caption: str) -> Iterator[Table]:
+    """A row a number."""
+    if not rows:
+        return
+    several = len({one.run for one in rows}) > 1
+    heads = [Column("run")] if several else []
+    heads += [Column("what"), Column("measure"), Column("value"), Column("chance"), Column("n")]
+    lines = []
+    for one in rows:
+        what = " on ".join(filter(None, (clean(one.statistic), clean(one.observation)))) or clean(one.target)
+        what += f", {clean(one.target)}" if one.kind == "audit" else ""
+        chance = MISSING if one.chance is None else f"{one.chance:.3g}"
+        shared = [what + (" *" if one.headline else ""), metric_name(one.metric), _number(one), chance]
+        lines.append(row([*([clean(one.run)] if several else []), *shared, MISSING if one.n is None else count(one.n)]))
+    words = _at({one.level for one in rows if one.level is not None})
+    yield Table(tuple(heads), tuple(lines), caption + words)
+
+
+def _at(used: set[float]) -> str:
+    return f", {levels(used)} intervals" if used else ""
+
+
+def _number(one: Row | None) -> str:
+    if one is None or one.value is None:
+        return MISSING
+    if one.low is None or one.high is None:
+        return fixed(one.value, 3)
+    return estimate(one.value, one.low, one.high, one.chance)

@@ -1,0 +1,43 @@
+"""The page's numbers as tidy rows: a run is a series, its note says which share of the pool was known."""
+
+from __future__ import annotations
+
+from fedprivacy.reporting.tidy import ALL, Row, of_seeds
+from fedprivacy.study.runner import over_seeds, spread
+from fedprivacy.study.verdict.measured import AUC, TPR, Measured
+from fedprivacy.study.verdict.page import LEVEL
+
+
+def rows(found: Measured) -> list[Row]:
+    """Accuracy and epsilon of each series, and AUC and TPR at 1% FPR at each share."""
+    table = []
+    for line in (*found.lines, *found.rivals.values()):
+        run = f"{line.series.title}, {line.rounds} rounds"
+        seeds = len(line.accuracy)
+        ends = spread(over_seeds(line.accuracy, LEVEL), seeds)
+        table.append(of_seeds(run, "utility", "test_accuracy", ends, seeds))
+        flag = "infinite" if line.epsilon is None else ""
+        table.append(Row(run, "privacy", "epsilon", line.epsilon, flag=flag))
+        for share, point in line.points.items():
+            for metric in (AUC, TPR):
+                ends = spread(point.over_seeds(metric, LEVEL), seeds) if point.values(metric) else (None,) * 4
+                table.append(
+                    Row(
+                        f"{run}, {100 * share:g}% known",
+                        "membership",
+                        metric,
+                        *ends,
+                        chance=point.chance[metric],
+                        adversary="passive server",
+                        observation=" and ".join(line.series.observations),
+                        statistic="declared",
+                        target=ALL,
+                        n=seeds,
+                        non_members=point.non_members,
+                        headline=True,
+                        flag="" if point.values(metric) else "error" if point.failed else "below",
+                        knowledge=point.knowledge,
+                        note="; ".join(filter(None, (point.failed, *point.notes))),
+                    )
+                )
+    return table
