@@ -18,6 +18,7 @@ from fedprivacy.judge.examiner import Label, Target, membership
 from fedprivacy.judge.result import Communication, Finding, Interval, PrivacyClaim, Provenance, RunResult
 from fedprivacy.study.leakage.measured import PROTOCOLS, Measured, attacked, measure, trained
 from fedprivacy.study.leakage.page import figure, page, pairs
+from fedprivacy.study.leakage.tidied import rows as tidied
 
 SEATS = {"server": "server (honest-but-curious)", "active-server": "server (active)"}
 BASE = RunConfig()
@@ -96,3 +97,14 @@ def test_every_protocol_is_attacked_by_what_carries_its_headline_alone(protocol:
 def test_a_client_does_not_follow_itself() -> None:
     assert followed(4, 2) == (0, 1) and followed(4, 2, 0) == (1, 2) and followed(4, 2, 3) == (0, 1)
     assert followed(3, None) == (0, 1, 2) and followed(3, None, 1) == (0, 2)
+
+
+def test_its_tidy_rows_hold_the_means_over_seeds() -> None:
+    found = made({("mutual", "server"): 1.0, ("fedkd", "server"): 2.0}, 3)
+    rows = tidied(found)
+    for row in found.rows:
+        (auc,) = [r for r in rows if (r.run, r.adversary, r.metric) == (row.name, row.seat, "AUC")]
+        assert auc.n == 3 and auc.headline and auc.low is not None and auc.high is not None
+        assert auc.low < sum(row.values()) / 3 < auc.high
+    accuracies = {row.run: row.value for row in rows if row.kind == "utility"}
+    assert accuracies["mutual"] == pytest.approx(0.59) and len(accuracies) == len({row.name for row in found.rows})

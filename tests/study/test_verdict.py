@@ -20,6 +20,7 @@ from fedprivacy.judge.result import Communication, Interval, PrivacyClaim, Prove
 from fedprivacy.study.verdict.measured import Measured, measure
 from fedprivacy.study.verdict.page import figure, page
 from fedprivacy.study.verdict.plan import PREDICTIONS, SUM, WEIGHTS, every_series
+from fedprivacy.study.verdict.tidied import rows as tidied
 
 NOTHING = Communication(0, 0, 0, 0, 0, ())
 NO_CLAIM = PrivacyClaim("record", "add-remove", None, 0.0, "", 0)
@@ -140,3 +141,11 @@ def test_numbers_are_read_or_refused() -> None:
         with pytest.raises(UsageError, match="--shares"):
             numbers("--shares", text, 0, 1)
     assert np.isclose(sum(numbers("--epsilon", "8,4,1", 0, 1e6)), 13)
+
+
+def test_its_tidy_rows_say_why_a_number_is_missing() -> None:
+    rows = tidied(made(LESS, 2, broken="sum")[0])
+    lost = [row for row in rows if row.flag == "error"]
+    assert lost and all(row.value is None and "the attack broke" in row.note for row in lost)
+    known = [row for row in rows if row.metric == "AUC" and row.value is not None]
+    assert known and all(row.n == 2 and row.low is not None and row.knowledge for row in known)
