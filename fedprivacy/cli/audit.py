@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fedprivacy import catalog
+from fedprivacy.cli import mechanism as own
 from fedprivacy.cli.carry_out import made_by_reading
 from fedprivacy.cli.flags import configured
 from fedprivacy.cli.help import Command, settings_but
@@ -38,13 +39,16 @@ WITH_SCORES = frozenset({"attack.statistics", "attack.level", "canaries.guesses"
 OF_TRAINING = frozenset({"control", "resume", "workers", "device"})
 """Options of an audit that trains."""
 
+IDLE_OF_OWN = frozenset({"out", "fail_above", "fail_below"})
+"""Options that do nothing with a mechanism of one's own, beside those of training."""
+
 COMMON = (
     "--defense",
     "--epsilon",
     "--delta",
     "--scores",
+    "--mechanism",
     "--protocol",
-    "--adversary",
     "--dataset",
     "--canaries",
     "--coins",
@@ -56,6 +60,8 @@ COMMON = (
 
 
 def _idle(given: Mapping[str, Any]) -> frozenset[str]:
+    if given.get("mechanism"):
+        return settings_but(own.WITH) | OF_TRAINING | {"protocol_set", "defense_set", "allow_code"} | IDLE_OF_OWN
     if given.get("scores"):
         return settings_but(WITH_SCORES) | OF_TRAINING | {"protocol_set", "defense_set", "allow_code"}
     return settings_but(WITH_RUN) | OF_TRAINING if given.get("run") else frozenset()
@@ -73,6 +79,7 @@ def _idle(given: Mapping[str, Any]) -> frozenset[str]:
 @click.option(
     "--control/--no-control", default=None, help="Train the same with the noise off and audit that too [default: yes]."
 )
+@own.mechanism_flags
 @configured()
 @click.option("--out", default=None, metavar="DIR", help="Folder that holds run folders [default: runs].")
 @click.option("--workers", type=int, default=None, metavar="N", help="Worker processes [default: number of cores].")
@@ -85,6 +92,7 @@ def _idle(given: Mapping[str, Any]) -> frozenset[str]:
 def command(
     run: Path | None,
     scores: Path | None,
+    mechanism: str | None,
     control: bool | None,
     out: str | None,
     workers: int | None,
@@ -106,6 +114,7 @@ def command(
     fedprivacy audit --protocol fedavg --set weighting=uniform --defense dp-fedavg --epsilon 1 --coins client --seeds 12
     fedprivacy audit runs/mutual-membership-mnist5k-1a2b3c4d
     fedprivacy audit --scores FILE.npz --epsilon 4 --delta 1e-5
+    fedprivacy audit --mechanism noise.py:noised --neighbours without,with --epsilon 1
 
     Every canary is in or out by a coin of its own, and is guessed once. The bound is the one-run test of Steinke et
     al. (2023) at the claim's delta; it assumes nothing on the mechanism. Bounds that assume more are listed apart and
@@ -117,8 +126,17 @@ def command(
     """
     limits = Limits.parsed(fail_above, fail_below)
     to = Destination.of(form, output, fresh)
-    if run is not None and scores is not None:
-        raise UsageError("audit takes a stored run or --scores FILE.npz, not both.")
+    if sum(one is not None for one in (run, scores, mechanism)) > 1:
+        raise UsageError("audit takes one of a stored run, --scores FILE.npz and --mechanism FILE.py:F.")
+    flags = {name: given.pop(name) for name in own.FLAGS}
+    if mechanism is not None:
+        _refuse(given, own.WITH, "--mechanism", control, resume)
+        if out is not None or limits != Limits():
+            raise UsageError("--out and limits do nothing with --mechanism; --output FILE writes what is printed.")
+        return own.audited(mechanism, given, flags, to)
+    for name, value in flags.items():
+        if value is not None:
+            raise UsageError(f"--{name} does nothing without --mechanism.")
     if scores is not None:
         _refuse(given, WITH_SCORES, "--scores", control, resume)
         where = None if out is None else made_by_reading(Path(out), f"audit-scores-{scores.stem}", fresh)

@@ -7,7 +7,7 @@ from typing import Literal
 
 from fedprivacy.config.run import RunConfig
 
-Kind = Literal["protocol", "model", "data", "defense", "statistic", "observation", "reconstruction"]
+Kind = Literal["protocol", "model", "data", "defense", "statistic", "observation", "reconstruction", "mechanism"]
 PARTS: Mapping[str, Kind] = {
     "protocol": "protocol",
     "training.model": "model",
