@@ -5,29 +5,75 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from fedprivacy.cli.written import Destination, findings_of, written
 
+if TYPE_CHECKING:
+    from fedprivacy.judge.result import RunResult
+
 
 @click.command("report")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--fresh", is_flag=True, help="Replace the file at --output whatever it is.")
+@click.option("--per-record", is_flag=True, help="Name the records most at risk. For the owner of the data alone.")
+@click.option(
+    "--fdr",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.1,
+    show_default=True,
+    help="With --per-record: false discovery rate of the records that are named.",
+)
+@click.option("--allow-code", is_flag=True, help="Let code from outside that a stored run names run with your rights.")
 @written
-def command(run: Path, fresh: bool, form: str | None, output: Path | None) -> None:
-    """Draw the report of a stored run again, without training."""
+def command(
+    run: Path, fresh: bool, per_record: bool, fdr: float, allow_code: bool, form: str | None, output: Path | None
+) -> None:
+    """Draw the report of a stored run again, without training.
+
+    \b
+    fedprivacy report RUN --output page.html
+    fedprivacy report RUN --per-record --fdr 0.05
+    """
     from fedprivacy.cli.carry_out import read_result
     from fedprivacy.cli.show import show
 
     to = Destination.of(form, output, fresh)
     result = read_result(run)
+    if per_record:
+        _name_records(result, run, fdr, allow_code, to)
+        return
     with _drawn(run):
         if to.form == "html":
             from fedprivacy.study.documents import assert_whole
 
             assert_whole(run)
         to.deliver(findings_of(result, run), lambda: show(result, None, run))
+
+
+def _name_records(result: RunResult, run: Path, rate: float, allow_code: bool, to: Destination) -> None:
+    """Print or write the records at risk; nothing of it stays in the run folder."""
+    from fedprivacy.cli.carry_out import trusted
+    from fedprivacy.cli.output import Output
+    from fedprivacy.cli.settings import configuration
+    from fedprivacy.reporting.formats import of_table
+    from fedprivacy.reporting.terminal import render_document
+    from fedprivacy.study import stored
+    from fedprivacy.study.job import dataset_of
+    from fedprivacy.study.membership.accused import TITLE, document, rows
+    from fedprivacy.study.membership.per_record import accusations
+
+    with stored.reading(run):
+        config = configuration({}, stored.read_config(run))
+        trusted(config, run, allow_code)
+        stored.same_data(run, dataset_of(config.data.model_dump_json()).digest)
+        found = accusations(result, config, run, rate)
+    told = document(found)
+    to.deliver(
+        lambda: of_table(TITLE, rows(found, run.name), (), document=told), lambda: render_document(told, Output())
+    )
 
 
 @contextlib.contextmanager

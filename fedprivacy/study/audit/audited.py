@@ -34,8 +34,9 @@ from fedprivacy.study.audit import bounds
 from fedprivacy.study.audit.curves import Family
 from fedprivacy.study.audit.verdict import verdicts_of
 from fedprivacy.study.job import SUMMARY, Game, game
+from fedprivacy.study.membership.judged import candidates_of
 from fedprivacy.study.resolve import resolve
-from fedprivacy.wire.parties import SERVER, client_name
+from fedprivacy.wire.parties import SERVER
 
 PLAYED: Mapping[str, Played] = {
     "record": Played("record", "add-remove"),
@@ -280,7 +281,7 @@ def _of_seed(
     for number, target in enumerate(targets):
         if f"{target}/{statistic}" not in arrays:
             return None
-        theirs = _candidates(target, played.owners, adversary)
+        theirs = candidates_of(target, played.owners, adversary)
         theirs = theirs[played.flat_canaries[theirs]]
         values, flips = arrays[f"{target}/{statistic}"], np.asarray(arrays[f"{target}/coins"], dtype=np.bool_)
         if len(values) != len(theirs):
@@ -319,13 +320,3 @@ def _joined(parts: Sequence[Part]) -> Part:
     shift = np.cumsum([0, *(int(groups.max(initial=-1)) + 1 for _, _, groups in parts)])
     groups = [own + shift[place] for place, (_, _, own) in enumerate(parts)]
     return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts]), np.concatenate(groups)
-
-
-def _candidates(target: str, owners: Int, adversary: Adversary) -> Int:
-    """Positions of the candidates that a target's scores are about, as they were stored."""
-    if target == "any client":
-        return np.arange(len(owners))
-    if target == "any other client":
-        return np.flatnonzero(owners != int(adversary.position.removeprefix("client-")))
-    names = [client_name(client) for client in range(int(owners.max()) + 1)]
-    return np.flatnonzero(owners == names.index(target))

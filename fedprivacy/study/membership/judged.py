@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from fedprivacy import folder
-from fedprivacy.adversary.threat import Float, Truth
+from fedprivacy.adversary.threat import Adversary, Float, Int, Truth
 from fedprivacy.attacks.membership.assemble import Scored
 from fedprivacy.judge import examiner
 from fedprivacy.judge.result import Finding
+from fedprivacy.wire.parties import client_name
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,3 +93,13 @@ def save_scores(path: Path, targets: Sequence[Judged], title: str = "") -> None:
                 arrays[f"{target.name}/{name}"] = scores
     if targets:
         folder.write_arrays(path, arrays, {"headline": targets[0].scored.headline, "title": title})
+
+
+def candidates_of(target: str, owners: Int, adversary: Adversary) -> Int:
+    """Positions of the candidates that a target's stored scores are about; ``owners`` [n] of all candidates."""
+    if target == "any client":
+        return np.arange(len(owners))
+    if target == "any other client":
+        return np.flatnonzero(owners != int(adversary.position.removeprefix("client-")))
+    names = [client_name(client) for client in range(int(owners.max()) + 1)]
+    return np.flatnonzero(owners == names.index(target))
