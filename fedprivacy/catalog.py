@@ -79,6 +79,13 @@ PAGES: dict[str, str] = {
 
 TABLES: dict[str, str] = {
     "frontier": "accuracy and leakage over epsilon, for noise on predictions, on updates and in private training",
+    "inversion": "what a client's records look like from weights and from predictions, with pictures",
+    "protocols": "every protocol on the same skewed clients: accuracy and bytes",
+    "protocol-checks": "every protocol on data that are hard on it, a few rounds: does training stay finite",
+    "combine": "how several observed rounds become one score, by statistic and protocol",
+    "setup-f": "membership statistics on the same models, with few and with many references",
+    "setup-l": "label distributions inferred from predictions, by how much clients differ",
+    "setup-p": "one over-fitted federation under each observation, statistic by statistic",
 }
 """Recipes of ours that are rows and columns: see ``study.tables``."""
 

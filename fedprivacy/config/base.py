@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import typing
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+NONE = "none"
+"""How a settings file says that a setting is None, where it does not stand for a default of None."""
 
 PartT = TypeVar("PartT", bound="Part")
 
@@ -25,6 +29,19 @@ class Part(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True, defer_build=True
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _none(cls, values: Any) -> Any:
+        """``"none"`` is nothing where nothing is allowed and no text is: settings files have no other word for it."""
+        if not isinstance(values, dict):
+            return values
+        return {name: None if value == NONE and cls._may_be_none(name) else value for name, value in values.items()}
+
+    @classmethod
+    def _may_be_none(cls, name: str) -> bool:
+        kinds = typing.get_args(cls.model_fields[name].annotation) if name in cls.model_fields else ()
+        return type(None) in kinds and str not in kinds
 
 
 def near_miss(word: str, known: Iterable[str]) -> str:

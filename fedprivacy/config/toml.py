@@ -8,14 +8,26 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fedprivacy.config.base import Part, UsageError
+from fedprivacy.config.base import NONE, Part, UsageError
 
 
 def to_toml(part: Part) -> str:
-    """``part`` as TOML; settings that are None are left out, since TOML has no null."""
+    """``part`` as TOML, which has no null: a setting that is None is left out, or "none" where its default is not."""
     lines: list[str] = []
-    _table(part.model_dump(mode="json"), (), lines)
+    _table(_told(part), (), lines)
     return "\n".join(lines) + "\n"
+
+
+def _told(part: Part) -> dict[str, Any]:
+    """The settings of ``part`` with a word for None where leaving it out would mean something else."""
+    found = part.model_dump(mode="json")
+    for name, field in type(part).model_fields.items():
+        value = getattr(part, name)
+        if isinstance(value, Part):
+            found[name] = _told(value)
+        elif value is None and field.default is not None:
+            found[name] = NONE
+    return found
 
 
 def _table(content: Mapping[str, Any], path: tuple[str, ...], lines: list[str]) -> None:

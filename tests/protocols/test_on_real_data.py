@@ -1,6 +1,6 @@
 """Every protocol at its defaults on real records that are hard on it: clients with one class each, rows of features.
 
-`benchmarks/every_data_set.py` does the same with every data set and architecture.
+`fedprivacy reproduce protocol-checks` does the same with any data set and more architectures.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 from fedprivacy.adversary.threat import seat
 from fedprivacy.judge.result import Finding, Interval, RunResult
@@ -60,12 +61,17 @@ def text(column: Column, result: RunResult, source: Source | None = None, other:
         return _allowed(result)
     if column.show == "verdict":
         return _verdict(column, result)
+    if column.show == "count":
+        counted = _finding(column, result.findings, source)
+        return MISSING if counted is None else f"{counted.n:,}"
     if cause(column, result, source):
         return FAILED
     found = number(column, result, source)
     if column.minus and other is not result:
         return _difference(column, found, None if other is None else number(column, other, source))
-    return MISSING if found is None or column.minus else _written(column, found.value, found.low, found.high)
+    return (
+        MISSING if found is None or column.minus else _written(column, found.value, found.low, found.high, column.sign)
+    )
 
 
 def cause(column: Column, result: RunResult, source: Source | None = None) -> str:
@@ -103,7 +109,7 @@ def _finding(column: Column, findings: Sequence[Finding], source: Source | None)
     ]
     for metric in column.metric:
         for statistic in column.statistic or (None,):
-            matching = [f for f in mine if f.metric == metric and statistic in (None, f.statistic)]
+            matching = [f for f in mine if fnmatchcase(f.metric, metric) and statistic in (None, f.statistic)]
             target = main_target(matching)
             found = next((f for f in matching if f.target == target), None)
             if found is not None:

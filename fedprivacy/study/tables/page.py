@@ -34,8 +34,8 @@ def document(page: Recipe, made: Sequence[Made], base: RunConfig, command: str) 
         sections.append(Section(" and ".join(page.across), (_across(page, made, groups),)))
     refused = dict.fromkeys(f"Refused: {one.line.title}: {one.refused}" for one in made if one.refused)
     minutes = sum(one.seconds for one in made) / 60
-    end = f"`{command}` ({minutes:.1f} cpu-minutes; a stopped page goes on, and finished runs are found again)."
-    told = (*(Sentence(words) for words in refused), Sentence(f"Made by {end}", "quiet"))
+    end = f"{command} ({minutes:.1f} cpu-minutes; a stopped page goes on, and finished runs are found again)."
+    told = (*(Sentence(words) for words in refused), Sentence(f"Made by: {end}", "quiet"))
     return Document(f"{page.title} ({base.data.dataset})", (*sections, Section("How it was made", told)))
 
 

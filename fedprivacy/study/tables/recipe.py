@@ -42,10 +42,11 @@ class Column(Part):
     """What of a result is shown under ``head``; of several metrics or statistics the first that a run has."""
 
     head: str
-    show: Literal["utility", "finding", "headline", "bytes", "epsilon", "allowed", "verdict"]
-    """allowed: the largest AUC that the claim leaves to any attack on one record."""
+    show: Literal["utility", "finding", "headline", "count", "bytes", "epsilon", "allowed", "verdict"]
+    """count: of what a finding rests on. allowed: the largest AUC that the claim leaves to any attack on one record."""
     metric: Names = ()
-    """Of utility, findings, bytes (up, down, both, payload, public), or words in the claim of a verdict."""
+    """Of utility, findings (* stands for any text), bytes (up, down, both, payload, public), or words in the claim of a
+    verdict."""
     statistic: Names = ()
     seat: str = ""
     """Which adversary's, such as passive server; empty: any."""
@@ -54,6 +55,8 @@ class Column(Part):
     scale: float = 1.0
     digits: int = Field(default=3, ge=0, le=6)
     interval: bool = True
+    sign: bool = False
+    """Whether a plus is written."""
     each: Literal["run", "message"] = "run"
     """Bytes of the whole run, or of one client in one round."""
     words: dict[str, str] = Field(default_factory=dict)

@@ -1,32 +1,20 @@
-"""Setup L on real images: estimators against anchors, within three standard errors of both."""
+"""Setup L, as its page has it: what skewed clients answer gives their classes away."""
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
-from types import ModuleType
 
-import pytest
-
-FILE = Path(__file__).resolve().parents[3] / "benchmarks" / "setup_l.py"
-
-
-@pytest.fixture(scope="module")
-def benchmark() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("setup_l_benchmark", FILE)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
+from fedprivacy.config.base import build
+from fedprivacy.config.run import RunConfig
+from fedprivacy.study.run import Plan, execute
+from fedprivacy.study.tables.recipe import laid_over, lines, recipe
 
 
-def test_a_strong_skew_is_read_off_predictions(benchmark: ModuleType, shared_data: Path) -> None:
-    found = benchmark.measure(benchmark.load(shared_data / "fashion_mnist_10k.npz"), 0.1)
-    mean = {name: float(tv.mean()) for name, tv in found.items()}
-    assert mean["uniform"] == pytest.approx(0.680, abs=0.10)
-    assert mean["mean_softmax"] == pytest.approx(0.312, abs=0.12)
-    assert mean["argmax_hist"] == pytest.approx(0.317, abs=0.12)
-    assert mean["log_ratio"] == pytest.approx(0.236, abs=0.10)
-    assert mean["log_ratio"] < mean["mean_softmax"] < mean["uniform"] - 0.2
+def test_a_strong_skew_is_read_off_predictions(tmp_path: Path) -> None:
+    page = recipe("setup-l")
+    small = {"clients": 6, "data": {"dataset": "digits"}, "training": {"local_epochs": 10}}
+    (line,) = lines(page, build(RunConfig, laid_over(page.base, small), "test"), ["alpha 0.1"])
+    found = execute(line.config, Plan(tmp_path / "run", baselines=False)).findings
+    distance = {f.statistic: f.value for f in found if f.metric == "TV" and f.target == "all clients" and f.value}
+    assert distance["mean_softmax"] < 0.3 < 0.5 < distance["uniform guess"]
+    assert distance["argmax_hist"] < distance["uniform guess"] - 0.2
