@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import math
 import os
-import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +51,7 @@ from fedprivacy.study.repetition import Repetition
 from fedprivacy.study.resolve import Yardstick, resolve
 from fedprivacy.study.stolen import theft_findings
 from fedprivacy.study.traps import check_room
+from fedprivacy.study.versions import versions
 
 VERSIONED = ("fedprivacy", "torch", "torchvision", "numpy", "scipy", "opacus", "dp-accounting", "safetensors")
 
@@ -248,7 +247,7 @@ def assembled(config: RunConfig, plan: Plan, repetitions: Sequence[Repetition], 
         verdicts=tuple(judged),
         cards=cards,
         provenance=Provenance(
-            versions={"python": platform.python_version(), **{name: metadata.version(name) for name in VERSIONED}},
+            versions=versions(VERSIONED),
             seed=config.seed,
             seeds=config.seeds,
             host_cores=os.cpu_count() or 1,

@@ -8,11 +8,9 @@ references that lack a record would then give the record away.
 from __future__ import annotations
 
 import os
-import platform
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +29,7 @@ from fedprivacy.metrics.auc_interval import auc_interval
 from fedprivacy.study.documents import write_documents
 from fedprivacy.study.membership.judged import Judged, judged_findings, save_scores
 from fedprivacy.study.membership.scores_file import Bank, ScoresFile
+from fedprivacy.study.versions import versions
 from fedprivacy.wire.parties import client_name
 
 WHO = "reader of these scores"
@@ -156,7 +155,7 @@ def _result(
         findings=tuple(findings),
         verdicts=_verdicts(given, findings, notes),
         provenance=Provenance(
-            versions={"python": platform.python_version(), **{name: metadata.version(name) for name in VERSIONED}},
+            versions=versions(VERSIONED),
             seed=0,
             seeds=1,
             host_cores=os.cpu_count() or 1,
