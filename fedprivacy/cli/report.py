@@ -9,10 +9,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fedprivacy.cli.written import Destination, findings_of, written
+from fedprivacy.cli.written import Destination, findings_of, written_with
 
 if TYPE_CHECKING:
     from fedprivacy.judge.result import RunResult
+
+
+RECORD = "record"
+"""The format that a regulator or a registry asks for: one page, or JSON where --output ends in .json."""
 
 
 @click.command("report")
@@ -27,7 +31,7 @@ if TYPE_CHECKING:
     help="With --per-record: false discovery rate of the records that are named.",
 )
 @click.option("--allow-code", is_flag=True, help="Let code from outside that a stored run names run with your rights.")
-@written
+@written_with(RECORD)
 def command(
     run: Path, fresh: bool, per_record: bool, fdr: float, allow_code: bool, form: str | None, output: Path | None
 ) -> None:
@@ -35,13 +39,17 @@ def command(
 
     \b
     fedprivacy report RUN --output page.html
+    fedprivacy report RUN --format record --output record.json
     fedprivacy report RUN --per-record --fdr 0.05
     """
     from fedprivacy.cli.carry_out import read_result
     from fedprivacy.cli.show import show
 
-    to = Destination.of(form, output, fresh)
+    to = Destination.of(None if form == RECORD else form, output, fresh)
     result = read_result(run)
+    if form == RECORD:
+        _record(result, to)
+        return
     if per_record:
         _name_records(result, run, fdr, allow_code, to)
         return
@@ -51,6 +59,18 @@ def command(
 
             assert_whole(run)
         to.deliver(findings_of(result, run), lambda: show(result, None, run))
+
+
+def _record(result: RunResult, to: Destination) -> None:
+    """Print or write the privacy record, in the format that the file's ending says."""
+    from fedprivacy.cli.output import Output
+    from fedprivacy.reporting.formats import of_record
+    from fedprivacy.reporting.record import document
+    from fedprivacy.reporting.terminal import render_document
+    from fedprivacy.study.record import record
+
+    made = record(result)
+    to.deliver(lambda: of_record(made, result), lambda: render_document(document(made), Output()))
 
 
 def _name_records(result: RunResult, run: Path, rate: float, allow_code: bool, to: Destination) -> None:

@@ -6,6 +6,7 @@ A file is replaced only where fedprivacy made it, which a mark at its head says;
 from __future__ import annotations
 
 import os
+import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,18 +100,27 @@ def _ours(path: Path) -> bool:
 
 def written(command: CommandT) -> CommandT:
     """Decorator: add both flags; the command gets ``form`` and ``output``."""
-    for option in reversed(written_options()):
-        command = option(command)
-    return command
+    return written_with()(command)
 
 
-def written_options() -> tuple[Callable[[Any], Any], ...]:
-    """Both flags."""
+def written_with(*more: str) -> Callable[[CommandT], CommandT]:
+    """The same with ``more`` formats of a command's own."""
+
+    def add(command: CommandT) -> CommandT:
+        for option in reversed(written_options(*more)):
+            command = option(command)
+        return command
+
+    return add
+
+
+def written_options(*more: str) -> tuple[Callable[[Any], Any], ...]:
+    """Both flags; ``more`` formats of a command's own."""
     return (
         click.option(
             "--format",
             "form",
-            type=click.Choice(["table", "markdown", "latex", "csv", "json", "html"]),
+            type=click.Choice([*typing.get_args(Format), *more]),
             default=None,
             help="Format of the report [default: by the ending of --output, else table].",
         ),

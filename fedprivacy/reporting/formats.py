@@ -17,6 +17,7 @@ from fedprivacy.reporting.html import document_to_html
 from fedprivacy.reporting.latex import document_to_latex
 from fedprivacy.reporting.markdown import document_to_markdown
 from fedprivacy.reporting.paper import paper
+from fedprivacy.reporting.record import Record, document
 from fedprivacy.reporting.report import report
 from fedprivacy.reporting.schema import RUNS, TABLE
 from fedprivacy.reporting.terminal import render_document
@@ -61,6 +62,13 @@ def of_run(result: RunResult, page: Callable[[], str]) -> Findings:
     return Findings(report(result), tidy([result], run_labels([result])), result.verdicts, result.to_json(), page)
 
 
+def of_record(record: Record, result: RunResult) -> Findings:
+    """Of a record on one page; its numbers are those of the run."""
+    page = document(record)
+    rows = tidy([result], run_labels([result]))
+    return Findings(page, rows, result.verdicts, record.to_json(), lambda: document_to_html(page, {}))
+
+
 def of_runs(
     results: Sequence[RunResult],
     labels: Sequence[str] | None = None,
@@ -69,10 +77,10 @@ def of_runs(
 ) -> Findings:
     """Of several runs side by side; ``judged`` as in :func:`fedprivacy.reporting.compare.side_by_side`."""
     names = run_labels(results) if labels is None else list(labels)
-    document = side_by_side(results, names, judged)
+    table = side_by_side(results, names, judged)
     runs = [{"run": name, "result": result.to_json()} for name, result in zip(names, results, strict=True)]
     content = {"schema": RUNS, "runs": runs}
-    return Findings(document, tidy(results, names), (), content, lambda: document_to_html(document, figures()))
+    return Findings(table, tidy(results, names), (), content, lambda: document_to_html(table, figures()))
 
 
 def of_table(

@@ -16,6 +16,7 @@ from typing import Any, Literal
 from pydantic import TypeAdapter
 
 from fedprivacy.judge.result import SCHEMA, RunResult, Verdict
+from fedprivacy.reporting.record import Record
 from fedprivacy.reporting.tidy import Row
 
 RUNS: Literal["fedprivacy/runs/1"] = "fedprivacy/runs/1"
@@ -48,7 +49,7 @@ class Tabled:
     verdicts: tuple[Verdict, ...]
 
 
-TYPES: Mapping[str, Any] = {"result": RunResult, "runs": Runs, "table": Tabled}
+TYPES: Mapping[str, Any] = {"result": RunResult, "runs": Runs, "table": Tabled, "record": Record}
 
 
 def made(name: str) -> dict[str, Any]:

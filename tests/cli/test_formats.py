@@ -84,6 +84,17 @@ def test_every_format(command: str, ready: Path, fedprivacy: Call) -> None:
             checked(form, fedprivacy("report --format", form, place).out, "report")
 
 
+def test_report_writes_a_privacy_record(ready: Path, fedprivacy: Call) -> None:
+    assert fedprivacy(LINES["run"]).code == 0
+    run = next((ready / "runs").iterdir())
+    shown = fedprivacy("report --format record", run)
+    assert "privacy record of fedavg" in shown.out and "To be stated by the data holder" in shown.out
+    assert fedprivacy("report --format record --output record.json", run).code == 0
+    jsonschema.validate(json.loads((ready / "record.json").read_text()), schema.stored("record"))
+    assert fedprivacy("report --format record --output record.html", run).code == 0
+    assert "privacy record" in (ready / "record.html").read_text()
+
+
 def somebody_elses(place: Path) -> Iterator[Path]:
     for name, text in (("notes.md", "# fedprivacy\n"), ("mine.json", "{}"), ("a.csv", "run,kind\n"), ("x.html", "<p>")):
         (place / name).write_text(text)
