@@ -29,9 +29,6 @@ WITH_RUN = frozenset({"attack.statistics", "attack.level", "canaries.guesses"})
 """Settings that mean something for a stored run."""
 
 WHITE_BOX = "noised-updates"
-GUESSED = 12
-"""One of so many canaries is guessed, fixed beforehand: near the best for a Gaussian mechanism of epsilon 1 to 8."""
-
 WITH_SCORES = frozenset({"attack.statistics", "attack.level", "canaries.guesses", "defense.epsilon", "defense.delta"})
 """Settings that mean something for scores from a file."""
 
@@ -116,12 +113,14 @@ def command(
     fedprivacy audit --scores FILE.npz --epsilon 4 --delta 1e-5
     fedprivacy audit --mechanism noise.py:noised --neighbours without,with --epsilon 1
 
-    Every canary is in or out by a coin of its own, and is guessed once. The bound is the one-run test of Steinke et
-    al. (2023) at the claim's delta; it assumes nothing on the mechanism. Bounds that assume more are listed apart and
-    decide nothing. A bound of 0 is no evidence of privacy.
+    Every canary is in or out by a coin of its own, and is guessed once. Two bounds decide: the one-run test of Steinke
+    et al. (2023) at the claim's delta, which assumes nothing on the mechanism, and that of the claim's own trade-off
+    curve (Mahloujifar et al. 2024), which assumes nothing beyond what is claimed. Bounds that assume more are listed
+    apart and decide nothing. A bound of 0 is no evidence of privacy.
 
-    Unless told otherwise three quarters of the candidates are out-of-distribution canaries. Predictions are guessed
-    on by a server that plants canaries in public folds, weights by the server. FILE.npz: see `fedprivacy attack
+    Unless told otherwise, where noised steps of training can be read every candidate is a canary with pixels of its
+    own; elsewhere three quarters are out-of-distribution canaries. Predictions are guessed on by a server that plants
+    canaries in public folds, weights by the server. FILE.npz: see `fedprivacy attack
     --help`.
     """
     limits = Limits.parsed(fail_above, fail_below)
@@ -169,14 +168,14 @@ def base(given: dict[str, Any]) -> dict[str, Any]:
     if wire.answers_queries and plain.defense.name not in ("none", "dp-sgd"):
         attack["schedule"] = "spread"
     content["attack"] = attack
-    if plain.canaries.coins != "client":
+    if plain.canaries.coins == "record" and _white_box(configuration(given, content)):
+        attack["observations"] = (WHITE_BOX,)
+        content["canaries"] = {"kind": "orthogonal"}
+    elif plain.canaries.coins != "client":
         content["canaries"] = {"kind": "out-of-distribution"}
         if plain.data.candidates is not None and plain.data.layout == "pools":
             most = 3 * plain.clients * plain.data.candidates // 4
             content["canaries"]["number"] = most if plain.canaries.coins == "record" else most // 2
-            if plain.canaries.coins == "record" and _white_box(configuration(given, content)):
-                attack["observations"] = (WHITE_BOX,)
-                content["canaries"] |= {"kind": "orthogonal", "guesses": most // GUESSED}
     return content
 
 

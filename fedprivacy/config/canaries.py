@@ -26,8 +26,9 @@ class CanaryConfig(Part):
     which half of its pool a client trains on, as a whole (replace-one for clients): one guess a client."""
 
     guesses: int | None = Field(default=None, ge=1)
-    """Canaries that are guessed, half of them in: a number fixed before the run. None: the best of a tenth, two
-    fifths and nine tenths of them, with the error shared out among the three."""
+    """Canaries that are guessed, half of them in: a number fixed before the run. None: the number from which the
+    strongest adversary of the claim may expect most; where no curve stands behind the claim, the best of a tenth, two
+    fifths and nine tenths of the canaries, with the error shared out among the three."""
 
     @model_validator(mode="after")
     def _consistent(self) -> CanaryConfig:

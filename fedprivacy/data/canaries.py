@@ -21,6 +21,8 @@ from fedprivacy.data.records import Dataset, Division, Ids
 
 FAR = 3.0
 """Standard deviations of random features, in those of the training records."""
+WHITE = 0.1
+"""Share of white pixels in an orthogonal image. With fewer the head's gradient weighs more, which is much alike."""
 
 
 def canaries(division: Division, config: CanaryConfig, root: int) -> tuple[Bool, ...]:
@@ -70,20 +72,31 @@ def planted(dataset: Dataset, division: Division, config: CanaryConfig, root: in
 
 
 def _apart(records: NDArray[np.generic], ids: Ids, rng: np.random.Generator) -> NDArray[np.generic]:
-    """Records that are orthogonal around a common middle: rows of a Hadamard matrix, as far as there are enough.
+    """Records that are nearly orthogonal: images of a few white pixels each, features by rows of a Hadamard matrix.
 
-    Pixels are black and white, half of each; features stand :data:`FAR` deviations off their means, up or down.
+    An image has no negative pixels, so two of them can only be orthogonal where they share none: decks of all pixels
+    are dealt out, :data:`WHITE` of them an image. Features stand :data:`FAR` deviations off their means, up or down.
     """
-    size = int(np.prod(records.shape[1:]))
+    size, shape = int(np.prod(records.shape[1:])), (len(ids), *records.shape[1:])
+    if records.dtype == np.uint8:
+        return np.where(_dealt(len(ids), size, rng), np.uint8(255), np.uint8(0)).reshape(shape)
     order = 1 << max(1, int(max(size, len(ids) + 1) - 1).bit_length())
     columns = rng.permutation(order)[:size]
     signs = hadamard(order)[1 + rng.permutation(order - 1)[: len(ids)]][:, columns].astype(np.float64)
-    if records.dtype == np.uint8:
-        rows = np.where(signs > 0, 255.0, 0.0)
-    else:
-        wide = records.reshape(len(records), -1).astype(np.float64)
-        rows = wide.mean(axis=0) + FAR * np.where(wide.std(axis=0) > 0, wide.std(axis=0), 1.0) * signs
-    return np.asarray(rows.reshape(len(ids), *records.shape[1:]), dtype=records.dtype)
+    wide = records.reshape(len(records), -1).astype(np.float64)
+    rows = wide.mean(axis=0) + FAR * np.where(wide.std(axis=0) > 0, wide.std(axis=0), 1.0) * signs
+    return np.asarray(rows.reshape(shape), dtype=records.dtype)
+
+
+def _dealt(number: int, size: int, rng: np.random.Generator) -> Bool:
+    """Masks [number, size], those of one deck without a pixel in common."""
+    each = max(1, round(WHITE * size))
+    hands = size // each
+    masks = np.zeros((number, size), dtype=np.bool_)
+    for first in range(0, number, hands):
+        own = np.arange(first, min(first + hands, number))
+        masks[own[:, None], rng.permutation(size)[: len(own) * each].reshape(len(own), each)] = True
+    return masks
 
 
 def _random(records: NDArray[np.generic], ids: Ids, rng: np.random.Generator) -> NDArray[np.generic]:

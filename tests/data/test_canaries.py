@@ -8,7 +8,7 @@ import pytest
 from fedprivacy.config.base import UsageError, build
 from fedprivacy.config.canaries import CanaryConfig
 from fedprivacy.config.run import DataConfig, RunConfig
-from fedprivacy.data.canaries import canaries, planted
+from fedprivacy.data.canaries import FAR, WHITE, canaries, planted
 from fedprivacy.data.coins import coins, redraw, units
 from fedprivacy.data.division import divide
 from fedprivacy.data.duplicates import extra_copies
@@ -87,13 +87,28 @@ def test_other_coins_are_fair_and_whole_clients_stay_as_they_are(division: Divis
         build(RunConfig, {"canaries": {"coins": "client", "number": 20}}, "test")
 
 
-def test_orthogonal_canaries_are_orthogonal_around_their_middle(division: Division) -> None:
+def test_orthogonal_images_share_few_pixels_and_use_all_of_them_alike(division: Division) -> None:
     dataset = load(DataConfig(dataset="digits"))
     config = CanaryConfig(kind="orthogonal")
     changed = planted(dataset, division, config, 0)
     for client, mask in enumerate(canaries(division, config, 0)):
-        rows = changed.x_train[division.pool(client)[mask]].reshape(int(mask.sum()), -1).astype(np.float64) / 127.5 - 1
-        assert set(np.unique(rows)) == {-1.0, 1.0}
+        rows = changed.x_train[division.pool(client)[mask]].reshape(int(mask.sum()), -1).astype(np.float64) / 255
+        assert set(np.unique(rows)) == {0.0, 1.0}
+        assert (rows.sum(axis=1) == round(WHITE * rows.shape[1])).all()
+        cosines = (rows @ rows.T / rows[0].sum())[~np.eye(len(rows), dtype=bool)]
+        assert np.median(cosines) == 0
+        assert rows.mean(axis=0).max() < 2 * WHITE
+
+
+def test_orthogonal_features_are_orthogonal_around_their_mean() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(3, 2, size=(80, 40)).astype(np.float32)
+    labels = np.zeros(80, dtype=np.int64)
+    dataset = Dataset("rows", x, labels, x[:2], labels[:2], ("a", "b"), "digest")
+    division = divide(dataset, DataConfig(candidates=20, public_size=0, auxiliary=0), 2, 1, 0)
+    changed = planted(dataset, division, CanaryConfig(kind="orthogonal"), 0)
+    for client in range(2):
+        rows = (changed.x_train[division.pool(client)] - x.mean(axis=0)) / x.std(axis=0) / FAR
+        assert np.allclose(np.abs(rows), 1, atol=1e-5)
         cosines = rows @ rows.T / rows.shape[1]
-        assert np.abs(cosines - np.eye(len(rows))).max() < 0.6
-        assert np.abs(cosines - np.eye(len(rows))).mean() < 0.15
+        assert np.abs(cosines - np.eye(20)).mean() < 0.15

@@ -14,7 +14,9 @@ from fedprivacy.config.base import UsageError, build
 from fedprivacy.config.run import RunConfig
 from fedprivacy.defenses import noise
 from fedprivacy.judge.result import RunResult, from_json
-from fedprivacy.study.audit.audited import by_unit
+from fedprivacy.privacy.comparable import Comparable
+from fedprivacy.study.audit.audited import family_of
+from fedprivacy.study.audit.guessed import by_unit
 from fedprivacy.study.audit.run import audit, without_noise
 from fedprivacy.study.run import Plan
 
@@ -129,6 +131,26 @@ def test_a_client_claim_covers_records_and_says_so(tmp_path: Path) -> None:
     assert found is not None
     assert found.epsilon == pytest.approx(2.0)
     assert "all records of a client may change" in found.conversion
+
+
+def test_further_seeds_are_more_coins_of_the_same_mechanism_and_no_composition(tmp_path: Path) -> None:
+    """Reachable by the strongest adversary is what the claim allows, however many federations there are."""
+    config = leaky(
+        protocol="fedavg",
+        options={"weighting": "uniform"},
+        seeds=2,
+        rounds=1,
+        training={"optimizer": "sgd", "lr": 0.1, "local_epochs": 1},
+        attack={"adversaries": ["server"], "observations": ["noised-updates"], "schedule": "last"},
+        canaries={"kind": "orthogonal", "number": None},
+        defense={"name": "dp-sgd", "epsilon": 4.0, "options": {"batch_size": 80}},
+    )
+    result = audit(config, Plan(tmp_path / "run", baselines=False), control=False)
+    assert result.audit is not None
+    assert (result.audit.m, result.audit.federations) == (480, 2)
+    family = family_of(config, tmp_path / "run", Comparable(4.0, 1e-5))
+    assert family is not None
+    assert family.at(1.0)[0] == pytest.approx(4.0, rel=1e-3)
 
 
 def test_the_score_of_a_coin_compares_its_sides() -> None:

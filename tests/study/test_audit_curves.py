@@ -7,10 +7,17 @@ import pytest
 from scipy.stats import binom
 
 from fedprivacy.metrics.epsilon.gaussian import gdp_epsilon
-from fedprivacy.metrics.epsilon.trade_off import GaussianCurve, ProfileCurve, strongest_scores
+from fedprivacy.metrics.epsilon.guesses import TESTS, correct_guesses
+from fedprivacy.metrics.epsilon.trade_off import (
+    GaussianCurve,
+    ProfileCurve,
+    approximate,
+    strongest_accuracy,
+    strongest_scores,
+)
 from fedprivacy.privacy import Gaussian, NoNoise, PoissonSampledGaussian, PostProcessing, PrivacyEvent
 from fedprivacy.privacy.accountant import claim
-from fedprivacy.study.audit.bounds import bounds_of
+from fedprivacy.study.audit.bounds import PARTS, bounds_of, planned_guesses
 from fedprivacy.study.audit.curves import LEAKS, Family
 
 DELTA = 1e-5
@@ -80,3 +87,36 @@ def test_noise_alone_gives_nothing_and_a_plain_leak_refutes() -> None:
     coins = np.random.default_rng(5).random(1000) < 0.5
     leak = bounds_of(coins * 1.0, coins, delta=DELTA, family=found)
     assert min(one.low for one in leak.judged) > found.at(1.0)[0]
+
+
+@pytest.mark.parametrize("curve", [GaussianCurve(1.0), approximate(1.5, 0.01)])
+def test_the_expected_share_of_right_guesses_is_that_of_simulation(curve: GaussianCurve | ProfileCurve) -> None:
+    rng, m = np.random.default_rng(6), 200_000
+    coins = rng.random(m) < 0.5
+    scores = strongest_scores(curve, coins, rng)
+    for share in (0.05, 0.3, 1.0):
+        # Guesses at either end: the curve is symmetric, so one end stands for both.
+        ordered = coins[np.argsort(scores, kind="stable")][::-1]
+        right = float(ordered[: int(share * m / 2)].mean())
+        assert strongest_accuracy(curve, share) == pytest.approx(right, abs=0.01)
+
+
+def test_the_planned_number_of_guesses_shows_an_excess_as_well_as_any_other() -> None:
+    """Against simulation of a mechanism with half the noise that is claimed."""
+    found, m, error = family(PLAIN), 3000, 0.025
+    for test in (TESTS["dp"], TESTS["gaussian"]):
+        planned = planned_guesses(m, test, found, DELTA, error)
+        lows: dict[int, list[float]] = {m // part: [] for part in PARTS}
+        for draw in range(5):
+            rng = np.random.default_rng(draw)
+            coins = rng.random(m) < 0.5
+            scores = strongest_scores(found.at(2.0)[1], coins, rng)
+            for r in lows:
+                lows[r].append(test.bound(m, r, correct_guesses(scores, coins, [r], rng)[0], DELTA, error))
+        means = {r: float(np.mean(values)) for r, values in lows.items()}
+        assert means[planned] > 0.9 * max(means.values())
+
+
+def test_where_no_excess_can_show_the_plan_is_for_what_an_honest_mechanism_shows() -> None:
+    few = planned_guesses(40, TESTS["dp"], family(PLAIN), DELTA, 0.025)
+    assert 10 <= few <= 40

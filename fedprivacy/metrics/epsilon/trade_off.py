@@ -12,6 +12,7 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri
 
 Float = NDArray[np.float64]
@@ -69,3 +70,16 @@ def strongest_scores(curve: TradeOff, coins: NDArray[np.bool_], rng: np.random.G
     """
     uniform = rng.random(len(coins))
     return np.asarray(-np.where(coins, curve.forced(uniform), uniform))
+
+
+def strongest_accuracy(curve: TradeOff, share: float) -> float:
+    """Share of right guesses that the same adversary may expect on the ``share`` of the canaries it is surest of.
+
+    Half are guessed in, half out. Those guessed in are in with probability x / (x + forced(x)), where the in-canaries
+    above the threshold are a part x of all of them, and (x + forced(x)) / 2 is half of ``share``.
+    """
+
+    def excess(x: float) -> float:
+        return x + float(curve.forced(np.array([x]))[0]) - share
+
+    return float(brentq(excess, 0.0, 1.0, xtol=1e-12)) / share

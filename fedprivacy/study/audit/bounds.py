@@ -36,7 +36,7 @@ from fedprivacy.metrics.epsilon.bound import EpsilonBound
 from fedprivacy.metrics.epsilon.guesses import TESTS, OneRunTest, one_run_from_scores, one_run_split
 from fedprivacy.metrics.epsilon.one_run_curve import largest_refuted
 from fedprivacy.metrics.epsilon.thresholds import epsilon_all_thresholds
-from fedprivacy.metrics.epsilon.trade_off import strongest_scores
+from fedprivacy.metrics.epsilon.trade_off import strongest_accuracy, strongest_scores
 from fedprivacy.metrics.intervals import corrected_level
 from fedprivacy.metrics.pooling import ranks_within
 from fedprivacy.metrics.scores import as_coins, by_coin
@@ -44,6 +44,10 @@ from fedprivacy.study.audit.curves import Family
 
 DRAWS = 200
 REACHED = 9
+PARTS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96)
+"""One of so many canaries may be guessed."""
+EXCESS = (1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0, 6.0, 10.0, 16.0)
+"""How much more than claimed is leaked: noise over that of the claim, the other way round."""
 
 
 @dataclass(frozen=True)
@@ -75,13 +79,35 @@ class NoiseControl:
 
 
 def guess_grid(m: int) -> tuple[int, ...]:
-    """Numbers of guesses to try on ``m`` canaries, decided by ``m`` alone: a tenth, two fifths, nine tenths of them.
+    """Numbers of guesses to try on ``m`` canaries where no curve is claimed: a tenth, two fifths, nine tenths of them.
 
     Few, because each is paid for: n numbers at error p / n and delta > 0 cannot refute above log(p / (2 n delta)),
     whatever m, which is 6.7 for three at delta 1e-5 and 5.9 for seven. Not all of them, because half are guessed in
     and fair coins do not fall on one just half of the time, so that even a perfect attack would be wrong about some.
     """
     return tuple(sorted({max(1, m // 10), max(1, 2 * m // 5), max(1, 9 * m // 10)}))
+
+
+def planned_guesses(m: int, test: OneRunTest, family: Family, delta: float, error: float) -> int:
+    """The number of guesses on ``m`` canaries by which the smallest excess over the claim may be expected to show.
+
+    Excess is the claim's mechanism with less noise, read by its strongest adversary. Where several numbers do, or where
+    no excess can show, the one that promises most on a mechanism exactly as claimed. It follows from the claim and
+    ``m`` alone, never from scores, so nothing is paid for the choice.
+    """
+    numbers = sorted({max(1, m // part) for part in PARTS})
+
+    def promised(leak: float) -> dict[int, float]:
+        curve = family.at(leak)[1]
+        return {r: test.bound(m, r, int(r * strongest_accuracy(curve, r / m)), delta, error) for r in numbers}
+
+    claimed, honest = family.at(1.0)[0], promised(1.0)
+    for leak in EXCESS:
+        found = promised(leak)
+        able = [r for r in numbers if found[r] > claimed]
+        if able:
+            return max(able, key=lambda r: (honest[r], found[r]))
+    return max(numbers, key=lambda r: (honest[r], r))
 
 
 def bounds_of(
@@ -99,11 +125,11 @@ def bounds_of(
     """Bounds from ``scores`` [m], higher says in, and fair independent coins ``members`` [m] (bool, True: in).
 
     ``delta`` is that of the claim. ``rows``: how many such audits are held against the same claim; each gets error
-    (1 - level) / rows. ``guesses``: ``grid`` (the best of :func:`guess_grid`, each at a corrected error), ``split``
-    (chosen on one random half, judged on the other), a number fixed before the scores were seen, or a grid of one's
-    own. ``groups`` [m]: scores of different groups (clients, federations) share no scale and are replaced by ranks
-    within each. ``root`` seeds ties and splits. ``family``: the claim's own mechanism, where the claim has one. Raises
-    ValueError on NaN, shapes, level, delta or guesses.
+    (1 - level) / rows. ``guesses``: ``grid`` (:func:`planned_guesses` with a ``family``, else the best of
+    :func:`guess_grid`, each at a corrected error), ``split`` (chosen on one random half, judged on the other), a number
+    fixed before the scores were seen, or a grid of one's own. ``groups`` [m]: scores of different groups (clients,
+    federations) share no scale and are replaced by ranks within each. ``root`` seeds ties and splits. ``family``: the
+    claim's own mechanism, where the claim has one. Raises ValueError on NaN, shapes, level, delta or guesses.
     """
     values = np.asarray(scores, dtype=np.float64)
     coins = as_coins(members, values.shape)
@@ -111,21 +137,35 @@ def bounds_of(
         values = ranks_within(values, groups)
     tests = [TESTS["dp"]] if family is None else [TESTS["dp"], _of_curve(family)]
     strict = corrected_level(level, rows * len(tests))
-    judged = [_one_run(values, coins, delta, strict, guesses, root, test) for test in tests]
-    if family is not None:
-        judged = [
-            replace(bound, reachable=_reachable(family, len(coins), delta, strict, guesses, test))
-            for bound, test in zip(judged, tests, strict=True)
-        ]
+    judged = []
+    for test in tests:
+        number = resolved(guesses, len(coins), test, family, delta, strict)
+        bound = _one_run(values, coins, delta, strict, number, root, test)
+        if family is not None:
+            bound = replace(bound, reachable=_reachable(family, len(coins), delta, strict, number, test))
+        judged.append(bound)
     found: list[EpsilonBound] = []
     if delta > 0:
-        found.append(_one_run(values, coins, delta, strict, guesses, root, TESTS["gaussian"]))
+        number = resolved(guesses, len(coins), TESTS["gaussian"], family, delta, strict)
+        found.append(_one_run(values, coins, delta, strict, number, root, TESTS["gaussian"]))
     if coins.any() and not coins.all():
         inside, outside = by_coin(values, coins)
         found.append(epsilon_all_thresholds(inside, outside, delta=delta, level=strict))
         if delta > 0:
             found.append(epsilon_all_thresholds(inside, outside, delta=delta, level=strict, curve="gaussian"))
     return Bounds(tuple(judged), tuple(found))
+
+
+def resolved(
+    guesses: int | str | Sequence[int], m: int, test: OneRunTest, family: Family | None, delta: float, level: float
+) -> int | str | Sequence[int]:
+    """``guesses`` with the grid replaced by the planned number, where the claim has a curve to plan by."""
+    if guesses != "grid" or family is None:
+        return guesses
+    key = ("planned", m, test.name, delta, level)
+    if key not in family.known:
+        family.known[key] = planned_guesses(m, test, family, delta, 1 - level)
+    return int(family.known[key])
 
 
 def _of_curve(family: Family) -> OneRunTest:
@@ -140,16 +180,16 @@ def _reachable(
 ) -> float:
     """The bound of the strongest adversary of a mechanism exactly as claimed: the median of a few draws."""
     key = (m, delta, level, guesses if isinstance(guesses, int | str) else tuple(guesses), test.name)
-    if key in family.reached:
-        return family.reached[key]
+    if key in family.known:
+        return family.known[key]
     found = []
     for draw in range(REACHED):
         rng = seeds.numpy_generator(0, "audit", "reachable", draw)
         coins = rng.random(m) < 0.5
         scores = strongest_scores(family.claimed, coins, rng)
         found.append(_one_run(scores, coins, delta, level, guesses, draw, test).low)
-    family.reached[key] = float(np.median(found))
-    return family.reached[key]
+    family.known[key] = float(np.median(found))
+    return family.known[key]
 
 
 def noise_control(
@@ -161,10 +201,12 @@ def noise_control(
     guesses: int | str | Sequence[int] = "grid",
     draws: int = DRAWS,
     root: int = 0,
+    family: Family | None = None,
 ) -> NoiseControl:
     """The bound that is judged, on ``draws`` vectors of noise against the coins ``members`` [m]."""
     coins = np.asarray(members)
     strict = corrected_level(level, rows)
+    guesses = resolved(guesses, len(coins), TESTS["dp"], family, delta, strict)
     fired = 0
     for draw in range(draws):
         noise = seeds.numpy_generator(root, "audit", "noise", draw).normal(size=coins.shape)

@@ -13,8 +13,8 @@ from fedprivacy.privacy.events import PrivacyEvent
 from fedprivacy.privacy.family import Member, book_of, member
 from fedprivacy.privacy.ledger import Ledger
 
-LEAKS = tuple(float(leak) for leak in np.geomspace(1 / 16, 6, 96))
-"""Noise over that of the claim, the other way round: steps of 5% of the leak."""
+LEAKS = tuple(float(leak) for leak in np.geomspace(1 / 16, 6, 384))
+"""Noise over that of the claim, the other way round: steps of 1.2% of the leak."""
 
 
 def curve_of(one: Member) -> TradeOff:
@@ -30,8 +30,8 @@ class Family(Sequence[tuple[float, TradeOff]]):
     def __init__(self, book: Ledger, delta: float) -> None:
         self._book, self._delta = book, delta
         self._found: dict[float, tuple[float, TradeOff]] = {}
-        self.reached: dict[Hashable, float] = {}
-        """What its strongest adversary reached, by the audit that was played."""
+        self.known: dict[Hashable, float] = {}
+        """What was worked out about the claim, by the audit that was played."""
 
     @classmethod
     def of(cls, events: Iterable[PrivacyEvent], delta: float) -> Family | None:

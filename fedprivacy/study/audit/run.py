@@ -13,7 +13,8 @@ from fedprivacy.config.run import DefenseConfig, RunConfig
 from fedprivacy.federation.interfaces import releases_of
 from fedprivacy.judge.result import PrivacyClaim, RunResult
 from fedprivacy.privacy.accountant import claim as claim_of
-from fedprivacy.study.audit.audited import PLAYED, audited, held, not_judged
+from fedprivacy.study.audit.audited import PLAYED, audited, held
+from fedprivacy.study.audit.guessed import not_judged
 from fedprivacy.study.documents import assert_whole, write_documents
 from fedprivacy.study.job import dataset_of, environment
 from fedprivacy.study.resolve import resolve

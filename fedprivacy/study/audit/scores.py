@@ -15,7 +15,8 @@ from fedprivacy.config.base import UsageError
 from fedprivacy.config.run import RunConfig
 from fedprivacy.judge.result import PrivacyClaim, RunResult
 from fedprivacy.privacy.comparable import Comparable
-from fedprivacy.study.audit.audited import Guessed, Settings, audit_of
+from fedprivacy.study.audit.audited import Settings, audit_of
+from fedprivacy.study.audit.guessed import Guessed
 from fedprivacy.study.audit.verdict import verdicts_of
 from fedprivacy.study.documents import write_documents
 from fedprivacy.study.membership.foreign import COUNTED, WHO, from_bank, from_scores, judge_file

@@ -72,15 +72,14 @@ def _strength(judged: list[AuditRow]) -> str:
 def _needed(found: Audit) -> str:
     """How many canaries would lift the ceiling above the claim."""
     assert found.epsilon is not None
-    rows = sum(row.judged for row in found.rows)
+    judged = [row for row in found.rows if row.judged]
+    planned = any(row.reachable is not None for row in judged)
     m = max(2, found.m)
     while m <= MOST_CANARIES:
         m = int(1.25 * m) + 1
         grid = guess_grid(m)
-        if any(
-            one_run_p_value(m, r, r, found.epsilon, delta=found.delta) < (1 - found.level) / rows / len(grid)
-            for r in grid
-        ):
+        error = (1 - found.level) / len(judged) / (1 if planned else len(grid))
+        if any(one_run_p_value(m, r, r, found.epsilon, delta=found.delta) < error for r in grid):
             return f"that takes about {count(_rounded(m))} canaries, with --canaries or --seeds"
     return f"at this delta {count(MOST_CANARIES)} canaries would not be enough either"
 

@@ -1,0 +1,177 @@
+"""What an audit guesses on: the stored scores of finished federations and their canaries' coins, as rows.
+
+Only the target federation of each seed is judged, never the federations of a shadow bank: those serve each other as
+references with known coins, and their guesses may not be pooled (:mod:`fedprivacy.study.audit.bounds`).
+
+All rounds of a canary are one score, hence one guess. Where one coin decides several records (a pair, the halves of a
+client's pool), the score of the coin is the mean rank of the records of one side minus that of the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fedprivacy import catalog, folder
+from fedprivacy.adversary.threat import EAVESDROPPER, Adversary, Bool, Float, Int
+from fedprivacy.config.base import UsageError
+from fedprivacy.config.run import RunConfig
+from fedprivacy.data.coins import units
+from fedprivacy.judge.result import PrivacyClaim
+from fedprivacy.metrics.scores import mid_ranks
+from fedprivacy.privacy.claim import RECEIVERS
+from fedprivacy.study.job import Game, game
+from fedprivacy.study.membership.judged import candidates_of
+from fedprivacy.study.resolve import resolve
+from fedprivacy.wire.parties import SERVER
+
+DEFAULTS = ("ratio", "calibrated")
+"""Judged where they can be computed and nothing else was asked for: the one is stronger on models that know their
+records by heart, the other under noise. Each gets half of the error."""
+
+BY_RELEASE = (
+    "planted in alternative last rounds, each a release of its own that the claim does not count; audit with "
+    "--probe-schedule spread"
+)
+NOT_COVERED = "a trusted server adds the noise, so the claim does not cover what the {} sees; audit from client-0"
+
+
+@dataclass(frozen=True, eq=False)
+class Guessed:
+    """Scores [m] and coins [m] of all canaries of one row; ``groups`` [m]: those that share a scale (None: all do)."""
+
+    adversary: str
+    observation: str
+    statistic: str
+    scores: Float
+    coins: Bool
+    groups: Int | None
+    federations: int
+
+
+def guessed(config: RunConfig, where: Path, claim: PrivacyClaim | None) -> tuple[list[Guessed], tuple[str, ...]]:
+    """The rows that may be judged against ``claim``, and why others may not; one a statistic that was asked for.
+
+    Without ``--statistic`` the headline if one is named, or :data:`DEFAULTS`. Raises UsageError where no row is
+    left.
+    """
+    places = {config.seed + i: place_of(config, where, config.seed + i) for i in range(config.seeds)}
+    games = {root: game(config, root, None) for root in places}
+    rows: list[Guessed] = []
+    notes: list[str] = []
+    for adversary, name in resolve(config).observations:
+        title = catalog.observation(name).name
+        why = None if claim is None else not_judged(config, claim, adversary, name)
+        paths = {root: place / "scores" / f"{adversary.name}--{name}.safetensors" for root, place in places.items()}
+        missing = [path for path in paths.values() if not path.exists()]
+        if why is None and missing:
+            why = f"no scores are stored ({missing[0].name}); the attack failed, or the run is of an older version"
+        if why is not None:
+            notes.append(f"{adversary}, {title}: not judged: {why}")
+            continue
+        stored = {root: folder.read_arrays(path) for root, path in paths.items()}
+        for statistic in config.attack.statistics or _declared(config, list(stored.values())):
+            parts = [
+                _of_seed(arrays, statistic, games[root], adversary, config) for root, (arrays, _) in stored.items()
+            ]
+            if any(part is None for part in parts):
+                notes.append(f"{adversary}, {title}: statistic {statistic} failed, see its finding")
+                continue
+            scores, flips, groups = _joined([part for part in parts if part is not None])
+            # A difference between two sides has a zero of its own, so clients and federations share its scale.
+            scale = groups if config.canaries.coins == "record" else None
+            rows.append(Guessed(str(adversary), title, statistic, scores, flips, scale, len(parts)))
+    if not rows:
+        raise UsageError(f"nothing to audit: {'; '.join(notes)}.")
+    return rows, tuple(notes)
+
+
+def _declared(config: RunConfig, stored: Sequence[tuple[Mapping[str, Float], Mapping[str, Any]]]) -> tuple[str, ...]:
+    """The statistics that are judged where none were asked for: it depends on what could be observed alone."""
+    if config.attack.headline is not None:
+        return (config.attack.headline,)
+    names = {name for arrays, _ in stored for name in arrays}
+    targets = {name.rpartition("/")[0] for name in names}
+    everywhere = all(f"{target}/{statistic}" in names for target in targets for statistic in DEFAULTS)
+    return DEFAULTS if everywhere else (str(stored[0][1]["headline"]),)
+
+
+def place_of(config: RunConfig, where: Path, root: int) -> Path:
+    """The folder of one seed in run folder ``where``."""
+    return where if root == config.seed else where / "seeds" / str(root)
+
+
+def not_judged(config: RunConfig, claim: PrivacyClaim, adversary: Adversary, observation: str) -> str | None:
+    """Why a bound from this position would not speak about the claim."""
+    if claim.epsilon is None:
+        return None
+    if claim.adversary == RECEIVERS and adversary.position in (SERVER, EAVESDROPPER):
+        return NOT_COVERED.format(adversary.position)
+    planted = getattr(catalog.observation(observation), "reads_planted", False)
+    if planted and config.attack.schedule == "last" and not resolve(config).wire.defended.noised_steps:
+        return BY_RELEASE
+    return None
+
+
+Part = tuple[Float, Bool, Int]
+
+
+def _of_seed(
+    arrays: Mapping[str, Float], statistic: str, played: Game, adversary: Adversary, config: RunConfig
+) -> Part | None:
+    """Scores, coins and groups of one federation; None where the statistic failed on a target."""
+    scores: list[Float] = []
+    coins: list[Bool] = []
+    groups: list[Int] = []
+    flat = units(played.division, config.canaries.coins)
+    sizes = np.cumsum([0, *(int(unit.max(initial=-1)) + 1 for unit, _ in flat)])
+    unit = np.concatenate([sizes[client] + own for client, (own, _) in enumerate(flat)])
+    side = np.concatenate([own for _, own in flat])
+    # A file gives its arrays in no fixed order.
+    targets = sorted((name.rpartition("/")[0] for name in arrays if name.endswith("/coins")), key=lambda n: (len(n), n))
+    for number, target in enumerate(targets):
+        if f"{target}/{statistic}" not in arrays:
+            return None
+        theirs = candidates_of(target, played.owners, adversary)
+        theirs = theirs[played.flat_canaries[theirs]]
+        values, flips = arrays[f"{target}/{statistic}"], np.asarray(arrays[f"{target}/coins"], dtype=np.bool_)
+        if len(values) != len(theirs):
+            raise UsageError(f"{target}: {len(values)} scores are stored for {len(theirs)} canaries; run it again.")
+        seen = ~np.isnan(values)
+        if config.canaries.coins == "record":
+            scores.append(values[seen])
+            coins.append(flips[seen])
+        else:
+            found = by_unit(values[seen], flips[seen], unit[theirs][seen], side[theirs][seen])
+            scores.append(found[0])
+            coins.append(found[1])
+        groups.append(np.full(len(scores[-1]), number, dtype=np.int64))
+    return np.concatenate(scores), np.concatenate(coins), np.concatenate(groups)
+
+
+def by_unit(scores: Float, members: Bool, unit: Int, side: Int) -> tuple[Float, Bool]:
+    """One score and one coin for each unit of which both sides were seen, from [n] records of one target.
+
+    The score is the mean rank of side 1 minus that of side -1; the coin says whether side 1 is in.
+    """
+    if not len(scores):
+        return np.empty(0), np.empty(0, dtype=np.bool_)
+    ranks = mid_ranks(scores) / len(scores)
+    found, coins = [], []
+    for number in np.unique(unit):
+        first, second = (unit == number) & (side == 1), (unit == number) & (side == -1)
+        if first.any() and second.any():
+            found.append(float(ranks[first].mean() - ranks[second].mean()))
+            coins.append(bool(members[first][0]))
+    return np.array(found), np.array(coins, dtype=np.bool_)
+
+
+def _joined(parts: Sequence[Part]) -> Part:
+    """Federations after each other, their groups apart."""
+    shift = np.cumsum([0, *(int(groups.max(initial=-1)) + 1 for _, _, groups in parts)])
+    groups = [own + shift[place] for place, (_, _, own) in enumerate(parts)]
+    return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts]), np.concatenate(groups)
