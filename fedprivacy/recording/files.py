@@ -17,6 +17,7 @@ from fedprivacy.config.base import UsageError
 
 FORMAT = "fedprivacy recording 1"
 GAME, RECORDS, TRANSCRIPT, START = "game.json", "records.safetensors", "transcript", "start.safetensors"
+CARRIER = "carrier.json"
 COINS, MODELS, SHADOWS = "truth/coins.safetensors", "truth/models.safetensors", "shadows"
 ValueT = TypeVar("ValueT")
 

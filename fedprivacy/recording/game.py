@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from fedprivacy import folder
 from fedprivacy.config.base import UsageError
 from fedprivacy.data.records import Dataset, Division, Ids
+from fedprivacy.recording.carrier import carried
 from fedprivacy.recording.files import COINS, FORMAT, GAME, RECORDS, entry, one_line
 
 Bool = NDArray[np.bool_]
@@ -147,6 +148,7 @@ def _dataset(content: Mapping[str, Any], where: Path) -> Dataset:
         if x.shape[1:] != arrays["x_train"].shape[1:] or not len(x):
             raise UsageError(f"{path}: there are no x_{part}, or training and test records differ in shape.")
     notes = content.get("notes")
+    notes = [*notes, *carried(where)] if isinstance(notes, list) else list(carried(where))
     return Dataset(
         name=str(content.get("name", "recording")),
         x_train=arrays["x_train"],
@@ -155,7 +157,7 @@ def _dataset(content: Mapping[str, Any], where: Path) -> Dataset:
         y_test=arrays["y_test"],
         classes=tuple(classes),
         digest=str(content.get("digest", "")),
-        notes=tuple(map(str, notes)) if isinstance(notes, list) else (),
+        notes=tuple(map(str, notes)),
     )
 
 

@@ -76,6 +76,7 @@ class Wire:
         self.game, self._store, self._defense, self._closed = game, store, defense, closed
         self.round = 0
         """The round of the last message."""
+        self._over = 0
         self.start: dict[str, Tensor] | None = None
         """The weights that everybody was given before round 1."""
         self.newest: dict[str, dict[str, Tensor]] = {}
@@ -98,7 +99,7 @@ class Wire:
         """Say that everybody begins from ``weights``, which are no secret; returned as named tensors."""
         if self.round:
             raise UsageError("wire.started: the common start comes before the first message.")
-        self.start = self._tensors(weights, 0)
+        self.start = self.named(weights)
         self._held = dict.fromkeys((SERVER, *self.everyone), self.start)
         return dict(self.start)
 
@@ -145,13 +146,20 @@ class Wire:
 
     def ended(self, owner: str, model: Model) -> None:
         """Say which model ``owner`` ends with, so that its utility is told: ``client-3``, ``server`` or ``global``."""
-        self.final[owner] = self._tensors(model, client_index(owner) if owner.startswith("client-") else 0)
+        self.final[owner] = self.named(model, client_index(owner) if owner.startswith("client-") else 0)
+
+    def whole(self) -> None:
+        """Say that nothing more comes in this round, so that it is written; the next message begins another."""
+        self._whole()
+        self._over = self.round
 
     def close(self) -> None:
         """The federation is over: the last round is whole."""
         self._whole()
 
     def _whole(self) -> None:
+        if self.round == self._over:
+            return
         for message, arrived in self._arrived:
             if message.sender != SERVER and not arrived.opened:
                 self.unread = self.unread or message
@@ -176,6 +184,8 @@ class Wire:
             raise UsageError(f"wire.sent: {sender} sends to {'itself' if receivers else 'nobody'}.")
         if type(round) is not int or round < 1 or round < self.round:
             raise UsageError(f"wire.sent: round {round!r} after round {self.round}; they count from 1 and never fall.")
+        if round == self._over:
+            raise UsageError(f"wire.sent: round {round} was said to be whole; say wire.whole() after its last message.")
         if round > self.game.rounds:
             raise UsageError(f"wire.sent: round {round}, and this game has {self.game.rounds}; go by game.rounds.")
 
@@ -186,7 +196,7 @@ class Wire:
             return value  # type: ignore[no-any-return]
         if name == "scalars":
             return Scalars({str(key): torch.as_tensor(number) for key, number in value.items()})
-        tensors = self._tensors(value, 0 if sender == SERVER else client_index(sender))
+        tensors = self.named(value, 0 if sender == SERVER else client_index(sender))
         return Weights(tensors) if name == "weights" else Update(tensors)
 
     def _predictions(self, round: int, form: str, value: Any, records: Ids | None) -> Predictions:
@@ -211,7 +221,8 @@ class Wire:
         size = 0 if told else int(self.game.env.dataset.x_train[ids].nbytes)
         return PublicFold(round, ids, False, size, self.game.clients)
 
-    def _tensors(self, value: Model, client: int) -> dict[str, Tensor]:
+    def named(self, value: Model, client: int = 0) -> dict[str, Tensor]:
+        """The tensors of a model by name; arrays in order get the names of ``client``'s model. UsageError else."""
         if isinstance(value, nn.Module | Mapping):
             return state_of(value)
         names = list(self.game.env.workbench.module(self.game.env.architecture(client)).state_dict())

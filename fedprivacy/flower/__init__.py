@@ -1,0 +1,24 @@
+"""Federations that run on Flower: recorded as they are (:func:`recorded`), and protocols of ours run there (:func:`app`).
+
+Needs ``flwr`` (``pip install 'fedprivacy[flower]'``), which is imported here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fedprivacy.flower.app import app
+    from fedprivacy.flower.nodes import partition
+    from fedprivacy.flower.recorder import recorded
+
+__all__ = ["app", "partition", "recorded"]
+
+_WHERE = {"app": "app", "partition": "nodes", "recorded": "recorder"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'fedprivacy.flower' has no attribute '{name}'")
+    return getattr(importlib.import_module(f"fedprivacy.flower.{_WHERE[name]}"), name)
