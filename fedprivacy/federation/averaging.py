@@ -88,10 +88,14 @@ def fitted_together(
     """Fit the models of one client together to its private fold, with a divergence told by client and round."""
     name = ("client", client, "round", round, stage)
     records, epochs = env.private(client, round), env.settings.training.local_epochs
-    try:
-        return fit_together(learners, records, epochs, (env.root, name), step, env.settings.training.local_steps)
-    except Diverged as error:
-        raise Diverged(f"training diverged: {client_name(client)}, round {round}, {stage} phase: {error}") from None
+
+    def fit() -> list[Epoch]:
+        try:
+            return fit_together(learners, records, epochs, (env.root, name), step, env.settings.training.local_steps)
+        except Diverged as error:
+            raise Diverged(f"training diverged: {client_name(client)}, round {round}, {stage} phase: {error}") from None
+
+    return env.played(client, name, learners, fit)
 
 
 def accuracy_on(env: Environment, architecture: str, weights: Part, records: Records) -> float:

@@ -66,12 +66,7 @@ def run(
     Raises UsageError before any training where the protocol or the defense cannot do what is asked, and Diverged
     when training reaches a loss that is not finite. The events are the defense's where it covers a release.
     """
-    protocol.check(env)
-    planned: Sequence[PrivacyEvent] = ()
-    if defense is not None:
-        releases = releases_of(protocol, env)
-        defense.check(env, releases)
-        planned, env = defense.events(env, releases), prepared(env, defense)
+    env, planned = checked(protocol, env, defense)
     if isinstance(protocol, RunsWhole):
         return _run_whole(protocol, env, where, defense, progress, planned)
     checkpoints, transcript = where / "checkpoint", where / "transcript"
@@ -102,6 +97,18 @@ def run(
         tuple(HistoryRow(*row) for entry in log.entries for row in entry.more["history"]),
         settled([event_from_json(event) for entry in log.entries for event in entry.more["events"]], planned),
     )
+
+
+def checked(
+    protocol: FederatedProtocol, env: Environment, defense: Defense | None
+) -> tuple[Environment, Sequence[PrivacyEvent]]:
+    """The environment that the rounds run in, and what the defense covers. UsageError where it cannot be done."""
+    protocol.check(env)
+    if defense is None:
+        return env, ()
+    releases = releases_of(protocol, env)
+    defense.check(env, releases)
+    return prepared(env, defense), defense.events(env, releases)
 
 
 def _run_whole(

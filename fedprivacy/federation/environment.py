@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -13,7 +13,7 @@ from fedprivacy.config.base import UsageError
 from fedprivacy.config.federation import FederationSettings
 from fedprivacy.data.records import Dataset, Division, Ids
 from fedprivacy.models import own_head
-from fedprivacy.training.learner import PrivateFit, Records, Workbench
+from fedprivacy.training.learner import Epoch, Learner, PrivateFit, Records, Workbench
 
 Part = Mapping[str, Tensor]
 
@@ -125,6 +125,15 @@ class Environment:
     def records(self, ids: Ids) -> Records:
         """Training records by id."""
         return Records(self.dataset.x_train[ids], self.dataset.y_train[ids])
+
+    def played(
+        self, client: int, name: tuple[str | int, ...], learners: Sequence[Learner], fit: Callable[[], list[Epoch]]
+    ) -> list[Epoch]:
+        """Do ``fit``, the training called ``name`` of ``client`` (-1: the server) that changes ``learners``.
+
+        Where each party is a process of its own (:mod:`fedprivacy.federation.projected`), only that of ``client`` does.
+        """
+        return fit()
 
     @property
     def work(self) -> tuple[Work, ...]:

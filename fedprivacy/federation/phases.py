@@ -6,6 +6,7 @@ Parts of a state are named here: ``client-3/model``, ``client-3/moments``, ``ser
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -101,10 +102,15 @@ def fit_private(learner: Learner, env: Environment, client: int, round: int, los
     if env.private_fit is None:
         steps = env.settings.training.local_steps
         return fitted(learner, records, epochs, env, name, "private phase", client, round, loss, steps=steps)
-    try:
-        return env.private_fit(learner, records, epochs, (env.root, name), loss, env.nominal(client, round))
-    except Diverged as error:
-        raise Diverged(f"training diverged: {client_name(client)}, round {round}, private phase: {error}") from None
+    private_fit = env.private_fit
+
+    def fit() -> list[Epoch]:
+        try:
+            return private_fit(learner, records, epochs, (env.root, name), loss, env.nominal(client, round))
+        except Diverged as error:
+            raise Diverged(f"training diverged: {client_name(client)}, round {round}, private phase: {error}") from None
+
+    return env.played(client, name, [learner], fit)
 
 
 def public_label_phase(
@@ -171,12 +177,16 @@ def fitted(
     steps: int | None = None,
 ) -> list[Epoch]:
     """:meth:`Learner.fit`, with a divergence told by client and round."""
-    seed = (env.root, name)
-    try:
-        return learner.fit(records, epochs, seed, loss, shuffle=shuffle, even=even, batch_size=batch_size, steps=steps)
-    except Diverged as error:
-        who = "the server" if client == SERVER_ID else client_name(client)
-        raise Diverged(f"training diverged: {who}, round {round}, {what}: {error}") from None
+
+    def fit() -> list[Epoch]:
+        how: dict[str, Any] = {"shuffle": shuffle, "even": even, "batch_size": batch_size, "steps": steps}
+        try:
+            return learner.fit(records, epochs, (env.root, name), loss, **how)
+        except Diverged as error:
+            who = "the server" if client == SERVER_ID else client_name(client)
+            raise Diverged(f"training diverged: {who}, round {round}, {what}: {error}") from None
+
+    return env.played(client, name, [learner], fit)
 
 
 def rows(epochs: Sequence[Epoch], round: int, client: int, phase: str) -> list[HistoryRow]:

@@ -1,4 +1,4 @@
-"""Federations that run on Flower: recorded as they are (:func:`recorded`), and protocols of ours run there (:func:`app`).
+"""Federations on Flower: recorded as they are (:func:`recorded`), and protocols of ours run there (:func:`app`).
 
 Needs ``flwr`` (``pip install 'fedprivacy[flower]'``), which is imported here and nowhere else.
 """

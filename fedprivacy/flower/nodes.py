@@ -1,4 +1,4 @@
-"""Which client of a game a node plays: the recorder says so in the message, and the node takes that client's records."""
+"""Which client of a game a node plays: the message says so, and the node takes that client's records."""
 
 from __future__ import annotations
 

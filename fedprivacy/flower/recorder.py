@@ -35,8 +35,8 @@ from fedprivacy.wire.parties import SERVER, client_name
 def recorded(what: Any, where: str | Path, game: Deal, **settings: Any) -> Any:
     """A strategy, or a grid, that does what ``what`` does and writes a recording of ``game`` into folder ``where``.
 
-    A strategy records from ``start`` to its end; a grid is used as ``with recorded(grid, ...) as grid:``. The nodes take
-    their records by :func:`fedprivacy.flower.partition`. ``settings`` as in :func:`fedprivacy.record`: ``model``,
+    A strategy records from ``start`` to its end; a grid is used as ``with recorded(grid, ...) as grid:``. The nodes
+    take their records by :func:`fedprivacy.flower.partition`. ``settings`` as in :func:`fedprivacy.record`: ``model``,
     ``training``, ``fresh``. Raises UsageError for anything else than a strategy or a grid.
     """
     if isinstance(what, Grid):
@@ -89,7 +89,9 @@ class RecordingGrid(Grid):
     def wire(self) -> Wire:
         """Where it is written to."""
         if self._wire is None:
-            raise UsageError("flower: a recorded grid is used as 'with fedprivacy.flower.recorded(grid, ...) as grid:'.")
+            raise UsageError(
+                "flower: a recorded grid is used as 'with fedprivacy.flower.recorded(grid, ...) as grid:'."
+            )
         return self._wire
 
     def ended(self, arrays: Any) -> None:

@@ -44,7 +44,7 @@ def features_of(module: nn.Module, x: NDArray[Any], device: torch.device, rows: 
     module.eval()
     model = featured(module)
     with torch.inference_mode():
-        starts = range(0, len(x), rows)
+        starts = range(0, max(1, len(x)), rows)
         parts = [model.features(normalised(torch.from_numpy(x[i : i + rows]).to(device))).cpu() for i in starts]
     return torch.cat(parts).clone()
 

@@ -161,6 +161,12 @@ class Learner:
         self._moments = None
         self.__dict__.pop("optimizer", None)
 
+    def become(self, weights: Mapping[str, Tensor], moments: Mapping[str, Tensor]) -> None:
+        """Go on from ``weights`` and ``moments``."""
+        self.module.load_state_dict(weights)
+        self.renew_optimizer()
+        self._moments = moments
+
     def scale_lr(self, factor: float) -> None:
         """Multiply the learning rate of the present optimiser."""
         for group in self.optimizer.param_groups:

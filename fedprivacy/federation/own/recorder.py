@@ -33,17 +33,7 @@ def recorded(where: Path, game: Deal, training: Mapping[str, Any], fresh: bool =
     ``training``: how clients train, as far as an observer may assume it; empty where nobody says. Raises UsageError for
     a folder that is taken, unless ``fresh`` throws away what it holds.
     """
-    place = where if game.number is None else where / SHADOWS / f"{game.number:04d}"
-    if place.exists() and any(place.iterdir()):
-        if not fresh:
-            raise UsageError(f"record: {place} is not empty; name another folder, or say fresh=True to throw it away.")
-        if not (place / TRANSCRIPT).exists():
-            raise UsageError(f"record: {place} holds no recording, so nothing in it is thrown away.")
-        shutil.rmtree(place)
-    if game.number is None:
-        write_game(place, game_of(game, training), coins_of(game))
-    else:
-        write_coins(place, coins_of(game))
+    place = begun(where, game, training, fresh)
     log = Log(place / TRANSCRIPT)
 
     def closed(round: int, messages: Sequence[Message], folds: Sequence[PublicFold]) -> None:
@@ -58,6 +48,22 @@ def recorded(where: Path, game: Deal, training: Mapping[str, Any], fresh: bool =
     if models:
         folder.write_arrays(place / MODELS, models)
     log.append(wire.round + 1, [], [], {FINISHED: True})
+
+
+def begun(where: Path, game: Deal, training: Mapping[str, Any], fresh: bool) -> Path:
+    """The folder of a new recording, with its game and its truth. UsageError as :func:`recorded`."""
+    place = where if game.number is None else where / SHADOWS / f"{game.number:04d}"
+    if place.exists() and any(place.iterdir()):
+        if not fresh:
+            raise UsageError(f"record: {place} is not empty; name another folder, or say fresh=True to throw it away.")
+        if not (place / TRANSCRIPT).exists():
+            raise UsageError(f"record: {place} holds no recording, so nothing in it is thrown away.")
+        shutil.rmtree(place)
+    if game.number is None:
+        write_game(place, game_of(game, training), coins_of(game))
+    else:
+        write_coins(place, coins_of(game))
+    return place
 
 
 def game_of(game: Deal, training: Mapping[str, Any]) -> RecordedGame:
