@@ -23,7 +23,7 @@ def client_of(message: Message) -> int:
     """The number of the client that the receiver of ``message`` plays."""
     for record in message.content.config_records.values():
         if CLIENT in record:
-            return int(record[CLIENT])  # type: ignore[arg-type]
+            return int(record[CLIENT])
     raise UsageError(
         "flower: this message says no client; send it through fedprivacy.flower.recorded(...), and hand the message "
         "itself to partition."
@@ -39,5 +39,5 @@ def marked(message: Message, client: int) -> None:
     content = RecordDict(dict(message.content))
     known = list(content.config_records)
     key = known[0] if len(known) == 1 else CLIENT
-    content[key] = ConfigRecord({**dict(content.get(key, {})), CLIENT: client})  # type: ignore[arg-type]
+    content[key] = ConfigRecord({**dict(content.get(key, {})), CLIENT: client})
     message.content = content

@@ -63,7 +63,7 @@ class RecordedStrategy:
         return result
 
 
-class RecordingGrid(Grid):
+class RecordingGrid(Grid):  # type: ignore[misc]
     """A grid that writes down what passes, in messages to nodes and in their replies."""
 
     def __init__(self, grid: Grid, where: Path, game: Deal, settings: Mapping[str, Any]) -> None:
@@ -110,13 +110,13 @@ class RecordingGrid(Grid):
         return self._grid.create_message(*args, **kwargs)
 
     def get_node_ids(self) -> Iterable[int]:
-        return self._grid.get_node_ids()
+        return list(self._grid.get_node_ids())
 
     def get_nodes(self) -> Iterable[NodeInfo]:
-        return self._grid.get_nodes()
+        return list(self._grid.get_nodes())
 
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
-        return self._grid.push_messages(self._sent(messages))
+        return list(self._grid.push_messages(self._sent(messages)))
 
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
         replies = list(self._grid.pull_messages(message_ids))
