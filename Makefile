@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test gradients check lint types imports fuzz kills wheel clean
+.PHONY: demo test flower gradients check lint types imports fuzz kills wheel clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -21,6 +21,18 @@ test: check
 gradients: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps timm==1.0.31
 	OMP_NUM_THREADS=1 DIFFERENTIAL_MODELS=400 $(BIN)/python -m pytest tests/training/differential
+
+# Flower caps libraries that the rest uses newer, so it has an environment of its own.
+FLOWER := .venv-flower
+
+$(FLOWER)/.installed: pyproject.toml constraints-flower.txt
+	$(PYTHON) -m venv $(FLOWER)
+	$(FLOWER)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-flower.txt torch
+	$(FLOWER)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-flower.txt -e '.[dev,flower]'
+	touch $@
+
+flower: $(FLOWER)/.installed
+	OMP_NUM_THREADS=1 $(FLOWER)/bin/python -m pytest tests/flower
 
 # 5,000 generated bad inputs, of which `make test` samples 300; and 80 kills and signals.
 fuzz: $(STAMP)
@@ -45,4 +57,4 @@ wheel: $(STAMP)
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(FLOWER) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

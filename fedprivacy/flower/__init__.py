@@ -9,13 +9,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fedprivacy.flower.app import app
+    from fedprivacy.flower.apps import app
     from fedprivacy.flower.nodes import partition
     from fedprivacy.flower.recorder import recorded
 
 __all__ = ["app", "partition", "recorded"]
 
-_WHERE = {"app": "app", "partition": "nodes", "recorded": "recorder"}
+_WHERE = {"app": "apps", "partition": "nodes", "recorded": "recorder"}
 
 
 def __getattr__(name: str) -> Any:
