@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import torch
 from flwr.app import ArrayRecord, MetricRecord, RecordDict
-from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects
 
 from fedprivacy.federation.own.arrays import tensor_of
 
@@ -34,5 +33,7 @@ def array_records(content: RecordDict) -> Iterator[tuple[str, ArrayRecord]]:
 
 
 def moved_bytes(content: RecordDict) -> int:
-    """Bytes of a message's content as Flower stores and moves it, headers of every object included."""
-    return sum(len(one.deflate()) for one in get_all_nested_objects(content).values())
+    """Bytes of a message's content as Flower serialises it: arrays with their headers, numbers and settings."""
+    arrays = sum(len(array.data) for record in content.array_records.values() for array in record.values())
+    others = [*content.metric_records.values(), *content.config_records.values()]
+    return arrays + sum(len(record.deflate()) for record in others)
