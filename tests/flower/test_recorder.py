@@ -144,7 +144,9 @@ def test_scores_are_those_of_the_same_federation_recorded_by_hand(ran: Any, tmp_
             sizes = [len(game.private(k)[0]) for k in range(3)]
             sent = [trained(shared, *game.private(k)) for k in range(3)]
             sent = [wire.sent(t, f"client-{k}", "server", weights=one).tensors for k, one in enumerate(sent)]
-            mean = {n: sum(s * one[n].double() for s, one in zip(sizes, sent, strict=True)) / sum(sizes) for n in sent[0]}
+            mean = {
+                n: sum(s * one[n].double() for s, one in zip(sizes, sent, strict=True)) / sum(sizes) for n in sent[0]
+            }
             shared = {name: tensor.to(start()[name].dtype) for name, tensor in mean.items()}
             wire.sent(t, "server", wire.everyone, weights=shared)
     a, b = (fedprivacy.attack(place, model=Net, out=tmp_path / place.name) for place in (where, tmp_path / "own"))
