@@ -3,59 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from typing import Any
 
 import pytest
 
-for name in ("FLWR_DISABLE_UPDATE_CHECK", "FLWR_TELEMETRY_ENABLED", "RAY_USAGE_STATS_ENABLED"):
-    os.environ[name] = "1" if name == "FLWR_DISABLE_UPDATE_CHECK" else "0"
-
-pytest.importorskip("flwr", reason="flwr needs other versions than the rest (docs/flower.md): make flower")
-
-from flwr.app import Context, Message, RecordDict
-from flwr.clientapp import ClientApp
-from flwr.serverapp import Grid
-from flwr.supercore.task_identity import TaskIdentity
-
-
-class Here(Grid):
-    """A grid whose nodes are contexts of this process: what they hold between messages is all that they keep."""
-
-    def __init__(self, app: ClientApp, nodes: Iterable[int]) -> None:
-        TaskIdentity.run_id, TaskIdentity.task_id, TaskIdentity.node_id = 1, 1, 1
-        self.app = app
-        self.contexts = {node: Context(1, node, {}, RecordDict(), {}) for node in nodes}
-        self.waiting: dict[str, Message] = {}
-
-    def set_run(self, run: Any) -> None: ...
-
-    @property
-    def run(self) -> Any:
-        return None
-
-    def create_message(self, *args: Any, **kwargs: Any) -> Message:
-        return Message(*args, **kwargs)
-
-    def get_node_ids(self) -> list[int]:
-        return list(self.contexts)
-
-    def push_messages(self, messages: Iterable[Message]) -> list[str]:
-        names = []
-        for message in messages:
-            message.metadata.__dict__["_message_id"] = name = str(len(self.waiting))
-            self.waiting[name] = self.app(message, self.contexts[message.metadata.dst_node_id])
-            names.append(name)
-        return names
-
-    def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
-        return [self.waiting[name] for name in reversed(list(message_ids))]
-
-    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> list[Message]:
-        return self.pull_messages(self.push_messages(messages))
+os.environ |= {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1", "RAY_USAGE_STATS_ENABLED": "0"}
 
 
 @pytest.fixture
-def here() -> type[Here]:
+def here() -> Any:
     """The class of grids in this process."""
+    from tests.flower.grid import Here
+
     return Here

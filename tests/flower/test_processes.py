@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+pytest.importorskip("flwr", reason="flwr has an environment of its own: make flower")
+
 import fedprivacy
 from fedprivacy import catalog
 from fedprivacy.face.settings import configured
