@@ -142,9 +142,9 @@ def findings_of(result: RunResult, where: Path | None) -> Callable[[], Findings]
         from fedprivacy.reporting.html import to_html
 
         def page() -> str:
-            from fedprivacy.study.documents import figures
+            from fedprivacy.study.documents import drawn_for_page
 
-            return to_html(result, figures(result, where or Path(os.devnull)))
+            return to_html(result, drawn_for_page(result, where or Path(os.devnull)))
 
         return of_run(result, page)
 

@@ -80,9 +80,9 @@ class RunResult(stored.RunResult):
     def _repr_html_(self) -> str:
         """The report, verdicts first, with its figures, as one page in a frame."""
         from fedprivacy.reporting.html import to_html
-        from fedprivacy.study.documents import figures
+        from fedprivacy.study.documents import drawn_for_page
 
-        page = to_html(self, figures(self, self.folder or Path()))
+        page = to_html(self, drawn_for_page(self, self.folder or Path()))
         return f'<iframe srcdoc="{escape(page)}" style="width:100%;height:600px;border:1px solid #ccc"></iframe>'
 
     def __str__(self) -> str:

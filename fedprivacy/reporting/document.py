@@ -22,11 +22,15 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """A column; a ``name`` column may be folded where space is short, numbers are not."""
+    """A column; one that may ``fold`` is wrapped between words where space is short, numbers are not.
+
+    ``under`` stands below the title: what the column reads without leakage, say.
+    """
 
     title: str
     align: Align = "left"
     fold: bool = False
+    under: str = ""
 
 
 @dataclass(frozen=True)
@@ -73,18 +77,36 @@ Block = Line | Facts | Table | Layouts
 
 @dataclass(frozen=True)
 class Section:
-    """A title and what stands under it."""
+    """A title and what stands under it; ``last``: how the result came about, for whoever has read it."""
 
     title: str
     blocks: tuple[Block, ...]
+    last: bool = False
+
+
+@dataclass(frozen=True)
+class Banner:
+    """The first thing on a page: the verdict, and the one number that it rests on, with its interval.
+
+    ``metric`` names the number, ``against`` says what it is held against (``without leakage 0.500 [0.48, 0.52]``), and
+    ``about`` how and on what it was measured. Without a number only the verdict is shown.
+    """
+
+    verdict: str
+    tone: Tone
+    metric: str = ""
+    number: str = ""
+    against: str = ""
+    about: str = ""
 
 
 @dataclass(frozen=True)
 class Document:
-    """A whole report."""
+    """A whole report; ``banner`` is for renderings that have a first screen of their own."""
 
     title: str
     sections: tuple[Section, ...]
+    banner: Banner | None = None
 
 
 @dataclass

@@ -13,7 +13,7 @@ from rich.console import Console
 from fedprivacy.judge.result import RunResult, Verdict
 from fedprivacy.reporting.compare import run_labels, side_by_side
 from fedprivacy.reporting.document import Document
-from fedprivacy.reporting.html import document_to_html
+from fedprivacy.reporting.html import Figures, document_to_html
 from fedprivacy.reporting.latex import document_to_latex
 from fedprivacy.reporting.markdown import document_to_markdown
 from fedprivacy.reporting.paper import paper
@@ -73,7 +73,7 @@ def of_runs(
     results: Sequence[RunResult],
     labels: Sequence[str] | None = None,
     judged: bool = True,
-    figures: Callable[[], Mapping[str, bytes]] = dict,
+    figures: Callable[[], Figures] = dict,
 ) -> Findings:
     """Of several runs side by side; ``judged`` as in :func:`fedprivacy.reporting.compare.side_by_side`."""
     names = run_labels(results) if labels is None else list(labels)
@@ -87,7 +87,7 @@ def of_table(
     title: str,
     rows: Sequence[Row],
     verdicts: Sequence[Verdict],
-    figures: Callable[[], Mapping[str, bytes]] = dict,
+    figures: Callable[[], Figures] = dict,
     markdown: str = "",
     document: Document | None = None,
 ) -> Findings:

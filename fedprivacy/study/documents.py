@@ -16,11 +16,15 @@ from fedprivacy.adversary.threat import Adversary
 from fedprivacy.folder import Damaged
 from fedprivacy.judge.result import Audit, RunResult
 from fedprivacy.metrics.pooling import pool_by_rank
+from fedprivacy.metrics.roc import auc
 from fedprivacy.reporting.figures.claim import ClaimRow, claim
+from fedprivacy.reporting.figures.drawn import Drawn, drawn
 from fedprivacy.reporting.figures.leakage import leakage
 from fedprivacy.reporting.figures.pictures import pictures
 from fedprivacy.reporting.figures.roc import RocSeries, roc
+from fedprivacy.reporting.figures.strip import strip
 from fedprivacy.reporting.figures.style import to_png
+from fedprivacy.reporting.figures.words import in_words, panel_in_words
 from fedprivacy.reporting.findings import is_rate
 from fedprivacy.reporting.html import to_html
 from fedprivacy.reporting.pictures import panels
@@ -34,23 +38,37 @@ def drawings(result: RunResult, where: Path) -> dict[str, Callable[[], Figure]]:
     if not result.findings:
         return found
     curves = [_curve(path) for path in sorted((where / "scores").glob("*.safetensors"))]
-    known = [curve for curve in curves if curve is not None]
+    known = sorted((curve for curve in curves if curve is not None), key=_area, reverse=True)
     if known:
         found["roc"] = partial(roc, known, result.findings[0].level)
     if any(is_rate(finding.metric) for finding in result.findings):
         found["leakage"] = partial(leakage, result)
     for panel in panels(where):
-        found[f"inversion-{panel.name}"] = partial(pictures, panel.rows, panel.title)
+        found[f"{PICTURES}-{panel.name}"] = partial(pictures, panel.rows, panel.title)
     return found
 
+
+PICTURES = "inversion"
+"""Before the name of an adversary: the figure of its pictures."""
 
 CONTENTS = "contents.json"
 """Names of the files that a report or an audit of a run folder rests on, so that a missing one is told."""
 
 
 def figures(result: RunResult, where: Path) -> dict[str, bytes]:
-    """All of them as PNG."""
+    """All of them as PNG, for whoever takes them elsewhere."""
     return {name: to_png(draw()) for name, draw in drawings(result, where).items()}
+
+
+def drawn_for_page(result: RunResult, where: Path) -> dict[str, Drawn]:
+    """All of them as drawings of a page, with their text alternatives; pictures are a strip."""
+    strips = {f"{PICTURES}-{panel.name}": panel for panel in panels(where)}
+    return {
+        name: strip(panel.rows, name, panel.title, panel_in_words(panel))
+        if (panel := strips.get(name)) is not None
+        else drawn(draw(), name, in_words(name, result))
+        for name, draw in drawings(result, where).items()
+    }
 
 
 def assert_whole(where: Path) -> None:
@@ -69,6 +87,10 @@ def claim_rows(audit: Audit) -> list[ClaimRow]:
     rows = [ClaimRow(f"{r.adversary}, {r.statistic}", audit.epsilon, r.low, r.ceiling) for r in audit.rows if r.judged]
     off = [r for r in audit.rows if r.control]
     return rows + [ClaimRow(f"noise off: {r.adversary}, {r.statistic}", None, r.low, r.ceiling) for r in off]
+
+
+def _area(curve: RocSeries) -> float:
+    return auc(curve.members, curve.non_members)
 
 
 def _curve(path: Path) -> RocSeries | None:
@@ -91,10 +113,9 @@ def _curve(path: Path) -> RocSeries | None:
 
 def write_documents(result: RunResult, where: Path) -> Path:
     """Write ``figures/*.png`` and ``report.html`` and return the page's path."""
-    drawn = figures(result, where)
-    for name, png in drawn.items():
+    for name, png in figures(result, where).items():
         folder.write_bytes(where / "figures" / f"{name}.png", png)
     folder.write_json(where / CONTENTS, {"files": _drawn_from(where)})
     page = where / "report.html"
-    folder.write_text(page, to_html(result, drawn))
+    folder.write_text(page, to_html(result, drawn_for_page(result, where)))
     return page

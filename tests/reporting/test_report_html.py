@@ -12,6 +12,8 @@ import pytest
 
 from fedprivacy.judge.result import RunResult, from_json
 from fedprivacy.reporting.figures import leakage_figure
+from fedprivacy.reporting.figures.drawn import DARK, drawn
+from fedprivacy.reporting.figures.leakage import leakage
 from fedprivacy.reporting.findings import is_client
 from fedprivacy.reporting.html import to_html
 from fedprivacy.reporting.text import estimate
@@ -53,7 +55,8 @@ def test_the_page_needs_nothing_else(any_result: RunResult) -> None:
     names = {tag for tag, _ in page.tags}
     assert not names & {"script", "link", "iframe", "object", "form", "b"}
     for _, attributes in page.tags:
-        assert not {"href", "onclick", "onerror"} & set(attributes)
+        assert not {"onclick", "onerror"} & set(attributes)
+        assert (attributes.get("href") or "#").startswith("#")
         assert (attributes.get("src") or "data:image/png;base64,").startswith("data:image/png;base64,")
     policy = next(a["content"] for t, a in page.tags if t == "meta" and a.get("http-equiv"))
     assert policy == "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
@@ -74,7 +77,7 @@ def test_figures_are_embedded_byte_for_byte_with_a_caption(results: Results) -> 
     page = Page(to_html(results["ordinary"](), {"leakage": figure, "roc-server": figure, "my own": figure}))
     images = [attributes for tag, attributes in page.tags if tag == "img"]
     assert [base64.b64decode((image["src"] or "").split(",")[1]) == figure for image in images] == [True] * 3
-    assert [(image["alt"] or "")[:3] for image in images] == ["AUC", "ROC", "my "]
+    assert [(image["alt"] or "")[:3] for image in images] == ["ROC", "AUC", "my "]
 
 
 def test_a_figure_that_is_no_png_is_refused(results: Results) -> None:
@@ -96,9 +99,57 @@ def test_every_pooled_number_is_there(any_result: RunResult) -> None:
 
 
 def test_the_verdicts_stand_before_the_numbers(results: Results) -> None:
-    text = Page(to_html(results["ordinary"](), {})).text
-    assert text.index("What was run") < text.index("Verdicts") < text.index("Utility") < text.index("Provenance")
+    html = to_html(results["ordinary"](), {})
+    heads = re.findall(r"<h2[^>]*>(.*?)</h2>", html)
+    assert heads.index("Verdicts on claims") < heads.index("Utility") < heads.index("What was run")
+    assert heads[-2:] == ["What was run", "Provenance"]
 
 
-def test_both_colour_schemes_are_provided(results: Results) -> None:
-    assert "@media (prefers-color-scheme: dark)" in to_html(results["ordinary"](), {})
+def test_the_contents_lead_to_every_part(any_result: RunResult) -> None:
+    page = Page(to_html(any_result, {"leakage": leakage_figure(any_result)}))
+    parts = [attributes["id"] for tag, attributes in page.tags if tag == "h2"]
+    assert [attributes["href"] for tag, attributes in page.tags if tag == "a"] == [f"#{part}" for part in parts]
+    assert len(set(parts)) == len(parts) > 2
+
+
+def test_the_banner_holds_the_verdict_and_one_number_with_its_interval(results: Results) -> None:
+    html = to_html(results["ordinary"](), {})
+    banner = html[html.index('<div class="banner bad">') : html.index("<nav")]
+    text = Page(banner.partition("</header>")[0]).text
+    assert "Membership leaks to the active server AUC 0.776 [0.76, 0.80] without leakage 0.500 [0.47, 0.53]" in text
+    assert "<title>Membership leaks to the active server - fedprivacy: mutual on mnist5k</title>" in html
+
+
+@pytest.mark.parametrize(
+    ("kind", "verdict"),
+    [
+        ("no_findings", "No attack was run: nothing is known about leakage"),
+        ("all_below", "Inconclusive: too few records to judge the active server"),
+        ("only_errors", "The attack of the active server failed, so nothing is known"),
+        ("scores_only", "Membership leaks to any"),
+    ],
+)
+def test_the_banner_claims_no_more_than_was_measured(results: Results, kind: str, verdict: str) -> None:
+    assert f"<h1>{verdict}</h1>" in to_html(results[kind](), {})
+
+
+def test_columns_without_a_number_are_left_out(any_result: RunResult) -> None:
+    html = to_html(any_result, {})
+    for table in re.findall(r"<table.*?</table>", html, re.DOTALL):
+        rows = [
+            re.findall(r"<td[^>]*>(.*?)</td>", row, re.DOTALL) for row in re.findall(r"<tr>.*?</tr>", table, re.S)[1:]
+        ]
+        for column in list(zip(*rows, strict=True))[1:]:
+            assert any(content not in ("-", "") for content in column), table
+
+
+def test_a_drawing_stands_inline_with_its_words_and_colours_that_a_page_replaces(results: Results) -> None:
+    figures = {"leakage": drawn(leakage(results["foreign"]()), "leakage", 'AUC & "more" <b>')}
+    html = to_html(results["foreign"](), figures)
+    svg = html[html.index("<svg") : html.index("</svg>")]
+    assert 'aria-label="AUC &amp; &quot;more&quot; &lt;b&gt;"' in svg and "<b>" not in svg
+    assert "<script" not in svg and "xml version" not in svg
+    used = set(re.findall(r"var\(--c([0-9a-f]{6}), #\1\)", svg))
+    assert {f"#{colour}" for colour in used} <= set(DARK) and len(used) > 3
+    assert not re.search(r"(?<!, )#[0-9a-f]{6}\b", svg.replace('"#leakage', '"'))
+    assert all(f"--c{colour}: " in html for colour in used)

@@ -39,10 +39,11 @@ class RocSeries:
 def roc(curves: Sequence[RocSeries], level: float = 0.95, title: str = "") -> Figure:
     """ROC curves on log-log axes.
 
-    Each of the first three curves has its pointwise band at ``level``, valid for any score distribution. The grey band
-    around the chance diagonal is what the smallest sample reads without leakage. Scores with NaN raise ValueError.
+    Up to three curves, and of more the first, have their pointwise band at ``level``, valid for any score
+    distribution. The grey band around the chance diagonal is what the smallest sample reads without leakage. Scores
+    with NaN raise ValueError.
     """
-    with drawing(6.2, 5.4 + 0.2 * len(curves)) as figure:
+    with drawing(5.6, 4.7 + 0.2 * len(curves)) as figure:
         axes = figure.add_subplot()
         if not curves:
             say(axes, "No scores to draw.")
@@ -56,8 +57,9 @@ def roc(curves: Sequence[RocSeries], level: float = 0.95, title: str = "") -> Fi
         _fill(axes, grid, chance, bottom, BAND, 0.55)
         chance_label = f"no leakage, with its {level_words(level)} band in grey"
         axes.plot([left, 1], [left, 1], color="#444444", lw=1, label=chance_label)
+        banded = MOST_BANDS if len(curves) <= MOST_BANDS else 1
         for number, curve in enumerate(curves):
-            _draw(axes, number, curve, level, (left, bottom), band=number < MOST_BANDS)
+            _draw(axes, number, curve, level, (left, bottom), band=number < banded)
         axes.set(xscale="log", yscale="log", xlim=(left, 1), ylim=(bottom, 1.05))
         axes.set_xlabel("false positive rate (non-members called members)")
         axes.set_ylabel("true positive rate (members recognised)")

@@ -39,14 +39,15 @@ _SETTINGS: Any = {
 @contextmanager
 def drawing(width: float, height: float) -> Iterator[Figure]:
     """A figure of ``width`` x ``height`` inches under the settings of the house, whatever the user's own are."""
-    with _house_style():
+    with house_style():
         figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
         FigureCanvasAgg(figure)
         yield figure
 
 
 @contextmanager
-def _house_style() -> Iterator[None]:
+def house_style() -> Iterator[None]:
+    """The settings of the house for as long as it lasts."""
     with matplotlib.rc_context():
         matplotlib.rcParams.update(matplotlib.rcParamsDefault)
         matplotlib.rcParams.update(_SETTINGS)
@@ -56,7 +57,7 @@ def _house_style() -> Iterator[None]:
 def to_png(figure: Figure) -> bytes:
     """The figure as PNG, without dates or versions in it. Letters that the font lacks become boxes, not warnings."""
     buffer = io.BytesIO()
-    with _house_style(), warnings.catch_warnings():
+    with house_style(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         figure.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()

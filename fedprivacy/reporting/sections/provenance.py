@@ -21,4 +21,4 @@ def provenance_section(result: RunResult) -> Section:
         ("result schema", clean(result.schema)),
     )
     notes = tuple(Line(f"Note: {clean(note)}", "quiet") for note in source.notes)
-    return Section("Provenance", (Facts(facts), *notes))
+    return Section("Provenance", (Facts(facts), *notes), last=True)

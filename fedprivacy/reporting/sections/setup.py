@@ -25,7 +25,7 @@ def setup_section(result: RunResult) -> Section:
         ("attack", ", ".join(_attack(result.config))),
         ("seeds", seeds(result)),
     ]
-    return Section("What was run", (Facts(tuple(pair for pair in pairs if pair[1])),))
+    return Section("What was run", (Facts(tuple(pair for pair in pairs if pair[1])),), last=True)
 
 
 def _protocol(result: RunResult) -> str:

@@ -1,0 +1,174 @@
+"""The first screen of a page: the verdict in one sentence, and the number that it rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from fedprivacy.adversary.threat import EAVESDROPPER
+from fedprivacy.judge import verdicts
+from fedprivacy.judge.result import Audit, Finding, RunResult, Verdict
+from fedprivacy.reporting.document import Banner, Tone
+from fedprivacy.reporting.findings import (
+    groups,
+    headline_statistics,
+    is_rate,
+    main_target,
+    metric_name,
+    of_statistic,
+)
+from fedprivacy.reporting.outcome import Outcome, overall
+from fedprivacy.reporting.sections.utility import mean_of
+from fedprivacy.reporting.text import chance_level, clean, epsilon, estimate, level, listed
+from fedprivacy.wire.parties import SERVER
+
+NO_PROOF = "this is no proof of privacy"
+MEMBERSHIP: Mapping[Outcome, tuple[str, Tone]] = {
+    "leak": ("Membership leaks to {who}", "bad"),
+    "unclear": ("Inconclusive: membership may leak to {who}", "warn"),
+    "none": (f"No leakage of membership to {{who}} was measured; {NO_PROOF}", "plain"),
+    "reversed": ("Inconclusive: the score of {who} points the wrong way", "warn"),
+    "unjudged": ("Inconclusive: too few records to judge {who}", "warn"),
+    "failed": ("The attack of {who} failed, so nothing is known", "bad"),
+}
+"""Outcome of declared headlines, the worst first -> verdict and tone."""
+
+HONEST = "honest-but-curious)"
+
+Judge = Callable[[Sequence[Finding], str, str], list[Verdict]]
+
+
+@dataclass(frozen=True)
+class _Other:
+    """An attack other than membership: how it is judged, and what is said where it leaks and where it does not."""
+
+    judge: Judge
+    leaks: str
+    silent: str
+
+
+OTHERS: Mapping[str, _Other] = {
+    "inversion": _Other(
+        verdicts.inversion,
+        "{who} can reconstruct records of clients",
+        "{who} reconstructed no record better than could be guessed",
+    ),
+    "labels": _Other(
+        verdicts.labels,
+        "{who} learns which classes a client holds",
+        "{who} was not seen to learn which classes a client holds",
+    ),
+    "theft": _Other(
+        verdicts.theft,
+        "{who} gets a copy of a client's model",
+        "{who} was not seen to get a copy of a client's model",
+    ),
+}
+
+
+def banner(result: RunResult) -> Banner:
+    """Of an audit what became of the claim, else the worst that an attack learned, membership before others."""
+    if result.audit is not None:
+        return _audited(result.audit, result.verdicts)
+    said = [*_membership(result.findings), *_others(result.findings)]
+    worst = next((one for one in said if one.tone == "bad"), None)
+    return worst or (said[0] if said else _untold(result))
+
+
+def _membership(findings: Sequence[Finding]) -> Iterator[Banner]:
+    """The worst outcome of all declared headlines, with the highest number of those that share it."""
+    found: dict[Outcome, list[Finding]] = {}
+    for group in groups(f for f in findings if is_rate(f.metric)):
+        for statistic in headline_statistics(group.findings):
+            own = [f for f in group.findings if f.statistic == statistic]
+            rates = of_statistic(own, statistic, main_target(own))
+            if rates:
+                found.setdefault(overall(rates), []).append(next(iter(rates.values())))
+    outcome = next((outcome for outcome in MEMBERSHIP if outcome in found), None)
+    if outcome is None:
+        return
+    words, tone = MEMBERSHIP[outcome]
+    who = listed(dict.fromkeys(_who(f.adversary) for f in found[outcome]))
+    yield _number(words.format(who=who), tone, max(found[outcome], key=lambda f: f.value or 0.0))
+
+
+def _others(findings: Sequence[Finding]) -> Iterator[Banner]:
+    for attack, other in OTHERS.items():
+        own = [f for f in findings if f.attack == attack and f.headline]
+        told = []
+        for adversary in dict.fromkeys(f.adversary for f in own):
+            theirs = [f for f in findings if f.attack == attack and f.adversary == adversary]
+            leaks = any(verdict.verdict == "refuted" for verdict in other.judge(theirs, "", ""))
+            words = (other.leaks if leaks else f"{other.silent}; {NO_PROOF}").format(who=_who(adversary))
+            words = words[:1].upper() + words[1:]
+            first = next(f for f in own if f.adversary == adversary)
+            told.append(_number(words, "bad" if leaks else "plain", first, _gain(own, adversary)))
+        yield from sorted(told, key=lambda one: one.tone != "bad")[:1]
+
+
+def _gain(findings: Sequence[Finding], adversary: str) -> str:
+    """The smallest gain of a headline over a guess, as what it is held against; of the first metric that has gains."""
+    gains = [f for f in findings if f.adversary == adversary and "gain" in f.metric and f.value is not None]
+    alike = [f for f in gains if f.metric.partition(" gain")[0] == gains[0].metric.partition(" gain")[0]]
+    if not alike:
+        return ""
+    gain = min(alike, key=lambda f: f.value or 0.0)
+    name, over, what = gain.metric.partition(" over ")
+    words = f"more than {clean(what)}" if over else clean(name)
+    return f"{estimate(gain.value, gain.low, gain.high, gain.chance, sign=True)} {words}"
+
+
+def _who(adversary: str) -> str:
+    """``the server``, ``the active server``, ``client-0``: that it is honest-but-curious is taken for granted."""
+    position, _, power = clean(adversary).partition(" (")
+    if position not in (SERVER, EAVESDROPPER):
+        return clean(adversary) if power != HONEST else position
+    return f"the active {position}" if power == "active)" else f"the {position}"
+
+
+def _seat(adversary: str) -> str:
+    name = clean(adversary)
+    return f"the {name}" if name.partition(" (")[0] in (SERVER, EAVESDROPPER) else name
+
+
+def _number(verdict: str, tone: Tone, finding: Finding, against: str = "") -> Banner:
+    chance = chance_level(finding.chance, finding.chance_low, finding.chance_high)
+    how = f"{clean(finding.statistic)} on {clean(finding.observation)}, by {_seat(finding.adversary)}"
+    return Banner(
+        verdict,
+        tone,
+        metric_name(finding.metric),
+        estimate(finding.value, finding.low, finding.high, finding.chance),
+        against or ("" if finding.chance is None else f"without leakage {chance}"),
+        f"{how}; {level(finding.level)} interval",
+    )
+
+
+def _audited(audit: Audit, judged: Sequence[Verdict]) -> Banner:
+    claim = "no finite epsilon is claimed" if audit.epsilon is None else f"claimed: {epsilon(audit.epsilon)}"
+    rows = [row for row in audit.rows if row.judged]
+    verdict = judged[0].verdict if judged else "inconclusive"
+    words = {"refuted": "Refuted", "not refuted": "Not refuted", "vacuous": "Vacuous"}.get(verdict, "Inconclusive")
+    tone: Tone = "bad" if verdict in ("refuted", "vacuous") else "plain" if verdict == "not refuted" else "warn"
+    unit = f"one {clean(audit.unit)} ({clean(audit.relation)})"
+    about = f"{words}: {unit} has {_claimed(audit)}" + ("" if verdict == "refuted" else f"; {NO_PROOF}")
+    if not rows:
+        return Banner(about, tone)
+    best = max(rows, key=lambda row: row.low)
+    how = f"{clean(best.statistic)} on {clean(best.observation)}, by {_seat(best.adversary)}"
+    return Banner(
+        about, tone, "epsilon is at least", epsilon(best.low, "down"), claim, f"{how}; {level(audit.level)} lower bound"
+    )
+
+
+def _claimed(audit: Audit) -> str:
+    return "no finite epsilon" if audit.epsilon is None else f"epsilon {epsilon(audit.epsilon)}"
+
+
+def _untold(result: RunResult) -> Banner:
+    """Without any headline: nothing is known of leakage; the number is that of the models."""
+    words = "No attack was run: nothing is known about leakage" if not result.findings else "No headline was declared"
+    used = next(iter(result.utility.items()), None)
+    if used is None:
+        return Banner(words, "warn")
+    return Banner(words, "warn", metric_name(used[0]), mean_of(used[1]))
