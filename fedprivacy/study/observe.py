@@ -20,7 +20,7 @@ from fedprivacy.data.records import Division
 from fedprivacy.federation import engine, phases
 from fedprivacy.federation.environment import Environment, Part, round_half_up
 from fedprivacy.federation.interfaces import Defense, FederatedProtocol, SharesPredictions
-from fedprivacy.federation.knowledge import Knowledge, Observed, Rules
+from fedprivacy.federation.knowledge import Knowledge, Observation, Observed, Rules
 from fedprivacy.study.resolve import resolve
 from fedprivacy.study.traps import lay_traps, remove_traps
 from fedprivacy.wire.transcript import Transcript
@@ -49,25 +49,11 @@ def observe_all(
     Of a ``shadow`` federation only what serves as a reference.
     """
     protocol = resolve(config).protocol()
-    pools = np.concatenate([division.pool(client) for client in range(len(division.candidates))])
     known = known_candidates(config, division, root)
     planted: list[Transcript] | None = None
     for adversary, name in resolve(config).observations:
         observation = catalog.observation(name)
-        follows = bool(getattr(observation, "needs_courses", False))
-        knowledge = Knowledge(
-            config.attack,
-            seeds.value(root, "adversary"),
-            env.dataset,
-            pools,
-            division.auxiliary,
-            env.workbench.with_training(config.training),
-            common_start(protocol, env) if getattr(observation, "needs_start", False) else None,
-            known,
-            rules(protocol, config, env, division, initial=not follows),
-            given_starts(env) if follows else None,
-            wire=resolve(config).wire,
-        )
+        knowledge = brought(config, env, division, root, observation)
         transcripts = [done.transcript]
         if shadow and getattr(observation, "alone", False) and not stacks_alone(config):
             continue
@@ -83,6 +69,25 @@ def observe_all(
         except (ValueError, FloatingPointError, np.linalg.LinAlgError) as error:
             folder.write_arrays(path, {}, {"failed": str(error) or type(error).__name__})
         remove_traps(place)
+
+
+def brought(config: RunConfig, env: Environment, division: Division, root: int, observation: Observation) -> Knowledge:
+    """What an adversary brings to one of its observations."""
+    protocol = resolve(config).protocol()
+    follows = bool(getattr(observation, "needs_courses", False))
+    return Knowledge(
+        config.attack,
+        seeds.value(root, "adversary"),
+        env.dataset,
+        np.concatenate([division.pool(client) for client in range(len(division.candidates))]),
+        division.auxiliary,
+        env.workbench.with_training(config.training),
+        common_start(protocol, env) if getattr(observation, "needs_start", False) else None,
+        known_candidates(config, division, root),
+        rules(protocol, config, env, division, initial=not follows),
+        given_starts(env) if follows else None,
+        wire=resolve(config).wire,
+    )
 
 
 def stacks_alone(config: RunConfig) -> bool:

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from fedprivacy import parts
+from fedprivacy import catalog, parts
 from fedprivacy.config.base import UsageError, build, near_miss
 from fedprivacy.config.named import Kind
 from fedprivacy.config.run import RunConfig
 from fedprivacy.data.sources import load
-from fedprivacy.study.conformance import data, defense, federation, model, statistic
+from fedprivacy.study.conformance import data, defense, federation, model, observation, reconstruction, statistic
 from fedprivacy.study.conformance.checked import Checked, Look, Report, looked
 from fedprivacy.study.conformance.kinds import kind_of
-from fedprivacy.study.conformance.tried import tried_defense, tried_protocol
+from fedprivacy.study.conformance.tried import tried_defense, tried_observation, tried_protocol
 
 DELTA = 1e-5
-CHECKED: tuple[Kind, ...] = ("protocol", "model", "data", "defense", "statistic")
+CHECKED: tuple[Kind, ...] = ("protocol", "model", "data", "defense", "statistic", "observation", "reconstruction")
 """Kinds that there is a suite for."""
 
 SETTINGS: Mapping[str, Any] = {
@@ -74,4 +74,9 @@ def _looks(
         return federation.looks(tried_protocol(name, config, options, 0), tried_protocol(name, config, options, 1))
     if kind == "defense":
         return defense.looks(tried_defense(name, config, options, epsilon), DELTA)
+    if kind == "observation":
+        made = catalog.observation(name)
+        return observation.looks(made, tried_observation(made, config))
+    if kind == "reconstruction":
+        return reconstruction.looks(part)
     raise UsageError(f"check {name}: there is no suite for a part of kind {kind}; there are {', '.join(CHECKED)}.")

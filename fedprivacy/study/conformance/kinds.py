@@ -19,7 +19,12 @@ OFFERS: tuple[tuple[Kind, tuple[str, ...]], ...] = (
 )
 """A class or object with these attributes is a part of that kind."""
 
-ARGUMENTS: dict[tuple[str, ...], Kind] = {("game", "wire"): "protocol", ("shape", "outputs"): "model", (): "data"}
+ARGUMENTS: dict[tuple[str, ...], Kind] = {
+    ("game", "wire"): "protocol",
+    ("shape", "outputs"): "model",
+    (): "data",
+    ("model", "parameters", "observed", "knowledge", "labels", "generator"): "reconstruction",
+}
 """A function of these arguments is a part of that kind."""
 
 

@@ -1,20 +1,32 @@
-"""A part from outside in a small federation: a protocol by itself, a defense between the wire and protocols of ours."""
+"""A part from outside in a small federation: a protocol by itself, others with protocols of ours."""
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import Any
 
 from fedprivacy import catalog
+from fedprivacy.adversary.threat import Adversary, view_of
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.protocol_cards import CARDS
 from fedprivacy.config.run import RunConfig
+from fedprivacy.federation import engine
+from fedprivacy.federation.knowledge import Observation
 from fedprivacy.study.conformance.defense import Defended
 from fedprivacy.study.conformance.federation import Stage
+from fedprivacy.study.conformance.observation import Watched
 from fedprivacy.study.job import environment
+from fedprivacy.study.observe import brought
+from fedprivacy.wire.parties import SERVER
 from fedprivacy.wire.release import of_clients
+from fedprivacy.wire.transcript import MemoryStore, Transcript
 
 KINDS = ("predictions", "weights", "update")
-"""Kinds of message that a defense is tried on."""
+"""Kinds of message that a defense and an observation are tried on."""
+
+OVER_FITTED = {"local_epochs": 15, "lr": 3e-3}
+"""How clients train whom an observation has to read."""
 
 
 def tried_protocol(name: str, config: RunConfig, options: dict[str, Any], seed: int) -> Stage:
@@ -38,6 +50,30 @@ def tried_defense(name: str, config: RunConfig, options: dict[str, Any], epsilon
         except UsageError as error:
             found.append(Defended(protocol, stage, error))
     return tuple(found)
+
+
+def tried_observation(made: Observation, config: RunConfig) -> tuple[Watched, ...]:
+    """Over-fitted federations of the first protocol for each kind of message, as their server saw them."""
+    training = config.training.model_copy(update=OVER_FITTED)
+    found = []
+    for kind in KINDS:
+        chosen = config.model_copy(update={"protocol": _first(kind, config), "training": training})
+        stage = _staged(chosen)
+        env, played = environment(chosen, chosen.seed, None)
+        with tempfile.TemporaryDirectory() as folder:
+            done = engine.run(stage.protocol, env, Path(folder))
+            view = view_of([_kept(done.transcript)], Adversary.parse(SERVER))
+        knowledge = brought(chosen, env, played.division, chosen.seed, made)
+        found.append(Watched(kind, view, knowledge, played.owners, played.flat_coins))
+    return tuple(found)
+
+
+def _kept(transcript: Transcript) -> Transcript:
+    """The transcript with its contents in memory, so that no folder has to stay."""
+    store = MemoryStore()
+    for message in transcript.messages:
+        store.put(message.digest, transcript.store.get(message.digest))
+    return Transcript(transcript.messages, transcript.folds, store)
 
 
 def _first(kind: str, config: RunConfig) -> str:
