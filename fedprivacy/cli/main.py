@@ -25,6 +25,7 @@ VERBS: dict[str, str] = {
     "sweep": "The privacy-utility frontier of a defense.",
     "check": "Whether a protocol, model, data set, defense or statistic of your own keeps what it must.",
     "report": "Draw the report of a stored run again.",
+    "leaderboard": "Protocols held against each other under one versioned suite.",
     "list": "What exists: protocols, attacks, statistics, datasets, models, defenses, recipes.",
 }
 

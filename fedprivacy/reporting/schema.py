@@ -16,6 +16,7 @@ from typing import Any, Literal
 from pydantic import TypeAdapter
 
 from fedprivacy.judge.result import SCHEMA, RunResult, Verdict
+from fedprivacy.reporting.leaderboard import Entry
 from fedprivacy.reporting.record import Record
 from fedprivacy.reporting.tidy import Row
 
@@ -49,7 +50,7 @@ class Tabled:
     verdicts: tuple[Verdict, ...]
 
 
-TYPES: Mapping[str, Any] = {"result": RunResult, "runs": Runs, "table": Tabled, "record": Record}
+TYPES: Mapping[str, Any] = {"result": RunResult, "runs": Runs, "table": Tabled, "record": Record, "leaderboard": Entry}
 
 
 def made(name: str) -> dict[str, Any]:
