@@ -86,17 +86,20 @@ def command(
     from fedprivacy.cli.output import Output
     from fedprivacy.folder import write_bytes, write_text
     from fedprivacy.reporting.compare import render_comparison
-    from fedprivacy.reporting.figures import frontier_figure
+    from fedprivacy.reporting.figures.drawn import drawn
+    from fedprivacy.reporting.figures.frontier import frontier
+    from fedprivacy.reporting.figures.style import to_png
     from fedprivacy.reporting.formats import of_runs
 
     name = hashlib.sha256(" ".join(config.digest() for config in configs).encode()).hexdigest()[:8]
     folder = Path(out) / f"sweep-{base.protocol}-{base.defense.name}-{name}"
-    frontier = frontier_figure(results)
-    found = of_runs(results, labels, judged=False, figures=lambda: {"frontier": frontier})
-    write_bytes(folder / "frontier.png", frontier)
+    words = "Accuracy and leakage against epsilon, with intervals; the table holds the numbers."
+    found = of_runs(results, labels, False, lambda: {"frontier": drawn(frontier(results), "frontier", words)})
+    write_bytes(folder / "frontier.png", to_png(frontier(results)))
     write_text(folder / "sweep.md", found.text("markdown"))
+    write_text(folder / "report.html", found.text("html"))
     to.deliver(lambda: found, lambda: render_comparison(results, Output(), labels, judged=False))
-    (tell if to.on_terminal else say)(f"Figure and table: {folder}")
+    (tell if to.on_terminal else say)(f"Page, figure and table: {folder}")
 
 
 def _budgets(text: str) -> list[float]:

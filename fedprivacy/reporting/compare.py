@@ -22,6 +22,7 @@ from fedprivacy.reporting.document import (
 )
 from fedprivacy.reporting.findings import metric_key, metric_name
 from fedprivacy.reporting.markdown import document_to_markdown
+from fedprivacy.reporting.sections import several
 from fedprivacy.reporting.sections.inversion import compared
 from fedprivacy.reporting.sections.rate_table import Entry, RateTable
 from fedprivacy.reporting.sections.traffic import fedavg_ratio
@@ -76,7 +77,9 @@ def side_by_side(results: Sequence[RunResult], labels: Sequence[str] | None = No
     blocks += compared(results, names)
     blocks += _claims(results)
     blocks += [Line(words, "warn") for words in _differences(results)]
-    return Document("fedprivacy: comparison", (Section(f"{counted(len(results), 'run')} side by side", tuple(blocks)),))
+    section = Section(f"{counted(len(results), 'run')} side by side", tuple(blocks))
+    banner = several.compared(results, names) if judged else several.swept(results)
+    return Document("fedprivacy: comparison" if judged else "fedprivacy: sweep", (section,), banner)
 
 
 def run_labels(results: Sequence[RunResult]) -> list[str]:

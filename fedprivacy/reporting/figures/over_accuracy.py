@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from fedprivacy.metrics.intervals import mean_interval
 from fedprivacy.reporting.figures.style import colour, drawing, marker, to_png
@@ -21,8 +22,13 @@ class Point:
     auc: Sequence[float]
 
 
-def over_accuracy(curve: Sequence[Point], points: Sequence[Point], task: str, level: float) -> bytes:
-    """As PNG; a colour a protocol, a mark a seat. Points with intervals at ``level`` over seeds, the curve without."""
+def over_accuracy_figure(curve: Sequence[Point], points: Sequence[Point], task: str, level: float) -> bytes:
+    """What :func:`over_accuracy` draws, as PNG."""
+    return to_png(over_accuracy(curve, points, task, level))
+
+
+def over_accuracy(curve: Sequence[Point], points: Sequence[Point], task: str, level: float) -> Figure:
+    """A colour a protocol, a mark a seat. Points with intervals at ``level`` over seeds, the curve without."""
     curve = sorted(curve, key=lambda point: float(np.mean(point.accuracy)))
     labels = list(dict.fromkeys(point.label for point in points))
     seats = list(dict.fromkeys(point.seat for point in points))
@@ -51,4 +57,4 @@ def over_accuracy(curve: Sequence[Point], points: Sequence[Point], task: str, le
         axes.set_ylabel("AUC of membership (0.5: chance)")
         axes.set_title(f"{task}: what each seat learns, over what the models learn", loc="left")
         axes.legend(fontsize=7, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
-        return to_png(made)
+        return made

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from fedprivacy.metrics.intervals import Interval, corrected_level, paired_interval
-from fedprivacy.reporting.figures.over_accuracy import Point, over_accuracy
+from fedprivacy.reporting.figures.over_accuracy import Point, over_accuracy_figure
 from fedprivacy.reporting.text import size
 from fedprivacy.study.leakage.measured import FIRST, SEATS, Measured, Row, order
 from fedprivacy.study.runner import over_seeds
@@ -20,7 +20,7 @@ def figure(found: Measured) -> bytes:
     rows = [row for row in found.rows if row.values()]
     curve = [point(row) for row in rows if row.protocol == FIRST and row.seat == SEATS[0]]
     points = [point(row) for row in rows if row.protocol != FIRST]
-    return over_accuracy(curve, points, found.base.data.dataset, LEVEL)
+    return over_accuracy_figure(curve, points, found.base.data.dataset, LEVEL)
 
 
 def point(row: Row) -> Point:
