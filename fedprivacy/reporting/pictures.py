@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from fedprivacy import folder
 from fedprivacy.metrics.scores import Float
@@ -22,6 +23,12 @@ class PictureRow:
     name: str
     images: Float
     psnr: Float | None = None
+
+
+def as_image(image: Float) -> Image.Image:
+    """[C, H, W] in [0, 1] as a picture: colours of three channels, else the grey of their mean."""
+    shown = image.transpose(1, 2, 0) if image.shape[0] == 3 else image.mean(axis=0)
+    return Image.fromarray((np.clip(shown, 0, 1) * 255).round().astype(np.uint8))
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,12 +7,9 @@ import io
 from collections.abc import Iterator, Sequence
 from html import escape
 
-import numpy as np
-from PIL import Image
-
 from fedprivacy.metrics.scores import Float
 from fedprivacy.reporting.figures.drawn import FONT, Drawn, element
-from fedprivacy.reporting.pictures import PictureRow
+from fedprivacy.reporting.pictures import PictureRow, as_image
 from fedprivacy.reporting.text import clean
 
 MOST = 6
@@ -50,7 +47,6 @@ def _text(words: str, x: float, y: float, size: int, anchor: str, weight: str = 
 
 def _png(image: Float) -> str:
     """[C, H, W] in [0, 1] as a PNG in base64."""
-    shown = image.transpose(1, 2, 0) if image.shape[0] == 3 else image.mean(axis=0)
     buffer = io.BytesIO()
-    Image.fromarray((np.clip(shown, 0, 1) * 255).round().astype(np.uint8)).save(buffer, format="png")
+    as_image(image).save(buffer, format="png")
     return base64.b64encode(buffer.getvalue()).decode()
