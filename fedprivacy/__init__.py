@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fedprivacy.adversary.threat import Adversary
+    from fedprivacy.adversary.position import Adversary
     from fedprivacy.face.attack import attack
     from fedprivacy.face.audit import audit
     from fedprivacy.face.check import check
@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 _WHERE = {
-    "Adversary": "fedprivacy.adversary.threat",
+    "Adversary": "fedprivacy.adversary.position",
     "RunResult": "fedprivacy.face.result",
     "attack": "fedprivacy.face.attack",
     "audit": "fedprivacy.face.audit",

@@ -15,10 +15,11 @@ from bounded import HEADS, Measured, bounds
 from rows import Stage, many_runs, staged
 from teacher_runs import Setting, play
 
-from fedprivacy import catalog, seeds
+from fedprivacy import seeds
 from fedprivacy.adversary.threat import Bool, Float
 from fedprivacy.config.run import DefenseConfig
 from fedprivacy.federation.interfaces import prepared
+from fedprivacy.study.resolve import resolve
 
 Game = Callable[[int, float, int], tuple[Float, Bool]]
 """Seed, claimed epsilon, and runs or canaries, to scores and coins."""
@@ -43,7 +44,7 @@ def of_training(seed: int, epsilon: float, canaries: int) -> tuple[Float, Bool]:
     stage: Stage = staged(seed, canaries, canaries, clients=1, epochs=5)
     coins = seeds.numpy_generator(seed, "audit", "coins").random(canaries) < 0.5
     config = stage.config.model_copy(update={"defense": DefenseConfig(name="dp-sgd", epsilon=epsilon)})
-    guarded = replace(stage, env=prepared(stage.env, catalog.defense(config, stage.env)))
+    guarded = replace(stage, env=prepared(stage.env, resolve(config).defense(stage.env)))
     return guarded.scores(guarded.predicted(guarded.trained(coins), 1), 1), coins
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from bounded import DELTA, HEADS, bounds
 
-from fedprivacy import catalog, seeds
+from fedprivacy import seeds
 from fedprivacy.adversary.threat import Bool, Float
 from fedprivacy.config.run import DataConfig, RunConfig, TrainingConfig
 from fedprivacy.data.records import Ids
@@ -27,7 +27,7 @@ from fedprivacy.federation.environment import Environment, FederationState
 from fedprivacy.federation.interfaces import SharesPredictions, releases_of
 from fedprivacy.privacy.accountant import claim
 from fedprivacy.privacy.calibration import gaussian_multiplier
-from fedprivacy.study.job import environment
+from fedprivacy.study.resolve import resolve
 from fedprivacy.wire.channel import Channel
 from fedprivacy.wire.parties import SERVER
 from fedprivacy.wire.payload import Payload, Predictions
@@ -116,13 +116,13 @@ def staged(seed: int, records: int, canaries: int, clients: int = 2, epochs: int
         data=DataConfig(candidates=records, inclusion=1.0, public_size=32, auxiliary=0),
         training=TrainingConfig(local_epochs=epochs),
     )
-    env, _ = environment(config, seed, None)
+    env, _ = resolve(config).environment(seed)
     draw = seeds.numpy_generator(seed, "audit", "canaries")
     chosen = np.sort(draw.permutation(env.division.pool(0))[:canaries])
     labels = env.dataset.y_train.copy()
     true = labels[chosen]
     labels[chosen] = (true + draw.integers(1, CLASSES, size=canaries)) % CLASSES
-    protocol = catalog.protocol(config)
+    protocol = resolve(config).protocol
     assert isinstance(protocol, SharesPredictions)
     return Stage(protocol, replace(env, dataset=replace(env.dataset, y_train=labels)), chosen, true, config)
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Literal
 
+from fedprivacy.adversary.position import Adversary
 from fedprivacy.adversary.seats import adversaries, default_adversaries, seat
 from fedprivacy.adversary.sight import Sight, Wire
-from fedprivacy.adversary.threat import Adversary
 from fedprivacy.config.base import UsageError
 from fedprivacy.wire.parties import SERVER
 from fedprivacy.wire.release import MODELS, PREDICTIONS, Release

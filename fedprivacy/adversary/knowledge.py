@@ -7,18 +7,17 @@ each client's pool, records and shadow federations of its own, and the effort of
 from __future__ import annotations
 
 from fedprivacy.adversary.sight import Wire
-from fedprivacy.config.run import RunConfig
+from fedprivacy.config.run import AttackConfig
 
 
-def granted(config: RunConfig, wire: Wire) -> str:
-    """What an adversary of ``config`` knows, whatever an attack makes of it; a model on the ``wire`` has a start."""
-    start = config.training.init == "shared" or wire.model is not None
-    attack = config.attack
+def granted(attack: AttackConfig, wire: Wire) -> str:
+    """What an adversary knows, whatever an ``attack`` makes of it; a model on the ``wire`` has a start."""
+    start = wire.federation.training.init == "shared" or wire.model is not None
     parts = [
         "the start" if start else "no client's start",
         "the hyper-parameters",
         pool(attack.known_share) + ("" if attack.owners == "known" else " without their owners"),
-        f"{config.data.auxiliary:,} records of its own",
+        f"{wire.federation.data.auxiliary:,} records of its own",
     ]
     parts += [f"{attack.shadows} shadow federations"] if attack.shadows else []
     return f"{', '.join(parts)}; effort {attack.effort}"

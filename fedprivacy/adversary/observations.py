@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from fedprivacy.adversary.position import EAVESDROPPER
 from fedprivacy.adversary.seats import default_adversaries
 from fedprivacy.adversary.sight import Played, Sight
-from fedprivacy.adversary.threat import EAVESDROPPER
 from fedprivacy.config.base import UsageError
 from fedprivacy.wire.parties import SERVER
 from fedprivacy.wire.release import MODELS, PREDICTIONS, PROTOTYPES, UPDATES, WEIGHTS

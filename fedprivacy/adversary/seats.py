@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from fedprivacy.adversary.position import EAVESDROPPER, Adversary
 from fedprivacy.adversary.sight import Sight, Wire
-from fedprivacy.adversary.threat import EAVESDROPPER, Adversary
 from fedprivacy.config.base import UsageError
 from fedprivacy.wire.parties import SERVER
 

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from fedprivacy.adversary.threat import EAVESDROPPER, Adversary
+from fedprivacy.adversary.position import EAVESDROPPER, Adversary
 from fedprivacy.config.federation import FederationSettings
 from fedprivacy.wire.parties import SERVER, client_index
 from fedprivacy.wire.release import MODELS, PREDICTIONS, UNDEFENDED, WEIGHTS, Defended, Release

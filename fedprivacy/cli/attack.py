@@ -146,15 +146,16 @@ def _recorded(
     given: dict[str, Any],
 ) -> RunResult:
     """A recording attacked like a run, in a folder of its own beside it."""
-    from fedprivacy import catalog
+    from fedprivacy.catalog import EVERY
     from fedprivacy.cli.carry_out import carry_out, placed, ready
+    from fedprivacy.study.every import with_every_attack
     from fedprivacy.study.recorded import configuration as recording
 
     wanted = given.pop("attack__attacks", None) or "membership"
-    every = catalog.EVERY in wanted.split(",")
+    every = EVERY in wanted.split(",")
     attack = configuration({**given, "attack__attacks": "membership" if every else wanted}).attack
     config = recording(run, attack.model_dump(exclude_unset=True), models)
-    config = catalog.with_every_attack(config) if every else config
+    config = with_every_attack(config) if every else config
     ready(config, None, device)
     where = placed(config, Path(out) if out else run.parent)
     again = "the same command"
@@ -171,13 +172,13 @@ def _foreign(scores: Path, out: str | None, fresh: bool, to: Destination, given:
         flag = flag_of(other)
         raise UsageError(f"{flag} does nothing with --scores; what does: --statistic, --headline, --level.")
     config = configuration(given)
-    from fedprivacy import catalog
+    from fedprivacy.study import check
     from fedprivacy.study.membership.foreign import judge_file
     from fedprivacy.study.membership.scores_file import read_scores
 
     read = read_scores(scores)
     if read.bank is not None:
-        catalog.known_statistics(config)
+        check.statistics(config.attack)
     where = None if out is None else made_by_reading(Path(out), f"scores-{scores.stem}", fresh)
     result = judge_file(read, config.attack, where)
     to.deliver(findings_of(result, where), lambda: show(result, where))

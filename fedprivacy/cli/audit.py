@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fedprivacy import catalog
 from fedprivacy.cli import mechanism as own
 from fedprivacy.cli.carry_out import made_by_reading
 from fedprivacy.cli.flags import configured
@@ -20,6 +19,7 @@ from fedprivacy.cli.show import show
 from fedprivacy.cli.written import Destination, findings_of, written
 from fedprivacy.config.base import UsageError
 from fedprivacy.study import recipes
+from fedprivacy.study.resolve import resolve
 
 if TYPE_CHECKING:
     from fedprivacy.config.run import RunConfig
@@ -155,11 +155,11 @@ def command(
 def base(given: dict[str, Any]) -> dict[str, Any]:
     """Settings of an audit that nobody chose: who guesses, on which canaries, and when they are planted."""
     plain, content = configuration(given), dict[str, Any]()
-    wire = catalog.wire(plain)
+    wire = resolve(plain).wire
     if wire.defended.noised_steps and not given.get("protocol") and not given.get("config"):
         content = recipes.table("private_training")
         plain = configuration(given, content)
-        wire = catalog.wire(plain)
+        wire = resolve(plain).wire
     attack: dict[str, Any] = {"attacks": ("membership",)}
     if wire.defended.merges or not (wire.has_server or wire.silent):
         attack["adversaries"] = ("client-0",)
@@ -182,7 +182,7 @@ def base(given: dict[str, Any]) -> dict[str, Any]:
 def _white_box(config: RunConfig) -> bool:
     """Whether the adversary can read noised steps as they are."""
     seen: dict[str, list[str]] = {}
-    for adversary, observation in catalog.observations(config):
+    for adversary, observation in resolve(config).seats.observations:
         seen.setdefault(adversary.name, []).append(observation)
     return bool(seen) and all(WHITE_BOX in names for names in seen.values())
 

@@ -13,8 +13,6 @@ from fedprivacy.cli.say import say
 from fedprivacy.config.base import Interrupted, UsageError, build, near_miss
 from fedprivacy.config.named import named
 from fedprivacy.config.run import RunConfig
-from fedprivacy.data.names import check as check_data
-from fedprivacy.data.needs import check as check_counts
 from fedprivacy.reporting.text import clean
 from fedprivacy.study.resolve import resolve
 
@@ -25,9 +23,7 @@ if TYPE_CHECKING:
 
 def ready(config: RunConfig, workers: int | None, device: str) -> None:
     """All that can be found wrong without torch or data."""
-    check_data(config.data)
     resolve(config)
-    check_counts(config.data, config.clients, config.rounds)
     if workers is not None and workers < 1:
         raise UsageError(f"--workers: must be at least 1 (got {workers}).")
     if device.split(":")[0] not in ("cpu", "cuda", "mps"):
@@ -103,9 +99,9 @@ def taken_up(
         if fresh:
             stored.clear(where)
         if stored.is_run(where):
-            from fedprivacy.study.job import dataset_of
+            from fedprivacy.study.dataset import dataset_of
 
-            data = dataset_of(config.data.model_dump_json()).digest
+            data = dataset_of(config.data).digest
             stored.Identity.of_run(config, data, device, baselines).hold(where)
             baselines = baselines or stored.read_identity(where).baselines == "with"
             if (where / stored.RESULT).exists() and whole(found := read_result(where)):

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fedprivacy import catalog
 from fedprivacy.cli.completion import names, protocols
 from fedprivacy.cli.flags import configured
 from fedprivacy.cli.help import Command
@@ -19,6 +18,9 @@ from fedprivacy.cli.settings import configuration
 from fedprivacy.cli.written import Destination, written
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.run import RunConfig
+from fedprivacy.study.every import every_seat
+from fedprivacy.study.every import silent as silent_protocol
+from fedprivacy.study.resolve import resolve
 
 if TYPE_CHECKING:
     from fedprivacy.judge.result import RunResult
@@ -100,7 +102,7 @@ def command(
         whole: Path | None = None
         for share in shares if config.attack.attacks else shares[:1]:
             one = config.model_copy(update={"attack": config.attack.model_copy(update={"known_share": share})})
-            catalog.check(one)
+            resolve(one)
             where = placed(one, Path(out))
             say(f"{config.protocol}{'' if share == 1 else f', {100 * share:g}% of each pool known'}:")
             again = "the same command with --resume"
@@ -132,7 +134,7 @@ def _show(results: Sequence[RunResult], places: Sequence[Path]) -> None:
 
 def _configured(protocol: str, seats: str, given: dict[str, Any]) -> RunConfig:
     """The run of one protocol: attacked from every seat that it has, or from those asked for that it has."""
-    silent = catalog.silent(protocol)
+    silent = silent_protocol(protocol)
     flags = {flag: value for flag, value in given.items() if not (silent and flag.startswith("attack__"))}
     if flags.get("attack__effort") is None and not flags.get("config"):
         flags["attack__effort"] = EFFORT
@@ -144,11 +146,11 @@ def _configured(protocol: str, seats: str, given: dict[str, Any]) -> RunConfig:
     for name in asked:
         alone = config.model_copy(update={"attack": config.attack.model_copy(update={"adversaries": (name,)})})
         try:
-            catalog.check(alone)
+            resolve(alone)
             chosen.append(name)
         except UsageError as error:
             say(f"{protocol}: {error}")
-    chosen = chosen if asked else list(catalog.every_seat(config))
+    chosen = chosen if asked else list(every_seat(config))
     if not chosen:
         raise UsageError(f"compare: protocol {protocol} can be attacked from none of {seats}; see the lines above.")
     return config.model_copy(update={"attack": config.attack.model_copy(update={"adversaries": tuple(chosen)})})

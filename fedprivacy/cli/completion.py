@@ -13,7 +13,7 @@ from click.shell_completion import CompletionItem
 from pydantic.fields import FieldInfo
 
 from fedprivacy import catalog
-from fedprivacy.adversary.threat import EAVESDROPPER
+from fedprivacy.adversary.position import EAVESDROPPER
 from fedprivacy.cli.settings import kinds_of
 from fedprivacy.config.inversion import METHODS
 from fedprivacy.config.protocol_cards import CARDS

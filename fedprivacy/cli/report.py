@@ -81,14 +81,14 @@ def _name_records(result: RunResult, run: Path, rate: float, allow_code: bool, t
     from fedprivacy.reporting.formats import of_table
     from fedprivacy.reporting.terminal import render_document
     from fedprivacy.study import stored
-    from fedprivacy.study.job import dataset_of
+    from fedprivacy.study.dataset import dataset_of
     from fedprivacy.study.membership.accused import TITLE, document, rows
     from fedprivacy.study.membership.per_record import accusations
 
     with stored.reading(run):
         config = configuration({}, stored.read_config(run))
         trusted(config, run, allow_code)
-        stored.same_data(run, dataset_of(config.data.model_dump_json()).digest)
+        stored.same_data(run, dataset_of(config.data).digest)
         found = accusations(result, config, run, rate)
     told = document(found)
     to.deliver(

@@ -12,11 +12,12 @@ from typing import Any
 
 from pydantic.fields import FieldInfo
 
-from fedprivacy import catalog
+from fedprivacy.catalog import EVERY
 from fedprivacy.config.base import Part, UsageError, build
 from fedprivacy.config.protocol_cards import CARDS
 from fedprivacy.config.run import RunConfig
 from fedprivacy.config.toml import read_toml
+from fedprivacy.study.every import with_every_attack
 
 RENAMED = {
     "data.schedule": "--private-schedule",
@@ -194,7 +195,7 @@ def configuration(given: Mapping[str, Any], base: Mapping[str, Any] | None = Non
             raise UsageError(
                 f"{flag_of(path)} changes nothing with {flag_of(other)} {value}; add {flag_of(other)} {needed[0]}."
             )
-    return catalog.with_every_attack(config) if catalog.EVERY in config.attack.attacks else config
+    return with_every_attack(config) if EVERY in config.attack.attacks else config
 
 
 def _with_flag(message: str) -> str:

@@ -9,8 +9,17 @@ from fedprivacy.config.defenses import Budget
 from fedprivacy.config.run import DefenseConfig
 from fedprivacy.defenses import names, outside
 from fedprivacy.federation.environment import Environment
-from fedprivacy.federation.interfaces import Defense
+from fedprivacy.federation.interfaces import Defense, FederatedProtocol, releases_of
 from fedprivacy.wire.release import Release
+
+
+def build_for(protocol: FederatedProtocol, name: str, config: DefenseConfig, env: Environment) -> Defense | None:
+    """:func:`build` on what ``protocol``, called ``name``, sends in ``env``; None for ``none``."""
+    if config.name == "none":
+        return None
+    sent = releases_of(protocol, env)
+    names.check_releases(config, name, sent, protocol)
+    return build(config, env, sent)
 
 
 def build(config: DefenseConfig, env: Environment, releases: Sequence[Release]) -> Defense | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from fedprivacy import parts
 from fedprivacy.config import defenses as options
@@ -158,10 +159,10 @@ def defended(config: DefenseConfig) -> Defended:
     return replace(found, merges=True) if at_server else found
 
 
-def check_releases(config: DefenseConfig, protocol: str, releases: Sequence[Release], private_training: bool) -> None:
+def check_releases(config: DefenseConfig, protocol: str, releases: Sequence[Release], part: Any) -> None:
     """Raise UsageError where the defense cannot act on what the clients of ``protocol`` send.
 
-    ``private_training``: the protocol leaves its clients' training to whatever a defense puts in its place.
+    ``part``: the protocol or its settings, which say whether private training may take the place of local training.
     """
     if config.name == "none":
         return
@@ -170,11 +171,17 @@ def check_releases(config: DefenseConfig, protocol: str, releases: Sequence[Rele
     why = None if rule is None else refusal(rule, protocol, releases)
     if why is not None:
         raise UsageError(f"defense {config.name}: {why}.")
-    if card(config.name).private_training and not private_training:
+    if card(config.name).private_training and not leaves_training(part):
         raise UsageError(
             f"defense {config.name}: local training of protocol {protocol} joins models, weights or everybody's "
             "records, so private training cannot take its place; use another protocol, or another defense."
         )
+
+
+def leaves_training(part: Any) -> bool:
+    """Whether a protocol, or its settings, say that private training may take the place of local training."""
+    said = getattr(part, "private_training", getattr(getattr(part, "options", None), "private_training", False))
+    return bool(said)
 
 
 def check(config: DefenseConfig) -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from fedprivacy import catalog, parts
+from fedprivacy import parts
+from fedprivacy.catalog import EVERY
 from fedprivacy.cli.carry_out import attacked_again, made_by_reading, placed, ready, trusted
 from fedprivacy.face.result import RunResult
 from fedprivacy.face.run import carried_out
 from fedprivacy.face.settings import configured
 from fedprivacy.recording.files import is_recording
 from fedprivacy.study import stored
+from fedprivacy.study.every import with_every_attack
 from fedprivacy.study.membership.foreign import judge_file
 from fedprivacy.study.membership.scores_file import read_scores
 from fedprivacy.study.recorded import configuration
@@ -58,10 +60,10 @@ def _recording(
     given = [] if model is None else model if isinstance(model, list | tuple) else [model]
     names = [one if isinstance(one, str) else parts.refer(one) for one in given]
     wanted = settings.pop("attack", "membership")
-    every = catalog.EVERY in ([wanted] if isinstance(wanted, str) else wanted)
+    every = EVERY in ([wanted] if isinstance(wanted, str) else wanted)
     chosen = {"attack": "membership" if every else wanted, **settings}
     attack = configured(chosen, path.parent).attack.model_dump(exclude_unset=True)
     config = configuration(path, attack, names)
     if every:
-        config = catalog.with_every_attack(config)
+        config = with_every_attack(config)
     return carried_out(config, Path(out) if out is not None else path.parent, 1, device, False, fresh)

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fedprivacy import catalog
 from fedprivacy.cli.carry_out import ready
 from fedprivacy.cli.sweep import under
 from fedprivacy.config.base import UsageError
@@ -15,6 +14,7 @@ from fedprivacy.face.result import Comparison
 from fedprivacy.face.run import carried_out
 from fedprivacy.face.settings import check_workers, configured, keywords
 from fedprivacy.reporting.compare import run_labels
+from fedprivacy.study.every import silent
 
 
 def compare(
@@ -32,8 +32,8 @@ def compare(
     if settings.get("options"):
         raise UsageError("compare: options belong to one protocol; use run for each.")
     plain = {name: value for name, value in settings.items() if not keywords().get(name, "").startswith("attack.")}
-    silent = [isinstance(one, str) and catalog.silent(one) for one in protocols]
-    chosen = zip(protocols, silent, strict=True)
+    quiet = [isinstance(one, str) and silent(one) for one in protocols]
+    chosen = zip(protocols, quiet, strict=True)
     configs = [configured({"protocol": one, **(plain if bare else settings)}, Path(out)) for one, bare in chosen]
     for config in configs:
         check_workers(config, workers)

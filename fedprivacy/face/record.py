@@ -16,7 +16,7 @@ from fedprivacy.federation.bench import workbench
 from fedprivacy.federation.own.deal import Deal
 from fedprivacy.federation.own.recorder import recorded
 from fedprivacy.federation.own.wire import Wire
-from fedprivacy.study.job import environment
+from fedprivacy.study.resolve import resolve
 
 
 def deal(x: Any, y: Any = None, *, public_size: int = 0, **settings: Any) -> Deal:
@@ -33,7 +33,7 @@ def deal(x: Any, y: Any = None, *, public_size: int = 0, **settings: Any) -> Dea
     config = configured(chosen, Path("runs"))
     if config.data.inclusion >= 1:
         raise UsageError("deal: without coins there is nothing to tell apart; inclusion must be below 1.")
-    return Deal(environment(config, config.seed, None)[0], coins=config.canaries.coins)
+    return Deal(resolve(config).environment(config.seed)[0], coins=config.canaries.coins)
 
 
 def record(

@@ -15,7 +15,7 @@ from flwr.app import ConfigRecord, Context, Message, MessageType, MetricRecord, 
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 
-from fedprivacy import catalog, folder
+from fedprivacy import folder
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.run import RunConfig
 from fedprivacy.face.settings import configured
@@ -28,7 +28,7 @@ from fedprivacy.federation.projected import Parcel, Party
 from fedprivacy.flower.nodes import CLIENT, client_of
 from fedprivacy.recording.files import MODELS, START, TRANSCRIPT
 from fedprivacy.recording.transcript import FINISHED
-from fedprivacy.study.job import environment
+from fedprivacy.study.resolve import resolve
 from fedprivacy.wire.log import Log
 from fedprivacy.wire.parties import SERVER, client_name
 from fedprivacy.wire.transcript import Message as Logged
@@ -48,7 +48,8 @@ def app(
     """
     given = settings if config is None else {"config": config, **settings}
     chosen = configured(given, Path(where).parent)
-    if not hasattr(catalog.protocol(chosen), "round") or hasattr(catalog.protocol(chosen), "whole"):
+    protocol = resolve(chosen).protocol
+    if not hasattr(protocol, "round") or hasattr(protocol, "whole"):
         raise UsageError(f"flower: protocol {chosen.protocol} runs as a whole; a node needs a protocol of rounds.")
     server, client = ServerApp(), ClientApp()
 
@@ -65,13 +66,14 @@ def app(
 
 def party(config: RunConfig, name: str, **more: Any) -> Party:
     """One party of the federation of ``config``."""
-    env, _ = environment(config, config.seed, None)
-    return Party(catalog.protocol(config), env, name, catalog.defense(config, env), **more)
+    study = resolve(config)
+    env, _ = study.environment(config.seed)
+    return Party(study.protocol, env, name, study.defense(env), **more)
 
 
 def serve(config: RunConfig, grid: Grid, where: Path, wait: float, fresh: bool) -> None:
     """The server's part: deliver, collect and merge until all rounds are over; a recording in ``where``."""
-    env, _ = environment(config, config.seed, None)
+    env, _ = resolve(config).environment(config.seed)
     place = begun(where, Deal(env, coins=config.canaries.coins), config.training.model_dump(mode="json"), fresh)
     log = Log(place / TRANSCRIPT)
     me = party(config, SERVER, store=log.contents)

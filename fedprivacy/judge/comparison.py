@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from fedprivacy.adversary.threat import seat
+from fedprivacy.adversary.position import seat
 from fedprivacy.judge.result import Finding, Kind, RunResult, Verdict
 from fedprivacy.metrics.intervals import Interval, corrected_level, paired_interval
 

@@ -12,7 +12,8 @@ from fedprivacy.config.run import RunConfig
 from fedprivacy.federation.checkpoints import last_round
 from fedprivacy.judge.result import RunResult
 from fedprivacy.study import stored
-from fedprivacy.study.job import SUMMARY, dataset_of
+from fedprivacy.study.dataset import dataset_of
+from fedprivacy.study.job import SUMMARY
 from fedprivacy.study.run import Plan, execute
 
 KEPT = ("checkpoint", "transcript", "federation.json", "seeds", "baselines")
@@ -25,14 +26,14 @@ def after(run: Path) -> str:
 
 def identity(config: RunConfig, run: Path, device: str) -> stored.Identity:
     """That of the folder which :func:`attack_again` makes."""
-    data = dataset_of(config.data.model_dump_json()).digest
+    data = dataset_of(config.data).digest
     return stored.Identity.of_run(config, data, device, (run / "baselines").exists(), after=after(run))
 
 
 def check(config: RunConfig, run: Path) -> None:
     """Raise UsageError where ``run`` cannot be attacked without training, or is of other data or another version."""
     stored.same_version(run)
-    stored.same_data(run, dataset_of(config.data.model_dump_json()).digest)
+    stored.same_data(run, dataset_of(config.data).digest)
     for root in (config.seed + number for number in range(config.seeds)):
         place = run if root == config.seed else run / "seeds" / str(root)
         found = last_round(place / "checkpoint")

@@ -11,18 +11,17 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from fedprivacy.config.run import RunConfig
 from fedprivacy.execution.pool import Job
 from fedprivacy.federation.environment import Environment
 from fedprivacy.study.job import SUMMARY
-from fedprivacy.study.resolve import resolve
+from fedprivacy.study.resolved import Study
 
 SURROGATE_BATCH = 64
 START_SECONDS = 3.0
 """A federation's share of imports, division and queries."""
 
 
-def announced(config: RunConfig, env: Environment, jobs: Sequence[Job], workers: int) -> str:
+def announced(study: Study, env: Environment, jobs: Sequence[Job], workers: int) -> str:
     """One line on the shadow federations of ``jobs``: how many, how many are found, and how long; empty without any."""
     shadows = [job for job in jobs if job.arguments["shadow"] is not None]
     if not shadows:
@@ -32,19 +31,19 @@ def announced(config: RunConfig, env: Environment, jobs: Sequence[Job], workers:
     if not to_train:
         return words
     at_once = min(workers, len(to_train))
-    seconds = math.ceil(len(to_train) / at_once) * federation_seconds(config, env)
+    seconds = math.ceil(len(to_train) / at_once) * federation_seconds(study, env)
     return f"{words}; the others take about {spoken(seconds)} with {at_once} worker{'s' if at_once > 1 else ''}"
 
 
-def federation_seconds(config: RunConfig, env: Environment) -> float:
+def federation_seconds(study: Study, env: Environment) -> float:
     """Expected seconds of one federation on this machine as it is now."""
-    steps = federation_steps(config, env)
+    steps = federation_steps(study, env)
     return START_SECONDS + steps * step_seconds(env)
 
 
-def federation_steps(config: RunConfig, env: Environment) -> int:
+def federation_steps(study: Study, env: Environment) -> int:
     """Gradient steps of one federation: all clients' training and the surrogates of all passive adversaries."""
-    training, study = config.training, resolve(config)
+    training, data = study.federation.training, study.federation.data
     private = sum(
         training.local_steps
         or training.local_epochs * math.ceil(len(env.members[client][env.fold(client, number)]) / training.batch_size)
@@ -54,11 +53,11 @@ def federation_steps(config: RunConfig, env: Environment) -> int:
     sent = study.wire.model
     private *= 2 if sent is not None and sent.architecture else 1
     passes = study.public_passes
-    size = config.data.public_size
+    size = data.public_size
     public = env.rounds * env.clients * passes * math.ceil(size / training.batch_size) if passes else 0
-    distilled = sum(name == "surrogate" for _, name in study.observations)
-    collected = env.rounds * size if config.data.public_set == "dynamic" else size
-    surrogate = distilled * env.clients * config.attack.surrogate_epochs * math.ceil(collected / SURROGATE_BATCH)
+    distilled = sum(name == "surrogate" for _, name in study.seats.observations)
+    collected = env.rounds * size if data.public_set == "dynamic" else size
+    surrogate = distilled * env.clients * study.attack.surrogate_epochs * math.ceil(collected / SURROGATE_BATCH)
     return private + public + surrogate
 
 

@@ -18,14 +18,13 @@ import numpy as np
 from fedprivacy import seeds
 from fedprivacy.adversary.threat import Adversary, Float
 from fedprivacy.attacks.labels.observe import BIAS, HEADLINE, LabelEstimates
-from fedprivacy.config.run import RunConfig
 from fedprivacy.judge.result import Finding
 from fedprivacy.metrics.intervals import Interval, mean_interval, share_interval
 from fedprivacy.metrics.labels import LabelScores, chance_labels, compare_labels, gain_over_best
-from fedprivacy.study.job import Game
-from fedprivacy.study.observe import labels_path, load_label_shares
+from fedprivacy.study.game import Game
+from fedprivacy.study.label_shares import labels_path, load_label_shares
 from fedprivacy.study.repetition import Repetition
-from fedprivacy.study.resolve import resolve
+from fedprivacy.study.resolved import Study
 from fedprivacy.wire.parties import client_name
 
 HIT = "top-class hit"
@@ -45,11 +44,11 @@ class _Known:
     prior: Float
 
 
-def label_findings(config: RunConfig, repetitions: Sequence[Repetition]) -> list[Finding]:
+def label_findings(study: Study, repetitions: Sequence[Repetition]) -> list[Finding]:
     """Findings of every passive adversary."""
     found: list[Finding] = []
-    for adversary, _ in resolve(config).label_seats:
-        found += _of_adversary(config, repetitions, adversary)
+    for adversary, _ in study.seats.labels:
+        found += _of_adversary(study, repetitions, adversary)
     return found
 
 
@@ -60,26 +59,27 @@ def true_shares(game: Game) -> Float:
     return np.stack([np.bincount(labels, minlength=classes) + 0.0 for labels in rows])
 
 
-def _of_adversary(config: RunConfig, repetitions: Sequence[Repetition], adversary: Adversary) -> list[Finding]:
+def _of_adversary(study: Study, repetitions: Sequence[Repetition], adversary: Adversary) -> list[Finding]:
     known: list[_Known] = []
     observation, notes = "", ""
     for repetition in repetitions:
         estimates = load_label_shares(labels_path(repetition.place, adversary))
         if isinstance(estimates, str):
-            return [_failed(adversary, config.attack.level, estimates)]
+            return [_failed(adversary, study.attack.level, estimates)]
         observation, notes = estimates.observation, "; ".join(estimates.notes)
         known.append(_known(estimates, true_shares(repetition.game)))
     scores = {name: _joined([compare_labels(one.truth, one.shares[name]) for one in known]) for name in known[0].shares}
-    draw = seeds.numpy_generator(config.seed, "labels", "chance")
-    guesses = [chance_labels(one.truth, one.prior, config.data.alpha, draw) for one in known]
+    alpha = study.federation.data.alpha
+    draw = seeds.numpy_generator(study.roots[0], "labels", "chance")
+    guesses = [chance_labels(one.truth, one.prior, alpha, draw) for one in known]
     uniform, prior = (_joined([guess[kind] for guess in guesses]) for kind in ("uniform", "prior"))
     chance = {
         "uniform guess": uniform,
         "public prior": prior,
-        f"random guess (Dirichlet {config.data.alpha:g})": _joined([guess["dirichlet"] for guess in guesses]),
+        f"random guess (Dirichlet {alpha:g})": _joined([guess["dirichlet"] for guess in guesses]),
     }
     names = [name for one in known for name in one.names]
-    write = _Writer(config, adversary, observation, names, (uniform, prior))
+    write = _Writer(study.attack.level, adversary, observation, names, (uniform, prior))
     found: list[Finding] = []
     for name, own in scores.items():
         found += write.rows(name, own, name == _headline(scores), notes)
@@ -111,7 +111,7 @@ def _joined(parts: Sequence[LabelScores]) -> LabelScores:
 
 @dataclass(frozen=True, eq=False)
 class _Writer:
-    config: RunConfig
+    level: float
     adversary: Adversary
     observation: str
     names: Sequence[str]
@@ -122,14 +122,14 @@ class _Writer:
         """One finding a metric, mean over clients; and the gain in TV."""
         found = []
         for metric, field in METRICS.items():
-            values, level = getattr(scores, field), self.config.attack.level
+            values, level = getattr(scores, field), self.level
             if metric == HIT:
                 estimate = share_interval(values, level)
             else:
                 estimate = mean_interval(values, level, (0.0, math.inf if metric == "KL" else 1.0))
             found.append(self._whole(estimator, metric, estimate, self._chance(metric), headline, note))
         if gain:
-            better = gain_over_best(scores.tv, [one.tv for one in self.blind], self.config.attack.level)
+            better = gain_over_best(scores.tv, [one.tv for one in self.blind], self.level)
             found.append(self._whole(estimator, GAIN, better, 0.0, headline, note))
         return found
 
@@ -167,7 +167,6 @@ class _Writer:
         headline: bool,
         note: str,
     ) -> Finding:
-        level = self.config.attack.level
         return Finding(
             "labels",
             self.observation,
@@ -179,7 +178,7 @@ class _Writer:
             chance,
             low,
             high,
-            level,
+            self.level,
             n,
             headline=headline,
             note=note,

@@ -5,23 +5,22 @@ An observation that fails is written with its cause, so that the report shows th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from fedprivacy import catalog, folder, parts, seeds
+from fedprivacy import folder, parts, seeds
 from fedprivacy.adversary.threat import Adversary, Bool, view_of
-from fedprivacy.attacks.labels.observe import LabelEstimates, observe_labels
 from fedprivacy.attacks.membership.headline import STACK
-from fedprivacy.config.run import RunConfig
-from fedprivacy.data.canaries import canaries
+from fedprivacy.config.run import AttackConfig
 from fedprivacy.data.records import Division
-from fedprivacy.federation import engine, phases
+from fedprivacy.federation import phases
 from fedprivacy.federation.environment import Environment, Part, round_half_up
-from fedprivacy.federation.interfaces import Defense, FederatedProtocol, SharesPredictions
 from fedprivacy.federation.knowledge import Knowledge, Observation, Observed, Rules
-from fedprivacy.study.resolve import resolve
+from fedprivacy.study.planted import plant
+from fedprivacy.study.ran import Ran, common_start
+from fedprivacy.study.resolved import Study
 from fedprivacy.study.traps import lay_traps, remove_traps
 from fedprivacy.wire.transcript import Transcript
 
@@ -34,84 +33,66 @@ def observed_path(place: Path, adversary: Adversary, observation: str) -> Path:
     return place / "observed" / f"{adversary.name}--{parts.title(observation)}.safetensors"
 
 
-def observe_all(
-    config: RunConfig,
-    env: Environment,
-    division: Division,
-    defense: Defense | None,
-    done: engine.Federation,
-    root: int,
-    place: Path,
-    shadow: bool = False,
-) -> None:
-    """Write what every adversary of ``config`` observes, each under its own name.
+def observe_all(ran: Ran) -> None:
+    """Write what every adversary observes, each under its own name.
 
-    Of a ``shadow`` federation only what serves as a reference.
+    Of a shadow federation only what serves as a reference.
     """
-    protocol = resolve(config).protocol()
-    known = known_candidates(config, division, root)
+    study = ran.study
+    known = known_candidates(study.attack.known_share, ran.game.division, ran.root)
     planted: list[Transcript] | None = None
-    for adversary, name in resolve(config).observations:
-        observation = catalog.observation(name)
-        knowledge = brought(config, env, division, root, observation)
-        transcripts = [done.transcript]
-        if shadow and getattr(observation, "alone", False) and not stacks_alone(config):
+    for adversary, name in study.seats.observations:
+        observation = study.observation(name)
+        if ran.shadow and getattr(observation, "alone", False) and not stacks_alone(study.attack):
             continue
+        knowledge = brought(ran, observation)
+        transcripts = [ran.done.transcript]
         if getattr(observation, "reads_planted", False):
-            planted = planted or plant(protocol, config, env, defense, done, knowledge, root, place)
+            planted = planted or plant(ran, knowledge)
             transcripts = planted
-        path = observed_path(place, adversary, name)
+        path = observed_path(ran.place, adversary, name)
         try:
             if getattr(observation, "reads_traps", False):
-                transcripts = lay_traps(protocol, env, defense, done, adversary, knowledge, place)
+                transcripts = lay_traps(ran, adversary, knowledge)
             observed = observation.observe(view_of(transcripts, adversary), knowledge)
             save_observed(path, observed if known is None else observed.restricted(known))
         except (ValueError, FloatingPointError, np.linalg.LinAlgError) as error:
             folder.write_arrays(path, {}, {"failed": str(error) or type(error).__name__})
-        remove_traps(place)
+        remove_traps(ran.place)
 
 
-def brought(config: RunConfig, env: Environment, division: Division, root: int, observation: Observation) -> Knowledge:
+def brought(ran: Ran, observation: Observation) -> Knowledge:
     """What an adversary brings to one of its observations."""
-    protocol = resolve(config).protocol()
+    study, env, division = ran.study, ran.env, ran.game.division
     follows = bool(getattr(observation, "needs_courses", False))
-    return Knowledge(
-        config.attack,
-        seeds.value(root, "adversary"),
-        env.dataset,
-        np.concatenate([division.pool(client) for client in range(len(division.candidates))]),
-        division.auxiliary,
-        env.workbench.with_training(config.training),
-        common_start(protocol, env) if getattr(observation, "needs_start", False) else None,
-        known_candidates(config, division, root),
-        rules(protocol, config, env, division, initial=not follows),
-        given_starts(env) if follows else None,
-        wire=resolve(config).wire,
+    return ran.knowledge(
+        start=common_start(ran.protocol, env) if getattr(observation, "needs_start", False) else None,
+        known=known_candidates(study.attack.known_share, division, ran.root),
+        rules=rules(study, env, division, initial=not follows),
+        starts=given_starts(env) if follows else None,
     )
 
 
-def stacks_alone(config: RunConfig) -> bool:
+def stacks_alone(attack: AttackConfig) -> bool:
     """Whether shadow federations are decoded jointly too, at the target's cost each, for a stack to learn from."""
-    attack = config.attack
     asked = STACK in (*attack.statistics, attack.headline)
     return attack.shadows > 0 and (asked or (attack.effort == "thorough" and not attack.statistics))
 
 
-def stacks(config: RunConfig, observations: Sequence[str]) -> bool:
-    """Whether what one adversary observes is stacked: where shadow federations hold all of it."""
-    attack = config.attack
+def stacks(attack: AttackConfig, alone: bool) -> bool:
+    """Whether what one adversary observes is stacked: where shadow federations hold all of it.
+
+    ``alone``: whether some of it is decoded in one federation by itself.
+    """
     if not attack.shadows or (attack.statistics and STACK not in attack.statistics and attack.headline != STACK):
         return False
-    alone = any(getattr(catalog.observation(name), "alone", False) for name in observations)
-    return stacks_alone(config) or not alone
+    return stacks_alone(attack) or not alone
 
 
-def rules(
-    protocol: FederatedProtocol, config: RunConfig, env: Environment, division: Division, initial: bool = True
-) -> Rules:
+def rules(study: Study, env: Environment, division: Division, initial: bool = True) -> Rules:
     """What everybody who takes part is told; the state before round 1 where clients start alike, if ``initial``."""
-    state = protocol.init(env).state if initial and config.training.init == "shared" else None
-    return Rules(protocol, division, lambda other: catalog.defense(config, other), state)
+    shared = initial and study.federation.training.init == "shared"
+    return Rules(study.protocol, division, study.defense, study.protocol.init(env).state if shared else None)
 
 
 def given_starts(env: Environment) -> Mapping[str, Part] | None:
@@ -122,9 +103,8 @@ def given_starts(env: Environment) -> Mapping[str, Part] | None:
     return {env.architecture(client): parts[phases.model_part(client)] for client in range(env.clients)}
 
 
-def known_candidates(config: RunConfig, division: Division, root: int) -> Bool | None:
-    """Which candidates [n], client after client, the adversary knows: a named draw of each pool; None for all."""
-    share = config.attack.known_share
+def known_candidates(share: float, division: Division, root: int) -> Bool | None:
+    """Which candidates [n], client after client, who knows ``share`` of each pool knows: a named draw; None for all."""
     if share == 1:
         return None
     found = []
@@ -133,106 +113,6 @@ def known_candidates(config: RunConfig, division: Division, root: int) -> Bool |
         draw = seeds.numpy_generator(root, "adversary", "known", client).permutation(number)
         found.append(draw < max(1, round_half_up(share * number)))
     return np.concatenate(found)
-
-
-def observe_label_shares(
-    config: RunConfig, env: Environment, division: Division, done: engine.Federation, root: int, place: Path
-) -> None:
-    """Write every passive adversary's estimate of the clients' label distributions."""
-    for adversary, source in resolve(config).label_seats:
-        knowledge = Knowledge(
-            config.attack,
-            seeds.value(root, "adversary", "labels"),
-            env.dataset,
-            np.concatenate([division.pool(client) for client in range(len(division.candidates))]),
-            division.auxiliary,
-            env.workbench.with_training(config.training),
-            common_start(resolve(config).protocol(), env) if source == "models" else None,
-            wire=resolve(config).wire,
-        )
-        path = labels_path(place, adversary)
-        try:
-            found = observe_labels(view_of([done.transcript], adversary), knowledge, source)
-        except (ValueError, FloatingPointError) as error:
-            folder.write_arrays(path, {}, {"failed": str(error)})
-            continue
-        arrays = {f"shares/{name}": shares for name, shares in found.shares.items()}
-        header = {"order": list(found.shares), "observation": found.observation, "notes": list(found.notes)}
-        folder.write_arrays(path, {**arrays, "prior": found.prior}, header)
-
-
-def load_label_shares(path: Path) -> LabelEstimates | str:
-    """The estimates that :func:`observe_label_shares` wrote, or the cause of a failure."""
-    arrays, header = folder.read_arrays(path)
-    if "failed" in header:
-        return str(header["failed"])
-    shares = {name: arrays[f"shares/{name}"] for name in header["order"]}
-    return LabelEstimates(shares, arrays["prior"], header["observation"], tuple(header["notes"]))
-
-
-def labels_path(place: Path, adversary: Adversary) -> Path:
-    """Where a federation's folder holds an adversary's estimates of label distributions."""
-    return place / "observed" / f"{adversary.name}--labels.safetensors"
-
-
-def common_start(protocol: FederatedProtocol, env: Environment) -> Part | None:
-    """The weights that everybody begins from: those of the model that travels, or of the clients; None for neither.
-
-    None too where the server begins from one client's model and the others from models of their own.
-    """
-    parts = protocol.init(env).state.parts
-    if "server/model" in parts:
-        start = parts["server/model"]
-        shared = [parts.get(f"client-{client}/model") is start for client in range(env.clients)]
-        return start if all(shared) or not any(shared) else None
-    return parts.get("client-0/model") if env.settings.training.init == "shared" else None
-
-
-def plant(
-    protocol: FederatedProtocol,
-    config: RunConfig,
-    env: Environment,
-    defense: Defense | None,
-    done: engine.Federation,
-    knowledge: Knowledge,
-    root: int,
-    place: Path,
-) -> list[Transcript]:
-    """What an active server receives that plants candidates, and its own records, in the public folds.
-
-    Where an audit chose canaries, they alone are planted, ahead of the adversary's own records.
-    ``last``: the honest rounds, then alternative last rounds. ``spread``, and for a protocol whose last round cannot be
-    played by itself: one run with a share of each fold replaced.
-    Of a static set the same records stand in every round, so there is room for one fold of probes in all.
-    """
-    rng = seeds.numpy_generator(root, "adversary", "probes")
-    if config.canaries.number is None:
-        probes = rng.permutation(np.concatenate([knowledge.candidates, knowledge.auxiliary]))
-    else:
-        guessed = np.concatenate(canaries(env.division, config.canaries, root))
-        probes = np.concatenate([rng.permutation(knowledge.candidates[guessed]), rng.permutation(knowledge.auxiliary)])
-    share, regular = config.attack.planted_share, env.division.public
-    if config.attack.schedule == "last" and isinstance(protocol, SharesPredictions):
-        last = engine.probe_last_round(protocol, env, done.before_last, probes, share, place / "probes", defense)
-        return [rounds_before(done.transcript, env.rounds), *last]
-    if is_static(config):
-        fold = next(engine.planted_folds(probes, regular[0], share))
-        planted = dict.fromkeys(range(1, env.rounds + 1), fold)
-    else:
-        planted = engine.spread_probes(probes, regular, share)
-    return [engine.run(protocol, env.with_planted(planted), place / "active", defense).transcript]
-
-
-def is_static(config: RunConfig) -> bool:
-    """Whether the same public records are used in every round."""
-    return any(release.fixed_fold for release in resolve(config).wire.releases)
-
-
-def rounds_before(transcript: Transcript, last: int) -> Transcript:
-    """The rounds before the last one."""
-    folds = tuple(fold for fold in transcript.folds if fold.round < last)
-    kept = transcript.restricted(lambda message: message.round < last)
-    return Transcript(kept.messages, folds, kept.store)
 
 
 def save_observed(path: Path, observed: Observed) -> None:

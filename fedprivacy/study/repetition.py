@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fedprivacy.study.job import Game
+from fedprivacy.study.game import Game
 
 
 @dataclass(frozen=True, eq=False)

@@ -24,7 +24,7 @@ from fedprivacy.metrics.intervals import Interval, corrected_level, mean_interva
 from fedprivacy.reporting import tidy
 from fedprivacy.reporting.text import size
 from fedprivacy.study import recipes
-from fedprivacy.study.job import environment
+from fedprivacy.study.resolve import resolve
 from fedprivacy.study.runner import over_seeds, spread
 
 
@@ -106,8 +106,8 @@ def reproduce(
     rows = [row for row in chosen.rows if not keys or row["key"] in keys]
     configs = {row["key"]: chosen.config(row, changes) for row in rows}
     for config in configs.values():
-        env, _ = environment(config, config.seed, None)
-        catalog.protocol(config).check(env)
+        study = resolve(config)
+        study.protocol.check(study.environment(config.seed)[0])
     jobs = [_job(row["key"], configs[row["key"]], seed, where) for seed in range(seeds) for row in rows]
     started(jobs)
     threads = next(iter(configs.values())).training.threads

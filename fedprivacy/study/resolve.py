@@ -1,93 +1,64 @@
-"""A configuration resolved once: what crosses the wire, who watches it, what it is compared with. No torch, no data.
+"""A configuration resolved once: from names and settings to a :class:`Study`. No torch, no data.
 
-Every usage error that needs neither is raised here. What reads data or trains is made by the methods, when it is
-needed. A job in another process resolves the same configuration again from its JSON.
+Every usage error that needs neither is raised here, in one pass; after it nobody looks a name up again. A job in
+another process resolves the same configuration from its JSON.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import lru_cache
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import Any
 
 from fedprivacy import catalog, parts
-from fedprivacy.adversary.inversion import Source as InversionSource
-from fedprivacy.adversary.labels import Source as LabelSource
-from fedprivacy.adversary.sight import Wire
-from fedprivacy.adversary.threat import Adversary
+from fedprivacy.adversary.sight import Played, Wire
+from fedprivacy.config.federation import FederationSettings
 from fedprivacy.config.named import named
 from fedprivacy.config.run import RunConfig
+from fedprivacy.data import names as data
+from fedprivacy.data import needs
+from fedprivacy.defenses import names as defenses
+from fedprivacy.study import check
+from fedprivacy.study.resolved import Study, Yardstick
+from fedprivacy.study.seats import seats_of
 
-if TYPE_CHECKING:
-    from fedprivacy.federation.environment import Environment
-    from fedprivacy.federation.interfaces import Defense, FederatedProtocol
-
-
-@dataclass(frozen=True)
-class Yardstick:
-    """A run that utility is compared with, and what it shows."""
-
-    config: RunConfig
-    why: str
-
-
-@dataclass(frozen=True, eq=False)
-class Study:
-    """What one configuration asks for.
-
-    ``observations``: each adversary with every membership observation that it makes; ``label_seats`` and
-    ``inversion_seats``: each adversary with what it reads; ``theft_seats``: those that copy models.
-    ``baselines``: by name, in the order in which they are told.
-    """
-
-    config: RunConfig
-    wire: Wire
-    observations: tuple[tuple[Adversary, str], ...]
-    label_seats: tuple[tuple[Adversary, LabelSource], ...]
-    inversion_seats: tuple[tuple[Adversary, InversionSource], ...]
-    theft_seats: tuple[Adversary, ...]
-    baselines: Mapping[str, Yardstick]
-    public_passes: int
-    """Passes over a public fold in one round, of all parties together, as far as the protocol's settings say."""
-
-    def protocol(self) -> FederatedProtocol:
-        """The protocol with its settings."""
-        return catalog.protocol(self.config)
-
-    def defense(self, env: Environment) -> Defense | None:
-        """The defense with its noise calibrated to ``env``; None for none. UsageError where it cannot act there."""
-        return catalog.defense(self.config, env)
+PUBLIC_PASSES = ("public_epochs", "distill_epochs", "digest_epochs", "server_epochs")
 
 
 def resolve(config: RunConfig) -> Study:
     """The study of ``config``. UsageError for everything that can be found wrong without torch or data."""
-    return _resolved(config.model_dump_json(), parts.fingerprint(named(config)))
-
-
-@lru_cache(maxsize=32)
-def _resolved(text: str, code: str) -> Study:
-    """``code``: what stands behind the names that come from outside, so that edited code is resolved anew."""
-    config = RunConfig.model_validate_json(text)
-    catalog.check(config)
-    wire, options = catalog.wire(config), catalog.options(config)
+    data.check(config.data)
+    options = catalog.options(config.protocol, config.options)
+    check.settings(config)
+    wire = _wire(config, options)
+    check.what_is_sent(config, wire, options)
+    check.guesses(config)
+    seats = seats_of(config.attack, config.data, wire)
+    needs.check(config.data, config.clients, config.rounds)
     return Study(
         config,
+        parts.fingerprint(named(config)),
         wire,
-        tuple(catalog.observations(config)),
-        tuple(catalog.label_seats(config)),
-        tuple(catalog.inversion_seats(config)),
-        tuple(catalog.theft_seats(config)),
+        seats,
         MappingProxyType({} if wire.silent else _baselines(config, options)),
         sum(int(getattr(options, name, 0)) for name in PUBLIC_PASSES),
     )
 
 
-PUBLIC_PASSES = ("public_epochs", "distill_epochs", "digest_epochs", "server_epochs")
+def _wire(config: RunConfig, options: Any) -> Wire:
+    """What crosses the wire, as the protocol and the defense declare it."""
+    federation = FederationSettings.of(config)
+    releases = options.releases(federation)
+    known: tuple[Played, ...] = ("training", "answers")
+    if catalog.from_outside(config.protocol):
+        from fedprivacy.protocols import outside
+
+        known = outside.played(options, releases)
+    return Wire.under(
+        config.protocol, federation, releases, defenses.defended(config.defense), config.defense.name, known
+    )
 
 
-def _baselines(config: RunConfig, options: object) -> dict[str, Yardstick]:
+def _baselines(config: RunConfig, options: Any) -> dict[str, Yardstick]:
     """No exchange, and no exchange with the same public labels."""
     bare = config.model_copy(update={"attack": type(config.attack)(), "defense": type(config.defense)()})
     alone = catalog.lower_bound()

@@ -11,13 +11,13 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from fedprivacy import catalog
+from fedprivacy.adversary.sight import Wire
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.federation import FederationSettings
-from fedprivacy.config.run import RunConfig
 from fedprivacy.federation.environment import Environment
 from fedprivacy.reporting.text import count, size
-from fedprivacy.study.resolve import resolve
+from fedprivacy.study.resolved import Study
+from fedprivacy.wire.codec import weights_bytes
 from fedprivacy.wire.release import MODELS, PREDICTIONS, PROTOTYPES, UPDATES, Release
 
 BASE_MEMORY = 400e6
@@ -42,22 +42,22 @@ class Room:
     memory: float
 
 
-def room(config: RunConfig, env: Environment) -> Room:
-    """What one federation of ``config`` needs."""
-    federation = FederationSettings.of(config)
-    weights = {name: catalog.model_bytes(env.workbench.module(name)) for name in federation.architectures}
+def room(wire: Wire, env: Environment) -> Room:
+    """What one federation needs."""
+    federation, training = wire.federation, wire.federation.training
+    weights = {name: weights_bytes(env.workbench.module(name).state_dict()) for name in federation.architectures}
     messages, contents, entries = 0, 0.0, 0
-    for release in resolve(config).wire.releases:
+    for release in wire.releases:
         several, different = _counts(release, federation)
         messages += several
         entries += different
         relayed = release.of == "relay"
-        contents += 0 if relayed else different * (HEADER + _values(release, config, env, weights))
-    rounds = config.rounds
+        contents += 0 if relayed else different * (HEADER + _values(release, env, weights))
+    rounds = federation.rounds
     log = rounds * (messages * ROW + entries * ENTRY)
-    moments = 1 + (2 if config.training.optimizer == "adam" else config.training.momentum > 0)
-    kept = moments if config.training.optimizer_state == "persistent" else 1
-    state = kept * sum(weights[federation.architecture(client)] for client in range(config.clients))
+    moments = 1 + (2 if training.optimizer == "adam" else training.momentum > 0)
+    kept = moments if training.optimizer_state == "persistent" else 1
+    state = kept * sum(weights[federation.architecture(client)] for client in range(federation.clients))
     disk = rounds * contents + log + 3 * state
     memory = BASE_MEMORY + 4 * state + rounds * messages * IN_MEMORY + 2 * env.dataset.x_train.nbytes
     return Room(rounds * messages, disk, memory)
@@ -75,21 +75,21 @@ def _counts(release: Release, federation: FederationSettings) -> tuple[int, int]
     return everybody * release.times, release.times * (everybody if release.of == "mean of others" else 1)
 
 
-def _values(release: Release, config: RunConfig, env: Environment, weights: dict[str, int]) -> float:
+def _values(release: Release, env: Environment, weights: dict[str, int]) -> float:
     if release.kind in MODELS:
         return weights.get(release.architecture, sum(weights.values()) / len(weights))
-    classes = 1 if config.training.output == "sigmoid" else len(env.dataset.classes)
+    classes = 1 if env.settings.training.output == "sigmoid" else len(env.dataset.classes)
     if release.kind in PREDICTIONS:
         each = {"labels": 1, "losses": 4}.get(release.form, 4 * classes)
-        return config.data.public_size * each
+        return env.settings.data.public_size * each
     return 4.0 * 256 * classes if release.kind in PROTOTYPES else 4.0
 
 
-def announced(config: RunConfig, env: Environment, where: Path, workers: int) -> str:
+def announced(study: Study, env: Environment, where: Path, workers: int) -> str:
     """One line where a run is large; UsageError where disk or memory cannot hold it."""
-    one = room(config, env)
-    federations = config.seeds + min(workers, config.attack.shadows)
-    disk, at_once = federations * one.disk, min(workers, config.seeds * (1 + config.attack.shadows))
+    one, seeds, shadows = room(study.wire, env), len(study.roots), study.attack.shadows
+    federations = seeds + min(workers, shadows)
+    disk, at_once = federations * one.disk, min(workers, seeds * (1 + shadows))
     memory = at_once * one.memory
     words = (
         f"{count(one.messages)} messages a federation; about {size(disk)} of disk and {size(memory)} of memory for "

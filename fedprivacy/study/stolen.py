@@ -16,11 +16,10 @@ import numpy as np
 
 from fedprivacy.adversary.threat import Adversary, Float, Int
 from fedprivacy.attacks.theft.observe import HISTORY, UNAIDED, Stolen
-from fedprivacy.config.run import RunConfig
 from fedprivacy.judge.result import Finding
 from fedprivacy.metrics.intervals import Interval, mean_interval, paired_interval
 from fedprivacy.study.repetition import Repetition
-from fedprivacy.study.resolve import resolve
+from fedprivacy.study.resolved import Study
 from fedprivacy.study.theft import load_stolen, load_true_answers, theft_path
 from fedprivacy.wire.parties import client_name
 
@@ -47,11 +46,11 @@ class Copies:
         return cls({name: np.concatenate([part.scores[name] for part in parts]) for name in parts[0].scores})
 
 
-def theft_findings(config: RunConfig, repetitions: Sequence[Repetition]) -> list[Finding]:
+def theft_findings(study: Study, repetitions: Sequence[Repetition]) -> list[Finding]:
     """Findings of every adversary that copies."""
     found: list[Finding] = []
-    for adversary in resolve(config).theft_seats:
-        found += _of_adversary(config, repetitions, adversary)
+    for adversary in study.seats.theft:
+        found += _of_adversary(study.attack.level, repetitions, adversary)
     return found
 
 
@@ -67,7 +66,7 @@ def compared(copy: Float, client: Float, labels: Int) -> dict[str, float]:
     }
 
 
-def _of_adversary(config: RunConfig, repetitions: Sequence[Repetition], adversary: Adversary) -> list[Finding]:
+def _of_adversary(level: float, repetitions: Sequence[Repetition], adversary: Adversary) -> list[Finding]:
     rows: dict[str, list[Copies]] = {}
     course: dict[int, list[Float]] = {}
     names: list[str] = []
@@ -75,9 +74,7 @@ def _of_adversary(config: RunConfig, repetitions: Sequence[Repetition], adversar
     for repetition in repetitions:
         stolen = load_stolen(theft_path(repetition.place, adversary))
         if isinstance(stolen, str):
-            return [
-                _finding(config, adversary, HISTORY, "all clients", AGREEMENT, None, None, 0, True, stolen, "error")
-            ]
+            return [_finding(level, adversary, HISTORY, "all clients", AGREEMENT, None, None, 0, True, stolen, "error")]
         truth, notes = load_true_answers(repetition.place), "; ".join(stolen.notes)
         labels = repetition.game.dataset.y_test[: truth.shape[2]]
         told = [k for k in range(truth.shape[1]) if not np.isnan(next(iter(stolen.copies.values()))[k]).any()]
@@ -88,7 +85,7 @@ def _of_adversary(config: RunConfig, repetitions: Sequence[Repetition], adversar
             agreed = [compared(stolen.course[place, k], truth[place, k], labels)[AGREEMENT] for k in told]
             course.setdefault(point, []).append(np.array(agreed))
     joined = {name: Copies.joined(parts) for name, parts in rows.items()}
-    return [*_written(config, adversary, joined, names, notes), *_course(config, adversary, course, joined)]
+    return [*_written(level, adversary, joined, names, notes), *_course(level, adversary, course, joined)]
 
 
 def _rows(stolen: Stolen, truth: Float, labels: Int, told: Sequence[int]) -> dict[str, Copies]:
@@ -114,9 +111,9 @@ def _collected(each: Sequence[Mapping[str, float]]) -> Copies:
 
 
 def _written(
-    config: RunConfig, adversary: Adversary, rows: Mapping[str, Copies], names: Sequence[str], notes: str
+    level: float, adversary: Adversary, rows: Mapping[str, Copies], names: Sequence[str], notes: str
 ) -> list[Finding]:
-    level, base = config.attack.level, rows[UNAIDED].scores
+    base = rows[UNAIDED].scores
     headline = next(iter(rows))
     found = []
     for name, copies in rows.items():
@@ -125,36 +122,36 @@ def _written(
             estimate = mean_interval(copies.scores[metric], level, within)
             chance = float(base[metric].mean())
             found.append(
-                _finding(config, adversary, name, "all clients", metric, estimate, chance, len(names), head, note)
+                _finding(level, adversary, name, "all clients", metric, estimate, chance, len(names), head, note)
             )
         if name not in (UNAIDED, ANOTHER):
             gain = paired_interval(copies.scores[AGREEMENT], base[AGREEMENT], level)
-            found.append(_finding(config, adversary, name, "all clients", GAIN, gain, 0.0, len(names), head, note))
+            found.append(_finding(level, adversary, name, "all clients", GAIN, gain, 0.0, len(names), head, note))
     if len(set(names)) == len(names):
         for place, name in enumerate(names):
             value = float(rows[headline].scores[AGREEMENT][place])
             alone = Interval(value, value, value, level, "one client")
             chance = float(base[AGREEMENT][place])
-            found.append(_finding(config, adversary, headline, name, AGREEMENT, alone, chance, 1, True, ""))
+            found.append(_finding(level, adversary, headline, name, AGREEMENT, alone, chance, 1, True, ""))
     return found
 
 
 def _course(
-    config: RunConfig, adversary: Adversary, course: Mapping[int, Sequence[Float]], rows: Mapping[str, Copies]
+    level: float, adversary: Adversary, course: Mapping[int, Sequence[Float]], rows: Mapping[str, Copies]
 ) -> list[Finding]:
     chance, headline = float(rows[UNAIDED].scores[AGREEMENT].mean()), next(iter(rows))
     found = []
     for point, parts in course.items():
         agreed = np.concatenate(list(parts))
-        estimate = mean_interval(agreed, config.attack.level, RANGES[AGREEMENT])
+        estimate = mean_interval(agreed, level, RANGES[AGREEMENT])
         found.append(
-            _finding(config, adversary, headline, "all clients", after(point), estimate, chance, len(agreed), False, "")
+            _finding(level, adversary, headline, "all clients", after(point), estimate, chance, len(agreed), False, "")
         )
     return found
 
 
 def _finding(
-    config: RunConfig,
+    level: float,
     adversary: Adversary,
     statistic: str,
     target: str,
@@ -178,7 +175,7 @@ def _finding(
         chance,
         None if bare or estimate is None else estimate.low,
         None if bare or estimate is None else estimate.high,
-        config.attack.level,
+        level,
         n,
         flag="error" if flag else "",
         headline=headline,

@@ -8,20 +8,17 @@ from pathlib import Path
 
 import numpy as np
 
-from fedprivacy import catalog, folder, seeds
+from fedprivacy import folder, seeds
 from fedprivacy.adversary.threat import Adversary, Float, view_of
 from fedprivacy.attacks.membership.decode import decode
 from fedprivacy.attacks.theft.observe import Stolen, labelled_records, shuffled, steal, steal_by_asking
-from fedprivacy.config.run import RunConfig
 from fedprivacy.data.raw import Array
-from fedprivacy.data.records import Division
 from fedprivacy.federation import engine, phases
 from fedprivacy.federation.dishonest import state_after
 from fedprivacy.federation.environment import Environment, Part
-from fedprivacy.federation.interfaces import Defense, FederatedProtocol, SharesPredictions, prepared
+from fedprivacy.federation.interfaces import SharesPredictions, prepared
 from fedprivacy.federation.knowledge import Knowledge
-from fedprivacy.study.observe import rounds_before
-from fedprivacy.study.resolve import resolve
+from fedprivacy.study.ran import Ran, rounds_before
 from fedprivacy.wire.transcript import Transcript
 
 TESTED = 2000
@@ -43,34 +40,17 @@ def points(rounds: int) -> tuple[int, ...]:
     return tuple(sorted({max(1, round(rounds * share / 3)) for share in (1, 2, 3)}))
 
 
-def observe_theft(
-    config: RunConfig,
-    env: Environment,
-    division: Division,
-    defense: Defense | None,
-    done: engine.Federation,
-    root: int,
-    place: Path,
-) -> None:
+def observe_theft(ran: Ran) -> None:
     """Write the answers of every adversary's copies, and those of the clients; a failure is written with its cause."""
-    protocol, queries = catalog.protocol(config), env.dataset.x_test[:TESTED]
-    for adversary in resolve(config).theft_seats:
-        knowledge = Knowledge(
-            config.attack,
-            seeds.value(root, "adversary", "theft"),
-            env.dataset,
-            np.concatenate([division.pool(client) for client in range(len(division.candidates))]),
-            division.auxiliary,
-            env.workbench.with_training(config.training),
-            wire=resolve(config).wire,
-        )
-        path = theft_path(place, adversary)
+    queries = ran.env.dataset.x_test[:TESTED]
+    for adversary in ran.study.seats.theft:
+        path, knowledge = theft_path(ran.place, adversary), ran.knowledge("theft")
         try:
             if adversary.power == "active":
-                found = _asked(protocol, env, defense, done, adversary, knowledge, queries, place)
+                found = _asked(ran, adversary, knowledge, queries)
             else:
-                view = view_of([done.transcript], adversary)
-                found = steal(view, knowledge, points(env.rounds), queries)
+                view = view_of([ran.done.transcript], adversary)
+                found = steal(view, knowledge, points(ran.env.rounds), queries)
         except (ValueError, FloatingPointError) as error:
             folder.write_arrays(path, {}, {"failed": str(error)})
             continue
@@ -78,7 +58,8 @@ def observe_theft(
         arrays |= {"unaided": found.unaided, "course": found.course}
         header = {"order": list(found.copies), "points": list(found.points), "notes": list(found.notes)}
         folder.write_arrays(path, arrays, header)
-    folder.write_arrays(truth_path(place), {"answers": _true_answers(protocol, env, defense, done, queries, place)}, {})
+    if ran.study.seats.theft:
+        folder.write_arrays(truth_path(ran.place), {"answers": _true_answers(ran, queries)}, {})
 
 
 def load_stolen(path: Path) -> Stolen | str:
@@ -96,19 +77,13 @@ def load_true_answers(place: Path) -> Float:
     return np.asarray(arrays["answers"], dtype=np.float64)
 
 
-def _true_answers(
-    protocol: FederatedProtocol,
-    env: Environment,
-    defense: Defense | None,
-    done: engine.Federation,
-    queries: Array,
-    place: Path,
-) -> Float:
+def _true_answers(ran: Ran, queries: Array) -> Float:
     """Of the models that answered in each of the rounds :func:`points`: before anybody learns from the answers.
 
     Rounds that no checkpoint holds are played again.
     """
-    env, found, state = prepared(env, defense), [], None
+    protocol, defense, done, place = ran.protocol, ran.defense, ran.done, ran.place
+    env, found, state = prepared(ran.env, defense), [], None
     for round in points(env.rounds):
         if isinstance(protocol, SharesPredictions):
             last = round == env.rounds
@@ -126,17 +101,9 @@ def _answers(env: Environment, weights: Part, client: int, queries: Array) -> Fl
     return decode(logits, "logits", classes=len(env.dataset.classes))[0]
 
 
-def _asked(
-    protocol: FederatedProtocol,
-    env: Environment,
-    defense: Defense | None,
-    done: engine.Federation,
-    adversary: Adversary,
-    knowledge: Knowledge,
-    queries: Array,
-    place: Path,
-) -> Stolen:
+def _asked(ran: Ran, adversary: Adversary, knowledge: Knowledge, queries: Array) -> Stolen:
     """Copies by a server that asks about related and unrelated records, as many as the run's own folds held."""
+    protocol, env, done = ran.protocol, ran.env, ran.done
     assert isinstance(protocol, SharesPredictions)
     own = np.unique(np.concatenate([*env.division.public, knowledge.auxiliary]))
     draw = seeds.numpy_generator(knowledge.root, "theft", "asked")
@@ -148,7 +115,7 @@ def _asked(
     unrelated = np.arange(len(data.y_train), len(y))
     room = replace(env, dataset=both)
     told: Sequence[Transcript] = engine.probe_last_round(
-        protocol, room, done.before_last, np.concatenate([related, unrelated]), 1.0, place / "probes", defense
+        protocol, room, done.before_last, np.concatenate([related, unrelated]), 1.0, ran.place / "probes", ran.defense
     )
     honest = rounds_before(done.transcript, env.rounds)
     view, known = view_of([honest, *told], adversary), replace(knowledge, dataset=both)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from fedprivacy import catalog
 from fedprivacy.adversary.threat import Adversary, view_of
 from fedprivacy.attacks.membership.traps.layer import trap_layer
 from fedprivacy.attacks.membership.traps.model import HEAD
@@ -16,14 +15,13 @@ from fedprivacy.attacks.membership.traps.plan import forgeries
 from fedprivacy.attacks.membership.traps.rounds import Episode, Travels, travels
 from fedprivacy.attacks.membership.traps.served import JUDGED_ON, Served
 from fedprivacy.config.base import UsageError
-from fedprivacy.config.run import RunConfig
 from fedprivacy.data.records import Ids
 from fedprivacy.federation.dishonest import alternative_rounds, state_after
-from fedprivacy.federation.engine import Federation
 from fedprivacy.federation.environment import Environment
-from fedprivacy.federation.interfaces import Defense, FederatedProtocol, prepared
+from fedprivacy.federation.interfaces import prepared
 from fedprivacy.federation.knowledge import Knowledge
-from fedprivacy.study.resolve import resolve
+from fedprivacy.study.ran import Ran
+from fedprivacy.study.resolved import Study
 from fedprivacy.training.learner import Diverged
 from fedprivacy.wire.log import Contents
 from fedprivacy.wire.transcript import Transcript
@@ -32,31 +30,24 @@ FOLDER = "traps"
 """Where the alternatives' messages lie until they have been read."""
 
 
-def lay_traps(
-    protocol: FederatedProtocol,
-    env: Environment,
-    defense: Defense | None,
-    done: Federation,
-    adversary: Adversary,
-    knowledge: Knowledge,
-    place: Path,
-) -> list[Transcript]:
-    """The honest run in ``place``, and one transcript for each alternative. ValueError where no trap can be laid.
+def lay_traps(ran: Ran, adversary: Adversary, knowledge: Knowledge) -> list[Transcript]:
+    """The honest run, and one transcript for each alternative. ValueError where no trap can be laid.
 
     What is sent is decided from the adversary's view of the honest run.
 
     Where each round has private records of its own, their candidates are asked about in that round; those of the
     first are not, since the server had sent nothing then.
     """
-    (honest,) = view_of([done.transcript], adversary).transcripts
-    served, env = Served(knowledge, honest), prepared(env, defense)
+    (honest,) = view_of([ran.done.transcript], adversary).transcripts
+    served, protocol, defense = Served(knowledge, honest), ran.protocol, ran.defense
+    env = prepared(ran.env, defense)
     layers = travels(honest, lambda client: (served.layer(client).weight, served.layer(client).bias))
     heads = travels(honest, lambda client: (HEAD,))
-    store = Contents(place / FOLDER / "contents.bin")
-    transcripts = [done.transcript]
+    store = Contents(ran.place / FOLDER / "contents.bin")
+    transcripts = [ran.done.transcript]
     for when, asked in _questions(layers, env, served):
         episode = heads.beginning(when)
-        state = state_after(protocol, env, place, episode.first - 1, defense)
+        state = state_after(protocol, env, ran.place, episode.first - 1, defense)
         try:
             for forge in forgeries(served, knowledge, episode, asked):
                 transcripts.append(alternative_rounds(protocol, env, state, episode.last, forge, store, defense))
@@ -65,14 +56,13 @@ def lay_traps(
     return transcripts
 
 
-def check_room(config: RunConfig, env: Environment) -> None:
+def check_room(study: Study, env: Environment) -> None:
     """Raise UsageError where a dishonest server could do nothing but lay traps, and some client's model has no room."""
-    observations = resolve(config).observations
-    for adversary in {other for other, _ in observations}:
-        names = [name for other, name in observations if other == adversary]
-        if not all(getattr(catalog.observation(name), "reads_traps", False) for name in names):
+    wire, sample = study.wire, env.dataset.x_train[:JUDGED_ON]
+    for adversary in study.seats.observers:
+        names = study.seats.observed_by(adversary)
+        if not all(getattr(study.observation(name), "reads_traps", False) for name in names):
             continue
-        wire, sample = resolve(config).wire, env.dataset.x_train[:JUDGED_ON]
         for architecture in sorted(set(map(wire.travelling, range(env.clients)))):
             try:
                 trap_layer(env.workbench.module(architecture), sample)

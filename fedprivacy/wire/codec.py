@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from fedprivacy.wire import payloads as payloads  # every payload that may lie in a transcript can be decoded
-from fedprivacy.wire.payload import KINDS, Compact, Payload
+from fedprivacy.wire.payload import KINDS, Compact, Payload, Weights
 
 
 def encode(payload: Payload) -> bytes:
@@ -73,6 +73,11 @@ def decode(data: bytes) -> Payload:
         content.setdefault(slot.name, {})
     payload = kind(**content)
     return payload.opened() if isinstance(payload, Compact) else cast("Payload", payload)
+
+
+def weights_bytes(weights: Mapping[str, Tensor]) -> int:
+    """Encoded bytes of one message with all ``weights`` of a model."""
+    return len(encode(Weights(weights)))
 
 
 def value_bytes(data: bytes) -> int:

@@ -5,7 +5,6 @@ Declarations alone decide it; a change in this table is a change in what is atta
 
 from __future__ import annotations
 
-from fedprivacy import catalog
 from fedprivacy.adversary.inversion import inversion_source
 from fedprivacy.adversary.labels import label_source
 from fedprivacy.adversary.observations import observable
@@ -15,6 +14,7 @@ from fedprivacy.adversary.threat import Adversary
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.protocol_cards import CARDS
 from fedprivacy.config.run import RunConfig
+from fedprivacy.study.resolve import resolve
 
 TABLE = """\
 mutual: active-server server
@@ -125,7 +125,7 @@ def allowed(sight: Sight) -> str:
 def test_every_seat_under_every_protocol() -> None:
     lines = []
     for name in CARDS:
-        wire = catalog.wire(RunConfig(protocol=name))
+        wire = resolve(RunConfig(protocol=name)).wire
         lines.append(f"{name}: {' '.join(default_adversaries(wire)) or '-'}")
         for position in ("server", "active-server", "client-0", "eavesdropper"):
             lines.append(f"  {position}: {allowed(seat(Adversary.parse(position), wire))}")

@@ -16,12 +16,13 @@ from fedprivacy.adversary.threat import Adversary
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.protocol_cards import CARDS
 from fedprivacy.config.run import RunConfig
+from fedprivacy.study.resolve import resolve
 
 SENDING = [name for name, card in CARDS.items() if not card.bound]
 
 
 def observable(config: RunConfig, adversary: Adversary) -> tuple[str, ...]:
-    return observations.observable(seat(adversary, catalog.wire(config)))
+    return observations.observable(seat(adversary, resolve(config).wire))
 
 
 @pytest.mark.parametrize("protocol", SENDING)
@@ -48,8 +49,8 @@ def test_a_position_observes_something_or_is_told_why_not(
 @pytest.mark.parametrize("protocol", SENDING)
 def test_the_default_set_can_observe(protocol: str, small_config: Any) -> None:
     config = small_config(protocol=protocol, rounds=3, attack={"attacks": ("membership",)})
-    assert len(default_adversaries(catalog.wire(config))) == 2
-    assert len(catalog.observations(config)) >= 2
+    assert len(default_adversaries(resolve(config).wire)) == 2
+    assert len(resolve(config).seats.observations) >= 2
 
 
 def test_whole_models_are_read_where_they_travel_beside_predictions(small_config: Any) -> None:
@@ -82,14 +83,14 @@ def test_a_sum_under_masks_hides_single_clients(small_config: Any) -> None:
     sums = small_config(protocol="fedavg", options={"weighting": "uniform"}, defense=defense)
     assert observable(sums, Adversary("server")) == ("joint-updates", "global-model")
     shared = small_config(protocol="ds-fl", defense=defense)
-    assert default_adversaries(catalog.wire(shared)) == ("server", "client-0")
+    assert default_adversaries(resolve(shared).wire) == ("server", "client-0")
     with pytest.raises(UsageError, match="sums alone"):
         observable(shared, Adversary("server", "active"))
 
 
 def test_what_is_declared_alone_decides() -> None:
     """The same releases under a name that nobody knows allow the same."""
-    known = catalog.wire(RunConfig(protocol="fedavg"))
+    known = resolve(RunConfig(protocol="fedavg")).wire
     stranger = Wire("somebody's", known.federation, known.releases)
     for position in ("server", "client-1", "eavesdropper"):
         own, other = (seat(Adversary.parse(position), wire) for wire in (known, stranger))

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from fedprivacy import catalog
 from fedprivacy.cli.compare import EFFORT, _configured
 from fedprivacy.cli.main import cli
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.run import AttackConfig, RunConfig
+from fedprivacy.study.every import every_seat
 
 SMALL = (
     *("--attack", "membership", "--dataset", "digits", "--candidates", "60", "--rounds", "2", "--clients", "3"),
@@ -29,7 +29,7 @@ def test_every_seat_is_attacked_and_thoroughly_unless_told_otherwise() -> None:
     assert quick.attack.effort == "default" and quick.attack.adversaries == ("server", "client-1")
     assert _configured("local", "", {"attack__attacks": "membership"}).attack.attacks == ()
     alone = RunConfig(protocol="local", attack=AttackConfig(attacks=("membership",)))
-    assert catalog.every_seat(alone) == ()
+    assert every_seat(alone) == ()
 
 
 def test_one_training_serves_all_shares(tmp_path: Path) -> None:

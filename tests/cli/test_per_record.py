@@ -12,7 +12,7 @@ import pandas
 import pytest
 
 from fedprivacy.config.run import RunConfig
-from fedprivacy.study.job import game
+from fedprivacy.study.resolve import resolve
 
 Call = Callable[..., Any]
 
@@ -31,7 +31,7 @@ def test_the_named_records_are_those_of_the_game_and_no_other_report_names_any(r
     named = read[read["kind"] == "accusation"]
     assert len(named) > 5 and sorted(path.name for path in run.rglob("*")) == before
     stored = json.loads((run / "result.json").read_text())["config"]
-    played = game(RunConfig.model_validate(stored), 0, None)
+    played = resolve(RunConfig.model_validate(stored)).game(0)
     told = dict(zip(played.candidates.tolist(), played.flat_coins.tolist(), strict=True))
     owner = dict(zip(played.candidates.tolist(), played.owners.tolist(), strict=True))
     for _, line in named.iterrows():

@@ -12,6 +12,7 @@ from fedprivacy.cli.flags import configured
 from fedprivacy.cli.settings import allowed, configuration, in_flags
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.protocol_cards import CARDS
+from fedprivacy.study.resolve import resolve
 
 
 @pytest.mark.parametrize(
@@ -32,7 +33,7 @@ from fedprivacy.config.protocol_cards import CARDS
 def test_a_setting_is_read_as_its_field(protocol: str, text: str, value: Any) -> None:
     config = configuration({"protocol": protocol, "protocol_set": (text,)})
     name = text.partition("=")[0].replace("-", "_")
-    assert getattr(catalog.options(config), name) == value
+    assert getattr(catalog.options(config.protocol, config.options), name) == value
 
 
 def test_a_flag_for_several_names_may_be_repeated() -> None:
@@ -96,4 +97,4 @@ def test_a_wrong_setting_is_not_taken_for_an_attack_that_is_not_allowed() -> Non
     config = configuration({"attack__attacks": "all", "attack__statistics": "lirra"})
     assert "membership" in config.attack.attacks
     with pytest.raises(UsageError, match="lirra"):
-        catalog.check(config)
+        resolve(config)

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 import fedprivacy.protocols
-from fedprivacy import catalog
 from fedprivacy.config import protocols as options
 from fedprivacy.config.protocol_cards import CARDS
 from fedprivacy.config.run import RunConfig
+from fedprivacy.study.resolve import resolve
 
 
 def test_every_protocol_has_a_card_and_every_card_a_protocol() -> None:
@@ -25,7 +25,7 @@ def test_every_protocol_has_a_card_and_every_card_a_protocol() -> None:
 
 @pytest.mark.parametrize("name", CARDS)
 def test_a_card_leads_to_its_class_and_settings(name: str) -> None:
-    made = catalog.protocol(RunConfig(protocol=name))
+    made = resolve(RunConfig(protocol=name)).protocol
     assert [field.name for field in fields(made)] == ["options"]  # type: ignore[arg-type]
     assert type(made.options) is CARDS[name].options  # type: ignore[attr-defined]
 

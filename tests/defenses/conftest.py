@@ -9,12 +9,11 @@ from typing import Any
 
 import pytest
 
-from fedprivacy import catalog
 from fedprivacy.config.run import RunConfig
 from fedprivacy.federation import engine
 from fedprivacy.federation.environment import Environment
 from fedprivacy.federation.interfaces import FederatedProtocol, releases_of
-from fedprivacy.study.job import environment
+from fedprivacy.study.resolve import resolve
 from fedprivacy.wire.release import Release
 
 
@@ -39,10 +38,10 @@ def guarded(small_config: Callable[..., RunConfig]) -> Callable[..., Guarded]:
         protocol: str, options: dict[str, Any] | None = None, defense: dict[str, Any] | None = None, **more: Any
     ) -> Guarded:
         config = small_config(protocol=protocol, options=options or {}, defense=defense or {}, **more)
-        env, _ = environment(config, config.seed, None)
-        found = catalog.protocol(config)
+        env, _ = resolve(config).environment(config.seed)
+        found = resolve(config).protocol
         releases = tuple(releases_of(found, env))
-        chosen = catalog.defense(config, env)
+        chosen = resolve(config).defense(env)
         return Guarded(found, env, releases, chosen)
 
     return made

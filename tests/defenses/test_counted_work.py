@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from fedprivacy import catalog
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.protocol_cards import CARDS
 from fedprivacy.config.run import RunConfig
@@ -17,7 +16,7 @@ from fedprivacy.federation.environment import Environment
 from fedprivacy.federation.interfaces import releases_of
 from fedprivacy.privacy import PostProcessing
 from fedprivacy.privacy.accountant import claim
-from fedprivacy.study.job import environment
+from fedprivacy.study.resolve import resolve
 from fedprivacy.training.dp_sgd import DpSgd
 from fedprivacy.wire.parties import SERVER, client_index
 
@@ -50,13 +49,13 @@ def able(protocol: str, defense: str, **more: Any) -> tuple[RunConfig, Environme
     """The run, or None where the combination is refused before any training."""
     config = settings(protocol, defense, **more)
     try:
-        catalog.check(config)
-        env, _ = environment(config, 0, None)
-        made = catalog.protocol(config)
+        resolve(config)
+        env, _ = resolve(config).environment(0)
+        made = resolve(config).protocol
         made.check(env)
-        catalog.defense(config, env)
-        engine.prepared(env, catalog.defense(config, env))
-        made.init(engine.prepared(env, catalog.defense(config, env)))
+        resolve(config).defense(env)
+        engine.prepared(env, resolve(config).defense(env))
+        made.init(engine.prepared(env, resolve(config).defense(env)))
     except (UsageError, ValueError):
         return None
     return config, env
@@ -83,7 +82,7 @@ def test_counted_is_done(
         return plain(self, learner, records, epochs, seed, *rest)
 
     monkeypatch.setattr(DpSgd, "__call__", spied)
-    protocol_of_run, made = catalog.protocol(config), catalog.defense(config, env)
+    protocol_of_run, made = resolve(config).protocol, resolve(config).defense(env)
     assert made is not None
     done = engine.run(protocol_of_run, env, tmp_path, made)
     counted = [event for event in done.events if not isinstance(event.mechanism, PostProcessing)]
@@ -106,9 +105,9 @@ def test_the_last_revisit_is_paid_for() -> None:
         found = able("fedmd", "dp-sgd", options={"last_revisit": revisit})
         assert found is not None
         config, env = found
-        made = catalog.defense(config, env)
+        made = resolve(config).defense(env)
         assert made is not None
-        events = made.events(env, releases_of(catalog.protocol(config), env))
+        events = made.events(env, releases_of(resolve(config).protocol, env))
         epsilons[revisit] = len([e for e in events if e.release == "training"])
     assert epsilons == {False: 6, True: 9}
 
@@ -119,7 +118,7 @@ def test_the_clock_is_foreseen(protocol: str, speeds: str, tmp_path: Path) -> No
     config = settings(protocol, "dp-fedavg", participation=0.67).model_copy(
         update={"defense": RunConfig().defense, "options": {"speeds": speeds}}
     )
-    env, _ = environment(config, 3, None)
-    done = engine.run(catalog.protocol(config), env, tmp_path)
+    env, _ = resolve(config).environment(3)
+    done = engine.run(resolve(config).protocol, env, tmp_path)
     sent = [(client_index(m.sender), m.round) for m in done.transcript.messages if m.sender != SERVER]
     assert [(work.client, work.round) for work in env.work] == sent

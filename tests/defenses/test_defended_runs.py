@@ -9,12 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from fedprivacy import catalog
 from fedprivacy.config.run import RunConfig
 from fedprivacy.defenses.gaussian import Gaussian
 from fedprivacy.federation import engine
 from fedprivacy.federation.interfaces import releases_of
-from fedprivacy.study.job import environment
+from fedprivacy.study.resolve import resolve
 from fedprivacy.wire.codec import same_bits
 
 CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
@@ -85,8 +84,8 @@ def test_planted_folds_are_answered_by_private_models(guarded: Callable[..., Any
 
 def test_no_defense_changes_nothing(small_config: Callable[..., RunConfig], tmp_path: Any) -> None:
     config = small_config()
-    env, _ = environment(config, config.seed, None)
-    protocol = catalog.protocol(config)
+    env, _ = resolve(config).environment(config.seed)
+    protocol = resolve(config).protocol
     assert releases_of(protocol, env)
     done = engine.run(protocol, env, tmp_path)
     assert all(event.release == "predictions" for event in done.events)

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.metrics import roc_auc_score
 
-from fedprivacy import catalog, folder
+from fedprivacy import folder
 from fedprivacy.config.base import UsageError
 from fedprivacy.federation import engine
 from fedprivacy.federation.checkpoints import last_round
 from fedprivacy.federation.environment import Environment
 from fedprivacy.federation.interfaces import FederatedProtocol
-from fedprivacy.study.job import environment
+from fedprivacy.study.resolve import resolve
 from fedprivacy.training.learner import Diverged
 from fedprivacy.wire.codec import same_bits
 
@@ -37,7 +37,7 @@ def world(small_config: Configure) -> Callable[..., tuple[FederatedProtocol, Env
 
     def build(**changes: Any) -> tuple[FederatedProtocol, Environment]:
         config = small_config(**changes)
-        return catalog.protocol(config), environment(config, config.seed, None)[0]
+        return resolve(config).protocol, resolve(config).environment(config.seed)[0]
 
     return build
 

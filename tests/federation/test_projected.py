@@ -9,13 +9,12 @@ from typing import Any
 
 import pytest
 
-from fedprivacy import catalog
 from fedprivacy.config.protocol_cards import CARDS
 from fedprivacy.federation import engine
 from fedprivacy.federation.environment import Environment
 from fedprivacy.federation.interfaces import FederatedProtocol
 from fedprivacy.federation.projected import Parcel, Party
-from fedprivacy.study.job import environment
+from fedprivacy.study.resolve import resolve
 from fedprivacy.wire.codec import same_bits
 from fedprivacy.wire.parties import SERVER, client_name
 from fedprivacy.wire.transcript import Message
@@ -25,7 +24,7 @@ BOUNDS = [name for name, card in CARDS.items() if not card.options.model_fields.
 
 
 def made(config: Any) -> tuple[FederatedProtocol, Environment]:
-    return catalog.protocol(config), environment(config, config.seed, None)[0]
+    return resolve(config).protocol, resolve(config).environment(config.seed)[0]
 
 
 def played(config: Any, forgetful: bool = False) -> tuple[list[Party], list[Message]]:
@@ -36,7 +35,7 @@ def played(config: Any, forgetful: bool = False) -> tuple[list[Party], list[Mess
 
     def party(name: str, saved: bytes = b"") -> Party:
         protocol, env = made(config)
-        return Party(protocol, env, name, catalog.defense(config, env), saved=saved)
+        return Party(protocol, env, name, resolve(config).defense(env), saved=saved)
 
     parties = [party(name) for name in (SERVER, *map(client_name, range(config.clients)))]
     seen: list[Message] = []
@@ -67,7 +66,7 @@ def short(name: str) -> dict[str, Any]:
 
 def assert_same(config: Any, where: Path, forgetful: bool = False) -> None:
     protocol, env = made(config)
-    whole = engine.run(protocol, env, where, catalog.defense(config, env))
+    whole = engine.run(protocol, env, where, resolve(config).defense(env))
     parties, seen = played(config, forgetful)
     assert all(party.over for party in parties)
     through_server = [m for m in whole.transcript.messages if SERVER in (m.sender, m.receiver)]

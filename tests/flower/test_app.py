@@ -10,13 +10,12 @@ import pytest
 pytest.importorskip("flwr", reason="flwr has an environment of its own: make flower")
 
 import fedprivacy
-from fedprivacy import catalog
 from fedprivacy.config.base import UsageError
 from fedprivacy.face.settings import configured
 from fedprivacy.federation import engine
 from fedprivacy.flower import app
 from fedprivacy.recording.transcript import read_transcript
-from fedprivacy.study.job import environment
+from fedprivacy.study.resolve import resolve
 
 SMALL: dict[str, Any] = {
     "clients": 3,
@@ -38,8 +37,8 @@ def test_the_same_messages_cross(protocol: str, here: Any, tmp_path: Path) -> No
     server, client = app(tmp_path / "rec", protocol=protocol, **SMALL)
     server(here(client, [9, 5, 7]), None)
     config = configured({"protocol": protocol, **SMALL}, tmp_path)
-    env, _ = environment(config, config.seed, None)
-    whole = engine.run(catalog.protocol(config), env, tmp_path / "whole")
+    env, _ = resolve(config).environment(config.seed)
+    whole = engine.run(resolve(config).protocol, env, tmp_path / "whole")
     told, finished = read_transcript(tmp_path / "rec", 3, len(env.dataset.y_train))
     assert finished and crossed(told.messages) == crossed(whole.transcript.messages)
 

@@ -17,11 +17,10 @@ import pytest
 pytest.importorskip("flwr", reason="flwr has an environment of its own: make flower")
 
 import fedprivacy
-from fedprivacy import catalog
 from fedprivacy.face.settings import configured
 from fedprivacy.federation import engine
 from fedprivacy.recording.transcript import read_transcript
-from fedprivacy.study.job import environment
+from fedprivacy.study.resolve import resolve
 
 SETTINGS = {"protocol": "mutual", "clients": 2, "rounds": 2, "dataset": "digits", "candidates": 60, "public_size": 20}
 APP = """
@@ -128,7 +127,7 @@ def test_two_nodes_and_a_server_are_the_same_federation(processes: Processes, tm
     until(lambda: link.read_text().count("activate-node HTTP") >= 2, "the start of the nodes", node)
     run = processes.start("run", "flwr", "run", str(app), "here", "--stream")
     config = configured(settings, tmp_path)
-    env, _ = environment(config, config.seed, None)
+    env, _ = resolve(config).environment(config.seed)
 
     def over() -> bool:
         log = where / "transcript" / "log.jsonl"
@@ -136,7 +135,7 @@ def test_two_nodes_and_a_server_are_the_same_federation(processes: Processes, tm
 
     until(over, "the end of the federation", run)
     told, finished = read_transcript(where, 2, len(env.dataset.y_train))
-    whole = engine.run(catalog.protocol(config), env, tmp_path / "whole")
+    whole = engine.run(resolve(config).protocol, env, tmp_path / "whole")
     assert finished
     assert [m.digest for m in told.messages] == [m.digest for m in whole.transcript.messages]
     assert fedprivacy.attack(where, out=tmp_path).table()

@@ -8,13 +8,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fedprivacy import catalog, seeds
+from fedprivacy import seeds
 from fedprivacy.adversary.knowledge import granted
-from fedprivacy.adversary.threat import Adversary, Truth, seat
+from fedprivacy.adversary.position import Adversary, seat
+from fedprivacy.adversary.threat import Truth
 from fedprivacy.config.run import RunConfig
 from fedprivacy.judge import comparison
 from fedprivacy.judge.examiner import Label, Target, membership
 from fedprivacy.judge.result import Communication, Finding, Interval, PrivacyClaim, Provenance, RunResult, from_json
+from fedprivacy.study.resolve import resolve
 
 NOTHING = Communication(0, 0, 0, 0, 0, ())
 
@@ -117,11 +119,11 @@ def test_every_setting_of_what_is_known_shows_in_the_words() -> None:
         base.model_copy(update={"data": base.data.model_copy(update={"auxiliary": 100})}),
         base.model_copy(update={"training": base.training.model_copy(update={"init": "independent"})}),
     ]
-    words = [granted(config, catalog.wire(config)) for config in (base, *changed)]
+    words = [granted(config.attack, resolve(config).wire) for config in (base, *changed)]
     assert len(set(words)) == len(words)
     averaged = changed[-1].model_copy(update={"protocol": "fedavg"})
     shared = base.model_copy(update={"protocol": "fedavg"})
-    assert granted(averaged, catalog.wire(averaged)) == granted(shared, catalog.wire(shared))
+    assert granted(averaged.attack, resolve(averaged).wire) == granted(shared.attack, resolve(shared).wire)
 
 
 def test_values_by_seed_survive_the_file() -> None:

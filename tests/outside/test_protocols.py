@@ -15,9 +15,9 @@ from torch import nn
 from torch.nn import functional as F
 
 import fedprivacy
-from fedprivacy import catalog
 from fedprivacy.config.base import UsageError
 from fedprivacy.face.result import RunResult
+from fedprivacy.study.resolve import resolve
 
 Configure = Callable[..., Any]
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -59,12 +59,12 @@ def test_a_protocol_gets_every_attack_that_its_releases_allow(momentum: RunResul
 
 
 def test_a_protocol_takes_settings_and_refuses_others(rivalfed: Path, small_config: Configure) -> None:
-    made = catalog.protocol(small_config(protocol="rival-momentum", options={"momentum": 0.9}))
+    made = resolve(small_config(protocol="rival-momentum", options={"momentum": 0.9})).protocol
     assert made.momentum == 0.9  # type: ignore[attr-defined]
     with pytest.raises(UsageError, match=r"no setting 'momentun' exists. Did you mean 'momentum'"):
-        catalog.protocol(small_config(protocol="rival-momentum", options={"momentun": 0.9}))
+        resolve(small_config(protocol="rival-momentum", options={"momentun": 0.9}))
     with pytest.raises(UsageError, match=r"No protocol 'rival-momentumm' exists. Did you mean 'rival-momentum'"):
-        catalog.check(small_config(protocol="rival-momentumm"))
+        resolve(small_config(protocol="rival-momentumm"))
 
 
 def test_a_defense_stands_between_any_protocol_and_the_wire(rivalfed: Path, tmp_path: Path) -> None:

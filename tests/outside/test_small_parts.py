@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from fedprivacy import catalog, parts
+from fedprivacy import parts
 from fedprivacy.config.base import UsageError
 from fedprivacy.models.build import build
+from fedprivacy.study.resolve import resolve
 from fedprivacy.study.run import Plan, execute
 
 Configure = Callable[..., Any]
@@ -64,7 +65,7 @@ def test_a_slip_is_one_line(rivalfed: Path, changes: Any, words: str, small_conf
     settings = {name: {**STRANGE[name], **changes.get(name, {})} for name in ("data", "training", "attack")}
     with pytest.raises(UsageError) as caught:
         config = small_config(protocol="fedavg", **settings)
-        catalog.check(config)
+        resolve(config)
         execute(config, Plan(Path("nowhere")))
     assert words in str(caught.value) and "\n" not in str(caught.value)
 

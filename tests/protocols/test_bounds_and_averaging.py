@@ -13,12 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from fedprivacy import catalog
 from fedprivacy.config.run import RunConfig
 from fedprivacy.federation import engine, phases
 from fedprivacy.federation.environment import Environment
 from fedprivacy.protocols.layerwise_async import merge
-from fedprivacy.study.job import environment
+from fedprivacy.study.resolve import resolve
 from fedprivacy.training.aggregation import weighted_mean
 from fedprivacy.wire.codec import same_bits
 from fedprivacy.wire.parties import SERVER
@@ -38,8 +37,8 @@ def ran(small_config: Callable[..., Any], tmp_path: Path) -> Callable[..., Ran]:
         nonlocal runs
         runs += 1
         config = small_config(protocol=protocol, options=options or {}, **{"rounds": 1, **changes})
-        env, _ = environment(config, 0, None)
-        return env, engine.run(catalog.protocol(config), env, tmp_path / str(runs))
+        env, _ = resolve(config).environment(0)
+        return env, engine.run(resolve(config).protocol, env, tmp_path / str(runs))
 
     return run
 
@@ -106,7 +105,7 @@ def test_only_the_sampled_clients_are_averaged(ran: Any) -> None:
 def test_where_everybody_drops_out_the_model_stays(ran: Any) -> None:
     env, done = ran("fedavg", rounds=2, dropout_rate=0.999, clients=2)
     assert not env.senders(1) and not env.senders(2)
-    start = catalog.protocol(RunConfig(protocol="fedavg")).init(env).state
+    start = resolve(RunConfig(protocol="fedavg")).protocol.init(env).state
     assert same_bits(done.state.parts["server/model"], start.parts["server/model"])
     assert not done.events
 

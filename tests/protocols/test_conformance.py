@@ -19,7 +19,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from fedprivacy import catalog
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.protocol_cards import CARDS
 from fedprivacy.config.protocols import ClockOptions
@@ -27,7 +26,7 @@ from fedprivacy.data.records import Division
 from fedprivacy.federation import engine
 from fedprivacy.federation.environment import Environment, FederationState
 from fedprivacy.federation.interfaces import FederatedProtocol, RoundOutcome, releases_of
-from fedprivacy.study.job import environment
+from fedprivacy.study.resolve import resolve
 from fedprivacy.wire.codec import same_bits, value_bytes
 from fedprivacy.wire.parties import SERVER, client_index, client_name
 
@@ -80,14 +79,14 @@ def configured(small_config: Configure) -> Callable[..., Any]:
         config = small_config(
             protocol=case.name, options={**short(case.name), **dict(case.options)}, **{"rounds": 2, **changes}
         )
-        catalog.check(config)
+        resolve(config)
         return config
 
     return build
 
 
 def made(config: Any) -> tuple[FederatedProtocol, Environment]:
-    return catalog.protocol(config), environment(config, config.seed, None)[0]
+    return resolve(config).protocol, resolve(config).environment(config.seed)[0]
 
 
 @cache
@@ -176,7 +175,7 @@ class Watched:
 
 @pytest.mark.parametrize("name", CARDS)
 def test_every_card_leads_to_a_protocol(name: str, small_config: Configure) -> None:
-    assert isinstance(catalog.protocol(small_config(protocol=name)), FederatedProtocol)
+    assert isinstance(resolve(small_config(protocol=name)).protocol, FederatedProtocol)
 
 
 @conforming

@@ -15,12 +15,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from fedprivacy import catalog
 from fedprivacy.config.base import build
 from fedprivacy.config.protocol_cards import CARDS
 from fedprivacy.config.run import RunConfig
 from fedprivacy.federation import engine
-from fedprivacy.study.job import environment
+from fedprivacy.study.resolve import resolve
 from fedprivacy.wire.parties import SERVER
 from fedprivacy.wire.payload import Predictions, Update, Weights
 from fedprivacy.wire.release import MODELS, Release
@@ -67,7 +66,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, dict[str, A
             brief = {field: 1 for field, info in fields.items() if field.endswith("epochs") and info.default > 1}
             brief |= {field: 4 for field in ("steps", "patience") if field in fields}
             config = small(name, {**brief, **options})
-            protocol, (env, _) = catalog.protocol(config), environment(config, 0, None)
+            protocol, (env, _) = resolve(config).protocol, resolve(config).environment(0)
             kept[key] = config, engine.run(protocol, env, tmp_path_factory.mktemp("run")).transcript
         return kept[key]
 
@@ -91,7 +90,7 @@ def declared_for(message: Message, releases: Sequence[Release]) -> list[Release]
 @pytest.mark.parametrize("case", CASES, ids=named)
 def test_every_message_is_declared_and_every_declaration_is_sent(case: Any, runs: Any) -> None:
     config, transcript = runs(*case)
-    releases = catalog.wire(config).releases
+    releases = resolve(config).wire.releases
     seen: set[Release] = set()
     for message in transcript.messages:
         found = declared_for(message, releases)
@@ -103,7 +102,7 @@ def test_every_message_is_declared_and_every_declaration_is_sent(case: Any, runs
 @pytest.mark.parametrize("case", CASES, ids=named)
 def test_messages_of_a_round_are_as_many_as_declared(case: Any, runs: Any) -> None:
     config, transcript = runs(*case)
-    wire = catalog.wire(config)
+    wire = resolve(config).wire
     if wire.model is not None and wire.model.by_job:  # fast clients send more in a round than slow ones
         uploads = [m for m in transcript.messages if m.sender != SERVER]
         assert len(uploads) == config.rounds * wire.model.times
@@ -120,7 +119,7 @@ def test_messages_of_a_round_are_as_many_as_declared(case: Any, runs: Any) -> No
 def test_what_is_passed_on_is_one_clients_and_a_mean_is_the_mean(case: Any, runs: Any) -> None:
     """The server's message equals one upload under ``relay``, and their plain mean under ``mean``."""
     config, transcript = runs(*case)
-    wire = catalog.wire(config)
+    wire = resolve(config).wire
     checked = 0
     for release in wire.releases:
         if release.sender != SERVER or release.of not in ("relay", "mean") or release.sharpened is not None:
@@ -153,11 +152,11 @@ def flat(transcript: Transcript, message: Message) -> list[np.ndarray]:
 @pytest.mark.parametrize("case", CASES, ids=named)
 def test_a_model_is_whole_when_it_is_said_to_be(case: Any, runs: Any) -> None:
     config, transcript = runs(*case)
-    wire = catalog.wire(config)
+    wire = resolve(config).wire
     sent = wire.model
     if sent is None:
         return
-    env, _ = environment(config, 0, None)
+    env, _ = resolve(config).environment(0)
     whole = set(env.workbench.module(wire.travelling(0)).state_dict())
     held: set[str] = set()
     for number in range(1, config.rounds + 1):
@@ -170,20 +169,20 @@ def test_a_model_is_whole_when_it_is_said_to_be(case: Any, runs: Any) -> None:
             assert (held == whole) == (sent.whole_after is not None and sent.whole_after <= number), number
 
 
-STARTING = [case for case in CASES if catalog.wire(small(*case)).model]
+STARTING = [case for case in CASES if resolve(small(*case)).wire.model]
 
 
 @pytest.mark.parametrize("case", STARTING, ids=named)
 def test_a_reference_that_others_know_is_where_training_began(case: Any, runs: Any, tmp_path: Path) -> None:
     """With a learning rate of nothing, what a client sends is the weights that it started from."""
     config, _ = runs(*case)
-    sent = catalog.wire(config).model
+    sent = resolve(config).wire.model
     assert sent is not None
     still = config.model_copy(
         update={"training": config.training.model_copy(update={"optimizer": "sgd", "lr": 1e-30, "init": "shared"})}
     )
-    env, _ = environment(still, 0, None)
-    protocol = catalog.protocol(still)
+    env, _ = resolve(still).environment(0)
+    protocol = resolve(still).protocol
     start = protocol.init(env).state.parts
     common = start.get("server/model") or start["client-0/model"]
     told = engine.run(protocol, env, tmp_path / "still").transcript

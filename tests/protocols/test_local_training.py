@@ -6,12 +6,11 @@ from typing import Any
 
 import pytest
 
-from fedprivacy import catalog
 from fedprivacy.config.protocol_cards import CARDS
 from fedprivacy.config.run import RunConfig
 from fedprivacy.federation.interfaces import prepared
 from fedprivacy.federation.local_training import TrainsLocally
-from fedprivacy.study.job import environment
+from fedprivacy.study.resolve import resolve
 from fedprivacy.wire.channel import Channel
 from fedprivacy.wire.codec import decode, encode
 from fedprivacy.wire.parties import SERVER, client_name
@@ -20,7 +19,7 @@ from fedprivacy.wire.transcript import MemoryStore
 
 PRUNING = "gradient-pruning"
 SENDS_CHANGES = [
-    name for name in CARDS if catalog.wire(RunConfig(protocol=name)).what_is_sent in ("weights", "updates")
+    name for name in CARDS if resolve(RunConfig(protocol=name)).wire.what_is_sent in ("weights", "updates")
 ]
 
 
@@ -28,10 +27,10 @@ SENDS_CHANGES = [
 def test_a_client_by_itself_sends_what_it_sends_in_a_round(name: str, defense: str, small_config: Any):
     options = {"steps": 4, "patience": 4} if name == "feddf" else {}
     config = small_config(protocol=name, rounds=2, options=options, defense={"name": defense})
-    env, _ = environment(config, 3, None)
-    protocol = catalog.protocol(config)
+    env, _ = resolve(config).environment(3)
+    protocol = resolve(config).protocol
     assert isinstance(protocol, TrainsLocally)
-    made = catalog.defense(config, env)
+    made = resolve(config).defense(env)
     env = prepared(env, made)
     state = protocol.init(env).state
     for round in (1, 2):

@@ -11,11 +11,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from fedprivacy import catalog
 from fedprivacy.config.run import RunConfig
 from fedprivacy.federation import engine, phases
 from fedprivacy.protocols.mutual import peer_loss, peer_predictions, released
-from fedprivacy.study.job import environment
+from fedprivacy.study.resolve import resolve
 from fedprivacy.training.aggregation import weighted_mean
 from fedprivacy.wire.channel import Channel
 from fedprivacy.wire.codec import same_bits
@@ -33,8 +32,8 @@ def ran(small_config: Callable[..., Any], tmp_path: Path) -> Callable[..., engin
         nonlocal runs
         runs += 1
         config = small_config(protocol=protocol, options=options or {}, **changes)
-        env, _ = environment(config, 0, None)
-        return engine.run(catalog.protocol(config), env, tmp_path / str(runs))
+        env, _ = resolve(config).environment(0)
+        return engine.run(resolve(config).protocol, env, tmp_path / str(runs))
 
     return run
 
@@ -69,8 +68,8 @@ def test_one_client_alone_is_local_training_with_public_labels(ran: Any) -> None
 
 def test_predictions_are_taken_after_the_private_and_before_the_public_phase(ran: Any, small_config: Any) -> None:
     done = ran("mutual", {}, rounds=1)
-    env, _ = environment(small_config(protocol="mutual", rounds=1), 0, None)
-    protocol: Any = catalog.protocol(RunConfig())
+    env, _ = resolve(small_config(protocol="mutual", rounds=1)).environment(0)
+    protocol: Any = resolve(RunConfig()).protocol
     private = protocol.private_phase(protocol.init(env).state, 1, env).state
     fold = env.records(env.public_ids(1))
     for client in range(3):
@@ -106,7 +105,7 @@ def test_later_clients_hear_the_new_predictions_of_earlier_ones(ran: Any, small_
     plain = ran("mutual", {}, rounds=1)
     assert same_bits(model(done, 0), model(plain, 0))
     assert not same_bits(model(done, 1), model(plain, 1))
-    env, _ = environment(small_config(protocol="mutual", rounds=1), 0, None)
+    env, _ = resolve(small_config(protocol="mutual", rounds=1)).environment(0)
     fold = env.records(env.public_ids(1))
     renewed = [m for m in done.transcript.messages if m.purpose == "renewed"]
     assert [m.sender for m in renewed] == ["client-0", "client-1"]
@@ -122,8 +121,8 @@ def test_the_last_client_of_a_sequence_trains_on_what_it_heard_last(ran: Any, sm
     options = {"update_order": "sequential"}
     done = ran("mutual", options, rounds=1)
     config = small_config(protocol="mutual", options=options, rounds=1)
-    env, _ = environment(config, 0, None)
-    protocol: Any = catalog.protocol(config)
+    env, _ = resolve(config).environment(0)
+    protocol: Any = resolve(config).protocol
     private = protocol.private_phase(protocol.init(env).state, 1, env).state
     fold = env.records(env.public_ids(1))
     newest = {m.sender: done.transcript.payload(m) for m in done.transcript.messages if m.receiver == "server"}
@@ -169,8 +168,8 @@ def test_private_moments_are_stale_after_a_fresh_public_phase(ran: Any, public_o
 
 def test_a_client_that_takes_no_part_keeps_its_model_and_hears_nothing(ran: Any, small_config: Any) -> None:
     done = ran("mutual", {}, rounds=1, clients=4, participation=0.5)
-    env, _ = environment(small_config(protocol="mutual", rounds=1, clients=4, participation=0.5), 0, None)
-    start = catalog.protocol(RunConfig()).init(env).state
+    env, _ = resolve(small_config(protocol="mutual", rounds=1, clients=4, participation=0.5)).environment(0)
+    start = resolve(RunConfig()).protocol.init(env).state
     taking = env.participants(1)
     assert len(taking) == 2
     for client in range(4):
@@ -182,7 +181,7 @@ def test_a_client_that_takes_no_part_keeps_its_model_and_hears_nothing(ran: Any,
 
 def test_a_look_is_the_accuracy_before_training_on_the_fold(ran: Any, small_config: Any) -> None:
     done = ran("mutual", {}, rounds=1)
-    env, _ = environment(small_config(protocol="mutual", rounds=1), 0, None)
+    env, _ = resolve(small_config(protocol="mutual", rounds=1)).environment(0)
     labels = env.records(env.public_ids(1)).y
     looks = [row for row in done.history if row.phase == "look"]
     for client, row in enumerate(looks):
@@ -199,8 +198,8 @@ def test_losses_and_labels_weigh_what_the_table_says(ran: Any) -> None:
 
 
 def test_hand_made_channels_share_the_same_predictions(small_config: Any) -> None:
-    env, _ = environment(small_config(protocol="mutual"), 0, None)
-    protocol: Any = catalog.protocol(RunConfig())
+    env, _ = resolve(small_config(protocol="mutual")).environment(0)
+    protocol: Any = resolve(RunConfig()).protocol
     state = protocol.init(env).state
     shared = protocol.share(state, 1, env, Channel(1, MemoryStore()))
     fold = env.records(env.public_ids(1))

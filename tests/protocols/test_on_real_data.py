@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 import torch
 
-from fedprivacy import catalog, seeds
+from fedprivacy import seeds
 from fedprivacy.config.federation import FederationSettings
 from fedprivacy.config.protocol_cards import CARDS
 from fedprivacy.config.run import RunConfig
 from fedprivacy.federation import engine
 from fedprivacy.federation.environment import Environment
-from fedprivacy.study.job import environment
+from fedprivacy.study.resolve import resolve
 
 FEATURES = Path(__file__).parents[3] / "shared" / "data" / "location30.npz"
 SHORT: dict[str, dict[str, Any]] = {"feddf": {"steps": 50, "patience": 50}}
@@ -44,7 +44,7 @@ def configuration(protocol: str, data: dict[str, Any]) -> RunConfig:
 @functools.cache
 def prepared(source: str) -> Environment:
     data = {"dataset": "digits"} if source == "digits" else {"dataset": "npz", "data_dir": str(FEATURES)}
-    env, _ = environment(configuration("local", data), 0, None)
+    env, _ = resolve(configuration("local", data)).environment(0)
     few = seeds.numpy_generator(0, "test", "tested").permutation(len(env.dataset.y_test))[:100]
     dataset = replace(env.dataset, x_test=env.dataset.x_test[few], y_test=env.dataset.y_test[few])
     return replace(env, dataset=dataset)
@@ -57,7 +57,7 @@ def test_stays_finite_where_every_client_has_one_class(name: str, source: str, t
         pytest.skip("the folder ../shared/data with location30.npz is not there")
     whole = prepared(source)
     config = configuration(name, whole.settings.data.model_dump())
-    env, protocol = replace(whole, settings=FederationSettings.of(config)), catalog.protocol(config)
+    env, protocol = replace(whole, settings=FederationSettings.of(config)), resolve(config).protocol
     done = engine.run(protocol, env, tmp_path)
     assert all(math.isfinite(row.loss) for row in done.history)
     for part, content in done.state.parts.items():

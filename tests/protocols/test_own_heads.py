@@ -10,13 +10,12 @@ import pytest
 import torch
 from torch.nn import functional
 
-from fedprivacy import catalog
 from fedprivacy.config.base import UsageError, build
 from fedprivacy.config.run import RunConfig
 from fedprivacy.federation import engine
 from fedprivacy.models.build import build as build_model
 from fedprivacy.models.own_head import name_of, split
-from fedprivacy.study.job import environment
+from fedprivacy.study.resolve import resolve
 from fedprivacy.training.distillation import fedkd_loss, fml_losses, profe_loss
 from fedprivacy.wire.payload import Update, Weights
 
@@ -46,9 +45,9 @@ def settings(protocol: str, **training: Any) -> RunConfig:
 @pytest.mark.parametrize("protocol", ABLE)
 def test_each_client_has_outputs_for_its_own_classes_alone(protocol: str, tmp_path: Path) -> None:
     config = settings(protocol)
-    catalog.check(config)
-    env, _ = environment(config, 0, None)
-    made = catalog.protocol(config)
+    resolve(config)
+    env, _ = resolve(config).environment(0)
+    made = resolve(config).protocol
     made.check(env)
     done = engine.run(made, env, tmp_path)
     models = made.models(done.state, env)
@@ -67,8 +66,8 @@ def test_each_client_has_outputs_for_its_own_classes_alone(protocol: str, tmp_pa
 @pytest.mark.parametrize("protocol", ["fml", "fedkd", "profe"])
 def test_what_travels_has_every_output(protocol: str, tmp_path: Path) -> None:
     config = settings(protocol)
-    env, _ = environment(config, 0, None)
-    done = engine.run(catalog.protocol(config), env, tmp_path)
+    env, _ = resolve(config).environment(0)
+    done = engine.run(resolve(config).protocol, env, tmp_path)
     sent = [done.transcript.payload(m) for m in done.transcript.messages if m.kind in (Weights.kind, Update.kind)]
     shapes = {p.tensors["head.weight"].size(0) for p in sent if "head.weight" in p.tensors}  # type: ignore[attr-defined]
     assert shapes == {10}
@@ -118,13 +117,13 @@ def test_a_mistake_is_one_line(protocol: str, changes: dict[str, Any], words: st
     for part, values in changes.items():
         content[part] |= values
     with pytest.raises(UsageError) as caught:
-        catalog.check(build(RunConfig, content, "settings"))
+        resolve(build(RunConfig, content, "settings"))
     assert words in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_one_class_is_no_task() -> None:
     config = settings("fml")
     one = config.model_copy(update={"data": config.data.model_copy(update={"classes_per_client": 1})})
-    env, _ = environment(one, 0, None)
+    env, _ = resolve(one).environment(0)
     with pytest.raises(UsageError, match="client 0 holds one class"):
-        catalog.protocol(one).init(env)
+        resolve(one).protocol.init(env)

@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from fedprivacy import catalog
 from fedprivacy.config.base import UsageError
 from fedprivacy.federation import engine
 from fedprivacy.protocols.fml import Fml, thirds_done
-from fedprivacy.study.job import environment
+from fedprivacy.study.resolve import resolve
 from fedprivacy.training.fusion import Fusion, fuse
 from fedprivacy.training.learner import Records
 from fedprivacy.training.losses import predicted_class
@@ -228,6 +227,6 @@ def test_the_other_way_to_answer_is_a_metric_of_every_owner(world: MakeWorld) ->
 @pytest.mark.parametrize(("name", "option"), [("fml", "meme"), ("fedkd", "mentee"), ("profe", "student")])
 def test_a_shared_model_must_exist(name: str, option: str, small_config: Callable[..., Any]) -> None:
     config = small_config(protocol=name, options={option: "mpl"})
-    env, _ = environment(config, 0, None)
+    env, _ = resolve(config).environment(0)
     with pytest.raises(UsageError, match=rf"protocol {name}, {option}: no model 'mpl' exists\. Did you mean 'mlp'"):
-        catalog.protocol(config).check(env)
+        resolve(config).protocol.check(env)

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 import torch
 
-from fedprivacy import catalog
 from fedprivacy.data.records import Dataset
 from fedprivacy.federation import engine
-from fedprivacy.study import job
+from fedprivacy.study import dataset as dataset_room
 from fedprivacy.study.reproduce import recipe
+from fedprivacy.study.resolve import resolve
 from fedprivacy.training.learner import Epoch, Learner, Workbench
 from fedprivacy.wire.parties import SERVER
 
@@ -33,19 +33,19 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Any:
         y = np.repeat([0, 1], [1915, 1918]).astype(np.int64)
         names = ("with_mask", "without_mask")
         dataset = Dataset("facemask", x, y, x[:4], y[:4], names, "0")
-        patch.setattr(job, "dataset_of", lambda text: dataset)
+        patch.setattr(dataset_room, "dataset_of", lambda data: dataset)
         patch.setattr(Learner, "fit", lambda self, records, epochs, *_, **__: [Epoch(0.0, 0.0)] * epochs)
         patch.setattr(Workbench, "logits", lambda self, model, weights, x: torch.zeros(len(x), 1))
-        paper = recipe("gupta2025")
+        paper, place = recipe("gupta2025"), tmp_path_factory.mktemp("data")
         done: dict[str, tuple[Any, engine.Federation]] = {}
 
         def run(key: str) -> tuple[Any, engine.Federation]:
             if key not in done:
                 (row,) = (row for row in paper.rows if row["key"] == key)
-                config = paper.config(row, {})
-                env, _ = job.environment(config, 0, None)
+                study = resolve(paper.config(row, {"data": {"data_dir": str(place)}}))
+                env, _ = study.environment(0)
                 where: Path = tmp_path_factory.mktemp(key)
-                done[key] = env, engine.run(catalog.protocol(config), env, where)
+                done[key] = env, engine.run(study.protocol, env, where)
             return done[key]
 
         yield run

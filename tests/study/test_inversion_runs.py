@@ -12,7 +12,6 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from fedprivacy import catalog
 from fedprivacy.adversary.threat import Adversary
 from fedprivacy.attacks.inversion import recovered
 from fedprivacy.attacks.inversion.recovered import Reconstructions, Recovered
@@ -34,8 +33,8 @@ from fedprivacy.study.inversion.reconstructed import (
     cases,
     units_of,
 )
-from fedprivacy.study.job import environment, game
-from fedprivacy.study.observe import common_start
+from fedprivacy.study.ran import common_start
+from fedprivacy.study.resolve import resolve
 from fedprivacy.study.run import Plan, execute
 from fedprivacy.wire.parties import client_name
 from fedprivacy.wire.payload import Update, Weights
@@ -46,7 +45,7 @@ CHEAP = {"attacks": ("inversion",), "inversion": {"iterations": 20, "messages": 
 
 
 def ran(config: Any, where: Path) -> RunResult:
-    catalog.check(config)
+    resolve(config)
     return execute(config, Plan(where, baselines=False))
 
 
@@ -91,8 +90,8 @@ def test_a_result_holds_card_pictures_and_chance_rows(small_config: Configure, t
 def test_the_truth_explains_the_message(protocol: str, small_config: Configure, tmp_path: Path) -> None:
     """The examiner's batch, pushed through one step by hand, gives the update in the transcript."""
     config = small_config(protocol=protocol, training={**ONE_STEP, "batch_size": 5}, attack={"attacks": ()})
-    env, played = environment(config, 0, None)
-    made = catalog.protocol(config)
+    env, played = resolve(config).environment(0)
+    made = resolve(config).protocol
     run_federation(made, env, tmp_path)
     told = stored_transcript(tmp_path / "transcript")
     start = made.init(env).state.parts["server/model"]
@@ -100,7 +99,7 @@ def test_the_truth_explains_the_message(protocol: str, small_config: Configure, 
     payload = told.payload(sent)
     module = env.workbench.module("mlp", "truth")
     module.load_state_dict(start)
-    (ids,) = used(config, played, 0, 1, 1)
+    (ids,) = used(resolve(config).wire, played, 0, 1, 1)
     assert len(ids) == 5 and set(ids) <= set(np.concatenate(env.members[1]))
     loss = F.cross_entropy(module(torch.from_numpy(env.dataset.x_train[ids]).float() / 255), _labels(env, ids))
     slopes = torch.autograd.grad(loss, list(module.parameters()))
@@ -119,7 +118,7 @@ def _labels(env: Any, ids: Any) -> torch.Tensor:
 def test_public_pictures_are_no_leak(small_config: Configure) -> None:
     """Submitting public images, whatever the message, beats neither the best public guess nor the null."""
     config = small_config(protocol="fedavg", training=ONE_STEP, attack=CHEAP)
-    played = game(config, 0, None)
+    played = resolve(config).game(0)
     scale = pixel_scale(played.dataset, played.division.auxiliary)
     public = scale.pixels(played.dataset.x_train[played.division.auxiliary])
     draw = np.random.default_rng(0)
@@ -128,7 +127,7 @@ def test_public_pictures_are_no_leak(small_config: Configure) -> None:
         for t in (1, 2)
         for k in range(3)
     )
-    judged = cases(config, played, 0, Reconstructions("updates", found, {}))
+    judged = cases(resolve(config).wire, played, 0, Reconstructions("updates", found, {}))
     assert len(judged) == 6
     gains = np.concatenate([case.scores[BEST].psnr - case.scores[NEAREST].psnr for case in judged])
     assert (gains <= 0).all()
@@ -139,14 +138,14 @@ def test_public_pictures_are_no_leak(small_config: Configure) -> None:
 
 def test_a_planted_reconstruction_is_seen_and_its_null_is_not(small_config: Configure) -> None:
     config = small_config(protocol="fedavg", training={**ONE_STEP, "batch_size": 4}, attack=CHEAP)
-    played = game(config, 0, None)
+    played = resolve(config).game(0)
     scale = pixel_scale(played.dataset, played.division.auxiliary)
     found = []
     for client in range(3):
-        ids = all_used(config, played, 0, client, 1)[::-1]
+        ids = all_used(resolve(config).wire, played, 0, client, 1)[::-1]
         images = scale.pixels(played.dataset.x_train[ids])
         found.append(Recovered(1, client, 1, "records", images, played.dataset.y_train[ids], "planted"))
-    for case in cases(config, played, 0, Reconstructions("updates", tuple(found), {})):
+    for case in cases(resolve(config).wire, played, 0, Reconstructions("updates", tuple(found), {})):
         assert (case.scores[BEST].psnr == 100).all() and case.label_share == 1
         assert (case.scores[NULL].psnr < 40).all() and case.images[BEST].shape == case.truths.shape
         assert (case.told[BEST] == 1).all() and case.told[NULL].mean() < 0.5
@@ -163,12 +162,12 @@ def random_pictures(config: Any, played: Any, batch: int, rounds: int) -> list[C
         for t in range(1, rounds + 1)
         for k in range(3)
     )
-    return cases(config, played, 0, Reconstructions("updates", found, {}))
+    return cases(resolve(config).wire, played, 0, Reconstructions("updates", found, {}))
 
 
 def test_the_best_matching_raises_the_chance_of_telling_a_record(small_config: Configure) -> None:
     config = small_config(protocol="fedavg", training={**ONE_STEP, "batch_size": 8}, attack=CHEAP)
-    judged = random_pictures(config, game(config, 0, None), 8, 20)
+    judged = random_pictures(config, resolve(config).game(0), 8, 20)
     hits, chance = np.concatenate([case.told[BEST] for case in judged]).mean(), judged[0].told_chance
     assert chance == 8 / (40 + 8)
     assert 2 / 41 < hits < chance + 0.05
@@ -177,7 +176,7 @@ def test_the_best_matching_raises_the_chance_of_telling_a_record(small_config: C
 def test_rounds_on_the_same_records_are_one_unit(small_config: Configure) -> None:
     assert units_of([np.array(ids) for ids in ([1, 2], [3], [2, 4], [5], [4, 3])]) == [4, 4, 4, 3, 4]
     config = small_config(protocol="fedavg", training={"local_epochs": 1}, attack=CHEAP)
-    judged = random_pictures(config, game(config, 0, None), 4, 2)
+    judged = random_pictures(config, resolve(config).game(0), 4, 2)
     assert len(judged) == 6 and len({case.unit for case in judged}) == 3
     writer = _Writer(0.95, Adversary("server"), "updates", judged, "")
     thrice = _Writer(0.95, Adversary("server"), "updates", [case for case in judged for _ in range(3)], "")
@@ -192,14 +191,14 @@ def test_rounds_on_the_same_records_are_one_unit(small_config: Configure) -> Non
 def test_images_of_one_message_are_no_independent_hits(small_config: Configure) -> None:
     """One message out of three read in full: half of all images at most, and no narrow interval."""
     config = small_config(protocol="fedavg", training={**ONE_STEP, "batch_size": 20}, attack=CHEAP)
-    played = game(config, 0, None)
+    played = resolve(config).game(0)
     scale = pixel_scale(played.dataset, played.division.auxiliary)
     found = []
     for client in range(3):
-        ids = all_used(config, played, 0, client, 1)
+        ids = all_used(resolve(config).wire, played, 0, client, 1)
         images = scale.pixels(played.dataset.x_train[ids]) if client == 0 else np.full((len(ids), 1, 8, 8), 0.5)
         found.append(Recovered(1, client, 1, "records", images, played.dataset.y_train[ids], "planted"))
-    judged = cases(config, played, 0, Reconstructions("updates", tuple(found), {}))
+    judged = cases(resolve(config).wire, played, 0, Reconstructions("updates", tuple(found), {}))
     rows = _Writer(0.95, Adversary("server"), "updates", judged, "").all()
     share = next(f for f in rows if f.metric == "share above 30 dB" and f.statistic == BEST)
     assert share.value == pytest.approx(1 / 3) and share.low == 0 and share.high == 1
@@ -221,8 +220,8 @@ def test_a_start_of_one_client_is_no_common_start(
     protocol: str, init: str, known: bool, small_config: Configure
 ) -> None:
     config = small_config(protocol=protocol, training={**ONE_STEP, "init": init}, attack=CHEAP)
-    env, _ = environment(config, 0, None)
-    assert (common_start(catalog.protocol(config), env) is not None) == known
+    env, _ = resolve(config).environment(0)
+    assert (common_start(resolve(config).protocol, env) is not None) == known
 
 
 def test_an_active_server_reads_records_from_any_model(small_config: Configure, tmp_path: Path) -> None:
@@ -314,7 +313,7 @@ def test_binary_features_are_scored_one_by_one(small_config: Configure, tmp_path
 def test_misuse_is_one_line_before_any_training(changes: dict[str, Any], words: str, small_config: Configure) -> None:
     attack = {**CHEAP, **changes.get("attack", {})}
     with pytest.raises(UsageError, match=words):
-        catalog.check(small_config(**{**changes, "attack": attack}))
+        resolve(small_config(**{**changes, "attack": attack}))
 
 
 def test_a_picture_with_thick_strokes_is_recognised(small_config: Configure, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fedprivacy import catalog, seeds
+from fedprivacy import seeds
 from fedprivacy.adversary.followed import followed
 from fedprivacy.adversary.knowledge import granted
 from fedprivacy.adversary.threat import Truth
@@ -19,6 +19,7 @@ from fedprivacy.judge.result import Communication, Finding, Interval, PrivacyCla
 from fedprivacy.study.leakage.measured import PROTOCOLS, Measured, attacked, measure, trained
 from fedprivacy.study.leakage.page import figure, page, pairs
 from fedprivacy.study.leakage.tidied import rows as tidied
+from fedprivacy.study.resolve import resolve
 
 SEATS = {"server": "server (honest-but-curious)", "active-server": "server (active)"}
 BASE = RunConfig()
@@ -48,7 +49,7 @@ class Planted:
         return self.result(config, 0.5, found)
 
     def result(self, config: RunConfig, accuracy: float, findings: Sequence[Finding]) -> RunResult:
-        known = granted(config, catalog.wire(config))
+        known = granted(config.attack, resolve(config).wire)
         utility = {"test_accuracy": Interval(accuracy, accuracy, accuracy)}
         claim = PrivacyClaim("record", "add-remove", None, 0.0, "", 0)
         told = Provenance({}, 0, 1, 1, 1, 0.0, 6.0, "")
@@ -88,8 +89,7 @@ def test_the_figure_is_drawn() -> None:
 def test_every_protocol_is_attacked_by_what_carries_its_headline_alone(protocol: str) -> None:
     base = RunConfig(attack=AttackConfig(followed=1))
     config = attacked(trained(base, protocol, 2, 12), base)
-    catalog.check(config)
-    made = catalog.observations(config)
+    made = resolve(config).seats.observations
     assert {adversary.name for adversary, _ in made} == set(config.attack.adversaries)
     assert set(config.attack.adversaries) >= {"server"}
 

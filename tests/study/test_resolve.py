@@ -24,14 +24,20 @@ def test_resolving_costs_no_torch() -> None:
 def test_all_that_is_asked_for_is_in_the_study(small_config: Any) -> None:
     attack = {"attacks": ("membership", "labels", "inversion"), "adversaries": ("server",)}
     study = resolve(small_config(protocol="fedavg", attack=attack))
-    assert [(a.name, name) for a, name in study.observations] == [
+    assert [(a.name, name) for a, name in study.seats.observations] == [
         ("server", "joint-updates"),
         ("server", "uploaded-weights"),
     ]
-    assert [(a.name, source) for a, source in study.label_seats] == [("server", "models")]
-    assert [(a.name, source) for a, source in study.inversion_seats] == [("server", "updates")]
+    assert [(a.name, source) for a, source in study.seats.labels] == [("server", "models")]
+    assert [(a.name, source) for a, source in study.seats.inversion] == [("server", "updates")]
     assert study.wire.averages_whole_models and list(study.baselines) == ["local"]
-    assert resolve(RunConfig.model_validate_json(study.config.model_dump_json())) is study
+    again = resolve(RunConfig.model_validate_json(study.config.model_dump_json()))
+    assert (again.config, again.wire, again.seats, again.baselines) == (
+        study.config,
+        study.wire,
+        study.seats,
+        study.baselines,
+    )
 
 
 def test_baselines_follow_the_public_labels(small_config: Any) -> None:

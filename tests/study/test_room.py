@@ -9,11 +9,10 @@ from typing import Any
 
 import pytest
 
-from fedprivacy import catalog
 from fedprivacy.config.base import UsageError
 from fedprivacy.federation import engine
 from fedprivacy.study import room
-from fedprivacy.study.job import environment
+from fedprivacy.study.resolve import resolve
 
 Configure = Callable[..., Any]
 
@@ -35,9 +34,9 @@ def test_messages_are_counted_and_the_disk_is_enough(
     changes: dict[str, Any], small_config: Configure, tmp_path: Path
 ) -> None:
     config = small_config(**changes)
-    env = environment(config, 0, None)[0]
-    told = room.room(config, env)
-    done = engine.run(catalog.protocol(config), env, tmp_path)
+    env = resolve(config).environment(0)[0]
+    told = room.room(resolve(config).wire, env)
+    done = engine.run(resolve(config).protocol, env, tmp_path)
     taken = sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file())
     assert told.messages == len(done.transcript.messages)
     assert taken <= 1.2 * told.disk
@@ -48,15 +47,15 @@ def test_messages_are_counted_and_the_disk_is_enough(
 def test_what_cannot_fit_is_refused_before_anything_is_written(
     small_config: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = small_config(protocol="fedavg", rounds=99_999)
-    env = environment(small_config(protocol="fedavg"), 0, None)[0]
-    assert "messages a federation" in room.announced(config, env, tmp_path, 1)
+    config = small_config(protocol="fedavg", rounds=99_999, data={"public_set": "static"})
+    env = resolve(small_config(protocol="fedavg")).environment(0)[0]
+    assert "messages a federation" in room.announced(resolve(config), env, tmp_path, 1)
     full = shutil.disk_usage(tmp_path)._replace(free=1_000_000)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: full)
     with pytest.raises(UsageError, match=r"1\.00 MB of disk are free"):
-        room.announced(config, env, tmp_path / "runs", 1)
+        room.announced(resolve(config), env, tmp_path / "runs", 1)
     monkeypatch.undo()
     monkeypatch.setattr(room, "available_memory", lambda: 1e6)
     with pytest.raises(UsageError, match=r"1\.00 MB of memory are free"):
-        room.announced(config, env, tmp_path / "runs", 1)
+        room.announced(resolve(config), env, tmp_path / "runs", 1)
     assert list(tmp_path.iterdir()) == []

@@ -20,10 +20,10 @@ from fedprivacy.judge.result import RunResult
 from fedprivacy.metrics.pooling import pool_by_rank
 from fedprivacy.metrics.roc import auc
 from fedprivacy.study.estimate import announced, federation_steps, spoken
-from fedprivacy.study.job import environment, game
 from fedprivacy.study.membership import findings as module
 from fedprivacy.study.membership.findings import judges_bank
 from fedprivacy.study.observe import load_observed
+from fedprivacy.study.resolve import resolve
 from fedprivacy.study.run import Plan, bank, execute
 
 Configure = Callable[..., Any]
@@ -44,7 +44,7 @@ def ran(config: Any, out: Path, ticks: dict[str, int] | None = None) -> RunResul
 
 
 def places(config: Any, out: Path) -> list[Path]:
-    return sorted(bank(config, Plan(out / "any"), 0).glob("federation-*"))
+    return sorted(bank(resolve(config), Plan(out / "any"), 0).glob("federation-*"))
 
 
 def test_more_shadows_train_only_what_is_missing(configured: Configure, tmp_path: Path) -> None:
@@ -62,11 +62,13 @@ def test_more_shadows_train_only_what_is_missing(configured: Configure, tmp_path
 
 def test_statistics_and_headline_share_a_bank_and_training_does_not(configured: Configure, tmp_path: Path) -> None:
     plan = Plan(tmp_path / "run")
-    one = bank(configured(2), plan, 0)
-    assert one == bank(configured(16, statistics=("loss",), headline="loss", level=0.9, targets="bank"), plan, 0)
-    assert one != bank(configured(2), plan, 1)
-    assert one != bank(configured(2).model_copy(update={"rounds": 3}), plan, 0)
-    assert one != bank(configured(2, combine="last"), plan, 0)
+    one = bank(resolve(configured(2)), plan, 0)
+    assert one == bank(
+        resolve(configured(16, statistics=("loss",), headline="loss", level=0.9, targets="bank")), plan, 0
+    )
+    assert one != bank(resolve(configured(2)), plan, 1)
+    assert one != bank(resolve(configured(2).model_copy(update={"rounds": 3})), plan, 0)
+    assert one != bank(resolve(configured(2, combine="last")), plan, 0)
 
 
 @pytest.mark.parametrize("coop", [True, False])
@@ -76,7 +78,7 @@ def test_every_federation_is_a_target_and_never_its_own_reference(
     """The pooled AUC is the mean over federations of leave-one-out scores computed from what is on disk."""
     config = configured(4, targets="bank", coop=coop)
     result = ran(config, tmp_path)
-    played = game(config, 0, None)
+    played = resolve(config).game(0)
     observed = [load_observed(tmp_path / config.digest() / "observed" / "server--uploaded-weights.safetensors")]
     observed += [
         load_observed(place / "observed" / "server--uploaded-weights.safetensors") for place in places(config, tmp_path)
@@ -105,8 +107,14 @@ def test_every_federation_is_a_target_and_never_its_own_reference(
 def test_one_target_of_a_bank_is_judged_alone(configured: Configure, tmp_path: Path) -> None:
     alone = ran(configured(3), tmp_path)
     assert all("federations" not in f.note and f.target != examiner.TENTH for f in alone.findings)
-    assert not judges_bank(configured(7)) and judges_bank(configured(8)) and judges_bank(configured(1, targets="bank"))
-    assert not judges_bank(configured(64, targets="one")) and not judges_bank(configured(0, targets="bank"))
+    assert (
+        not judges_bank(configured(7).attack)
+        and judges_bank(configured(8).attack)
+        and judges_bank(configured(1, targets="bank").attack)
+    )
+    assert not judges_bank(configured(64, targets="one").attack) and not judges_bank(
+        configured(0, targets="bank").attack
+    )
 
 
 def test_a_failed_statistic_keeps_its_row(
@@ -158,7 +166,7 @@ def test_a_line_is_told_before_the_bank_starts(configured: Configure, tmp_path: 
     assert told[1] == "3 shadow federations, 3 of them found in the bank"
     execute(configured(0), Plan(tmp_path / "c", baselines=False, told=told.append))
     assert len(told) == 2
-    assert announced(config, environment(config, 0, None)[0], [], 1) == ""
+    assert announced(resolve(config), resolve(config).environment(0)[0], [], 1) == ""
 
 
 def test_steps_are_counted_as_they_are_taken(small_config: Configure, tmp_path: Path) -> None:
@@ -166,10 +174,10 @@ def test_steps_are_counted_as_they_are_taken(small_config: Configure, tmp_path: 
     config = small_config(
         rounds=3, options={"public_epochs": 2}, attack={"attacks": ("membership",), "adversaries": ("server",)}
     )
-    env, _ = environment(config, 0, None)
+    env, _ = resolve(config).environment(0)
     private = sum(-(-len(folds[0]) // 32) for folds in env.members) * 3
     surrogates = 3 * 3 * 1  # clients x epochs x batches of 60 records
-    assert federation_steps(config, env) == private + 3 * 3 * 2 * 1 + surrogates
+    assert federation_steps(resolve(config), env) == private + 3 * 3 * 2 * 1 + surrogates
     assert (spoken(0.2), spoken(40), spoken(400), spoken(9000)) == ("1 s", "40 s", "7 min", "2.5 h")
 
 

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fedprivacy import catalog
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.run import RunConfig
 from fedprivacy.judge.result import RunResult
 from fedprivacy.study.membership import stacked as module
+from fedprivacy.study.resolve import resolve
 from fedprivacy.study.run import Plan, execute
 
 Configure = Callable[..., RunConfig]
@@ -93,6 +93,6 @@ def test_without_shadows_it_is_refused_where_asked_for_and_else_not_offered(
     configured: Configure, tmp_path: Path
 ) -> None:
     with pytest.raises(UsageError, match="--shadows"):
-        catalog.check(configured(0, statistics=("stack",)))
+        resolve(configured(0, statistics=("stack",)))
     result = ran(configured(0, observations=("uploaded-weights",)), tmp_path)
     assert not [f for f in result.findings if f.statistic == "stack"]

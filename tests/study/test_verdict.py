@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fedprivacy import catalog, seeds
+from fedprivacy import seeds
 from fedprivacy.adversary.knowledge import granted
 from fedprivacy.adversary.threat import Truth
 from fedprivacy.cli.page import numbers
@@ -17,6 +17,7 @@ from fedprivacy.config.base import UsageError
 from fedprivacy.config.run import RunConfig
 from fedprivacy.judge.examiner import Label, Target, failed, membership
 from fedprivacy.judge.result import Communication, Interval, PrivacyClaim, Provenance, RunResult
+from fedprivacy.study.resolve import resolve
 from fedprivacy.study.verdict.measured import Measured, measure
 from fedprivacy.study.verdict.page import figure, page
 from fedprivacy.study.verdict.plan import PREDICTIONS, SUM, WEIGHTS, every_series
@@ -57,7 +58,7 @@ class Planted:
         return self.result(config, 0.5, membership([[target]], label))
 
     def result(self, config: RunConfig, accuracy: float, findings: Sequence[object] = ()) -> RunResult:
-        known = granted(config, catalog.wire(config))
+        known = granted(config.attack, resolve(config).wire)
         found = tuple(replace(one, knowledge=known) for one in findings)  # type: ignore[type-var]
         utility = {"test_accuracy": Interval(accuracy, accuracy, accuracy)}
         told = Provenance({}, 0, 1, 1, 1, 0.0, 6.0, "")
@@ -86,7 +87,9 @@ def test_averaging_stops_at_equal_accuracy_and_one_training_serves_every_share()
     shares = {config.attack.known_share for config in runner.attacked}
     assert shares == {0.25, 0.5, 1.0} and {config.attack.adversaries for config in runner.attacked} == {("server",)}
     assert all(config.attack.shadows == 0 for config in runner.attacked)
-    assert {one.knowledge for line in found.lines for one in [line.points[1.0]]} == {granted(BASE, catalog.wire(BASE))}
+    assert {one.knowledge for line in found.lines for one in [line.points[1.0]]} == {
+        granted(BASE.attack, resolve(BASE).wire)
+    }
 
 
 def test_the_words_are_those_of_the_planted_leaks() -> None:
@@ -130,8 +133,8 @@ def test_every_series_is_a_run_that_the_catalog_allows() -> None:
 
     for series in every_series():
         config = attacked(trained(BASE, series, 3, 4), BASE, series, 0.5)
-        catalog.check(config)
-        assert [name for _, name in catalog.observations(config)] == list(series.observations)
+        resolve(config)
+        assert [name for _, name in resolve(config).seats.observations] == list(series.observations)
         assert (config.seed, config.seeds, config.rounds) == (3, 1, 4)
 
 

@@ -10,10 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from fedprivacy import catalog
 from fedprivacy.config.base import UsageError
 from fedprivacy.federation.phases import fit_private, load, start
-from fedprivacy.study.job import environment
+from fedprivacy.study.resolve import resolve
 from fedprivacy.training.learner import passes
 from fedprivacy.training.losses import cross_entropy
 
@@ -34,7 +33,7 @@ def test_passes_count_steps_and_cover_the_records(steps: int | None, expected: i
 @pytest.mark.parametrize("local_steps", [None, 1, 5])
 def test_a_fit_visits_what_passes_tells(small_config: Configure, local_steps: int | None) -> None:
     config = small_config(protocol="fedavg", training={"local_steps": local_steps, "batch_size": 7})
-    env, _ = environment(config, 0, None)
+    env, _ = resolve(config).environment(0)
     seen: list[list[int]] = []
 
     def loss(logits: Tensor, labels: Tensor, rows: Tensor) -> Tensor:
@@ -54,4 +53,4 @@ def test_private_training_counts_epochs(small_config: Configure) -> None:
         protocol="fedavg", training={"local_steps": 1}, defense={"name": "dp-sgd", "sigma": 1.0}, attack={"attacks": ()}
     )
     with pytest.raises(UsageError, match="local-steps"):
-        catalog.check(config)
+        resolve(config)

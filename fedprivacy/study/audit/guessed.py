@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from fedprivacy import catalog, folder
+from fedprivacy import folder
 from fedprivacy.adversary.threat import EAVESDROPPER, Adversary, Bool, Float, Int
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.run import RunConfig
@@ -24,9 +24,10 @@ from fedprivacy.data.coins import units
 from fedprivacy.judge.result import PrivacyClaim
 from fedprivacy.metrics.scores import mid_ranks
 from fedprivacy.privacy.claim import RECEIVERS
-from fedprivacy.study.job import Game, game
+from fedprivacy.study.game import Game
 from fedprivacy.study.membership.judged import candidates_of
 from fedprivacy.study.resolve import resolve
+from fedprivacy.study.resolved import Study
 from fedprivacy.wire.parties import SERVER
 
 DEFAULTS = ("ratio", "calibrated")
@@ -60,12 +61,13 @@ def guessed(config: RunConfig, where: Path, claim: PrivacyClaim | None) -> tuple
     left.
     """
     places = {config.seed + i: place_of(config, where, config.seed + i) for i in range(config.seeds)}
-    games = {root: game(config, root, None) for root in places}
+    study = resolve(config)
+    games = {root: study.game(root) for root in places}
     rows: list[Guessed] = []
     notes: list[str] = []
-    for adversary, name in resolve(config).observations:
-        title = catalog.observation(name).name
-        why = None if claim is None else not_judged(config, claim, adversary, name)
+    for adversary, name in study.seats.observations:
+        title = study.observation(name).name
+        why = None if claim is None else not_judged(study, claim, adversary, name)
         paths = {root: place / "scores" / f"{adversary.name}--{name}.safetensors" for root, place in places.items()}
         missing = [path for path in paths.values() if not path.exists()]
         if why is None and missing:
@@ -105,14 +107,14 @@ def place_of(config: RunConfig, where: Path, root: int) -> Path:
     return where if root == config.seed else where / "seeds" / str(root)
 
 
-def not_judged(config: RunConfig, claim: PrivacyClaim, adversary: Adversary, observation: str) -> str | None:
+def not_judged(study: Study, claim: PrivacyClaim, adversary: Adversary, observation: str) -> str | None:
     """Why a bound from this position would not speak about the claim."""
     if claim.epsilon is None:
         return None
     if claim.adversary == RECEIVERS and adversary.position in (SERVER, EAVESDROPPER):
         return NOT_COVERED.format(adversary.position)
-    planted = getattr(catalog.observation(observation), "reads_planted", False)
-    if planted and config.attack.schedule == "last" and not resolve(config).wire.defended.noised_steps:
+    planted = getattr(study.observation(observation), "reads_planted", False)
+    if planted and study.attack.schedule == "last" and not study.wire.defended.noised_steps:
         return BY_RELEASE
     return None
 

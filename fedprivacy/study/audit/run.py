@@ -15,8 +15,8 @@ from fedprivacy.judge.result import PrivacyClaim, RunResult
 from fedprivacy.privacy.accountant import claim as claim_of
 from fedprivacy.study.audit.audited import PLAYED, audited, held
 from fedprivacy.study.audit.guessed import not_judged
+from fedprivacy.study.dataset import dataset_of
 from fedprivacy.study.documents import assert_whole, write_documents
-from fedprivacy.study.job import dataset_of, environment
 from fedprivacy.study.resolve import resolve
 from fedprivacy.study.run import Plan, execute
 from fedprivacy.study.stored import RESULT, same_data, same_version
@@ -45,20 +45,20 @@ def fair(config: RunConfig) -> None:
 
 def check(config: RunConfig) -> None:
     """Raise UsageError before any training where claim and coins, or claim and adversaries, do not fit together."""
-    resolve(config)
+    study = resolve(config)
     fair(config)
-    env, played = environment(config, config.seed, None)
-    resolve(config).protocol().check(env)
+    env, played = study.environment(config.seed)
+    study.protocol.check(env)
     canaries = config.seeds * int(played.flat_canaries.sum())
     if (config.canaries.guesses or 0) > canaries:
         raise UsageError(f"--guesses: {config.canaries.guesses} guesses need as many canaries; there are {canaries}.")
-    defense = resolve(config).defense(env)
+    defense = study.defense(env)
     if defense is None:
         return
-    planned = claim_of(defense.events(env, releases_of(resolve(config).protocol(), env)), config.defense.delta)
+    planned = claim_of(defense.events(env, releases_of(study.protocol, env)), config.defense.delta)
     stated = PrivacyClaim.of(planned)
     held(stated, PLAYED[config.canaries.coins])
-    why = [not_judged(config, stated, adversary, name) for adversary, name in resolve(config).observations]
+    why = [not_judged(study, stated, adversary, name) for adversary, name in study.seats.observations]
     if None not in why:
         raise UsageError(f"nothing to audit: {'; '.join(dict.fromkeys(filter(None, why)))}.")
 
@@ -95,7 +95,7 @@ def audit_stored(result: RunResult, config: RunConfig, stored: Path, where: Path
     fair(config)
     assert_whole(stored)
     same_version(stored)
-    same_data(stored, dataset_of(config.data.model_dump_json()).digest)
+    same_data(stored, dataset_of(config.data).digest)
     found = audited(replace(result, config=config.model_dump(mode="json")), config, stored)
     if where is not None:
         write_documents(found, where)

@@ -6,7 +6,6 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from fedprivacy import catalog
 from fedprivacy.adversary.threat import Adversary, view_of
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.protocol_cards import CARDS
@@ -16,8 +15,9 @@ from fedprivacy.federation.knowledge import Observation
 from fedprivacy.study.conformance.defense import Defended
 from fedprivacy.study.conformance.federation import Stage
 from fedprivacy.study.conformance.observation import Watched
-from fedprivacy.study.job import environment
 from fedprivacy.study.observe import brought
+from fedprivacy.study.ran import Ran
+from fedprivacy.study.resolve import resolve
 from fedprivacy.wire.parties import SERVER
 from fedprivacy.wire.release import of_clients
 from fedprivacy.wire.transcript import MemoryStore, Transcript
@@ -41,10 +41,9 @@ def tried_defense(name: str, config: RunConfig, options: dict[str, Any], epsilon
     for kind in KINDS:
         protocol = _first(kind, config)
         chosen = config.model_copy(update={"protocol": protocol, "defense": defense})
-        stage = _staged(chosen)
+        stage, study = _staged(chosen), resolve(chosen)
         try:
-            catalog.check(chosen)
-            made = catalog.defense(chosen, stage.env)
+            made = study.defense(stage.env)
             assert made is not None
             found.append(Defended(protocol, stage, made))
         except UsageError as error:
@@ -58,12 +57,12 @@ def tried_observation(made: Observation, config: RunConfig) -> tuple[Watched, ..
     found = []
     for kind in KINDS:
         chosen = config.model_copy(update={"protocol": _first(kind, config), "training": training})
-        stage = _staged(chosen)
-        env, played = environment(chosen, chosen.seed, None)
+        study = resolve(chosen)
+        env, played = study.environment(chosen.seed)
         with tempfile.TemporaryDirectory() as folder:
-            done = engine.run(stage.protocol, env, Path(folder))
+            done = engine.run(study.protocol, env, Path(folder))
             view = view_of([_kept(done.transcript)], Adversary.parse(SERVER))
-        knowledge = brought(chosen, env, played.division, chosen.seed, made)
+            knowledge = brought(Ran(study, chosen.seed, False, played, env, None, done, Path(folder)), made)
         found.append(Watched(kind, view, knowledge, played.owners, played.flat_coins))
     return tuple(found)
 
@@ -79,11 +78,10 @@ def _kept(transcript: Transcript) -> Transcript:
 def _first(kind: str, config: RunConfig) -> str:
     """The first protocol whose clients send messages of a kind."""
     names = [name for name, card in CARDS.items() if not card.bound]
-    sends = {n: catalog.wire(config.model_copy(update={"protocol": n})).releases for n in names}
+    sends = {n: resolve(config.model_copy(update={"protocol": n})).wire.releases for n in names}
     return next(n for n in names if any(r.kind == kind for r in of_clients(sends[n])))
 
 
 def _staged(config: RunConfig) -> Stage:
-    catalog.check(config)
-    env, _ = environment(config, config.seed, None)
-    return Stage(catalog.protocol(config), env, catalog.wire(config).releases)
+    study = resolve(config)
+    return Stage(study.protocol, study.environment(config.seed)[0], study.wire.releases)

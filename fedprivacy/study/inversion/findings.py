@@ -18,14 +18,13 @@ import numpy as np
 from fedprivacy import folder
 from fedprivacy.adversary.threat import Adversary, Float
 from fedprivacy.attacks.inversion.recovered import load
-from fedprivacy.config.run import RunConfig
 from fedprivacy.judge.result import Finding, Flag
 from fedprivacy.metrics.images import PSNR_CAP
 from fedprivacy.metrics.intervals import clopper_pearson, mean_interval
 from fedprivacy.study.inversion.invert import inversion_path
 from fedprivacy.study.inversion.reconstructed import BEST, MEAN, NEAREST, NULL, RANDOM, Case, cases
 from fedprivacy.study.repetition import Repetition
-from fedprivacy.study.resolve import resolve
+from fedprivacy.study.resolved import Study
 
 PSNR, SSIM, MSE = "PSNR (dB)", "SSIM", "MSE"
 TOLD = "told from {} public images"
@@ -42,12 +41,12 @@ Value = Callable[[Case], Float | None]
 
 
 def inversion_findings(
-    config: RunConfig, repetitions: Sequence[Repetition]
+    study: Study, repetitions: Sequence[Repetition]
 ) -> tuple[list[Finding], dict[str, dict[str, str]]]:
     """Findings of every adversary, and the card of what each knew."""
     found: list[Finding] = []
     cards: dict[str, dict[str, str]] = {}
-    for adversary, _ in resolve(config).inversion_seats:
+    for adversary, _ in study.seats.inversion:
         judged: list[Case] = []
         cause, observation, notes, chosen = "", "reconstruction", dict[str, None](), Counter[str]()
         for repetition in repetitions:
@@ -60,7 +59,7 @@ def inversion_findings(
             cards.setdefault(str(adversary), dict(result.card))
             counted = Counter(one.attack or "none, all failed" for one in result.found)
             chosen.update(counted)
-            own = cases(config, repetition.game, repetition.root, result)
+            own = cases(study.wire, repetition.game, repetition.root, result)
             judged += [replace(case, unit=case.unit + len(judged)) for case in own]
             if own and repetition is repetitions[0]:
                 alike = [case for case in own if case.kind == own[0].kind]
@@ -69,7 +68,7 @@ def inversion_findings(
         if len(chosen) > 1:
             words = ", ".join(f"{name} for {number}" for name, number in chosen.most_common())
             notes[f"chosen by own loss: {words} of {chosen.total()} messages"] = None
-        write = _Writer(config.attack.level, adversary, observation, judged, "; ".join(notes))
+        write = _Writer(study.attack.level, adversary, observation, judged, "; ".join(notes))
         rows = [write.failed(cause)] if cause or not judged else write.all()
         found += map(_of_records, rows) if judged and not _pictures(judged) else rows
     return found, cards

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from fedprivacy import seeds
+from fedprivacy.adversary.sight import Wire
 from fedprivacy.adversary.threat import Float, Int
 from fedprivacy.attacks.inversion.from_predictions import WHOLE_RUN
 from fedprivacy.attacks.inversion.messages import EVERYBODY
 from fedprivacy.attacks.inversion.recovered import Reconstructions, Recovered
-from fedprivacy.config.run import RunConfig
 from fedprivacy.data.pixels import PixelScale, pixel_scale
 from fedprivacy.data.records import Ids
 from fedprivacy.metrics.features import feature_accuracy, prior_row
@@ -71,14 +71,14 @@ class Public:
         return chosen if len(chosen) else self.pixels
 
 
-def cases(config: RunConfig, played: Game, root: int, result: Reconstructions) -> list[Case]:
+def cases(wire: Wire, played: Game, root: int, result: Reconstructions) -> list[Case]:
     """Every message of ``result`` that has a truth to score against, in order."""
     data, auxiliary = played.dataset, played.division.auxiliary
     scale = pixel_scale(data, auxiliary)
     public = Public(scale.pixels(data.x_train[auxiliary]), data.y_train[auxiliary], _binary(played))
     found, behind = [], []
     for place, one in enumerate(result.found):
-        ids = _ids(config, played, root, one)
+        ids = _ids(wire, played, root, one)
         if len(ids):
             draw = seeds.numpy_generator(root, "inversion", "chance", one.client, one.number)
             found.append(_case(one, _other(result.found, place), ids, played, scale, public, draw))
@@ -104,10 +104,10 @@ def _binary(played: Game) -> Int:
     return np.array([int(set(np.unique(column).tolist()) <= {0, 1}) for column in rows.T], dtype=np.int64)
 
 
-def _ids(config: RunConfig, played: Game, root: int, one: Recovered) -> Ids:
+def _ids(wire: Wire, played: Game, root: int, one: Recovered) -> Ids:
     if one.number == WHOLE_RUN:
         return np.concatenate(played.members()[one.client])
-    return all_used(config, played, root, one.client, one.number)
+    return all_used(wire, played, root, one.client, one.number)
 
 
 def _other(found: Sequence[Recovered], place: int) -> Recovered | None:

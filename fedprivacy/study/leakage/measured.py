@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from fedprivacy import catalog
 from fedprivacy.attacks.membership.headline import declared
 from fedprivacy.config.base import UsageError, build
 from fedprivacy.config.run import RunConfig
 from fedprivacy.judge.comparison import standings
 from fedprivacy.judge.result import Finding, RunResult
 from fedprivacy.study import recipes
+from fedprivacy.study.every import every_seat
+from fedprivacy.study.resolve import resolve
 from fedprivacy.study.runner import STOPS, Runner
 
 PROTOCOLS: tuple[str, ...] = tuple(recipes.table("leakage")["protocols"])
@@ -127,10 +128,10 @@ def attacked(config: RunConfig, base: RunConfig) -> RunConfig:
     """The same federation read from every seat, each by the observation that carries its headline alone."""
     whole = base.attack.model_copy(update={"attacks": ("membership",), "adversaries": ()})
     config = config.model_copy(update={"attack": whole})
-    seats = catalog.every_seat(config)
+    seats = every_seat(config)
     config = config.model_copy(update={"attack": whole.model_copy(update={"adversaries": seats})})
     theirs: dict[str, list[str]] = {}
-    for adversary, name in catalog.observations(config):
+    for adversary, name in resolve(config).seats.observations:
         theirs.setdefault(adversary.name, []).append(name)
     carried = dict.fromkeys(filter(None, (declared(names, whole.headline) for names in theirs.values())))
     update = {"adversaries": seats, "observations": tuple(carried)}

@@ -12,21 +12,19 @@ from pathlib import Path
 
 import numpy as np
 
-from fedprivacy import catalog
 from fedprivacy.adversary.followed import followed
 from fedprivacy.adversary.threat import Adversary, Int, Truth
 from fedprivacy.attacks.membership.assemble import Shadow, score_target, signals_of, surrogate_signals
 from fedprivacy.attacks.membership.evidence import last_margins
 from fedprivacy.attacks.membership.headline import GIVE_ODDS, STACK, declared
-from fedprivacy.config.run import RunConfig
+from fedprivacy.config.run import AttackConfig
 from fedprivacy.federation.knowledge import Observed
 from fedprivacy.judge import examiner
 from fedprivacy.judge.result import Finding
-from fedprivacy.study.job import shadow_coins
 from fedprivacy.study.membership.judged import Judged, judged_findings, save_scores
 from fedprivacy.study.observe import load_observed, observed_path
 from fedprivacy.study.repetition import Repetition
-from fedprivacy.study.resolve import resolve
+from fedprivacy.study.resolved import Study
 from fedprivacy.wire.parties import client_name
 from fedprivacy.wire.release import MODELS, PREDICTIONS
 
@@ -45,33 +43,32 @@ WEAKER = (
 
 
 def membership(
-    config: RunConfig, repetitions: Sequence[Repetition], adversary: Adversary, observation: str
+    study: Study, repetitions: Sequence[Repetition], adversary: Adversary, observation: str
 ) -> list[Finding]:
     """Findings of every statistic on one observation, null rows last."""
-    title = catalog.observation(observation).name
-    theirs = [name for other, name in resolve(config).observations if other == adversary]
-    listed = [name for name in config.attack.statistics if name != STACK]
-    headline = observation == declared(theirs, config.attack.headline or next(iter(listed), None))
-    label = examiner.Label(title, str(adversary), "all statistics", config.attack.level, headline)
+    attack, made, theirs = study.attack, study.observation(observation), study.seats.observed_by(adversary)
+    alone = bool(getattr(made, "alone", False))
+    listed = [name for name in attack.statistics if name != STACK]
+    headline = observation == declared(theirs, attack.headline or next(iter(listed), None))
+    label = examiner.Label(made.name, str(adversary), "all statistics", attack.level, headline)
     judged: list[list[Judged]] = []
     groups: list[int] = []
     notes: tuple[str, ...] = ()
     for number, repetition in enumerate(repetitions):
-        loaded = _loaded(config, repetition, adversary, observation)
+        loaded = _loaded(repetition, adversary, observation, alone)
         if isinstance(loaded, str):
             return [examiner.failed(label, loaded)]
         notes = notes or loaded[0].notes
-        targets = list(_targets(config, repetition, adversary, loaded))
+        targets = list(_targets(study, repetition, adversary, loaded))
         if not any(targets):
             why = "; ".join(notes) or "nothing that it received tells of a candidate"
             return [examiner.failed(label, f"no signal: {why}")]
         save_scores(repetition.place / "scores" / observed_path(Path(), adversary, observation).name, targets[0])
         judged += targets
         groups += [number] * len(targets)
-    alone = getattr(catalog.observation(observation), "alone", False)
-    if config.attack.coop and not alone and resolve(config).wire.model is not None and config.clients > 1:
+    if attack.coop and not alone and study.wire.model is not None and study.federation.clients > 1:
         notes = (AVERAGED, *notes)
-    decodable = any(release.kind in MODELS | PREDICTIONS for release in resolve(config).wire.releases)
+    decodable = any(release.kind in MODELS | PREDICTIONS for release in study.wire.releases)
     if headline and decodable and not set(theirs) & set(GIVE_ODDS):
         notes = (WEAKER, *notes)
     federations = len(judged) // len(repetitions)
@@ -83,10 +80,9 @@ def membership(
 Loaded = list[Observed]
 
 
-def _loaded(config: RunConfig, repetition: Repetition, adversary: Adversary, observation: str) -> Loaded | str:
+def _loaded(repetition: Repetition, adversary: Adversary, observation: str, alone: bool) -> Loaded | str:
     """What was observed in the target federation, then in each shadow; or why an observation failed."""
     found: Loaded = []
-    alone = getattr(catalog.observation(observation), "alone", False)
     for place in (repetition.place, *(() if alone else repetition.shadows)):
         observed = load_observed(observed_path(place, adversary, observation))
         if isinstance(observed, str):
@@ -95,23 +91,23 @@ def _loaded(config: RunConfig, repetition: Repetition, adversary: Adversary, obs
     return found
 
 
-def judges_bank(config: RunConfig) -> bool:
+def judges_bank(attack: AttackConfig) -> bool:
     """Whether every federation of the bank is a target."""
-    asked = config.attack.targets
-    return config.attack.shadows > 0 and (asked == "bank" or (asked == "auto" and config.attack.shadows >= BANK_FROM))
+    return attack.shadows > 0 and (
+        attack.targets == "bank" or (attack.targets == "auto" and attack.shadows >= BANK_FROM)
+    )
 
 
-def _targets(config: RunConfig, repetition: Repetition, adversary: Adversary, loaded: Loaded) -> Iterator[list[Judged]]:
+def _targets(study: Study, repetition: Repetition, adversary: Adversary, loaded: Loaded) -> Iterator[list[Judged]]:
     """The target clients of each federation that is judged; a client that nothing was seen of is left out."""
-    played, root = repetition.game, repetition.root
-    shadows = range(len(repetition.shadows))
-    drawn = [shadow_coins(config, played.division, root, shadow) for shadow in shadows]
+    played, attack = repetition.game, study.attack
+    drawn = [study.coins(played.division, repetition.root, shadow) for shadow in range(len(repetition.shadows))]
     coins = [played.flat_coins, *(np.concatenate(one) for one in drawn)][: len(loaded)]
     labels = played.dataset.y_train[played.candidates]
     auxiliary = played.dataset.y_train[played.division.auxiliary]
     federations = [Shadow(observed, flips) for observed, flips in zip(loaded, coins, strict=True)]
-    attacked = followed(config.clients, config.attack.followed, adversary.client)
-    for number in range(len(federations) if judges_bank(config) else 1):
+    attacked = followed(study.federation.clients, attack.followed, adversary.client)
+    for number in range(len(federations) if judges_bank(attack) else 1):
         own = federations[number]
         others = [one for place, one in enumerate(federations) if place != number]
         judged = []
@@ -119,11 +115,11 @@ def _targets(config: RunConfig, repetition: Repetition, adversary: Adversary, lo
             chosen = theirs[played.flat_canaries[theirs] & np.isin(played.owners[theirs], attacked)]
             if not len(chosen):
                 continue
-            signals = signals_of(own.observed, others, source, chosen, labels, auxiliary, config.attack.coop)
+            signals = signals_of(own.observed, others, source, chosen, labels, auxiliary, attack.coop)
             if not (signals.seen & signals.clean).any():
                 continue
             surrogates = surrogate_signals(own.observed, source, chosen, labels) if number == 0 else None
-            scored = score_target(signals, config.attack, surrogates)
+            scored = score_target(signals, attack, surrogates)
             judged.append(Judged(name, scored, last_margins(signals), Truth(own.coins[chosen])))
         yield judged
 

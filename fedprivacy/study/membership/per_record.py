@@ -11,15 +11,15 @@ from pathlib import Path
 
 import numpy as np
 
-from fedprivacy import catalog, folder, seeds
+from fedprivacy import folder, seeds
 from fedprivacy.adversary.threat import Adversary, Bool, Float, Int
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.run import RunConfig
 from fedprivacy.judge.result import RunResult
 from fedprivacy.metrics.accusations import benjamini_hochberg, conformal_p_values
-from fedprivacy.study.job import game
 from fedprivacy.study.membership.judged import candidates_of
 from fedprivacy.study.resolve import resolve
+from fedprivacy.study.resolved import Study
 
 
 @dataclass(frozen=True)
@@ -65,23 +65,24 @@ def accusations(result: RunResult, config: RunConfig, where: Path, rate: float) 
         raise UsageError("--per-record: one coin of this run decides several records, so none of them stands alone.")
     heads = {(f.adversary, f.observation): f.statistic for f in result.findings if f.headline and f.metric == "AUC"}
     found: list[Accusations] = []
-    for adversary, name in resolve(config).observations:
-        statistic = heads.get((str(adversary), catalog.observation(name).name))
+    study = resolve(config)
+    for adversary, name in study.seats.observations:
+        statistic = heads.get((str(adversary), study.observation(name).name))
         if statistic is not None:
-            for root in range(config.seed, config.seed + config.seeds):
-                place = where if root == config.seed else where / "seeds" / str(root)
+            for root in study.roots:
+                place = where if root == study.roots[0] else where / "seeds" / str(root)
                 path = place / "scores" / f"{adversary.name}--{name}.safetensors"
-                found.append(_of_seed(config, root, path, adversary, name, statistic, rate))
+                found.append(_of_seed(study, root, path, adversary, name, statistic, rate))
     if not found:
         raise UsageError(f"--per-record: {where} holds no declared scores of a membership attack.")
     return found
 
 
 def _of_seed(
-    config: RunConfig, root: int, path: Path, adversary: Adversary, name: str, statistic: str, rate: float
+    study: Study, root: int, path: Path, adversary: Adversary, name: str, statistic: str, rate: float
 ) -> Accusations:
     arrays, _ = folder.read_arrays(path)
-    played = game(config, root, None)
+    played = study.game(root)
     targets = sorted((key.rpartition("/")[0] for key in arrays if key.endswith("/coins")), key=lambda n: (len(n), n))
     listed: list[Accused] = []
     known = 0
@@ -102,7 +103,7 @@ def _of_seed(
     accused = [one for one, is_accused in zip(listed, chosen, strict=True) if is_accused]
     return Accusations(
         adversary=str(adversary),
-        observation=catalog.observation(name).name,
+        observation=study.observation(name).name,
         statistic=statistic,
         seed=root,
         rate=rate,

@@ -12,20 +12,18 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fedprivacy import catalog
 from fedprivacy.adversary.followed import followed
 from fedprivacy.adversary.threat import Adversary, Bool, Float, Int, Signals, Truth
 from fedprivacy.attacks.membership.assemble import Shadow, signals_of
 from fedprivacy.attacks.membership.headline import STACK
 from fedprivacy.attacks.membership.stack import Columns, columns, learned
-from fedprivacy.config.run import RunConfig
-from fedprivacy.data.coins import redraw
 from fedprivacy.federation.knowledge import Observed
 from fedprivacy.judge import examiner
 from fedprivacy.judge.result import Finding
 from fedprivacy.study.membership.findings import judges_bank, sources
 from fedprivacy.study.observe import load_observed, observed_path, stacks
 from fedprivacy.study.repetition import Repetition
+from fedprivacy.study.resolved import Study
 from fedprivacy.wire.parties import client_name
 
 GROUPS = 4
@@ -38,7 +36,7 @@ EVERYTHING = "all that it received"
 class Bank:
     """All observations of one adversary in the target federation and its shadows, and the coins of each."""
 
-    config: RunConfig
+    study: Study
     adversary: Adversary
     repetition: Repetition
     observed: Mapping[str, Sequence[Observed]]
@@ -48,7 +46,7 @@ class Bank:
         """Clients that are attacked, each with its candidates; all together where no source tells one client."""
         played, attacked = (
             self.repetition.game,
-            followed(self.config.clients, self.config.attack.followed, self.adversary.client),
+            followed(self.study.federation.clients, self.study.attack.followed, self.adversary.client),
         )
         firsts = [one[0] for one in self.observed.values()]
         told = max(firsts, key=lambda one: len(one.logp))
@@ -61,10 +59,10 @@ class Bank:
         self, federation: int, references: Sequence[int], name: str, chosen: Int, coop: bool | None = None
     ) -> Iterator[tuple[str, Signals]]:
         """What each observation tells of the candidates ``chosen`` of one client of a federation."""
-        played, config = self.repetition.game, self.config
+        played, attack = self.repetition.game, self.study.attack
         labels = played.dataset.y_train[played.candidates]
         auxiliary = played.dataset.y_train[played.division.auxiliary]
-        peers = config.attack.coop if coop is None else coop
+        peers = attack.coop if coop is None else coop
         for title, federations in self.observed.items():
             own = federations[federation]
             others = [Shadow(federations[number], self.coins[number]) for number in references]
@@ -77,23 +75,21 @@ class Bank:
         """Every signal about the candidates ``chosen`` of one client of a federation, by any observation."""
         found: dict[str, Float] = {}
         for title, signals in self.signals(federation, references, name, chosen):
-            found |= columns(signals, self.config.attack.combine, f"{title}: ")
+            found |= columns(signals, self.study.attack.combine, f"{title}: ")
         return found
 
 
-def stacked(
-    config: RunConfig, repetitions: Sequence[Repetition], adversary: Adversary, observations: Sequence[str]
-) -> list[Finding]:
-    """Findings of the stack on all ``observations`` of one adversary; none where there is nothing to learn it on."""
-    if not stacks(config, observations):
+def stacked(study: Study, repetitions: Sequence[Repetition], adversary: Adversary) -> list[Finding]:
+    """Findings of the stack on all observations of one adversary; none where there is nothing to learn it on."""
+    attack, observations = study.attack, study.seats.observed_by(adversary)
+    if not stacks(attack, any(getattr(study.observation(name), "alone", False) for name in observations)):
         return []
-    declared = config.attack.headline == STACK
-    label = examiner.Label(EVERYTHING, str(adversary), STACK, config.attack.level, declared)
+    label = examiner.Label(EVERYTHING, str(adversary), STACK, attack.level, attack.headline == STACK)
     judged: list[list[examiner.Target]] = []
     groups: list[int] = []
     signals = 0
     for number, repetition in enumerate(repetitions):
-        bank = bank_of(config, repetition, adversary, observations)
+        bank = bank_of(study, repetition, adversary, observations)
         if bank is None:
             return [examiner.failed(label, "no observation of this adversary gave anything in every federation")]
         try:
@@ -113,7 +109,7 @@ def _judged(bank: Bank) -> tuple[list[list[examiner.Target]], int]:
     """The targets of each judged federation with their stacked scores, and how many signals were combined."""
     federations = range(len(bank.coins))
     targets = list(bank.targets())
-    if not judges_bank(bank.config):
+    if not judges_bank(bank.study.attack):
         parts = [[0]]
     else:
         parts = [list(federations[first::GROUPS]) for first in range(min(GROUPS, len(federations)))]
@@ -141,9 +137,7 @@ def _judged(bank: Bank) -> tuple[list[list[examiner.Target]], int]:
     return [found[number] for number in sorted(found)], signals
 
 
-def bank_of(
-    config: RunConfig, repetition: Repetition, adversary: Adversary, observations: Sequence[str]
-) -> Bank | None:
+def bank_of(study: Study, repetition: Repetition, adversary: Adversary, observations: Sequence[str]) -> Bank | None:
     """What every federation of a seed holds of this adversary; None where no observation is whole."""
     places = (repetition.place, *repetition.shadows)
     whole: dict[str, list[Observed]] = {}
@@ -151,13 +145,10 @@ def bank_of(
         found = [load_observed(path) for path in (observed_path(place, adversary, name) for place in places)]
         read = [one for one in found if not isinstance(one, str)]
         if len(read) == len(places):
-            whole[catalog.observation(name).name] = read
+            whole[study.observation(name).name] = read
     if not whole:
         return None
-    played, root = repetition.game, repetition.root
-    drawn = [
-        redraw(played.division, config.data.inclusion, root, shadow, config.canaries.coins)
-        for shadow in range(len(repetition.shadows))
-    ]
+    played = repetition.game
+    drawn = [study.coins(played.division, repetition.root, shadow) for shadow in range(len(repetition.shadows))]
     coins = [played.flat_coins, *(np.concatenate(one) for one in drawn)]
-    return Bank(config, adversary, repetition, whole, coins)
+    return Bank(study, adversary, repetition, whole, coins)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from fedprivacy.adversary.threat import seat
+from fedprivacy.adversary.position import seat
 from fedprivacy.judge.result import Finding, Interval, RunResult
 from fedprivacy.metrics.intervals import paired_interval
 from fedprivacy.reporting.figures.frontier import allowed_auc

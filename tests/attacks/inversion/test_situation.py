@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import torch
 
-from fedprivacy import catalog
 from fedprivacy.attacks.inversion.clock import UNLIMITED, Clock
 from fedprivacy.attacks.inversion.gradients import frozen_copy
 from fedprivacy.attacks.inversion.knowledge import Knowledge
@@ -23,6 +22,7 @@ from fedprivacy.config.protocol_cards import CARDS
 from fedprivacy.config.run import RunConfig
 from fedprivacy.data.pixels import PixelScale
 from fedprivacy.models.build import build
+from fedprivacy.study.resolve import resolve
 
 Configure = Callable[..., Any]
 SCALE = PixelScale((1, 8, 8))
@@ -34,7 +34,7 @@ def sent(records: int, number: int = 1, merged: int = 1) -> Sent:
 
 
 def planned(config: RunConfig, *rest: Any) -> Situation:
-    return situation(catalog.wire(config), config.attack.inversion, *rest)
+    return situation(resolve(config).wire, config.attack.inversion, *rest)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_every_protocol_is_attacked_or_refused_in_one_line(small_config: Configu
     for name in CARDS:
         config = small_config(protocol=name, attack={"attacks": ("inversion",)})
         try:
-            ((_, sources[name]),) = catalog.inversion_seats(config)
+            ((_, sources[name]),) = resolve(config).seats.inversion
         except UsageError as error:
             assert "\n" not in str(error)
             sources[name] = "refused"

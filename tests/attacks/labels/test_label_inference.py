@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fedprivacy import catalog
 from fedprivacy.config.base import UsageError
 from fedprivacy.judge.result import Finding, RunResult
-from fedprivacy.study.job import game
 from fedprivacy.study.label_inference import GAIN, true_shares
+from fedprivacy.study.resolve import resolve
 from fedprivacy.study.run import Plan, execute
 
 SKEWED = {"partition": "dirichlet", "alpha": 0.3, "inclusion": 1.0, "candidates": 60}
@@ -83,7 +82,7 @@ def test_the_truth_is_what_was_trained_on(configured: Callable[..., Any]) -> Non
     config = configured("mutual").model_copy(
         update={"data": configured("mutual").data.model_copy(update={"inclusion": 0.5})}
     )
-    played = game(config, 0, None)
+    played = resolve(config).game(0)
     shares = true_shares(played)
     assert shares.sum() == played.flat_coins.sum()
     for client, folds in enumerate(played.members()):
@@ -138,15 +137,14 @@ def test_who_can_infer_nothing_is_told_so(
     protocol: str, adversary: str, words: str, configured: Callable[..., Any]
 ) -> None:
     with pytest.raises(UsageError, match=words):
-        catalog.check(configured(protocol, attack={"adversaries": (adversary,)}))
+        resolve(configured(protocol, attack={"adversaries": (adversary,)}))
 
 
 def test_where_nothing_is_sent_the_default_positions_are_told_so(configured: Callable[..., Any]) -> None:
     with pytest.raises(UsageError, match=r"local sends nothing, .* use another protocol"):
-        catalog.label_seats(configured("local"))
+        resolve(configured("local"))
 
 
 def test_the_default_positions_are_passive(configured: Callable[..., Any]) -> None:
-    assert [(a.name, source) for a, source in catalog.label_seats(configured("mutual"))] == [("server", "predictions")]
-    assert [(a.name, source) for a, source in catalog.label_seats(configured("fedavg"))] == [("server", "models")]
-    assert [(a.name, source) for a, source in catalog.label_seats(configured("fedproto"))] == [("server", "prototypes")]
+    for protocol, source in (("mutual", "predictions"), ("fedavg", "models"), ("fedproto", "prototypes")):
+        assert [(a.name, read) for a, read in resolve(configured(protocol)).seats.labels] == [("server", source)]

@@ -10,13 +10,13 @@ import pytest
 import torch
 from torch import nn
 
-from fedprivacy import catalog
 from fedprivacy.adversary.threat import References, Signals
 from fedprivacy.config.base import build
 from fedprivacy.config.run import RunConfig
 from fedprivacy.data.records import Dataset
 from fedprivacy.federation.knowledge import Knowledge
 from fedprivacy.models.build import build as build_model
+from fedprivacy.study.resolve import resolve
 from fedprivacy.training.learner import Seed, Workbench
 from fedprivacy.wire.channel import Channel
 from fedprivacy.wire.parties import SERVER, client_name
@@ -49,7 +49,7 @@ class HandMade:
             return build_model(name, (WIDTH,), CLASSES, "softmax", root, *key)
 
         self.bench = Workbench(module, config.training)
-        wire = catalog.wire(config)
+        wire = resolve(config).wire
         self.knowledge = Knowledge(config.attack, 1, dataset, self.candidates, self.auxiliary, self.bench, wire=wire)
         self.store = MemoryStore()
 

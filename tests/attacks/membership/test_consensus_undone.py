@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from fedprivacy import catalog
 from fedprivacy.adversary.threat import Adversary, view_of
 from fedprivacy.attacks.membership import consensus
 from fedprivacy.attacks.membership.observations import surrogate
 from fedprivacy.attacks.membership.observations.surrogate import WIRE_ROUNDING, Surrogate
 from fedprivacy.attacks.membership.received import aggregates, answers
 from fedprivacy.config.run import RunConfig
+from fedprivacy.study.resolve import resolve
 from fedprivacy.training import consensus as rules
 from fedprivacy.wire.channel import Channel
 from fedprivacy.wire.parties import SERVER, client_name
@@ -40,7 +40,7 @@ def test_the_mean_behind_a_sharpened_consensus_comes_back(name: str, columns: in
     options, sharpen = SHARPENINGS[name]
     config = small_config(protocol="ds-fl", options=options)
     mean = rules.mean(list(softmaxes(np.random.default_rng(0), 3, 50, columns)))
-    undone = consensus.undone(sharpen(mean).double().numpy(), catalog.wire(config))
+    undone = consensus.undone(sharpen(mean).double().numpy(), resolve(config).wire)
     assert undone is not None
     np.testing.assert_allclose(undone, mean.numpy(), atol=3e-7)
 
@@ -48,23 +48,23 @@ def test_the_mean_behind_a_sharpened_consensus_comes_back(name: str, columns: in
 def test_one_sigmoid_column_comes_back_as_one(small_config: Any) -> None:
     config = small_config(protocol="ds-fl")
     mean = torch.tensor([[0.6], [0.02], [0.999]])
-    undone = consensus.undone(rules.entropy_reduced(mean, 0.1).double().numpy(), catalog.wire(config))
+    undone = consensus.undone(rules.entropy_reduced(mean, 0.1).double().numpy(), resolve(config).wire)
     assert undone is not None
     np.testing.assert_allclose(undone, mean.numpy(), atol=1e-4)  # 1 - p is rounded where p is near 1
 
 
 def test_what_is_lost_is_not_invented(small_config: Any) -> None:
     values = np.full((3, 4), 0.25)
-    assert consensus.undone(values, catalog.wire(small_config(protocol="cfd"))) is None
-    assert consensus.undone(values, catalog.wire(small_config(protocol="mutual"))) is None
+    assert consensus.undone(values, resolve(small_config(protocol="cfd")).wire) is None
+    assert consensus.undone(values, resolve(small_config(protocol="mutual")).wire) is None
     weighted = small_config(protocol="fedmd", options={"consensus_weights": "validation"})
-    assert consensus.undone(values, catalog.wire(weighted)) is None
-    assert consensus.undone(values, catalog.wire(small_config(protocol="fedmd", dropout_rate=0.2))) is None
+    assert consensus.undone(values, resolve(weighted).wire) is None
+    assert consensus.undone(values, resolve(small_config(protocol="fedmd", dropout_rate=0.2)).wire) is None
     noisy = {"name": "gaussian", "sigma": 1.0, "options": {"placement": "aggregator"}}
-    assert consensus.undone(values, catalog.wire(small_config(protocol="ds-fl", defense=noisy))) is None
+    assert consensus.undone(values, resolve(small_config(protocol="ds-fl", defense=noisy)).wire) is None
     rounded_away = np.array([[1.0, 0.0, 0.0, 0.0]])
-    assert consensus.undone(rounded_away, catalog.wire(small_config(protocol="ds-fl"))) is None
-    assert consensus.undone(values, catalog.wire(small_config(protocol="fedmd"))) is values
+    assert consensus.undone(rounded_away, resolve(small_config(protocol="ds-fl")).wire) is None
+    assert consensus.undone(values, resolve(small_config(protocol="fedmd")).wire) is values
 
 
 def test_ones_own_part_is_taken_out() -> None:
@@ -81,7 +81,7 @@ def test_a_peer_distils_what_the_others_said(
 ) -> None:
     """With two clients the others' mean is what the other one sent, to the wire's rounding."""
     made = hand_made(10)
-    wire = catalog.wire(RunConfig(protocol=protocol, clients=2))
+    wire = resolve(RunConfig(protocol=protocol, clients=2)).wire
     told = softmaxes(made.draw, 2, len(made.public), 4)
     form = "logits" if protocol == "fedmd" else "probabilities"
     sent = told.log() if protocol == "fedmd" else told

@@ -7,21 +7,22 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from fedprivacy import catalog
 from fedprivacy.adversary.observations import OBSERVATIONS
 from fedprivacy.adversary.threat import Signals
 from fedprivacy.attacks.membership import headline
 from fedprivacy.attacks.membership.assemble import score_target
 from fedprivacy.config.protocol_cards import CARDS
 from fedprivacy.config.run import AttackConfig, RunConfig
+from fedprivacy.study.every import silent
+from fedprivacy.study.resolve import resolve
 
 
 def test_every_adversary_of_every_protocol_has_one_headline() -> None:
     for protocol in CARDS:
         config = RunConfig(protocol=protocol, attack=AttackConfig(attacks=("membership",)))
-        if catalog.silent(protocol):
+        if silent(protocol):
             continue
-        known = catalog.observations(config)
+        known = resolve(config).seats.observations
         for adversary in {other for other, _ in known}:
             names = [name for other, name in known if other == adversary]
             assert headline.declared(names) in names

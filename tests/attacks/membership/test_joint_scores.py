@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fedprivacy import catalog
 from fedprivacy.attacks.membership.assemble import score_target, signals_of
 from fedprivacy.attacks.membership.evidence import last_margins
 from fedprivacy.config.base import UsageError, build
@@ -13,6 +12,7 @@ from fedprivacy.config.run import AttackConfig, RunConfig
 from fedprivacy.data.records import Division
 from fedprivacy.federation.knowledge import Observed
 from fedprivacy.study.observe import known_candidates, load_observed, save_observed
+from fedprivacy.study.resolve import resolve
 
 SCORES = np.array([[[1.0, -2.0, 0.5, np.nan], [0.5, 1.0, -3.0, np.nan]]])
 EVERY, LABELS = np.arange(4), np.zeros(4, dtype=np.int64)
@@ -50,15 +50,14 @@ def test_what_the_adversary_does_not_know_is_not_scored():
 def test_the_known_share_of_each_pool_is_a_named_draw():
     ids = np.arange(30)
     division = Division(ids[:0], ((ids[:20],), (ids[20:],)), (), (), ids[:0])
-    config = build(RunConfig, {"clients": 2, "attack": {"known_share": 0.25}}, "test")
-    known = known_candidates(config, division, 5)
+    known = known_candidates(0.25, division, 5)
     assert (known[:20].sum(), known[20:].sum()) == (5, 3)
-    np.testing.assert_array_equal(known, known_candidates(config, division, 5))
-    assert (known != known_candidates(config, division, 6)).any()
-    assert known_candidates(build(RunConfig, {"clients": 2}, "test"), division, 5) is None
+    np.testing.assert_array_equal(known, known_candidates(0.25, division, 5))
+    assert (known != known_candidates(0.25, division, 6)).any()
+    assert known_candidates(1.0, division, 5) is None
 
 
 def test_shadow_federations_need_every_candidate():
     settings = {"attack": {"attacks": ("membership",), "known_share": 0.5, "shadows": 8}}
     with pytest.raises(UsageError, match="--known-share"):
-        catalog.check(build(RunConfig, settings, "test"))
+        resolve(build(RunConfig, settings, "test"))

@@ -11,13 +11,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from fedprivacy import catalog
 from fedprivacy.adversary.threat import Adversary, View, view_of
 from fedprivacy.attacks.membership.models_on_wire import broadcast_models, uploaded_models
 from fedprivacy.attacks.membership.observations.weights import ONLY_AGGREGATE, GlobalModel, UploadedWeights
 from fedprivacy.federation import engine
-from fedprivacy.study.job import environment
-from fedprivacy.study.observe import common_start
+from fedprivacy.study.ran import common_start
+from fedprivacy.study.resolve import resolve
 from fedprivacy.wire.channel import Channel
 from fedprivacy.wire.parties import SERVER, client_name
 from fedprivacy.wire.payload import Update, Weights
@@ -97,13 +96,13 @@ def test_what_is_put_together_is_what_the_clients_had(
 ) -> None:
     """The last round is played again with a channel that keeps what was sent before any encoding."""
     config = small_config(protocol=protocol, options=options, rounds=3)
-    env, _ = environment(config, 0, None)
-    made = catalog.protocol(config)
+    env, _ = resolve(config).environment(0)
+    made = resolve(config).protocol
     done = engine.run(made, env, tmp_path)
     start = common_start(made, env)
     found = {m.client: m for m in uploaded_models(done.transcript, True, start)}
     assert set(found) == {0, 1, 2}
-    names = {catalog.wire(config).travelling(client) for client in range(3)}
+    names = {resolve(config).wire.travelling(client) for client in range(3)}
     assert names == {"mlp"}
     assert all(set(m.weights) == set(env.workbench.module("mlp").state_dict()) for m in found.values())
     if protocol == "fedbuff":

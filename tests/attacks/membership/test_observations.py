@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MethodType
 from typing import Any
 
 import numpy as np
@@ -26,7 +28,9 @@ from fedprivacy.federation.environment import Environment, FederationState
 from fedprivacy.federation.knowledge import Knowledge, Observed
 from fedprivacy.judge import examiner
 from fedprivacy.judge.result import Finding
-from fedprivacy.study import job
+from fedprivacy.study.game import Game
+from fedprivacy.study.resolve import resolve
+from fedprivacy.study.resolved import Study
 from fedprivacy.study.run import Plan, execute
 from fedprivacy.training.learner import Records
 from fedprivacy.wire.channel import Channel
@@ -277,6 +281,10 @@ def reachable(start: Sequence[Any]) -> list[Any]:
             queue += item
         elif callable(item) and getattr(item, "__closure__", None):
             queue += [cell.cell_contents for cell in item.__closure__]
+        elif isinstance(item, functools.partial):
+            queue += [item.func, *item.args, *item.keywords.values()]
+        elif isinstance(item, MethodType):
+            queue += [item.__self__]
         elif dataclasses.is_dataclass(item):
             queue += [getattr(item, field.name) for field in dataclasses.fields(item)]
         elif hasattr(item, "__dict__") and type(item).__module__.startswith(("fedprivacy", "torch.nn")):
@@ -305,9 +313,9 @@ def test_no_model_and_no_coin_is_in_an_attacks_reach(
     log = latest(tmp_path / "run" / "checkpoint")
     assert log is not None and len(held) >= 2
     weights = [t for content in log.state.parts.values() for t in content.values() if t.numel() > 1]
-    coins = job.game(config, 0, None).flat_coins
+    coins = resolve(config).game(0).flat_coins
     for found in map(reachable, held):
-        assert not [o for o in found if isinstance(o, Truth | FederationState | Environment | job.Game)]
+        assert not [o for o in found if isinstance(o, Truth | FederationState | Environment | Game | Study)]
         tensors = [o for o in found if isinstance(o, torch.Tensor)]
         tensors += [t for o in found if isinstance(o, nn.Module) for t in o.state_dict().values()]
         assert not [t for t in tensors for w in weights if t.shape == w.shape and torch.equal(t, w)]

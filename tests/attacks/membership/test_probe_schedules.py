@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fedprivacy import catalog
 from fedprivacy.adversary.threat import Adversary, view_of
 from fedprivacy.attacks.membership.assemble import score_target, signals_of
 from fedprivacy.attacks.membership.observations.probes import SURROGATES, Probes
@@ -17,11 +16,12 @@ from fedprivacy.config.protocol_cards import CARDS
 from fedprivacy.config.run import RunConfig
 from fedprivacy.federation import engine
 from fedprivacy.federation.knowledge import Knowledge, Observed
-from fedprivacy.study.job import environment
-from fedprivacy.study.observe import is_static, plant
+from fedprivacy.study.planted import is_static, plant
+from fedprivacy.study.ran import Ran
+from fedprivacy.study.resolve import resolve
 from fedprivacy.wire.transcript import Transcript
 
-SHARING = [name for name in CARDS if catalog.wire(RunConfig(protocol=name)).answers_queries]
+SHARING = [name for name in CARDS if resolve(RunConfig(protocol=name)).wire.answers_queries]
 SHORT = {
     "fedmd": {"transfer_epochs": 1},
     "cfd": {"distill_epochs": 1, "dual_epochs": 1, "bits_up": 8},
@@ -31,12 +31,12 @@ SHORT = {
 
 
 def observed(config: Any, where: Path) -> tuple[Observed, Knowledge, list[Transcript], Any]:
-    env, played = environment(config, 0, None)
-    protocol = catalog.protocol(config)
-    done = engine.run(protocol, env, where)
-    known, wire = played.division.auxiliary, catalog.wire(config)
-    knowledge = Knowledge(config.attack, 1, env.dataset, played.candidates, known, env.workbench, wire=wire)
-    told = plant(protocol, config, env, None, done, knowledge, 0, where)
+    study = resolve(config)
+    env, played = study.environment(0)
+    done = engine.run(study.protocol, env, where)
+    known = played.division.auxiliary
+    knowledge = Knowledge(config.attack, 1, env.dataset, played.candidates, known, env.workbench, wire=study.wire)
+    told = plant(Ran(study, 0, False, played, env, None, done, where), knowledge)
     view = view_of(told, Adversary("server", "active"))
     return Probes().observe(view, knowledge), knowledge, told, played
 
@@ -59,7 +59,7 @@ def test_every_probe_is_seen_clean_once_and_spent_afterwards(
     assert (fresh.sum(axis=0) <= 1).all()
     if schedule == "last":
         assert found.seen.shape[0] == 1 and fresh.all()
-    elif is_static(config):
+    elif is_static(resolve(config).wire):
         assert found.seen.shape[0] == 3 and not fresh[1:].any()
         np.testing.assert_array_equal(found.seen[0], found.seen[2])
         assert 0 < fresh[0].sum() <= 10 and any("seen again" in note for note in found.notes)
@@ -98,10 +98,10 @@ def test_predictions_on_alternative_folds_are_those_before_training(
 ) -> None:
     """With probes in the last fold a client answers as its model stood after the private phase of that round."""
     config = small_config(protocol="cfd", options={**SHORT["cfd"], "bits_up": 32})
-    env, _ = environment(config, 0, None)
+    env, _ = resolve(config).environment(0)
     found, knowledge, told, _ = observed(config, tmp_path)
     assert len(told) > 2 and all(f.round < 2 for f in told[0].folds)
-    protocol: Any = catalog.protocol(config)
+    protocol: Any = resolve(config).protocol
     before = engine.run(protocol, env, tmp_path / "again").before_last
     private = protocol.private_phase(before, 2, env).state
     x = env.dataset.x_train[knowledge.candidates]
@@ -112,9 +112,9 @@ def test_predictions_on_alternative_folds_are_those_before_training(
 def test_one_bit_labels_and_their_changes_are_decoded(small_config: Callable[..., Any], tmp_path: Path) -> None:
     """CFD codes changes since the round before; a planted fold's labels come out as the classes that were predicted."""
     config = small_config(protocol="cfd", options={**SHORT["cfd"], "bits_up": 1, "delta": "on"}, rounds=3)
-    env, _ = environment(config, 0, None)
+    env, _ = resolve(config).environment(0)
     found, knowledge, _, _ = observed(config, tmp_path)
-    protocol: Any = catalog.protocol(config)
+    protocol: Any = resolve(config).protocol
     before = engine.run(protocol, env, tmp_path / "again").before_last
     private = protocol.private_phase(before, 3, env).state
     logits = env.workbench.logits("mlp", private.parts["client-2/model"], env.dataset.x_train[knowledge.candidates])

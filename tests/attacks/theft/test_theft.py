@@ -12,7 +12,6 @@ import pytest
 import torch
 from rich.console import Console
 
-from fedprivacy import catalog
 from fedprivacy.attacks.membership.received import Answer
 from fedprivacy.attacks.theft.copies import RECENCY, _divergence, aged
 from fedprivacy.attacks.theft.observe import HISTORY, LATEST, RELATED, UNAIDED, UNRELATED, shuffled
@@ -22,7 +21,7 @@ from fedprivacy.federation.knowledge import Knowledge
 from fedprivacy.judge.result import Finding, RunResult
 from fedprivacy.reporting.report import report
 from fedprivacy.reporting.terminal import render_document
-from fedprivacy.study.job import environment
+from fedprivacy.study.resolve import resolve
 from fedprivacy.study.run import Plan, execute
 from fedprivacy.study.stolen import ANOTHER, GAIN, after, compared
 from fedprivacy.study.theft import points
@@ -111,7 +110,7 @@ def test_unrelated_records_keep_each_inputs_values_and_nothing_else() -> None:
 
 def test_answers_count_by_their_age(configured: Callable[..., Any]) -> None:
     config = configured()
-    env, played = environment(config, 0, None)
+    env, played = resolve(config).environment(0)
     knowledge = Knowledge(
         config.attack,
         1,
@@ -119,7 +118,7 @@ def test_answers_count_by_their_age(configured: Callable[..., Any]) -> None:
         played.candidates,
         played.division.auxiliary,
         env.workbench,
-        wire=catalog.wire(config),
+        wire=resolve(config).wire,
     )
     ids = played.division.public[0][:3]
     values = torch.log_softmax(torch.randn(3, 10, generator=torch.Generator().manual_seed(0)), dim=1)
@@ -153,12 +152,12 @@ def test_agreement_and_divergence_by_hand() -> None:
 @pytest.mark.parametrize("protocol", [name for name, card in CARDS.items() if not card.bound])
 def test_it_is_for_protocols_that_share_predictions(protocol: str, configured: Callable[..., Any]) -> None:
     config = configured(protocol)
-    shares = any(release.kind in ("predictions", "coded-labels") for release in catalog.wire(config).releases)
+    shares = any(release.kind in ("predictions", "coded-labels") for release in resolve(config).wire.releases)
     if shares:
-        assert "server" in {adversary.name for adversary in catalog.theft_seats(config)}
+        assert "server" in {adversary.name for adversary in resolve(config).seats.theft}
         return
     with pytest.raises(UsageError, match="use a protocol that shares predictions"):
-        catalog.check(config)
+        resolve(config)
 
 
 @pytest.mark.parametrize(
@@ -172,4 +171,4 @@ def test_who_can_copy_nothing_is_told_so(
     protocol: str, adversary: str, words: str, configured: Callable[..., Any]
 ) -> None:
     with pytest.raises(UsageError, match=words):
-        catalog.check(configured(protocol, attack={"adversaries": (adversary,)}))
+        resolve(configured(protocol, attack={"adversaries": (adversary,)}))

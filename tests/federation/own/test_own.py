@@ -17,7 +17,7 @@ from fedprivacy.config.base import UsageError
 from fedprivacy.config.federation import FederationSettings
 from fedprivacy.federation import engine
 from fedprivacy.federation.own.protocol import OwnFederation
-from fedprivacy.study.job import environment
+from fedprivacy.study.resolve import resolve
 from fedprivacy.wire.channel import Outgoing
 from fedprivacy.wire.payload import Weights
 from fedprivacy.wire.release import Release
@@ -146,7 +146,7 @@ def test_training_is_known_only_where_the_loop_goes_by_the_settings(small_config
 def run(function: Any, small_config: Configure, where: Path, defense: Outgoing | None = None, **changes: Any) -> Any:
     config = settings(small_config, **changes)
     own = OwnFederation(function, "own")
-    env, _ = environment(config, 0, None)
+    env, _ = resolve(config).environment(0)
     log: list[Any] = []
     if defense is None:
         return own, env, engine.run(own, env, where)
@@ -175,7 +175,7 @@ def test_the_models_that_it_returns_are_tested(small_config: Configure, tmp_path
 
 
 def test_the_start_is_that_of_the_function(small_config: Configure) -> None:
-    env, _ = environment(settings(small_config), 0, None)
+    env, _ = resolve(settings(small_config)).environment(0)
     parts_of = OwnFederation(averaging, "own").init(env).state.parts
     assert set(parts_of) == {"server/model"} and set(parts_of["server/model"]) == {"layer.weight", "layer.bias"}
     assert not OwnFederation(sharing, "own").init(env).state.parts

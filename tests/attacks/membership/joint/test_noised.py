@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from fedprivacy import catalog, seeds
+from fedprivacy import seeds
 from fedprivacy.adversary.threat import Adversary, view_of
 from fedprivacy.attacks.membership.joint.noised import NoisedUpdates, Normal, clipped
 from fedprivacy.attacks.membership.joint.simulate import Columns
@@ -16,8 +16,8 @@ from fedprivacy.config.run import RunConfig
 from fedprivacy.federation import engine
 from fedprivacy.federation.knowledge import Knowledge
 from fedprivacy.metrics.roc import auc
-from fedprivacy.study.job import environment
 from fedprivacy.study.observe import rules
+from fedprivacy.study.resolve import resolve
 
 
 def settings(**training: Any) -> RunConfig:
@@ -37,9 +37,9 @@ def settings(**training: Any) -> RunConfig:
 
 def played(config: RunConfig, where: Path, told: RunConfig | None = None) -> tuple[np.ndarray[Any, Any], Any]:
     """Scores [clients, n] of what a server received, and who plays; ``told``: settings that the server believes."""
-    env, game = environment(config, 0, None)
-    protocol = catalog.protocol(config)
-    done = engine.run(protocol, env, where, catalog.defense(config, env))
+    env, game = resolve(config).environment(0)
+    protocol = resolve(config).protocol
+    done = engine.run(protocol, env, where, resolve(config).defense(env))
     pools = np.concatenate([game.division.pool(client) for client in range(config.clients)])
     believed = told or config
     knowledge = Knowledge(
@@ -49,8 +49,8 @@ def played(config: RunConfig, where: Path, told: RunConfig | None = None) -> tup
         pools,
         game.division.auxiliary,
         env.workbench.with_training(config.training),
-        rules=rules(protocol, believed, env, game.division),
-        wire=catalog.wire(believed),
+        rules=rules(resolve(believed), env, game.division),
+        wire=resolve(believed).wire,
     )
     found = NoisedUpdates().observe(view_of([done.transcript], Adversary("server")), knowledge)
     assert found.scores is not None
@@ -125,4 +125,4 @@ def test_where_it_stands_and_where_not() -> None:
         (settings().model_copy(update={"protocol": "fedprox"}), True),
     ):
         run = RunConfig.model_validate({**config.model_dump(), **attacked})
-        assert ("noised-updates" in [name for _, name in catalog.observations(run)]) is there
+        assert ("noised-updates" in [name for _, name in resolve(run).seats.observations]) is there

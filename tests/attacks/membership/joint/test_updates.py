@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fedprivacy import catalog
 from fedprivacy.adversary.threat import Adversary, view_of
 from fedprivacy.attacks.membership.joint.updates import JointUpdates
 from fedprivacy.config.base import build
@@ -17,8 +16,8 @@ from fedprivacy.federation import engine
 from fedprivacy.federation.knowledge import Knowledge
 from fedprivacy.metrics.pooling import pool_by_rank
 from fedprivacy.metrics.roc import auc
-from fedprivacy.study.job import environment
 from fedprivacy.study.observe import known_candidates, rules
+from fedprivacy.study.resolve import resolve
 
 
 class Run:
@@ -36,15 +35,15 @@ class Run:
         for name, value in settings.items():
             base[name] = {**base[name], **value} if isinstance(base.get(name), dict) else value
         self.config = build(RunConfig, base, "test")
-        self.env, self.played = environment(self.config, 4, None)
-        self.protocol = catalog.protocol(self.config)
-        self.defense = catalog.defense(self.config, self.env)
+        self.env, self.played = resolve(self.config).environment(4)
+        self.protocol = resolve(self.config).protocol
+        self.defense = resolve(self.config).defense(self.env)
         self.done = engine.run(self.protocol, self.env, where, self.defense)
 
     def observed(self, position: str, root: int = 9):
         division = self.played.division
-        known = known_candidates(self.config, division, 4)
-        told = rules(self.protocol, self.config, self.env, division)
+        known = known_candidates(self.config.attack.known_share, division, 4)
+        told = rules(resolve(self.config), self.env, division)
         knowledge = Knowledge(
             self.config.attack,
             root,
@@ -54,7 +53,7 @@ class Run:
             self.env.workbench,
             known=known,
             rules=told,
-            wire=catalog.wire(self.config),
+            wire=resolve(self.config).wire,
         )
         return JointUpdates().observe(view_of([self.done.transcript], Adversary.parse(position)), knowledge)
 
@@ -122,7 +121,7 @@ def test_records_that_are_not_known_are_stood_in_for(run):
     found = run(data={"candidates": 120, "auxiliary": 120}, attack={"known_share": 0.5})
     observed = found.observed("server")
     scored = ~np.isnan(observed.scores).all(axis=1).all(axis=0)
-    np.testing.assert_array_equal(scored, known_candidates(found.config, found.played.division, 4))
+    np.testing.assert_array_equal(scored, known_candidates(0.5, found.played.division, 4))
     assert found.area(observed) > 0.7
 
 
@@ -192,7 +191,7 @@ def test_without_rules_nobody_can_be_played(run):
         found.played.candidates,
         found.played.division.auxiliary,
         found.env.workbench,
-        wire=catalog.wire(found.config),
+        wire=resolve(found.config).wire,
     )
     with pytest.raises(ValueError, match="played"):
         JointUpdates().observe(view_of([found.done.transcript], Adversary("server")), knowledge)

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fedprivacy import catalog
 from fedprivacy.adversary.threat import Adversary, Float, view_of
 from fedprivacy.attacks.membership.observations.traps import Traps
 from fedprivacy.config.base import UsageError
@@ -20,8 +19,9 @@ from fedprivacy.federation.dishonest import alternative_rounds, state_after
 from fedprivacy.federation.interfaces import prepared
 from fedprivacy.federation.knowledge import Knowledge, Observed
 from fedprivacy.metrics.roc import auc
-from fedprivacy.study.job import environment
-from fedprivacy.study.observe import common_start, known_candidates
+from fedprivacy.study.observe import known_candidates
+from fedprivacy.study.ran import Ran, common_start
+from fedprivacy.study.resolve import resolve
 from fedprivacy.study.run import Plan, execute
 from fedprivacy.study.traps import lay_traps, remove_traps
 from fedprivacy.wire.codec import same_bits
@@ -34,7 +34,7 @@ def asks(protocol: str) -> bool:
     """Whether a dishonest server can lay traps under the defaults of a protocol."""
     config = RunConfig(protocol=protocol, attack=AttackConfig(attacks=("membership",), adversaries=("active-server",)))
     try:
-        return "traps" in {name for _, name in catalog.observations(config)}
+        return "traps" in {name for _, name in resolve(config).seats.observations}
     except UsageError:
         return False
 
@@ -58,9 +58,10 @@ def digits(small_config: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def observed(config: Any, where: Path) -> tuple[Observed, Any]:
-    env, played = environment(config, 0, None)
-    protocol, defense = catalog.protocol(config), catalog.defense(config, env)
-    done = engine.run(protocol, env, where, defense)
+    study = resolve(config)
+    env, played = study.environment(0)
+    defense = study.defense(env)
+    done = engine.run(study.protocol, env, where, defense)
     knowledge = Knowledge(
         config.attack,
         1,
@@ -68,11 +69,11 @@ def observed(config: Any, where: Path) -> tuple[Observed, Any]:
         played.candidates,
         played.division.auxiliary,
         env.workbench,
-        common_start(protocol, env),
-        known_candidates(config, played.division, 0),
-        wire=catalog.wire(config),
+        common_start(study.protocol, env),
+        known_candidates(config.attack.known_share, played.division, 0),
+        wire=study.wire,
     )
-    told = lay_traps(protocol, env, defense, done, DISHONEST, knowledge, where)
+    told = lay_traps(Ran(study, 0, False, played, env, defense, done, where), DISHONEST, knowledge)
     return Traps().observe(view_of(told, DISHONEST), knowledge), played
 
 
@@ -146,8 +147,8 @@ def test_training_that_cannot_learn_tells_nothing(digits: Callable[..., Any], tm
 
 def test_an_alternative_without_a_forgery_is_the_honest_run(digits: Callable[..., Any], tmp_path: Path) -> None:
     config = digits(protocol="fedbuff", rounds=4)
-    env, _ = environment(config, 0, None)
-    protocol = catalog.protocol(config)
+    env, _ = resolve(config).environment(0)
+    protocol = resolve(config).protocol
     done = engine.run(protocol, env, tmp_path)
     for before in (0, 2):
         state = state_after(protocol, prepared(env, None), tmp_path, before, None)
@@ -186,7 +187,7 @@ def test_where_none_can_be_laid_is_told_before_training(
 ) -> None:
     attack = {"attacks": ("membership",), "adversaries": ("active-server",), **settings.pop("attack", {})}
     with pytest.raises(UsageError, match=words):
-        catalog.check(small_config(**settings, attack=attack))
+        resolve(small_config(**settings, attack=attack))
 
 
 def test_a_model_without_room_is_told_before_training(digits: Callable[..., Any], tmp_path: Path) -> None:

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fedprivacy import catalog, seeds
 from fedprivacy.adversary.threat import Adversary, Bool, Int, View, view_of
 from fedprivacy.federation import engine
 from fedprivacy.federation.knowledge import Knowledge, Observed
 from fedprivacy.metrics.roc import auc
-from fedprivacy.study.job import environment
-from fedprivacy.study.observe import given_starts, known_candidates, plant, rules
+from fedprivacy.study.observe import given_starts, known_candidates, rules
+from fedprivacy.study.planted import plant
+from fedprivacy.study.ran import Ran
+from fedprivacy.study.resolve import resolve
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,27 +58,17 @@ def followed(small_config: Callable[..., Any], tmp_path: Path) -> Callable[..., 
             base[name] = {**base.get(name, {}), **value} if isinstance(value, dict) else value
         config = small_config(**base)
         root = config.seed
-        env, played = environment(config, root, None)
-        protocol, defense = catalog.protocol(config), catalog.defense(config, env)
-        where = tmp_path / str(made)
-        done = engine.run(protocol, env, where, defense)
-        division = played.division
-        pools = np.concatenate([division.pool(client) for client in range(env.clients)])
-        knowledge = Knowledge(
-            config.attack,
-            seeds.value(root, "adversary"),
-            env.dataset,
-            pools,
-            division.auxiliary,
-            env.workbench,
-            known=known_candidates(config, division, root),
-            rules=rules(protocol, config, env, division, initial=False),
+        study = resolve(config)
+        env, played = study.environment(root)
+        defense, where, division = study.defense(env), tmp_path / str(made), played.division
+        done = engine.run(study.protocol, env, where, defense)
+        ran = Ran(study, root, False, played, env, defense, done, where)
+        knowledge = ran.knowledge(
+            known=known_candidates(config.attack.known_share, division, root),
+            rules=rules(study, env, division, initial=False),
             starts=given_starts(env),
-            wire=catalog.wire(config),
         )
-        told = [done.transcript]
-        if planted:
-            told = plant(protocol, config, env, defense, done, knowledge, root, where)
+        told = plant(ran, knowledge) if planted else [done.transcript]
         owner = np.repeat(np.arange(env.clients), [len(division.pool(c)) for c in range(env.clients)])
         return Followed(view_of(told, Adversary("server")), knowledge, played.flat_coins, owner)
 

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import torch
 
-from fedprivacy import catalog
 from fedprivacy.adversary.threat import Adversary, view_of
 from fedprivacy.attacks.membership.received import answers
 from fedprivacy.attacks.membership.unrolled.replay import Naming, Replay
@@ -20,7 +19,7 @@ from fedprivacy.federation import engine, phases
 from fedprivacy.federation.course import Fit, Private, TellsCourse
 from fedprivacy.federation.interfaces import SharesPredictions
 from fedprivacy.protocols.mutual import released
-from fedprivacy.study.job import environment
+from fedprivacy.study.resolve import resolve
 from fedprivacy.training.learner import Seed
 
 CASES: list[tuple[str, dict[str, Any]]] = [
@@ -55,8 +54,8 @@ def test_a_replay_with_the_truth_is_the_client(
     protocol: str, options: dict[str, Any], position: str, small_config: Callable[..., Any], tmp_path: Path
 ):
     config = small_config(protocol=protocol, options=options, rounds=3)
-    env, _ = environment(config, config.seed, None)
-    made = catalog.protocol(config)
+    env, _ = resolve(config).environment(config.seed)
+    made = resolve(config).protocol
     assert isinstance(made, TellsCourse)
     done = engine.run(made, env, tmp_path)
     client = 1
@@ -82,5 +81,5 @@ def test_a_replay_with_the_truth_is_the_client(
 
 def test_every_protocol_that_shares_predictions_tells_its_course(small_config: Callable[..., Any]):
     for name in CARDS:
-        made = catalog.protocol(small_config(protocol=name))
+        made = resolve(small_config(protocol=name)).protocol
         assert isinstance(made, TellsCourse) == isinstance(made, SharesPredictions)

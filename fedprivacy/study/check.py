@@ -1,0 +1,83 @@
+"""What can be found wrong with a configuration without torch or data: names, and what does not go together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from fedprivacy import catalog, parts
+from fedprivacy.adversary.sight import Wire
+from fedprivacy.config.base import UsageError, near_miss
+from fedprivacy.config.inversion import METHODS
+from fedprivacy.config.run import AttackConfig, RunConfig
+from fedprivacy.defenses import names as defenses
+from fedprivacy.models.names import MODELS
+from fedprivacy.wire.release import of_clients
+
+
+def settings(config: RunConfig) -> None:
+    """Raise UsageError for a name that does not exist, or settings that no protocol of that kind can follow."""
+    defenses.check(config.defense)
+    used, training = catalog.card(config.protocol), config.training
+    for attack in config.attack.attacks:
+        if attack not in catalog.ATTACKS:
+            raise UsageError(f"No attack '{attack}' exists. {near_miss(attack, catalog.ATTACKS)}")
+    for model in (training.model, *training.client_models):
+        parts.exists("model", model, MODELS)
+    if training.local_steps is not None and config.defense.name == "dp-sgd":
+        raise UsageError("--local-steps: defense dp-sgd counts epochs; use --local-epochs, or another defense.")
+    if len(set(training.client_models)) > 1 and not used.heterogeneous_models:
+        raise UsageError(
+            f"--client-models: protocol {config.protocol} needs one architecture for all clients; "
+            f"different ones work with {catalog.able('heterogeneous_models')}."
+        )
+    if training.heads == "own" and not used.own_heads:
+        raise UsageError(
+            f"--heads own: protocol {config.protocol} merges models or compares predictions class by class, so all "
+            f"need the same outputs; own ones work with {catalog.able('own_heads')}."
+        )
+
+
+def what_is_sent(config: RunConfig, wire: Wire, options: Any) -> None:
+    """Raise UsageError where the defense cannot act on what crosses the wire."""
+    defenses.check_releases(config.defense, config.protocol, of_clients(wire.releases), options)
+
+
+def guesses(config: RunConfig) -> None:
+    """Raise UsageError where an audit is to guess more canaries than there can be."""
+    asked, candidates = config.canaries, config.data.candidates
+    if asked.guesses is None or config.data.layout != "pools" or (asked.number is None and candidates is None):
+        return
+    each = (asked.number or 0) * (2 if asked.coins == "pair" else 1) or config.clients * (candidates or 0)
+    if asked.guesses > config.seeds * each:
+        raise UsageError(f"--guesses: {asked.guesses} guesses need as many canaries; there are {config.seeds * each}.")
+
+
+def membership(attack: AttackConfig, inclusion: float) -> None:
+    """Raise UsageError where a membership game cannot be played or scored so."""
+    if inclusion >= 1:
+        raise UsageError("--attack membership needs non-members: --inclusion must be below 1, such as 0.5.")
+    if attack.known_share < 1 and attack.shadows:
+        raise UsageError(
+            "--known-share: an adversary that does not know all candidates cannot train federations on them; "
+            "use --shadows 0."
+        )
+    if not attack.shadows:
+        for statistic in {*attack.statistics, attack.headline} & catalog.NEED_SHADOWS:
+            raise UsageError(f"statistic {statistic} needs references that trained on a candidate: add --shadows 8.")
+    statistics(attack)
+
+
+def statistics(attack: AttackConfig) -> None:
+    """Raise UsageError where a statistic or the headline does not exist."""
+    for statistic in (*attack.statistics, *filter(None, [attack.headline])):
+        parts.exists("statistic", statistic, catalog.STATISTICS)
+
+
+def inversion(methods: Sequence[str]) -> None:
+    """Raise UsageError where an inversion attack does not exist."""
+    for method in methods:
+        if parts.outside(method) or method in parts.known("reconstruction"):
+            parts.exists("reconstruction", method, METHODS)
+        elif method not in METHODS:
+            raise UsageError(f"--methods: no inversion attack '{method}' exists. Known: {', '.join(METHODS)}.")

@@ -1,0 +1,47 @@
+"""What an active server receives that plants candidates, and its own records, in the public folds."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fedprivacy import seeds
+from fedprivacy.adversary.sight import Wire
+from fedprivacy.data.canaries import canaries
+from fedprivacy.federation import engine
+from fedprivacy.federation.interfaces import SharesPredictions
+from fedprivacy.federation.knowledge import Knowledge
+from fedprivacy.study.ran import Ran, rounds_before
+from fedprivacy.wire.transcript import Transcript
+
+
+def plant(ran: Ran, knowledge: Knowledge) -> list[Transcript]:
+    """The transcripts of ``ran`` with probes in them.
+
+    Where an audit chose canaries, they alone are planted, ahead of the adversary's own records.
+    ``last``: the honest rounds, then alternative last rounds. ``spread``, and for a protocol whose last round cannot be
+    played by itself: one run with a share of each fold replaced.
+    Of a static set the same records stand in every round, so there is room for one fold of probes in all.
+    """
+    env, protocol, attack = ran.env, ran.protocol, ran.study.attack
+    rng = seeds.numpy_generator(ran.root, "adversary", "probes")
+    if ran.study.canaries.number is None:
+        probes = rng.permutation(np.concatenate([knowledge.candidates, knowledge.auxiliary]))
+    else:
+        guessed = np.concatenate(canaries(env.division, ran.study.canaries, ran.root))
+        probes = np.concatenate([rng.permutation(knowledge.candidates[guessed]), rng.permutation(knowledge.auxiliary)])
+    share, regular = attack.planted_share, env.division.public
+    if attack.schedule == "last" and isinstance(protocol, SharesPredictions):
+        before, where = ran.done.before_last, ran.place / "probes"
+        last = engine.probe_last_round(protocol, env, before, probes, share, where, ran.defense)
+        return [rounds_before(ran.done.transcript, env.rounds), *last]
+    if is_static(ran.study.wire):
+        fold = next(engine.planted_folds(probes, regular[0], share))
+        planted = dict.fromkeys(range(1, env.rounds + 1), fold)
+    else:
+        planted = engine.spread_probes(probes, regular, share)
+    return [engine.run(protocol, env.with_planted(planted), ran.place / "active", ran.defense).transcript]
+
+
+def is_static(wire: Wire) -> bool:
+    """Whether the same public records are used in every round."""
+    return any(release.fixed_fold for release in wire.releases)
