@@ -153,6 +153,19 @@ class AuditRow:
 
 
 @dataclass(frozen=True)
+class AuditEstimate:
+    """What epsilon is if the scores are as assumed, with its interval: an estimate, on which no verdict rests."""
+
+    adversary: str
+    observation: str
+    statistic: str
+    epsilon: float
+    low: float
+    high: float
+    assumption: str
+
+
+@dataclass(frozen=True)
 class Audit:
     """Lower bounds of epsilon for what the coins play, and the claim brought to the same unit, relation and delta."""
 
@@ -170,6 +183,7 @@ class Audit:
     level: float
     """Of all judged rows together."""
     rows: tuple[AuditRow, ...]
+    estimates: tuple[AuditEstimate, ...] = ()
     conversion: str = ""
     """How the claim was brought to this unit and relation; empty where it is about them anyway."""
     noise_draws: int = 0

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fedprivacy.metrics.scores import Float, as_coins, as_scores, mid_ranks
+from fedprivacy.metrics.scores import Float, Int, as_coins, as_scores, mid_ranks
 
 
 def ranks_within(scores: ArrayLike, groups: ArrayLike) -> Float:
@@ -19,16 +19,36 @@ def ranks_within(scores: ArrayLike, groups: ArrayLike) -> Float:
 
     Any strictly increasing map of one group's scores changes nothing. NaN raises ValueError.
     """
-    checked = as_scores(scores)
-    labels = np.asarray(groups)
-    if labels.shape != checked.shape:
-        raise ValueError(f"groups have shape {labels.shape}, the scores {checked.shape}.")
+    checked, place = _grouped(scores, groups)
     ranks = np.empty_like(checked)
-    _, place = np.unique(labels, return_inverse=True)
     for group in range(int(place.max()) + 1):
         chosen = place == group
         ranks[chosen] = mid_ranks(checked[chosen]) / chosen.sum()
     return ranks
+
+
+def standardised_within(scores: ArrayLike, groups: ArrayLike) -> Float:
+    """``scores`` [n] brought to mean 0 and deviation 1 within each label of ``groups`` [n]; 0 where all are equal.
+
+    What a rank loses and this keeps is the shape of the distribution. NaN raises ValueError.
+    """
+    checked, place = _grouped(scores, groups)
+    found = np.zeros_like(checked)
+    for group in range(int(place.max(initial=-1)) + 1):
+        own = checked[place == group]
+        spread = own.std()
+        if spread > 0:
+            found[place == group] = (own - own.mean()) / spread
+    return found
+
+
+def _grouped(scores: ArrayLike, groups: ArrayLike) -> tuple[Float, Int]:
+    """Checked scores [n] and the number of each one's group [n]."""
+    checked = as_scores(scores)
+    labels = np.asarray(groups)
+    if labels.shape != checked.shape:
+        raise ValueError(f"groups have shape {labels.shape}, the scores {checked.shape}.")
+    return checked, np.asarray(np.unique(labels, return_inverse=True)[1], dtype=np.int64)
 
 
 def pool_by_rank(scores: Sequence[ArrayLike], coins: Sequence[ArrayLike]) -> tuple[Float, Float]:

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
+from fedprivacy.metrics.epsilon.gaussian import gdp_epsilon, gdp_mu
 from fedprivacy.metrics.epsilon.one_run import one_run_bound
-from fedprivacy.study.audit.bounds import bounds_of, guess_grid, noise_control
+from fedprivacy.study.audit.bounds import _if_gaussian, bounds_of, guess_grid, noise_control
 
 DELTA = 1e-5
 
@@ -87,3 +88,33 @@ def test_unknown_guesses_are_refused() -> None:
     coins = np.arange(20) % 2 == 0
     with pytest.raises(ValueError, match="guesses are"):
         bounds_of(coins * 1.0, coins, delta=0.0, guesses="best")
+
+
+def test_the_estimate_is_the_epsilon_of_the_shift_whatever_scale_each_client_has() -> None:
+    rng = np.random.default_rng(7)
+    coins, groups = rng.random(6000) < 0.5, np.repeat(np.arange(6), 1000)
+    scores = (rng.normal(size=6000) + gdp_mu(4.0, DELTA) * coins) * (1 + groups) + 10 * groups
+    found = bounds_of(scores, coins, delta=DELTA, groups=groups).estimate
+    assert found is not None
+    assert found.low < 4 < found.high
+    assert found.high - found.low < 1
+
+
+def test_there_is_no_estimate_of_what_is_not_gaussian_or_has_no_spread() -> None:
+    rng = np.random.default_rng(8)
+    coins = rng.random(2000) < 0.5
+    assert bounds_of(rng.standard_cauchy(2000) + coins, coins, delta=DELTA).estimate is None
+    assert bounds_of(coins * 1.0, coins, delta=DELTA).estimate is None
+    assert bounds_of(rng.normal(size=2000), coins, delta=0.0).estimate is None
+    assert bounds_of(rng.normal(size=20), coins[:20], delta=DELTA).estimate is None
+
+
+def test_the_interval_of_the_estimate_covers_the_truth_as_often_as_it_says() -> None:
+    covered = 0
+    for draw in range(200):
+        rng = np.random.default_rng(draw)
+        coins = rng.random(400) < 0.5
+        found = _if_gaussian(rng.normal(size=400) + 1.0 * coins, coins, None, DELTA, 0.95)
+        assert found is not None
+        covered += found.low <= gdp_epsilon(1.0, DELTA) <= found.high
+    assert covered >= binom.ppf(0.001, 200, 0.95)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fedprivacy.judge.result import Audit, AuditRow
+from fedprivacy.judge.result import Audit, AuditEstimate, AuditRow
 from fedprivacy.reporting.document import Block, Cell, Column, Facts, Layouts, Line, Section, Table, cell, row
 from fedprivacy.reporting.text import clean, count, counted, epsilon, level, scientific
 
@@ -25,6 +25,7 @@ def audit_section(audit: Audit) -> Section:
         blocks.append(_table(judged, audit, "Held against the claim"))
     if apart:
         blocks.append(_table(apart, audit, "Apart, for no verdict rests on them"))
+    blocks += [Line(_estimate(one)) for one in audit.estimates]
     blocks += _controls(audit)
     blocks += [Line(clean(note), "quiet") for note in audit.notes]
     return Section("Audit: claimed and measured epsilon", tuple(blocks))
@@ -75,7 +76,7 @@ def _table(rows: Sequence[AuditRow], audit: Audit, title: str) -> Layouts:
     )
 
 
-def _whose(one: AuditRow) -> str:
+def _whose(one: AuditRow | AuditEstimate) -> str:
     return f"{clean(one.adversary)}, observing {clean(one.observation)}, {clean(one.statistic)}"
 
 
@@ -84,6 +85,14 @@ def _low(one: AuditRow, audit: Audit) -> Cell:
         return cell(epsilon(one.low, "down"))
     refuted = audit.epsilon is not None and one.low > audit.epsilon
     return cell(epsilon(one.low, "down"), tone="bad" if refuted else "strong")
+
+
+def _estimate(one: AuditEstimate) -> str:
+    shown = f"{epsilon(one.epsilon)} [{epsilon(one.low)}, {epsilon(one.high)}]"
+    return (
+        f"Estimate, no verdict rests on it: epsilon {shown} from the mean difference of scores ({_whose(one)}), "
+        f"if they are as assumed: {clean(one.assumption)}."
+    )
 
 
 def _controls(audit: Audit) -> list[Block]:

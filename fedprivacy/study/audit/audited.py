@@ -14,7 +14,8 @@ from fedprivacy import folder
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.run import RunConfig
 from fedprivacy.judge.examiner import NULL
-from fedprivacy.judge.result import Audit, AuditRow, PrivacyClaim, RunResult
+from fedprivacy.judge.result import Audit, AuditEstimate, AuditRow, PrivacyClaim, RunResult
+from fedprivacy.metrics.epsilon.mean_shift import GaussianEstimate
 from fedprivacy.privacy import event_from_json
 from fedprivacy.privacy.comparable import Comparable, Incomparable, comparable
 from fedprivacy.privacy.comparable import Game as Played
@@ -30,6 +31,10 @@ PLAYED: Mapping[str, Played] = {
     "client": Played("client", "replace-one"),
 }
 """What one coin decides, as unit and neighbouring relation."""
+
+
+GAUSSIAN_PAIR = "independent scores, Gaussian, of one spread with the canary in and out"
+"""What the estimate assumes: a pair of Gaussians (Agrawal et al. 2026, arXiv 2606.12733), here of equal spread."""
 
 
 @dataclass(frozen=True)
@@ -106,9 +111,11 @@ def audit_of(
     ``delta`` is used where nothing finite is claimed; ``coins`` says what one decides (a key of :data:`PLAYED`).
     """
     delta = delta if claim is None else claim.delta
-    listed = [row for one in rows for row in _rows(one, delta, len(rows), settings, False, family)]
+    own = [(one, _bounds(one, delta, len(rows), settings, family)) for one in rows]
+    listed = [row for one, found in own for row in _listed(one, found, control=False)]
     if control is not None:
-        listed += [row for one in control[0] for row in _rows(one, delta, len(control[0]), settings, True, family)]
+        for one in control[0]:
+            listed += _listed(one, _bounds(one, delta, len(control[0]), settings, family), control=True)
     noise = bounds.NoiseControl(0, 0, 0)
     if rows:
         most = max(rows, key=lambda row: len(row.coins))
@@ -131,6 +138,7 @@ def audit_of(
         delta=delta,
         level=settings.level,
         rows=tuple(listed),
+        estimates=tuple(_estimated(one, found.estimate) for one, found in own if found.estimate is not None),
         conversion="" if claim is None else claim.how,
         noise_draws=noise.draws,
         noise_fired=noise.fired,
@@ -139,11 +147,9 @@ def audit_of(
     )
 
 
-def _rows(
-    one: Guessed, delta: float, rows: int, settings: Settings, control: bool, family: Family | None
-) -> Iterator[AuditRow]:
+def _bounds(one: Guessed, delta: float, rows: int, settings: Settings, family: Family | None) -> bounds.Bounds:
     try:
-        found = bounds.bounds_of(
+        return bounds.bounds_of(
             one.scores,
             one.coins,
             delta=delta,
@@ -156,6 +162,9 @@ def _rows(
         )
     except ValueError as error:
         raise UsageError(f"--guesses: {error}") from None
+
+
+def _listed(one: Guessed, found: bounds.Bounds, control: bool) -> Iterator[AuditRow]:
     for bound in (*found.judged, *(() if control else found.apart)):
         yield AuditRow(
             one.adversary,
@@ -170,3 +179,9 @@ def _rows(
             control=control,
             reachable=bound.reachable,
         )
+
+
+def _estimated(one: Guessed, found: GaussianEstimate) -> AuditEstimate:
+    return AuditEstimate(
+        one.adversary, one.observation, one.statistic, found.epsilon, found.low, found.high, GAUSSIAN_PAIR
+    )

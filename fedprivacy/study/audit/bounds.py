@@ -34,17 +34,21 @@ from scipy.stats import binom
 from fedprivacy import seeds
 from fedprivacy.metrics.epsilon.bound import EpsilonBound
 from fedprivacy.metrics.epsilon.guesses import TESTS, OneRunTest, one_run_from_scores, one_run_split
+from fedprivacy.metrics.epsilon.held_out import Pair
+from fedprivacy.metrics.epsilon.mean_shift import GaussianEstimate, gaussian_estimate
 from fedprivacy.metrics.epsilon.one_run_curve import largest_refuted
 from fedprivacy.metrics.epsilon.thresholds import epsilon_all_thresholds
 from fedprivacy.metrics.epsilon.trade_off import strongest_accuracy, strongest_scores
 from fedprivacy.metrics.intervals import corrected_level
-from fedprivacy.metrics.pooling import ranks_within
-from fedprivacy.metrics.scores import as_coins, by_coin
+from fedprivacy.metrics.pooling import ranks_within, standardised_within
+from fedprivacy.metrics.scores import Bool, Float, as_coins, by_coin
 from fedprivacy.study.audit.curves import Family
 
 DRAWS = 200
+FEW = 30
+"""Scores of members or non-members, below which their spread tells nothing."""
 REACHED = 9
-PARTS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96)
+PARTS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192)
 """One of so many canaries may be guessed."""
 EXCESS = (1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0, 6.0, 10.0, 16.0)
 """How much more than claimed is leaked: noise over that of the claim, the other way round."""
@@ -56,6 +60,8 @@ class Bounds:
 
     judged: tuple[EpsilonBound, ...]
     apart: tuple[EpsilonBound, ...]
+    estimate: GaussianEstimate | None = None
+    """What epsilon is if scores are Gaussian, with one spread for members and non-members; None: they cannot be."""
 
     @property
     def best(self) -> EpsilonBound:
@@ -133,6 +139,7 @@ def bounds_of(
     """
     values = np.asarray(scores, dtype=np.float64)
     coins = as_coins(members, values.shape)
+    estimate = _if_gaussian(values, coins, groups, delta, level)
     if groups is not None:
         values = ranks_within(values, groups)
     tests = [TESTS["dp"]] if family is None else [TESTS["dp"], _of_curve(family)]
@@ -153,7 +160,17 @@ def bounds_of(
         found.append(epsilon_all_thresholds(inside, outside, delta=delta, level=strict))
         if delta > 0:
             found.append(epsilon_all_thresholds(inside, outside, delta=delta, level=strict, curve="gaussian"))
-    return Bounds(tuple(judged), tuple(found))
+    return Bounds(tuple(judged), tuple(found), estimate)
+
+
+def _if_gaussian(
+    scores: Float, coins: Bool, groups: ArrayLike | None, delta: float, level: float
+) -> GaussianEstimate | None:
+    """From scores that share one scale after each group was brought to mean 0 and deviation 1, coins unseen."""
+    inside, outside = by_coin(scores if groups is None else standardised_within(scores, groups), coins)
+    if delta == 0 or min(inside.size, outside.size) < FEW:
+        return None
+    return gaussian_estimate(Pair(outside, inside), delta=delta, level=level)
 
 
 def resolved(
