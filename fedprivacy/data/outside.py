@@ -14,12 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedprivacy.config.base import UsageError
+from fedprivacy.data.layouts import named
 from fedprivacy.data.npz_file import from_arrays
 from fedprivacy.data.raw import Raw
 from fedprivacy.data.tables import from_frames
 
 Arrays = dict[str, NDArray[Any]]
-WHAT = "(x, y), (x_train, y_train, x_test, y_test), a mapping of such arrays, a torch Dataset, or (train, test) of them"
+WHAT = (
+    "(x, y), (x_train, y_train, x_test, y_test), a mapping of such arrays, a torch Dataset, a data frame, or "
+    "(train, test) of them"
+)
 
 
 def called(part: Any, name: str, label: str | None = None) -> Raw:
@@ -40,21 +44,41 @@ def raw_of(content: Any, name: str, label: str | None = None) -> Raw:
 
     UsageError for anything else, and as the readers of files raise it.
     """
-    if _is_frame(content):
-        return from_frames(content.copy(), None, label, f"data {name}")
-    if isinstance(content, tuple | list) and len(content) == 2 and all(map(_is_frame, content)):
-        return from_frames(content[0].copy(), content[1].copy(), label, f"data {name}")
+    if is_table(content):
+        return _of_frames(content, name, label)
     return from_arrays(arrays_of(content, name), f"data {name}")
 
 
-def arrays_of(content: Any, name: str) -> Arrays:
-    """Named arrays from whatever :data:`WHAT` says. UsageError for anything else."""
+def is_table(content: Any) -> bool:
+    """Whether ``content`` is a data frame, or one to train and one to test."""
+    return _is_frame(content) or (
+        isinstance(content, tuple | list) and len(content) == 2 and all(map(_is_frame, content))
+    )
+
+
+def _of_frames(content: Any, name: str, label: str | None) -> Raw:
+    train, test = (content, None) if _is_frame(content) else content
+    return from_frames(train.copy(), None if test is None else test.copy(), label, f"data {name}")
+
+
+def arrays_of(content: Any, name: str, label: str | None = None) -> Arrays:
+    """Named arrays from whatever :data:`WHAT` says; ``label`` is the class of a data frame. UsageError otherwise."""
+    if is_table(content):
+        raw = _of_frames(content, name, label)
+        sets = {"x": raw.train.x, "y": raw.train.y}
+        if raw.test is not None:
+            sets = {"x_train": raw.train.x, "y_train": raw.train.y, "x_test": raw.test.x, "y_test": raw.test.y}
+        return {**sets, "classes": np.array(raw.classes)}
     if isinstance(content, Mapping):
-        return {str(key): _array(value) for key, value in content.items()}
+        arrays = {str(key): _array(value) for key, value in content.items()}
+        beside = named(arrays, f"data {name}").left_out
+        return {key: array for key, array in arrays.items() if key not in beside or array.dtype.kind != "O"}
     if isinstance(content, tuple | list) and len(content) == 4:
         return dict(zip(("x_train", "y_train", "x_test", "y_test"), map(_array, content), strict=True))
     if isinstance(content, tuple | list) and len(content) == 2:
         first, second = content
+        if _is_pair(first) and _is_pair(second):
+            return arrays_of((*first, *second), name)
         if _indexed(first) and _indexed(second):
             train, test = _stacked(first, f"{name} (train)"), _stacked(second, f"{name} (test)")
             return {"x_train": train[0], "y_train": train[1], "x_test": test[0], "y_test": test[1]}
@@ -71,7 +95,19 @@ def _array(value: Any) -> NDArray[Any]:
         value = value.detach().cpu()
         if str(value.dtype).startswith(("torch.bfloat16", "torch.float8")):
             value = value.float()
-    return np.asarray(value)
+    array = np.asarray(value)
+    texts = array.dtype.kind == "O" and array.size and all(isinstance(one, str) for one in array.reshape(-1))
+    return array.astype(np.str_) if texts else array
+
+
+def _is_pair(content: Any) -> bool:
+    """Whether something is records and labels, as ``load_data()`` of Keras returns two of."""
+    return (
+        isinstance(content, tuple | list)
+        and len(content) == 2
+        and all(isinstance(one, list) or getattr(one, "ndim", 0) > 0 for one in content)
+        and len(content[0]) == len(content[1])
+    )
 
 
 def _is_frame(content: Any) -> bool:

@@ -18,7 +18,7 @@ from fedprivacy.cli.settings import configuration, fields_of, flag_of, parsed
 from fedprivacy.config.base import UsageError, near_miss
 from fedprivacy.config.named import PARTS, named
 from fedprivacy.config.run import RunConfig
-from fedprivacy.data.outside import arrays_of
+from fedprivacy.data.outside import arrays_of, is_table
 
 
 def keywords() -> dict[str, str]:
@@ -33,9 +33,11 @@ def configured(settings: Mapping[str, Any], out: Path, base: Mapping[str, Any] |
     """The configuration of keyword ``settings``. UsageError with a near miss for a keyword that does not exist.
 
     ``options`` and ``defense_options`` are the settings of the protocol and of the defense. ``data`` is what
-    :mod:`fedprivacy.data.outside` reads; arrays are written below ``out`` once. ``config``: a TOML file, flags win.
+    :mod:`fedprivacy.data.outside` reads, with ``label`` the class of a data frame; arrays are written below ``out``
+    once. ``config``: a TOML file, flags win.
     """
     known, fields = keywords(), fields_of()
+    label = settings.get("label") if is_table(settings.get("data")) else None
     content: dict[str, Any] = {name: _copied(value) for name, value in (base or {}).items()}
     given: dict[str, Any] = {}
     for name, value in settings.items():
@@ -44,7 +46,9 @@ def configured(settings: Mapping[str, Any], out: Path, base: Mapping[str, Any] |
         elif name == "defense_options":
             content.setdefault("defense", {}).setdefault("options", {}).update(value)
         elif name == "data":
-            given |= _data(value, out)
+            given |= _data(value, out, label)
+        elif name == "label" and label is not None:
+            continue
         elif name == "config":
             given["config"] = str(value)
         elif name not in known:
@@ -75,17 +79,17 @@ def _value(value: Any, path: str, annotation: Any, name: str) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _data(value: Any, out: Path) -> dict[str, Any]:
+def _data(value: Any, out: Path, label: str | None) -> dict[str, Any]:
     if isinstance(value, str):
         return {"data__dataset": value}
     if callable(value) and hasattr(value, "__qualname__"):
         return {"data__dataset": parts.refer(value)}
-    return {"data__dataset": "npz", "data__data_dir": str(_stored(value, out))}
+    return {"data__dataset": "npz", "data__data_dir": str(_stored(value, out, label))}
 
 
-def _stored(value: Any, out: Path) -> Path:
+def _stored(value: Any, out: Path, label: str | None) -> Path:
     """Arrays in a ``.npz`` file named by their content, so that worker processes read the same."""
-    arrays = arrays_of(value, "given")
+    arrays = arrays_of(value, "given", label)
     texts = [f"{n} {a.dtype} {a.shape}".encode() + np.ascontiguousarray(a).tobytes() for n, a in arrays.items()]
     path = out / "data" / f"{parts.digest(texts)}.npz"
     if not path.exists():

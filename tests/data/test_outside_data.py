@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from torch.utils.data import Dataset, TensorDataset
 
 from fedprivacy.config.base import UsageError
-from fedprivacy.data.npz_file import from_arrays
+from fedprivacy.data.npz_file import from_arrays, read_npz
 from fedprivacy.data.outside import arrays_of, raw_of
 
 X = np.random.default_rng(0).integers(0, 256, (12, 3, 4, 4), dtype=np.uint8)
@@ -40,6 +41,8 @@ class Pictures(Dataset[Any]):
         {"features": X, "labels": Y},
         Pictures(),
         TensorDataset(torch.from_numpy(X), torch.from_numpy(Y)),
+        {"data": X, "target": Y, "frame": None, "DESCR": "as scikit-learn bundles it"},
+        (X.tolist(), Y.tolist()),
     ],
 )
 def test_every_form_gives_the_same_records(given: Any) -> None:
@@ -49,7 +52,11 @@ def test_every_form_gives_the_same_records(given: Any) -> None:
 
 
 def test_a_test_set_beside_it() -> None:
-    for given in ((X, Y, X[:6], Y[:6]), (TensorDataset(torch.from_numpy(X), torch.from_numpy(Y)), Pictures())):
+    for given in (
+        (X, Y, X[:6], Y[:6]),
+        ((X, Y), (X[:6], Y[:6])),
+        (TensorDataset(torch.from_numpy(X), torch.from_numpy(Y)), Pictures()),
+    ):
         raw = raw_of(given, "made")
         assert raw.test is not None and np.array_equal(raw.test.x[:6], X[:6])
     frame = pd.DataFrame({"a": [1, 2], "y": [0, 1]})
@@ -70,6 +77,19 @@ def test_a_mistake_is_one_line(given: Any, words: str) -> None:
     with pytest.raises(UsageError) as caught:
         raw_of(given, "made")
     assert words in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_frames_and_texts_are_arrays_that_a_file_can_hold(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"a": [1, 2, 1], "b": ["u", "v", "u"], "who": ["one", "two", "one"]})
+    for given, label in ((frame, "who"), ((frame, frame), "who"), (([[1], [2], [1]], list(frame["who"])), None)):
+        arrays = arrays_of(given, "made", label)
+        assert not [name for name, array in arrays.items() if array.dtype.kind == "O"]
+        np.savez(tmp_path / "made.npz", **arrays)
+        raw, again = raw_of(given, "made", label), read_npz(tmp_path / "made.npz")
+        assert raw.classes == again.classes == ("one", "two")
+        assert np.array_equal(raw.train.x, again.train.x) and (raw.test is None) == (again.test is None)
+    with pytest.raises(UsageError, match="say which column is the class"):
+        arrays_of(frame, "made")
 
 
 def test_half_precision_tensors() -> None:
