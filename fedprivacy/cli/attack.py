@@ -14,7 +14,7 @@ from fedprivacy.cli.help import Command, settings_but
 from fedprivacy.cli.limits import Limits, broken, limited
 from fedprivacy.cli.settings import configuration, fields_of, flag_of
 from fedprivacy.cli.show import show
-from fedprivacy.cli.written import Destination, findings_of, written
+from fedprivacy.cli.written import Destination, findings_of, in_full, written
 from fedprivacy.config.base import UsageError
 
 if TYPE_CHECKING:
@@ -74,6 +74,7 @@ def _idle(given: Mapping[str, Any]) -> frozenset[str]:
 @click.option("--device", default="cpu", show_default=True, metavar="NAME", help="Torch device, such as cuda.")
 @click.option("--fresh", is_flag=True, help="Replace what the same attack left before.")
 @written
+@in_full
 @limited
 def command(
     run: Path | None,
@@ -85,6 +86,7 @@ def command(
     fresh: bool,
     form: str | None,
     output: Path | None,
+    full: bool,
     fail_above: tuple[str, ...],
     fail_below: tuple[str, ...],
     **given: Any,
@@ -109,7 +111,7 @@ def command(
     limits = Limits.parsed(fail_above, fail_below)
     if (run is None) == (scores is None):
         raise UsageError("attack needs a stored run, or --scores FILE.npz, and not both.")
-    to = Destination.of(form, output, fresh)
+    to = Destination.of(form, output, fresh, full)
     if scores is not None:
         return broken(_foreign(scores, out, fresh, to, given), limits)
     assert run is not None
@@ -132,7 +134,7 @@ def command(
         ready(config, None, device)
         where = placed(config, Path(out) if out else run.parent)
         result = attacked_again(config, run, where, device, fresh, to.form == "json")
-        to.deliver(findings_of(result, where), lambda: show(result, where))
+        to.deliver(findings_of(result, where), lambda: show(result, where, to.full, "attack"))
         return broken(result, limits)
 
 
@@ -160,7 +162,7 @@ def _recorded(
     where = placed(config, Path(out) if out else run.parent)
     again = "the same command"
     result = carry_out(config, where, 1, device, not fresh, fresh, False, to.form == "json", again)
-    to.deliver(findings_of(result, where), lambda: show(result, where))
+    to.deliver(findings_of(result, where), lambda: show(result, where, to.full, "attack"))
     return result
 
 
@@ -181,5 +183,5 @@ def _foreign(scores: Path, out: str | None, fresh: bool, to: Destination, given:
         check.statistics(config.attack)
     where = None if out is None else made_by_reading(Path(out), f"scores-{scores.stem}", fresh)
     result = judge_file(read, config.attack, where)
-    to.deliver(findings_of(result, where), lambda: show(result, where))
+    to.deliver(findings_of(result, where), lambda: show(result, where, to.full, "attack"))
     return result

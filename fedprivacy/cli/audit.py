@@ -16,7 +16,7 @@ from fedprivacy.cli.limits import Limits, broken, limited
 from fedprivacy.cli.run import again
 from fedprivacy.cli.settings import configuration, fields_of, flag_of
 from fedprivacy.cli.show import show
-from fedprivacy.cli.written import Destination, findings_of, written
+from fedprivacy.cli.written import Destination, findings_of, in_full, written
 from fedprivacy.config.base import UsageError
 from fedprivacy.study import recipes
 from fedprivacy.study.resolve import resolve
@@ -85,6 +85,7 @@ def _idle(given: Mapping[str, Any]) -> frozenset[str]:
 @click.option("--fresh", is_flag=True, help="Throw an earlier audit of the same configuration away.")
 @click.option("--allow-code", is_flag=True, help="Let code from outside that a stored run names run with your rights.")
 @written
+@in_full
 @limited
 def command(
     run: Path | None,
@@ -99,6 +100,7 @@ def command(
     allow_code: bool,
     form: str | None,
     output: Path | None,
+    full: bool,
     fail_above: tuple[str, ...],
     fail_below: tuple[str, ...],
     **given: Any,
@@ -124,7 +126,7 @@ def command(
     --help`.
     """
     limits = Limits.parsed(fail_above, fail_below)
-    to = Destination.of(form, output, fresh)
+    to = Destination.of(form, output, fresh, full)
     if sum(one is not None for one in (run, scores, mechanism)) > 1:
         raise UsageError("audit takes one of a stored run, --scores FILE.npz and --mechanism FILE.py:F.")
     flags = {name: given.pop(name) for name in own.FLAGS}
@@ -147,7 +149,7 @@ def command(
     else:
         config = configuration(given, base(given))
         where, result = _trained(config, control is not False, Path(out or "runs"), workers, device, resume, fresh, to)
-    to.deliver(findings_of(result, where), lambda: show(result, where))
+    to.deliver(findings_of(result, where), lambda: show(result, where, to.full, "audit"))
     refuted = any(verdict.verdict == "refuted" for verdict in result.verdicts)
     return max(int(refuted), broken(result, limits))
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fedprivacy import parts
+from fedprivacy.cli.progress import Display
 from fedprivacy.cli.say import say
 from fedprivacy.config.base import Interrupted, UsageError, build, near_miss
 from fedprivacy.config.named import named
 from fedprivacy.config.run import RunConfig
-from fedprivacy.reporting.text import clean
 from fedprivacy.study.resolve import resolve
 
 if TYPE_CHECKING:
@@ -202,54 +202,3 @@ def read_result(where: Path) -> RunResult:
         return found
     except (ValueError, folder.Damaged) as error:
         raise UsageError(f"{path}: {error}.") from None
-
-
-class Display:
-    """Progress on standard error, where that is a terminal: federations done, rounds, time left."""
-
-    def __init__(self, quiet: bool) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        console = Console(stderr=True)
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("steps"),
-            TimeRemainingColumn(),
-            console=console,
-            transient=True,
-            disable=quiet or not console.is_terminal,
-        )
-        self._done: dict[str, int] = {}
-        self._units: dict[str, int] = {}
-        self._task: Any = None
-        self._quiet = quiet
-
-    def __enter__(self) -> Display:
-        self._bar.start()
-        self._task = self._bar.add_task("preparing data", total=None)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-
-    def say(self, words: str) -> None:
-        """One line above the bar; nothing where the display is quiet."""
-        if words and not self._quiet:
-            self._bar.console.print(clean(words), markup=False, highlight=False, soft_wrap=True)
-
-    def start(self, jobs: Sequence[Any]) -> None:
-        """Tell how much there is to do."""
-        self._units = {job.name: job.units for job in jobs}
-        self._bar.update(self._task, total=sum(self._units.values()), description=self._text())
-
-    def tick(self, job: str, done: int) -> None:
-        """A job has finished ``done`` rounds."""
-        self._done[job] = done
-        self._bar.update(self._task, completed=sum(self._done.values()), description=self._text())
-
-    def _text(self) -> str:
-        finished = sum(1 for name, units in self._units.items() if self._done.get(name, 0) >= units)
-        return f"federation {min(finished + 1, len(self._units))} of {len(self._units)}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fedprivacy.cli.written import Destination, findings_of, written_with
+from fedprivacy.cli.written import Destination, findings_of, in_full, written_with
 
 if TYPE_CHECKING:
     from fedprivacy.judge.result import RunResult
@@ -32,8 +32,16 @@ RECORD = "record"
 )
 @click.option("--allow-code", is_flag=True, help="Let code from outside that a stored run names run with your rights.")
 @written_with(RECORD)
+@in_full
 def command(
-    run: Path, fresh: bool, per_record: bool, fdr: float, allow_code: bool, form: str | None, output: Path | None
+    run: Path,
+    fresh: bool,
+    per_record: bool,
+    fdr: float,
+    allow_code: bool,
+    form: str | None,
+    output: Path | None,
+    full: bool,
 ) -> None:
     """Draw the report of a stored run again, without training.
 
@@ -45,7 +53,7 @@ def command(
     from fedprivacy.cli.carry_out import read_result
     from fedprivacy.cli.show import show
 
-    to = Destination.of(None if form == RECORD else form, output, fresh)
+    to = Destination.of(None if form == RECORD else form, output, fresh, full)
     result = read_result(run)
     if form == RECORD:
         _record(result, to)
@@ -58,7 +66,7 @@ def command(
             from fedprivacy.study.documents import assert_whole
 
             assert_whole(run)
-        to.deliver(findings_of(result, run), lambda: show(result, None, run))
+        to.deliver(findings_of(result, run), lambda: show(result, None, to.full, pictures=run))
 
 
 def _record(result: RunResult, to: Destination) -> None:

@@ -93,7 +93,8 @@ def command(
     changes["data"] = {"data_dir": data_dir, **({"image_size": image_size} if image_size else {})}
     if rounds is not None:
         changes["rounds"] = rounds
-    from fedprivacy.cli.carry_out import Display, clear_ends
+    from fedprivacy.cli.carry_out import clear_ends
+    from fedprivacy.cli.progress import Display
     from fedprivacy.study import reproduce as recipes
 
     chosen = recipes.recipe(recipe)

@@ -14,7 +14,7 @@ from fedprivacy.cli.help import Command
 from fedprivacy.cli.limits import Limits, broken, limited
 from fedprivacy.cli.settings import configuration
 from fedprivacy.cli.show import show
-from fedprivacy.cli.written import Destination, findings_of, written
+from fedprivacy.cli.written import Destination, findings_of, in_full, written
 from fedprivacy.config.base import UsageError
 
 COMMON = (
@@ -43,6 +43,7 @@ COMMON = (
 @click.option("--fresh", is_flag=True, help="Throw an earlier run of the same configuration away.")
 @click.option("--baselines/--no-baselines", default=True, show_default=True, help="Train the local baselines too.")
 @written
+@in_full
 @limited
 def command(
     out: str,
@@ -53,6 +54,7 @@ def command(
     baselines: bool,
     form: str | None,
     output: Path | None,
+    full: bool,
     fail_above: tuple[str, ...],
     fail_below: tuple[str, ...],
     **given: Any,
@@ -65,7 +67,7 @@ def command(
     fedprivacy run --protocol mutual --set kl=literal --dataset facemask --data-dir DIR
     """
     limits = Limits.parsed(fail_above, fail_below)
-    to = Destination.of(form, output, fresh)
+    to = Destination.of(form, output, fresh, full)
     config = configuration(given)
     if limits.of_attack and not config.attack.attacks:
         raise UsageError("--fail-above: nothing is measured without an attack; add --attack membership.")
@@ -74,7 +76,7 @@ def command(
     ready(config, workers, device)
     where = placed(config, Path(out))
     result = carry_out(config, where, workers, device, resume, fresh, baselines, to.form == "json", again(where, out))
-    to.deliver(findings_of(result, where), lambda: show(result, where))
+    to.deliver(findings_of(result, where), lambda: show(result, where, to.full, "run"))
     return broken(result, limits)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,21 +12,26 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from fedprivacy.judge.result import RunResult
+    from fedprivacy.reporting.brief import New
 
 
-def show(result: RunResult, where: Path | None, pictures: Path | None = None) -> None:
-    """The terminal report, pictures where the terminal can show them, and where the files of the run lie.
+def show(
+    result: RunResult, where: Path | None, full: bool = False, new: New = "run", pictures: Path | None = None
+) -> None:
+    """The terminal report, ``full`` or in short, pictures where the terminal can show them, and where the files lie.
 
-    ``pictures``: the run folder that they lie in, where it is not ``where``.
+    ``new``: what of it is; ``pictures``: the run folder that they lie in, where it is not ``where``.
     """
     from fedprivacy.cli.output import Output
     from fedprivacy.reporting.terminal import render
 
     console = Output()
-    render(result, console)
+    render(result, console, full, new)
     show_pictures(console, where or pictures)
     if where is not None:
         tell(f"Run folder: {where}")
+        if not full:
+            tell(f"All numbers: fedprivacy report {shlex.quote(str(where))} --full")
 
 
 def show_pictures(console: Console, run: Path | None) -> None:

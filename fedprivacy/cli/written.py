@@ -53,14 +53,16 @@ class Destination:
 
     form: Format
     output: Path | None
+    full: bool = False
+    """Whether a terminal gets all of it, as a file does."""
 
     @classmethod
-    def of(cls, form: str | None, output: Path | None, fresh: bool = False) -> Destination:
+    def of(cls, form: str | None, output: Path | None, fresh: bool = False, full: bool = False) -> Destination:
         """From the flags, before anything is done. UsageError where the file cannot be, or is somebody else's."""
         by_name = SUFFIXES.get(output.suffix.lower()) if output is not None else None
         chosen: Any = form or by_name or "table"
         if output is None:
-            return cls(chosen, None)
+            return cls(chosen, None, full)
         if output.is_dir():
             raise UsageError(f"--output: {output} is a folder; name a file, such as {output / 'report.html'}.")
         there = next(place for place in (output, *output.absolute().parents) if place.exists())
@@ -70,7 +72,7 @@ class Destination:
             raise UsageError(
                 f"--output: {output} is not a report of fedprivacy; add --fresh to replace it all the same."
             )
-        return cls(chosen, output)
+        return cls(chosen, output, full)
 
     @property
     def on_terminal(self) -> bool:
@@ -101,6 +103,12 @@ def _ours(path: Path) -> bool:
 def written(command: CommandT) -> CommandT:
     """Decorator: add both flags; the command gets ``form`` and ``output``."""
     return written_with()(command)
+
+
+in_full = click.option(
+    "--full", is_flag=True, help="Print all numbers on the terminal, not only the verdicts and what they rest on."
+)
+"""Decorator: the flag of every command whose report has a short form."""
 
 
 def written_with(*more: str) -> Callable[[CommandT], CommandT]:

@@ -30,7 +30,7 @@ from fedprivacy.reporting.sections.utility import mean_of
 from fedprivacy.reporting.sections.verdicts import verdict_line
 from fedprivacy.reporting.settings import level, run_name, setting
 from fedprivacy.reporting.terminal import render_document
-from fedprivacy.reporting.text import MISSING, clean, counted, epsilon, fixed, listed, scientific, size, times
+from fedprivacy.reporting.text import MISSING, clean, counted, epsilon, fixed, listed, plain, scientific, size, times
 from fedprivacy.reporting.text import level as level_words
 
 RATES = ("auc", "tpr@1%fpr", "tpr@0.1%fpr")
@@ -173,6 +173,6 @@ def _levels(results: Sequence[RunResult]) -> str:
 def _differences(results: Sequence[RunResult]) -> Iterator[str]:
     """One line for each setting in which the runs differ although a fair comparison holds it equal."""
     for name, path in SHARED_SETTINGS.items():
-        values = list(dict.fromkeys(clean(setting(result.config, path)) for result in results))
+        values = list(dict.fromkeys(plain(setting(result.config, path)) for result in results))
         if len(values) > 1:
             yield f"The runs differ in {name} ({listed(values)}): a difference between them may come from that."

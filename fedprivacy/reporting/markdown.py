@@ -58,7 +58,8 @@ def _block(block: Facts | Table | Layouts) -> list[str]:
 
 
 def _table(table: Table) -> list[str]:
-    head = "| " + " | ".join(inline(column.title) for column in table.columns) + " |"
+    titles = ("<br>".join(map(inline, filter(None, (column.title, column.under)))) for column in table.columns)
+    head = f"| {' | '.join(titles)} |"
     rule = "|" + "|".join("--:" if column.align == "right" else ":--" for column in table.columns) + "|"
     body = ["| " + " | ".join(_cell(content) for content in cells) + " |" for cells in table.rows]
     parts = [f"**{inline(table.caption)}**"] if table.caption else []

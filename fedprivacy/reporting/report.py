@@ -16,19 +16,22 @@ from fedprivacy.reporting.settings import run_name, setting
 from fedprivacy.reporting.text import clean
 
 
-def report(result: RunResult, verdicts_first: bool = False) -> Document:
-    """What was run, utility, bytes, leakage, the privacy claim, verdicts, provenance.
+def report(result: RunResult) -> Document:
+    """Verdicts first, then what they rest on: utility, bytes, leakage, the privacy claim; last what was run and where.
 
     Of scores that came from elsewhere nothing is known but what they leak.
-    ``verdicts_first`` puts the verdicts behind what was run: a page is read from its top, a terminal from its end.
     """
-    dataset = setting(result.config, "data.dataset")
-    title = f"fedprivacy: {run_name(result)}" + (f" on {clean(dataset)}" if dataset else "")
     measured: tuple[Section, ...] = leakage_sections(result)
     if setting(result.config, "scores") is None:
         measured = (utility_section(result), traffic_section(result), *measured, claim_section(result))
     if result.audit is not None:
-        measured = (*measured, audit_section(result.audit))
-    verdicts = verdict_sections(result)
-    body = (*verdicts, *measured) if verdicts_first else (*measured, *verdicts)
-    return Document(title, (setup_section(result), *body, provenance_section(result)))
+        measured = (audit_section(result.audit), *measured)
+    return Document(
+        title(result), (*verdict_sections(result), *measured, setup_section(result), provenance_section(result))
+    )
+
+
+def title(result: RunResult) -> str:
+    """What was run on which data."""
+    dataset = setting(result.config, "data.dataset")
+    return f"fedprivacy: {run_name(result)}" + (f" on {clean(dataset)}" if dataset else "")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fedprivacy.judge.result import RunResult
-from fedprivacy.reporting.text import clean, counted, epsilon
+from fedprivacy.reporting.text import clean, counted, epsilon, plain
 
 
 def setting(config: Mapping[str, Any], path: str) -> Any:
@@ -23,7 +23,7 @@ def options(values: Any) -> str:
     """``kl = literal, payload = logits`` from a mapping of options; empty without any."""
     if not isinstance(values, Mapping):
         return ""
-    return ", ".join(f"{clean(name)} = {clean(value)}" for name, value in values.items())
+    return ", ".join(f"{clean(name)} = {plain(value)}" for name, value in values.items())
 
 
 def protocol_name(result: RunResult) -> str:

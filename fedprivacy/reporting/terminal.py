@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from rich import box
-from rich.cells import cell_len
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.rule import Rule
 from rich.segment import Segment, Segments
@@ -14,8 +13,10 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from fedprivacy.judge.result import RunResult
-from fedprivacy.reporting.document import Block, Cell, Column, Document, Facts, Layouts, Line, Table, Tone
+from fedprivacy.reporting.brief import New, brief
+from fedprivacy.reporting.document import Block, Cell, Document, Facts, Layouts, Line, Table, Tone
 from fedprivacy.reporting.report import report
+from fedprivacy.reporting.widths import GAP, needed, widths
 
 STYLES: Mapping[Tone, str] = {
     "plain": "",
@@ -27,13 +28,13 @@ STYLES: Mapping[Tone, str] = {
 }
 """Colours that can be read on dark and on light grounds; no yellow, no white."""
 
-GAP = 2
-NARROWEST_NAME = 12
 
+def render(result: RunResult, console: Console, full: bool = False, new: New = "run") -> None:
+    """Print the report of ``result`` in the width of ``console``: all of it, or in short what is ``new``.
 
-def render(result: RunResult, console: Console) -> None:
-    """Print the report of ``result`` in the width of ``console``; without a terminal there are no colour codes."""
-    render_document(report(result), console)
+    Without a terminal there are no colour codes.
+    """
+    render_document(report(result) if full else brief(result, new), console)
 
 
 def render_document(document: Document, console: Console) -> None:
@@ -94,40 +95,39 @@ def _facts(facts: Facts) -> RichTable:
 
 
 def _fitting(layouts: Layouts, width: int) -> tuple[Table, ...]:
-    """The first shape that fits with its names folded a little at most; the last one in any case."""
+    """The first shape that fits; the last one in any case."""
     for tables in layouts.options:
-        if all(_needed(table) <= width for table in tables):
+        if all(needed(table) <= width for table in tables):
             return tables
     return layouts.options[-1]
 
 
-def _natural(column: Column, cells: list[Cell]) -> int:
-    return max(cell_len(line) for line in (column.title, *(line for one in cells for line in one.lines)))
-
-
-def _needed(table: Table) -> int:
-    """Columns of the terminal that the numbers need, names folded to ``NARROWEST_NAME``."""
-    total = GAP * (len(table.columns) - 1)
-    for place, column in enumerate(table.columns):
-        natural = _natural(column, [row[place] for row in table.rows])
-        total += min(natural, NARROWEST_NAME) if column.fold else natural
-    return total
-
-
-def _table(table: Table, width: int) -> RichTable:
-    numbers_fit = _needed(table) <= width
+def _table(table: Table, width: int) -> RenderableType:
+    fitted = widths(table, width)
+    if fitted is None:
+        return _rows_below_each_other(table)
     drawn = RichTable(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, GAP - 1, 0, 0))
-    for column in table.columns:
-        drawn.add_column(
-            Text(column.title),
-            justify=column.align,
-            overflow="fold",
-            no_wrap=numbers_fit and not column.fold,
-            header_style="bold",
-        )
+    for column, characters in zip(table.columns, fitted, strict=True):
+        title = _cell(Cell((column.title, *([column.under] if column.under else []))))
+        drawn.add_column(title, justify=column.align, width=characters, no_wrap=not column.fold, header_style="bold")
     for cells in table.rows:
         drawn.add_row(*(_cell(content) for content in cells))
     return drawn
+
+
+def _rows_below_each_other(table: Table) -> RenderableType:
+    """A table too wide for the terminal: each row a block, and in it a line a column, so that no word is broken."""
+    chance = table.columns[0].under
+    blocks: list[RenderableType] = []
+    for cells in table.rows:
+        blocks += [Text("")] if blocks else []
+        for place, (column, content) in enumerate(zip(table.columns, cells, strict=True)):
+            title = f"{column.title}: " if column.title else ""
+            words = ", ".join(filter(None, content.lines))
+            below = f" ({chance} {column.under})" if place and column.under else ""
+            text = Text(f"{title}{words}{below}", style=STYLES[content.tone])
+            blocks.append(Padding(text, (0, 0, 0, GAP if place else 0)))
+    return Group(*blocks)
 
 
 def _cell(content: Cell) -> Text:

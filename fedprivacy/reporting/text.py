@@ -33,6 +33,17 @@ def _rewrites(c: str) -> bool:
     return unicodedata.category(c) in ("Cc", "Cs") or c in _BIDI_CONTROLS
 
 
+def plain(value: object) -> str:
+    """A setting in words: ``none``, ``yes``, ``no``, ``0.5``, ``a, b``; anything else as it is."""
+    if value is None or isinstance(value, bool):
+        return "none" if value is None else "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(plain, value)) or "none"
+    return clean(value)
+
+
 def count(number: int) -> str:
     """``1,004``."""
     return f"{number:,}"

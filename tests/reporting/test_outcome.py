@@ -19,7 +19,7 @@ def lines_of(*findings: Finding) -> list[str]:
 
 def test_chance_inside_the_interval_is_no_leakage_and_no_proof(make: SimpleNamespace) -> None:
     (line,) = lines_of(*make.rates("ratio", 0.5043, 0.1045, 0.0113, headline=True))
-    assert f"{NO_LEAKAGE}." in line
+    assert f"{NO_LEAKAGE}: " in line
     assert "no leakage measured (this is no proof of privacy)" in line
     assert "leaks" not in line
     assert "AUC 0.504 [0.48, 0.53]; without leakage 0.500 [0.47, 0.53]" in line
@@ -27,8 +27,11 @@ def test_chance_inside_the_interval_is_no_leakage_and_no_proof(make: SimpleNames
 
 def test_a_clear_headline_leaks_with_its_numbers(make: SimpleNamespace) -> None:
     (line,) = lines_of(*make.rates("ratio", 0.7764, 0.4123, 0.1207, headline=True))
-    assert line.startswith("server (active), observing planted probes: membership leaks. By ratio, AUC 0.776")
-    assert "Wrong about 10% of the non-members, it recognises 41% [37%, 46%] of the members" in line
+    assert line.startswith("server (active): membership leaks: AUC 0.776 [0.76, 0.80]; without leakage 0.500")
+    assert (
+        "(ratio on planted probes). Wrong about 10% of the non-members, it recognises 41% [37%, 46%] of the members"
+        in line
+    )
 
 
 def test_a_number_on_few_false_positives_carries_no_verdict(make: SimpleNamespace) -> None:
@@ -41,7 +44,7 @@ def test_a_number_on_few_false_positives_carries_no_verdict(make: SimpleNamespac
 def test_a_leak_at_a_low_rate_alone_is_told_as_one_of_some_records(make: SimpleNamespace) -> None:
     sharp = make.tpr("ratio", 10, 0.25, 0.2, 0.3, 99, headline=True)
     (line,) = lines_of(make.auc("ratio", 0.505, 0.02, headline=True), sharp)
-    assert "membership of some records leaks." in line
+    assert "membership of some records leaks: " in line
     assert NO_LEAKAGE not in line
 
 
@@ -63,7 +66,7 @@ def test_only_a_declared_headline_gets_a_verdict(make: SimpleNamespace) -> None:
     (line,) = lines_of(*make.rates("loss", 0.9, 0.8, 0.5))
     assert line.endswith("no headline statistic was declared, so there is no verdict.")
     (line,) = lines_of(*make.rates("loss", 0.9, 0.8, 0.5), make.auc("ratio", 0.5, 0.02, headline=True))
-    assert "By ratio" in line
+    assert "(ratio on planted probes)" in line
     assert "0.9" not in line
 
 
@@ -71,7 +74,7 @@ def test_a_failed_headline_says_why(make: SimpleNamespace) -> None:
     failed = make.failed("ratio", "ValueError: no references", headline=True)
     assert overall({"auc": failed}) == "failed"
     (line,) = lines_of(failed)
-    assert "the attack failed, so nothing is known. ratio: ValueError: no references." in line
+    assert "the attack failed, so nothing is known (ratio on planted probes): ValueError: no references." in line
 
 
 def test_clients_alone_are_counted(make: SimpleNamespace) -> None:

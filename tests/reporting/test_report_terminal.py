@@ -24,7 +24,7 @@ Results = Mapping[str, Callable[[], RunResult]]
 def printed(result: RunResult, width: int, terminal: bool = False) -> str:
     file = io.StringIO()
     console = Console(file=file, width=width, force_terminal=terminal, color_system="truecolor" if terminal else None)
-    render(result, console)
+    render(result, console, full=True)
     return file.getvalue()
 
 
@@ -137,7 +137,7 @@ def test_nothing_measured_is_said_as_such(results: Results) -> None:
     assert "Nothing crossed the wire." in foreign_scores
     below = joined(printed(results["all_below"](), 80))
     assert "- (a) - (b) - (c)" in joined(below)
-    assert "inconclusive: too few records for a verdict" in below
+    assert "inconclusive (too few records for a verdict)" in below
     assert "the attack failed, so nothing is known" in joined(printed(results["only_errors"](), 80))
 
 

@@ -51,4 +51,8 @@ def _meaning(claim: PrivacyClaim) -> Line:
         return Line(f"No claim: {', '.join(gaps)} not stated.", "bad")
     if claim.releases == 0:
         return Line("Nothing that depends on private data was released.")
-    return Line(f"An upper bound for one {clean(claim.unit)}, over all {count(claim.releases)} releases.")
+    return Line(f"An upper bound for one {clean(claim.unit)}, over {_all(claim.releases)}.")
+
+
+def _all(releases: int) -> str:
+    return "its one release" if releases == 1 else f"all {count(releases)} releases"

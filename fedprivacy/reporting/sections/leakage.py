@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from fedprivacy.judge.result import RunResult
 from fedprivacy.reporting.document import Block, Line, Section
-from fedprivacy.reporting.findings import groups, is_rate
+from fedprivacy.reporting.findings import Group, groups, is_rate
 from fedprivacy.reporting.sections.generic import generic_blocks
 from fedprivacy.reporting.sections.inversion import QUALITY, WORDS, inversion_blocks
 from fedprivacy.reporting.sections.labels import COLUMNS, label_blocks
@@ -27,26 +28,35 @@ def leakage_sections(result: RunResult) -> tuple[Section, ...]:
     found = groups(result.findings)
     sections = []
     for attack in dict.fromkeys(group.attack for group in found):
-        rated = any(is_rate(f.metric) for group in found if group.attack == attack for f in group.findings)
         own = [group for group in found if group.attack == attack]
-        if attack == "inversion" and any(f.metric in QUALITY for group in own for f in group.findings):
-            drawn = [block for group in own for block in inversion_blocks(group, result.cards.get(group.adversary, {}))]
-            sections.append(Section("Leakage: inversion", (Line(WORDS, "quiet"), *drawn)))
-            continue
-        if attack == "labels" and any(f.metric in COLUMNS for group in own for f in group.findings):
-            told = [block for group in own for block in label_blocks(group)]
-            sections.append(Section("Leakage: labels", (Line(OF_LABELS, "quiet"), *told)))
-            continue
-        if attack == "theft":
-            told = [block for group in own for block in theft_blocks(group)]
-            sections.append(Section("Leakage: theft", (Line(OF_THEFT, "quiet"), *told)))
-            continue
-        words = f"Value [interval]; '-' is no number, for the reason in the note. {OF_RATES if rated else OF_OTHERS}"
-        blocks: list[Block] = [Line(words, "quiet")]
-        for group in (one for one in found if one.attack == attack):
+        blocks: list[Block] = [Line(_words(own), "quiet")]
+        for group in own:
             rates = tuple(f for f in group.findings if is_rate(f.metric))
             others = tuple(f for f in group.findings if not is_rate(f.metric))
             blocks += group_blocks(replace(group, findings=rates)) if rates else []
-            blocks += generic_blocks(replace(group, findings=others)) if others else []
+            blocks += other_blocks(replace(group, findings=others), result) if others else []
         sections.append(Section(f"Leakage: {clean(attack)}", tuple(blocks)))
     return tuple(sections)
+
+
+def other_blocks(group: Group, result: RunResult) -> list[Block]:
+    """The tables of findings that are neither AUC nor TPR, in the form of their attack."""
+    measured = {f.metric for f in group.findings}
+    if group.attack == "inversion" and measured & set(QUALITY):
+        return inversion_blocks(group, result.cards.get(group.adversary, {}))
+    if group.attack == "labels" and measured & set(COLUMNS):
+        return label_blocks(group)
+    return theft_blocks(group) if group.attack == "theft" else generic_blocks(group)
+
+
+def _words(found: Sequence[Group]) -> str:
+    """How to read the numbers of one attack."""
+    attack, measured = found[0].attack, {f.metric for group in found for f in group.findings}
+    if attack == "inversion" and measured & set(QUALITY):
+        return WORDS
+    if attack == "labels" and measured & set(COLUMNS):
+        return OF_LABELS
+    if attack == "theft":
+        return OF_THEFT
+    rated = any(map(is_rate, measured))
+    return f"Value [interval]; '-' is no number, for the reason in the note. {OF_RATES if rated else OF_OTHERS}"

@@ -22,11 +22,18 @@ def traffic_section(result: RunResult) -> Section:
         return Section("Bytes on the wire", (Line("Nothing crossed the wire."),))
     blocks: list[Block] = [_totals(wire, setting(result.config, "clients"))]
     blocks.append(Line(_encoding(wire)))
-    if defense_name(result) or wire.public_bytes or abs(sent - wire.fedavg_bytes) > SAME * sent:
+    if differs_from_fedavg(result):
         blocks.append(Line(against_fedavg(result), "strong"))
     if len(set(wire.per_round)) > 1:
         blocks.append(_rounds(wire.per_round))
     return Section("Bytes on the wire", tuple(blocks))
+
+
+def differs_from_fedavg(result: RunResult) -> bool:
+    """Whether there is anything to tell beside federated averaging: other bytes, public records, or a defense."""
+    wire = result.communication
+    sent = wire.up_bytes + wire.down_bytes
+    return bool(defense_name(result) or wire.public_bytes or abs(sent - wire.fedavg_bytes) > SAME * sent)
 
 
 def against_fedavg(result: RunResult) -> str:

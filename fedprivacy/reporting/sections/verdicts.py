@@ -51,9 +51,9 @@ def verdict_line(verdict: Verdict) -> Line:
 
 def adversary_lines(group: Group) -> list[Line]:
     """What the headline statistic of ``group`` (AUC and TPR findings) says; only a declared headline gets a verdict."""
-    place = f"{clean(group.adversary)}, observing {clean(group.observation)}"
     declared = headline_statistics(group.findings)
     if not declared:
+        place = f"{clean(group.adversary)}, observing {clean(group.observation)}"
         return [Line(f"{place}: no headline statistic was declared, so there is no verdict.", "quiet")]
     lines = []
     for statistic in declared:
@@ -64,8 +64,9 @@ def adversary_lines(group: Group) -> list[Line]:
         else:
             rates = of_statistic(same, statistic, target)
             outcome = overall(rates)
-            words = f"{_headline(group, outcome, rates)} {_detail(statistic, rates, outcome)}"
-        lines.append(Line(f"{place}: {words}", OUTCOME_TONES.get(outcome, "warn")))
+            how = f"{clean(statistic)} on {clean(group.observation)}"
+            words = f"{_headline(group, outcome, rates)}{_detail(how, rates, outcome)}"
+        lines.append(Line(f"{clean(group.adversary)}: {words}", OUTCOME_TONES.get(outcome, "warn")))
     return lines
 
 
@@ -81,30 +82,30 @@ def _stacked(group: Group) -> list[Line]:
 def _headline(group: Group, outcome: Outcome, rates: Mapping[str, Finding]) -> str:
     first = next(iter(rates.values()))
     if outcome == "leak":
-        some = "" if against_chance(first) == "leak" else " of some records"
-        return f"{clean(group.attack)}{some} leaks."
+        return f"{clean(group.attack)}{'' if against_chance(first) == 'leak' else ' of some records'} leaks"
     if outcome == "none":
-        return f"{NO_LEAKAGE}."
+        return NO_LEAKAGE
     if outcome == "unclear":
-        return "inconclusive: the interval is above chance, but so high a value also occurs without leakage."
+        return "inconclusive (the interval is above chance, but so high a value also occurs without leakage)"
     if outcome == "reversed":
-        return "inconclusive: members score below non-members, so the score points the wrong way."
+        return "inconclusive (members score below non-members, so the score points the wrong way)"
     if outcome == "failed":
         others = {f.statistic for f in group.findings if f.value is not None}
         if others:
-            return f"the declared statistic failed; the table holds what was measured by {listed(sorted(others))}."
-        return "the attack failed, so nothing is known."
-    return "inconclusive: too few records for a verdict."
+            return f"the declared statistic failed; the table holds what was measured by {listed(sorted(others))}"
+        return "the attack failed, so nothing is known"
+    return "inconclusive (too few records for a verdict)"
 
 
-def _detail(statistic: str, rates: Mapping[str, Finding], outcome: Outcome) -> str:
+def _detail(how: str, rates: Mapping[str, Finding], outcome: Outcome) -> str:
+    """The number that the headline rests on, and at the lowest FPR that is clear of chance what it means."""
     first = next(iter(rates.values()))
     if outcome == "failed":
         cause = next(clean(f.note) for f in rates.values() if f.flag == "error")
-        return f"{clean(statistic)}: {sentence(cause or NO_CAUSE)}"
+        return f" ({how}): {sentence(cause or NO_CAUSE)}"
     if first.value is None:
-        return f"{clean(statistic)} has no number at this sample size."
-    words = [f"By {clean(statistic)}, {measured(first)}."]
+        return f"; {how} has no number at this sample size."
+    words = [f": {measured(first)} ({how})."]
     clear = [f for f in rates.values() if fpr_of(f.metric) is not None and against_chance(f) == "leak"]
     words += [recognised(clear[-1], fpr_of(clear[-1].metric) or 0.0)] if clear else []
     return " ".join(words)

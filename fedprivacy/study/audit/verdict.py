@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fedprivacy.judge.result import Audit, AuditRow, Kind, PrivacyClaim, Verdict
 from fedprivacy.metrics.epsilon.one_run import one_run_p_value
-from fedprivacy.reporting.text import count, epsilon, scientific
+from fedprivacy.reporting.text import count, counted, epsilon, scientific
 from fedprivacy.study.audit.bounds import guess_grid
 
 MOST_CANARIES = 200_000
@@ -25,7 +25,7 @@ def verdicts_of(claim: PrivacyClaim, found: Audit) -> tuple[Verdict, ...]:
     words = (
         f"One {claim.unit} ({claim.relation}) has epsilon {epsilon(claim.epsilon)} at delta {scientific(claim.delta)}"
     )
-    source = f"{claim.accountant}, {count(claim.releases)} releases, against: {claim.adversary}"
+    source = f"{claim.accountant}, {counted(claim.releases, 'release')}, against: {claim.adversary}"
     return (Verdict(words, source, *_judged(claim, found, judged)),)
 
 

@@ -1,0 +1,155 @@
+"""An adversary's membership attacks in four rows: what was declared, what read most, the plain loss, and a control."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from fedprivacy.judge.result import Finding
+from fedprivacy.reporting.document import Cell, Column, Footnotes, Table, cell, row
+from fedprivacy.reporting.findings import (
+    fpr_of,
+    is_null,
+    is_selected,
+    main_target,
+    metric_name,
+    metric_order,
+    of_statistic,
+)
+from fedprivacy.reporting.sections.rate_table import marked_value
+from fedprivacy.reporting.text import MISSING, chance_level, clean, counted
+
+LOSS = "loss"
+"""The statistic that every attack has to beat: one model, one number, no reference."""
+HEADLINE, STRONGEST, NULL = "headline", "strongest", "null"
+ROLES: Mapping[str, str] = {
+    HEADLINE: "declared before the run, and alone decides",
+    STRONGEST: "the highest AUC of all that were tried, picked afterwards",
+    LOSS: "the loss alone, without references",
+    NULL: "the headline's scores against shuffled coins",
+}
+"""What the rows are, in their order."""
+LEAST_FPR = 1.0
+"""In per cent; TPRs at lower rates are in the whole report."""
+
+
+@dataclass(frozen=True)
+class Attack:
+    """One statistic on one observation with its rates about the main target, AUC first."""
+
+    observation: str
+    statistic: str
+    rates: Mapping[str, Finding]
+
+    @property
+    def auc(self) -> float | None:
+        """Its AUC, where it has one."""
+        return self.rates["auc"].value if "auc" in self.rates else None
+
+
+def attacks(findings: Sequence[Finding]) -> list[Attack]:
+    """Every statistic on every observation of one adversary, about what speaks for all clients."""
+    found = []
+    for observation in dict.fromkeys(f.observation for f in findings):
+        own = [f for f in findings if f.observation == observation]
+        target = main_target(own)
+        for statistic in dict.fromkeys(f.statistic for f in own):
+            rates = of_statistic(own, statistic, target)
+            shown = {metric: f for metric, f in rates.items() if (fpr_of(metric) or LEAST_FPR) >= LEAST_FPR}
+            if shown:
+                found.append(Attack(observation, statistic, shown))
+    return found
+
+
+def strongest(known: Sequence[Attack]) -> tuple[Attack, int] | None:
+    """The attack of the highest AUC, and out of how many it was picked; controls and selections are none."""
+    picked = [one for one in known if one.auc is not None and not is_null(one.statistic)]
+    picked = [one for one in picked if not is_selected(one.statistic)]
+    return (max(picked, key=lambda one: one.auc or 0.0), len(picked)) if picked else None
+
+
+def four_rows(findings: Sequence[Finding]) -> Table | None:
+    """The rows of one adversary (AUC and TPR findings), chance below each title; None where no number speaks for all."""
+    known = attacks(findings)
+    chosen = list(_roles(findings, known))
+    metrics = _with_numbers([one for _, one in chosen])
+    if not metrics:
+        return None
+    first = chosen[0][1]
+    marks = Footnotes()
+    rows = [
+        row([_name(role, one, first, marks), *(_value(one, first, metric, marks) for metric in metrics)])
+        for role, one in chosen
+    ]
+    heads = [Column(metric_name(metric), under=_chance(first.rates.get(metric))) for metric in metrics]
+    columns = (Column("attack", fold=True, under="chance"), *heads)
+    return Table(columns, tuple(rows), _caption(first), (*marks.lines(), *_notes(chosen, metrics)))
+
+
+def _roles(findings: Sequence[Finding], known: Sequence[Attack]) -> Iterator[tuple[str, Attack]]:
+    """Headlines, the strongest, loss and null of the headline's observation; one attack has one row."""
+    declared = [(f.observation, f.statistic) for f in findings if f.headline]
+    headlines = [one for one in known if (one.observation, one.statistic) in declared]
+    best, seen = strongest(known), list[Attack]()
+    for one in headlines:
+        also = best is not None and best[0] is one and best[1] > 1
+        yield (f"{HEADLINE}, {STRONGEST}" if also else HEADLINE), one
+        seen.append(one)
+    if best is not None and best[0] not in seen:
+        yield STRONGEST, best[0]
+        seen.append(best[0])
+    here = seen[0].observation if seen else ""
+    near = sorted(known, key=lambda one: one.observation != here)
+    for role in (LOSS, NULL):
+        fitting = (one for one in near if (is_null(one.statistic) if role == NULL else one.statistic == LOSS))
+        yield from ((role, one) for one in list(fitting)[:1] if one not in seen)
+
+
+def legend(tables: Sequence[Table]) -> str:
+    """What the rows of ``tables`` are, each told once."""
+    names = " ".join(cells[0].lines[0] for table in tables for cells in table.rows)
+    return f"{'; '.join(f'{role}: {words}' for role, words in ROLES.items() if role in names)}."
+
+
+def _name(role: str, one: Attack, first: Attack, marks: Footnotes) -> Cell:
+    where = "" if one.observation == first.observation else f" {marks.mark(f'on {clean(one.observation)}')}"
+    name = NULL if is_null(one.statistic) else clean(one.statistic)
+    words = f"{role}: {name}{where}" if role not in (LOSS, NULL) else f"{name}{where}"
+    return cell(words, tone="strong" if role.startswith(HEADLINE) else "plain")
+
+
+def _value(one: Attack, first: Attack, metric: str, marks: Footnotes) -> Cell:
+    """The number with its interval, and its own chance where that is not the one above."""
+    finding = one.rates.get(metric)
+    if finding is None:
+        return cell(MISSING)
+    value = marked_value(finding, marks, clean(finding.note))
+    chance = _chance(finding)
+    own = f"chance {chance}" if chance not in (MISSING, _chance(first.rates.get(metric))) else ""
+    return cell(*value.lines, own, tone=value.tone)
+
+
+def _chance(finding: Finding | None) -> str:
+    if finding is None:
+        return MISSING
+    return chance_level(finding.chance, finding.chance_low, finding.chance_high)
+
+
+def _with_numbers(chosen: Sequence[Attack]) -> list[str]:
+    """Metrics of which some row has a number; AUC first."""
+    metrics = dict.fromkeys(metric for one in chosen for metric in one.rates)
+    seen = [m for m in metrics if any(m in one.rates and one.rates[m].value is not None for one in chosen)]
+    return sorted(seen, key=metric_order)
+
+
+def _caption(first: Attack) -> str:
+    """Who, on what, about how many candidates."""
+    one = next(iter(first.rates.values()))
+    records = f"{counted(one.members, 'member')}, {counted(one.non_members or 0, 'non-member')}" if one.members else ""
+    return "; ".join(filter(None, (f"{clean(one.adversary)}, {clean(first.observation)}", records)))
+
+
+def _notes(chosen: Sequence[tuple[str, Attack]], metrics: Sequence[str]) -> Iterator[str]:
+    for metric in metrics:
+        if any(metric in one.rates and one.rates[metric].flag == "few" for _, one in chosen):
+            yield f"{metric_name(metric)} rests on fewer than ten false positives: no verdict does."

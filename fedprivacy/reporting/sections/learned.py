@@ -1,0 +1,76 @@
+"""What each adversary learned, a line an adversary and attack: the verdict, its strength, its certainty."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from fedprivacy.judge import verdicts
+from fedprivacy.judge.result import Finding, RunResult, Verdict
+from fedprivacy.reporting.document import Line
+from fedprivacy.reporting.findings import groups, headline_statistics, is_rate
+from fedprivacy.reporting.outcome import against_chance
+from fedprivacy.reporting.sections.four_rows import attacks, strongest
+from fedprivacy.reporting.sections.verdicts import adversary_lines
+from fedprivacy.reporting.settings import seeds, setting
+from fedprivacy.reporting.text import clean, counted, estimate, levels, sentence
+
+Judge = Callable[[Sequence[Finding], str, str], list[Verdict]]
+OTHERS: Mapping[str, tuple[str, Judge]] = {
+    "labels": ("which classes a client holds", verdicts.labels),
+    "theft": ("a copy of a client's model", verdicts.theft),
+    "inversion": ("what a client's records look like", verdicts.inversion),
+}
+"""Attack -> what it is after, and how it is judged."""
+
+
+def learned(result: RunResult) -> list[Line]:
+    """One line an adversary of membership, then one an adversary of every other attack, then what they rest on."""
+    if not result.findings:
+        return [Line("No attack was run: nothing is known about leakage.", "warn")]
+    lines: list[Line] = []
+    rated = [f for f in result.findings if is_rate(f.metric)]
+    for adversary in dict.fromkeys(f.adversary for f in rated):
+        lines += _membership([f for f in rated if f.adversary == adversary])
+    for attack, (what, judge) in OTHERS.items():
+        own = [f for f in result.findings if f.attack == attack]
+        for adversary in dict.fromkeys(f.adversary for f in own):
+            theirs = [f for f in own if f.adversary == adversary]
+            lines += [_line(adversary, what, verdict) for verdict in judge(theirs, "", "")]
+    return [*lines, Line(" ".join(_certainty(result)), "quiet")]
+
+
+def _membership(findings: Sequence[Finding]) -> Iterator[Line]:
+    """The declared headline; where it does not leak, also the strongest attack that does."""
+    found = groups(findings)
+    declared = [group for group in found if headline_statistics(group.findings)]
+    lines = [line for group in declared or found for line in adversary_lines(group)]
+    yield from lines
+    best = strongest(attacks(findings))
+    if best is not None and not any(line.tone == "bad" for line in lines):
+        auc = best[0].rates["auc"]
+        if against_chance(auc) == "leak":
+            how = f"{clean(best[0].statistic)} on {clean(best[0].observation)}"
+            told = f"{estimate(auc.value, auc.low, auc.high, auc.chance)} ({how})"
+            words = f"the highest AUC of {counted(best[1], 'attack')} is {told}"
+            yield Line(f"{clean(auc.adversary)}: {words}. It was picked afterwards, so it decides nothing.", "warn")
+
+
+def _line(adversary: str, what: str, verdict: Verdict) -> Line:
+    leaks = verdict.verdict == "refuted"
+    why = sentence(clean(verdict.why))
+    words = "leaks" if leaks else "no leakage shown"
+    return Line(f"{clean(adversary)}: {what}: {words}. {why[:1].upper()}{why[1:]}", "bad" if leaks else "plain")
+
+
+def _certainty(result: RunResult) -> Iterator[str]:
+    """What the intervals are over, and how hard was looked."""
+    if any(is_rate(f.metric) for f in result.findings):
+        yield "Membership: which records were trained on."
+    at = levels({f.level for f in result.findings})
+    if result.provenance.seeds > 1:
+        yield f"Intervals: {at}, over {seeds(result)}."
+    else:
+        yield f"Intervals: {at}, over the records and clients of {seeds(result)} alone; another seed may differ."
+    effort = setting(result.config, "attack.effort")
+    if effort == "default":
+        yield "The attacks made a default effort: --effort thorough looks harder."

@@ -1,0 +1,155 @@
+"""The short report: verdict, strength and certainty on the first screen, four rows an adversary, words whole."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.cells import cell_len
+from rich.console import Console
+
+from fedprivacy.judge.result import Audit, AuditRow, RunResult, Verdict
+from fedprivacy.reporting.brief import New, brief
+from fedprivacy.reporting.document import Column, Document, Facts, Layouts, Line, Section, Table, cell, row
+from fedprivacy.reporting.report import report
+from fedprivacy.reporting.terminal import render, render_document
+from fedprivacy.reporting.widths import needed
+
+Results = Mapping[str, Callable[[], RunResult]]
+
+
+def printed(result: RunResult, width: int = 80, new: New = "run") -> str:
+    file = io.StringIO()
+    render(result, Console(file=file, width=width), new=new)
+    return file.getvalue()
+
+
+def drawn(document: Document, width: int = 80) -> str:
+    file = io.StringIO()
+    render_document(document, Console(file=file, width=width))
+    return file.getvalue()
+
+
+def joined(text: str) -> str:
+    return re.sub(r"\s+", " ", text)
+
+
+@pytest.fixture
+def usual(results: Results, make: SimpleNamespace) -> RunResult:
+    """Two adversaries with a headline, a stronger statistic, the loss and a control."""
+    findings = []
+    for adversary, headline in (("server (active)", 0.78), ("server (honest-but-curious)", 0.504)):
+        who = {"adversary": adversary}
+        findings += make.rates("joint", headline, 0.41 if headline > 0.6 else 0.1, 0.12, headline=True, **who)
+        findings += make.rates("stack", 0.81, 0.5, 0.2, observation="all that it received", **who)
+        findings += make.rates("loss", 0.62, 0.2, 0.03, **who) + make.rates("ratio", 0.7, 0.2, 0.03, **who)
+        findings += make.rates("null (shuffled coins)", 0.5, 0.1, 0.01, **who)
+    return replace(results["ordinary"](), findings=tuple(findings))
+
+
+def test_verdict_strength_and_certainty_are_on_the_first_screen(usual: RunResult) -> None:
+    screen = joined("\n".join(printed(usual).splitlines()[:24]))
+    for words in (
+        "server (active): membership leaks: AUC 0.780 [0.76, 0.80]; without leakage 0.500 [0.47, 0.53]",
+        "Wrong about 10% of the non-members, it recognises 41%",
+        "server (honest-but-curious): no leakage measured (this is no proof of privacy): AUC 0.504 [0.48, 0.53]",
+        "the highest AUC of 4 attacks is 0.810 [0.79, 0.83] (stack on all that it received). It was picked afterwards",
+        "Intervals: 95%, over the records and clients of seed 0 alone; another seed may differ.",
+        "test accuracy 0.8590 [0.851, 0.867]; +0.0520 [+0.050, +0.054] against local",
+        "one seed decides nothing",
+        "bytes 1.58 MB up and down. FedAvg of the same model sends 48.8 MB: mutual sends 31 times fewer bytes",
+        "epsilon infinite: no differential privacy is claimed (predictions leave without noise)",
+    ):
+        assert words in screen, words
+
+
+def test_four_rows_an_adversary_with_chance_in_the_header(usual: RunResult) -> None:
+    lines = printed(usual).splitlines()
+    assert len(lines) <= 60
+    for place in (i for i, line in enumerate(lines) if line.startswith("attack ")):
+        assert lines[place].split("  ")[0] == "attack" and "TPR at 10% FPR" in lines[place]
+        assert lines[place + 1].startswith("chance") and "0.500 [0.47, 0.53]" in lines[place + 1]
+        rows = lines[place + 3 : place + 7]
+        names = [line.split("  ")[0] for line in rows]
+        assert names == ["headline: joint", "strongest: stack", "(a)", "loss"] and lines[place + 7].startswith("null")
+        assert "ratio" not in "".join(lines[place:])
+    assert sum(line.startswith("attack ") for line in lines) == 2
+
+
+def test_the_headline_that_is_strongest_has_one_row(usual: RunResult) -> None:
+    alone = [f for f in usual.findings if f.statistic != "stack" and f.adversary == "server (active)"]
+    text = joined(printed(replace(usual, findings=tuple(alone))))
+    assert "headline, 0.780" in text and "strongest: joint" in text
+    assert "the highest AUC of" not in text.partition("How strong")[0]
+
+
+def test_what_is_below_resolution_is_no_column(results: Results) -> None:
+    assert "0.1%" not in printed(results["ordinary"]()).partition("How strong")[2]
+    text = printed(results["all_below"]())
+    assert "too few records for a verdict" in joined(text) and "How strong" not in text
+
+
+def test_an_attack_again_prints_only_what_was_learned(usual: RunResult) -> None:
+    text = printed(usual, new="attack")
+    assert "What each adversary learned" in text and "Accuracy, bytes, epsilon" not in text
+
+
+def test_an_audit_prints_its_verdict_first_and_nothing_of_the_run(usual: RunResult) -> None:
+    bound = AuditRow("server", "updates", "joint", "one run", "nothing", 1.06, 3.45, "m=1500, r=125, v=103", True)
+    audit = Audit("record", "add-remove", "records as they are", 1500, 1, 4.0, 1e-5, 0.95, (bound,))
+    judged = Verdict("One record has epsilon 4", "PLD", "not refuted", "1.06 was measured")
+    text = printed(replace(usual, audit=audit, verdicts=(judged,)), new="audit")
+    assert text.splitlines()[3].startswith("- NOT REFUTED: One record has epsilon 4")
+    assert "1.06" in text and "Accuracy" not in text and "learned" not in text
+
+
+def test_other_attacks_have_a_verdict_and_their_numbers(results: Results) -> None:
+    text = joined(printed(results["other_attacks"]()))
+    assert "what a client's records look like: no leakage shown" in text or "loss is not finite" in text
+    assert "uploaded updates" in text
+
+
+@pytest.mark.parametrize("kind", [brief, report])
+def test_no_word_of_any_report_is_broken_at_80_columns(
+    kind: Callable[[RunResult], Document], any_result: RunResult
+) -> None:
+    document = kind(any_result)
+    shown = {word.strip(",:") for word in drawn(document).split()}
+    assert not [word for word in words_of(document) if cell_len(word) <= 60 and word.strip(",:") not in shown]
+
+
+def words_of(document: Document) -> list[str]:
+    """Every word that a terminal must show whole; of several layouts those of the last, which it falls back on."""
+    found = []
+    for block in (block for section in document.sections for block in section.blocks):
+        if isinstance(block, Line):
+            found += block.text.split()
+        elif isinstance(block, Facts):
+            found += [word for pair in block.pairs for word in " ".join(pair).split()]
+        else:
+            fitting = block.options if isinstance(block, Layouts) else ((block,),)
+            chosen = next((tables for tables in fitting if all(needed(t) <= 80 for t in tables)), fitting[-1])
+            cells = [content for table in chosen for cells in table.rows for content in cells]
+            found += [word for content in cells for line in content.lines for word in line.split()]
+    return found
+
+
+WORD = st.text("abcdefgh0123.-", min_size=1, max_size=30)
+CELL = st.lists(WORD, min_size=1, max_size=6).map(" ".join)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 7).flatmap(lambda n: st.lists(st.lists(CELL, min_size=n, max_size=n), min_size=1, max_size=4)))
+def test_no_word_of_any_table_is_broken(rows: list[list[str]]) -> None:
+    columns = tuple(Column(f"title {place}", fold=place % 2 == 0) for place in range(len(rows[0])))
+    table = Table(columns, tuple(row(cell(words) for words in cells) for cells in rows))
+    text = drawn(Document("title", (Section("all", (table,)),)))
+    assert max(map(cell_len, text.splitlines())) <= 80
+    shown = set(text.split())
+    assert {word for cells in rows for words in cells for word in words.split()} <= shown
