@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from fedprivacy.judge.result import JUDGED_FROM, Baseline, Communication, Finding, Interval, Kind, Verdict
 from fedprivacy.metrics.intervals import Interval as Estimate
 
+STRONGER_KNOWN = "a stronger attack is known and was not run"
+"""How the note of a headline begins that is not the strongest known; a report says it beside the verdict."""
 FEWEST_CLIENTS = 3
 """Clients below which a verdict on label distributions is only inconclusive: two tell next to nothing of a spread."""
 

@@ -12,8 +12,8 @@ from fedprivacy.reporting.report import title
 from fedprivacy.reporting.sections.audit import audit_section
 from fedprivacy.reporting.sections.four_rows import four_rows, legend
 from fedprivacy.reporting.sections.glance import glance
-from fedprivacy.reporting.sections.leakage import other_blocks
 from fedprivacy.reporting.sections.learned import learned
+from fedprivacy.reporting.sections.short import short_blocks
 from fedprivacy.reporting.sections.verdicts import verdict_line
 from fedprivacy.reporting.settings import setting
 
@@ -26,7 +26,7 @@ def brief(result: RunResult, new: New = "run") -> Document:
     if result.audit is not None and new != "attack":
         verdicts = tuple(verdict_line(verdict) for verdict in result.verdicts)
         judged = (Section("Verdict", verdicts),) if verdicts else ()
-        return Document(title(result), (*judged, audit_section(result.audit)))
+        return Document(title(result), (*judged, audit_section(result.audit, full=False)))
     sections = [Section("What each adversary learned", tuple(learned(result)))]
     if new == "run" and setting(result.config, "scores") is None:
         sections.append(Section("Accuracy, bytes, epsilon", (glance(result),)))
@@ -45,4 +45,4 @@ def _strength(result: RunResult) -> Iterator[Block]:
     if shown:
         yield Line(legend(shown), "quiet")
     for group in groups(f for f in result.findings if not is_rate(f.metric)):
-        yield from other_blocks(group, result)
+        yield from short_blocks(group, result.cards.get(group.adversary, {}))

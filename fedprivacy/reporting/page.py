@@ -12,4 +12,4 @@ from fedprivacy.reporting.sections.banner import banner
 
 def page(result: RunResult) -> Document:
     """The whole report with its banner."""
-    return replace(report(result, verdicts_first=True), banner=banner(result))
+    return replace(report(result), banner=banner(result))

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from fedprivacy.judge.result import JUDGED_FROM, Finding, Verdict
+from fedprivacy.judge.verdicts import STRONGER_KNOWN
 from fedprivacy.reporting.findings import groups, is_client, main_target, metric_name
 from fedprivacy.reporting.outcome import NO_LEAKAGE, against_chance, overall
 from fedprivacy.reporting.sections.verdicts import adversary_lines, verdict_line
@@ -32,6 +33,12 @@ def test_a_clear_headline_leaks_with_its_numbers(make: SimpleNamespace) -> None:
         "(ratio on planted probes). Wrong about 10% of the non-members, it recognises 41% [37%, 46%] of the members"
         in line
     )
+
+
+def test_a_headline_that_is_not_the_strongest_known_says_so(make: SimpleNamespace) -> None:
+    note = f"default grade; {STRONGER_KNOWN}: joint decoding"
+    (line,) = lines_of(make.auc("ratio", 0.504, 0.02, headline=True, note=note))
+    assert line.endswith("(ratio on planted probes). A stronger attack is known and was not run.")
 
 
 def test_a_number_on_few_false_positives_carries_no_verdict(make: SimpleNamespace) -> None:

@@ -6,6 +6,7 @@ import io
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
-from fedprivacy.judge.result import Audit, AuditRow, RunResult, Verdict
+from fedprivacy.judge.result import Audit, AuditRow, Finding, RunResult, Verdict
 from fedprivacy.reporting.brief import New, brief
 from fedprivacy.reporting.document import Column, Document, Facts, Layouts, Line, Section, Table, cell, row
 from fedprivacy.reporting.report import report
@@ -64,9 +65,11 @@ def test_verdict_strength_and_certainty_are_on_the_first_screen(usual: RunResult
         "test accuracy 0.8590 [0.851, 0.867]; +0.0520 [+0.050, +0.054] against local",
         "one seed decides nothing",
         "bytes 1.58 MB up and down. FedAvg of the same model sends 48.8 MB: mutual sends 31 times fewer bytes",
-        "epsilon infinite: no differential privacy is claimed (predictions leave without noise)",
     ):
         assert words in screen, words
+    assert "epsilon infinite: no differential privacy is claimed (predictions leave without noise)" in joined(
+        printed(usual)
+    )
 
 
 def test_four_rows_an_adversary_with_chance_in_the_header(usual: RunResult) -> None:
@@ -111,8 +114,16 @@ def test_an_audit_prints_its_verdict_first_and_nothing_of_the_run(usual: RunResu
 
 def test_other_attacks_have_a_verdict_and_their_numbers(results: Results) -> None:
     text = joined(printed(results["other_attacks"]()))
-    assert "what a client's records look like: no leakage shown" in text or "loss is not finite" in text
-    assert "uploaded updates" in text
+    assert "loss is not finite" in text and "uploaded updates" in text and "2.16" in text
+    findings = tuple(
+        Finding("labels", "predictions", name, "server", "all clients", metric, v, 0, 0.2, 0.4, 0.95, 5, headline=top)
+        for name, top in (("mean softmax", True), ("uniform guess", False))
+        for metric, v in (("TV", 0.31), ("TV gain over the better guess", 0.3), ("KL", 0.77))
+    )
+    attacked = replace(results["other_attacks"](), findings=findings)
+    text = joined(printed(attacked))
+    assert "server: which classes a client holds: leaks. Mean softmax on predictions is nearer to the truth" in text
+    assert "mean softmax * 0.31 [0.20, 0.40] +0.30 [+0.20, +0.40]" in text and "0.77" not in text
 
 
 @pytest.mark.parametrize("kind", [brief, report])
@@ -153,3 +164,21 @@ def test_no_word_of_any_table_is_broken(rows: list[list[str]]) -> None:
     assert max(map(cell_len, text.splitlines())) <= 80
     shown = set(text.split())
     assert {word for cells in rows for words in cells for word in words.split()} <= shown
+
+
+def test_the_readme_shows_the_report_in_its_present_form(usual: RunResult) -> None:
+    """Numbers are those of a real run; headings, the columns and what the rows are must be those of today."""
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    shown = readme[readme.index("What it prints") :].split("```\n")[1]
+    lines = shown.splitlines()
+    assert len(lines) <= 60 and max(map(cell_len, lines)) <= 80
+    alone = [f for f in usual.findings if f.statistic != "stack"]
+    drawn = printed(replace(usual, findings=tuple(alone)))
+    for mark in (
+        r"^.* ─+$",
+        r"^attack .*$",
+        r"^(?:loss|null|headline,|strongest:)",
+        r"headline: declared[^.]*\.",
+    ):
+        found = [joined(words) for words in re.findall(mark, shown, re.MULTILINE)]
+        assert found and set(found) == {joined(words) for words in re.findall(mark, drawn, re.MULTILINE)}

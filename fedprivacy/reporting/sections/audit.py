@@ -16,10 +16,10 @@ READING = (
 )
 
 
-def audit_section(audit: Audit) -> Section:
-    """Facts, the judged bounds, those that assume more, and the controls."""
+def audit_section(audit: Audit, full: bool = True) -> Section:
+    """Facts, the judged bounds, those that assume more where it is ``full``, and the controls."""
     judged = [one for one in audit.rows if one.judged]
-    apart = [one for one in audit.rows if not one.judged and not one.control]
+    apart = [one for one in audit.rows if full and not one.judged and not one.control]
     blocks: list[Block] = [Line(READING, "quiet"), Facts(_facts(audit))]
     if judged:
         blocks.append(_table(judged, audit, "Held against the claim"))

@@ -69,7 +69,7 @@ def strongest(known: Sequence[Attack]) -> tuple[Attack, int] | None:
 
 
 def four_rows(findings: Sequence[Finding]) -> Table | None:
-    """The rows of one adversary (AUC and TPR findings), chance below each title; None where no number speaks for all."""
+    """The rows of one adversary (AUC and TPR), chance below each title; None where no number speaks for all."""
     known = attacks(findings)
     chosen = list(_roles(findings, known))
     metrics = _with_numbers([one for _, one in chosen])

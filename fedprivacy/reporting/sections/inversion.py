@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from fedprivacy.judge.result import Finding, RunResult
-from fedprivacy.reporting.document import Block, Cell, Column, Facts, Footnotes, Line, Table, cell, row
+from fedprivacy.reporting.document import Block, Cell, Column, Facts, Footnotes, Layouts, Line, Table, cell, row
 from fedprivacy.reporting.findings import Group
-from fedprivacy.reporting.sections.by_statistic import statistic_table
+from fedprivacy.reporting.sections.by_statistic import interval_below, interval_beside, statistic_table
 from fedprivacy.reporting.sections.rate_table import NO_CAUSE
-from fedprivacy.reporting.text import MISSING, chance_level, clean, count, estimate, levels
+from fedprivacy.reporting.text import MISSING, chance_level, clean, count, levels
 
 QUALITY = ("PSNR (dB)", "SSIM", "MSE")
+_COLUMNS = {name: name for name in QUALITY}
 WORDS = (
     "PSNR, SSIM higher is nearer to the truth, MSE lower. A leak beats every guess from public records, and the null "
     "in which the same attack is fed another client's message."
@@ -34,7 +35,8 @@ def inversion_blocks(group: Group, card: Mapping[str, str]) -> list[Block]:
     rest = [f for f in group.findings if f.metric not in QUALITY]
     seen = [f for f in group.findings if f.metric in QUALITY]
     caption = f"{place}; {levels(f.level for f in seen)} intervals over messages"
-    blocks.append(statistic_table(seen, "what", dict(zip(QUALITY, QUALITY, strict=True)), _value, caption, sizes=True))
+    beside = statistic_table(seen, "what", _COLUMNS, interval_beside, caption, sizes=True)
+    blocks.append(Layouts(((beside,), (statistic_table(seen, "what", _COLUMNS, interval_below, caption, sizes=True),))))
     if rest:
         blocks.append(_rates(rest))
     return blocks
@@ -48,14 +50,10 @@ def _rates(findings: Sequence[Finding]) -> Table:
         what = (
             clean(f.metric) if f.headline or f.statistic == "best by own loss" else f"{clean(f.metric)}, {f.statistic}"
         )
-        value = f"{_value(f)}{note}" if f.value is not None else f"{MISSING}{note}"
+        value = f"{interval_beside(f)}{note}" if f.value is not None else f"{MISSING}{note}"
         rows.append(row([Cell((what,)), value, chance_level(f.chance, f.chance_low, f.chance_high), count(f.n)]))
     columns = (Column("of the best by own loss", fold=True), Column("value"), Column("without"), Column("n", "right"))
     return Table(columns, tuple(rows), "", marks.lines())
-
-
-def _value(finding: Finding) -> str:
-    return estimate(finding.value, finding.low, finding.high, finding.chance, sign="gain" in finding.metric)
 
 
 def compared(results: Sequence[RunResult], names: Sequence[str]) -> list[Block]:
@@ -67,8 +65,8 @@ def compared(results: Sequence[RunResult], names: Sequence[str]) -> list[Block]:
             theirs = [f for f in own if f.adversary == adversary]
             first = theirs[0]
             gains = [f for f in theirs if "gain" in f.metric and f.metric.startswith(QUALITY[0][:4])]
-            told = [f"{_value(f)} {f.metric.partition(' over the ')[2]}" for f in gains]
-            quality = _value(first) if first.value is not None else MISSING
+            told = [f"{interval_beside(f)} {f.metric.partition(' over the ')[2]}" for f in gains]
+            quality = interval_beside(first) if first.value is not None else MISSING
             what = Cell((clean(adversary), clean(first.observation)))
             rows.append(
                 row([cell(name, tone="strong"), what, quality, Cell(tuple(told) or (MISSING,)), count(first.n)])

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from fedprivacy.judge.result import Finding
-from fedprivacy.reporting.document import Block, Cell, Line
+from fedprivacy.reporting.document import Block, Line
 from fedprivacy.reporting.findings import Group, client_key, is_client
-from fedprivacy.reporting.sections.by_statistic import statistic_table
+from fedprivacy.reporting.sections.by_statistic import interval_below, statistic_table
 from fedprivacy.reporting.sections.rate_table import NO_CAUSE
-from fedprivacy.reporting.text import clean, counted, estimate, fixed, levels
+from fedprivacy.reporting.text import clean, counted, fixed, levels
 
 WORDS = (
     "Distance of the estimated shares of classes from the true ones, mean over clients. TV: half the sum of all gaps; "
     "Chebyshev: the largest gap; KL in nats. Lower is nearer, 0 is exact. Top class: how often the most frequent class "
     "is named. Gain: TV of the uniform guess or of the public prior, whichever is nearer, minus one's own."
 )
+GAIN = "TV gain over the better guess"
 COLUMNS = {
     "TV": "TV",
-    "TV gain over the better guess": "gain",
+    GAIN: "gain",
     "Chebyshev": "Chebyshev",
     "KL": "KL",
     "top-class hit": "top class",
@@ -34,17 +34,10 @@ def label_blocks(group: Group) -> list[Block]:
     whole = [f for f in group.findings if not is_client(f.target)]
     number = counted(whole[0].n, "client")
     caption = f"{place}; {number}; {levels(f.level for f in whole)} intervals over clients"
-    blocks: list[Block] = [statistic_table(whole, "estimate", COLUMNS, _value, caption)]
+    blocks: list[Block] = [statistic_table(whole, "estimate", COLUMNS, interval_below, caption)]
     single = [f for f in group.findings if is_client(f.target) and f.headline and f.value is not None]
     if single:
         single.sort(key=lambda f: client_key(f.target))
         told = ", ".join(f"{clean(f.target)} {fixed(f.value or 0.0, 3)}" for f in single)
         blocks.append(Line(f"{clean(single[0].metric)} of the headline by client: {told}.", "quiet"))
     return blocks
-
-
-def _value(finding: Finding) -> Cell:
-    """The value, and its interval on a line below."""
-    told = estimate(finding.value, finding.low, finding.high, finding.chance, sign="gain" in finding.metric)
-    value, bracket, interval = told.partition(" [")
-    return Cell((value, f"[{interval}")) if bracket else Cell((told,))

@@ -9,7 +9,7 @@ from fedprivacy.config.protocol_cards import CARDS
 from fedprivacy.judge.result import RunResult
 from fedprivacy.reporting.document import Facts, Section
 from fedprivacy.reporting.settings import defense_name, options, protocol_name, seeds, setting
-from fedprivacy.reporting.text import clean, count, counted, listed, percent
+from fedprivacy.reporting.text import clean, count, counted, listed, percent, scientific
 
 
 def setup_section(result: RunResult) -> Section:
@@ -122,7 +122,7 @@ def _training(config: Any) -> Iterator[str]:
         yield f"{counted(epochs, 'local epoch')} a round"
     tiny = setting(config, "training.adam_eps")
     if optimizer == "adam" and tiny:
-        yield f"epsilon {tiny:g}"
+        yield f"epsilon {scientific(tiny)}"
     state = setting(config, "training.optimizer_state")
     if state is not None:
         yield "moments kept from round to round" if state == "persistent" else "a fresh optimiser each round"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from fedprivacy.judge.result import Finding
-from fedprivacy.reporting.document import Block, Cell, Line
+from fedprivacy.reporting.document import Block, Line
 from fedprivacy.reporting.findings import Group, client_key, is_client
-from fedprivacy.reporting.sections.by_statistic import statistic_table
+from fedprivacy.reporting.sections.by_statistic import interval_below, statistic_table
 from fedprivacy.reporting.sections.rate_table import NO_CAUSE
 from fedprivacy.reporting.text import clean, counted, estimate, fixed, levels
 
@@ -28,7 +28,7 @@ def theft_blocks(group: Group) -> list[Block]:
         return [Line(f"{place}: the attack failed: {words}", "bad")]
     whole = [f for f in group.findings if not is_client(f.target) and f.metric in COLUMNS]
     caption = f"{place}; {counted(whole[0].n, 'client')}; {levels(f.level for f in whole)} intervals over clients"
-    blocks: list[Block] = [statistic_table(whole, "copy", COLUMNS, _value, caption)]
+    blocks: list[Block] = [statistic_table(whole, "copy", COLUMNS, interval_below, caption)]
     blocks += [Line(f"{clean(f.note)}.", "quiet") for f in whole if f.headline and f.metric == "agreement" and f.note]
     course = [f for f in group.findings if f.metric.startswith(AFTER)]
     if course:
@@ -44,10 +44,3 @@ def theft_blocks(group: Group) -> list[Block]:
 
 def _told(finding: Finding) -> str:
     return estimate(finding.value, finding.low, finding.high, finding.chance)
-
-
-def _value(finding: Finding) -> Cell:
-    """The value, and its interval on a line below."""
-    told = estimate(finding.value, finding.low, finding.high, finding.chance, sign="gain" in finding.metric)
-    value, bracket, interval = told.partition(" [")
-    return Cell((value, f"[{interval}")) if bracket else Cell((told,))

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from fedprivacy.judge.comparison import STACK
 from fedprivacy.judge.result import Finding, RunResult, Verdict
+from fedprivacy.judge.verdicts import STRONGER_KNOWN
 from fedprivacy.reporting.document import Block, Line, Section, Tone
 from fedprivacy.reporting.findings import (
     Group,
@@ -108,6 +109,7 @@ def _detail(how: str, rates: Mapping[str, Finding], outcome: Outcome) -> str:
     words = [f": {measured(first)} ({how})."]
     clear = [f for f in rates.values() if fpr_of(f.metric) is not None and against_chance(f) == "leak"]
     words += [recognised(clear[-1], fpr_of(clear[-1].metric) or 0.0)] if clear else []
+    words += [sentence(STRONGER_KNOWN.capitalize())] if STRONGER_KNOWN in first.note else []
     return " ".join(words)
 
 

@@ -21,6 +21,7 @@ from fedprivacy.config.run import AttackConfig
 from fedprivacy.federation.knowledge import Observed
 from fedprivacy.judge import examiner
 from fedprivacy.judge.result import Finding
+from fedprivacy.judge.verdicts import STRONGER_KNOWN
 from fedprivacy.study.membership.judged import Judged, judged_findings, save_scores
 from fedprivacy.study.observe import load_observed, observed_path
 from fedprivacy.study.repetition import Repetition
@@ -37,7 +38,7 @@ AVERAGED = (
 )
 
 WEAKER = (
-    "a stronger attack is known and was not run: joint decoding of all candidates, which needs local training that "
+    f"{STRONGER_KNOWN}: joint decoding of all candidates, which needs local training that "
     "follows from the settings, and to be among --observations"
 )
 
