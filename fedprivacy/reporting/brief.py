@@ -12,7 +12,7 @@ from fedprivacy.reporting.report import title
 from fedprivacy.reporting.sections.audit import audit_section
 from fedprivacy.reporting.sections.four_rows import four_rows, legend
 from fedprivacy.reporting.sections.glance import glance
-from fedprivacy.reporting.sections.learned import learned
+from fedprivacy.reporting.sections.learned import learned, remarks
 from fedprivacy.reporting.sections.short import short_blocks
 from fedprivacy.reporting.sections.verdicts import verdict_line
 from fedprivacy.reporting.settings import setting
@@ -32,6 +32,7 @@ def brief(result: RunResult, new: New = "run") -> Document:
         sections.append(Section("Accuracy, bytes, epsilon", (glance(result),)))
     strength = tuple(_strength(result))
     sections += [Section("How strong each attack is", strength)] if strength else []
+    sections += [Section("Notes", notes)] if (notes := tuple(remarks(result))) else []
     return Document(title(result), tuple(sections))
 
 

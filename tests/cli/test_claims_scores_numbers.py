@@ -68,7 +68,7 @@ def test_statistics_with_members_among_the_references_work_on_a_file(
     statistic: str, bank: dict[str, Any], fedprivacy: Call
 ) -> None:
     np.savez("bank.npz", **bank)
-    ended = fedprivacy(f"attack --scores bank.npz --headline {statistic}")
+    ended = fedprivacy(f"attack --scores bank.npz --full --headline {statistic}")
     assert ended.code == 0 and f"{statistic} *" in ended.out
 
 

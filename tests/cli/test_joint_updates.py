@@ -18,7 +18,7 @@ def findings(where: Path) -> list[dict[str, Any]]:
 
 
 def test_the_headline_of_a_server_that_sees_weights_is_joint_decoding(fedprivacy: Call, tmp_path: Path):
-    done = fedprivacy(RUN, "--out", tmp_path / "runs")
+    done = fedprivacy(RUN, "--full", "--out", tmp_path / "runs")
     assert done.code == 0, done.err
     heads = [finding for finding in findings(tmp_path) if finding["headline"]]
     assert [head["statistic"] for head in heads] == ["joint"]

@@ -51,12 +51,19 @@ def test_json_is_all_that_is_printed_and_equals_the_stored_result(fedprivacy: Ca
 
 
 def test_the_table_shows_both_adversaries_with_chance_and_a_dash_below_resolution(fedprivacy: Call) -> None:
-    ended = fedprivacy(RUN)
-    assert ended.code == 0 and ended.err == ""
+    ended = fedprivacy(f"{RUN} --full")
+    assert ended.code == 0 and "1 federation, 2 steps in all" in ended.err
     for words in ("server (active)", "server (honest-but-curious)", "planted probes", "distilled surrogate"):
         assert words in ended.out
     assert "0.1%" in ended.out and " - (" in ended.out and "below resolution" in ended.out
     assert "Epsilon is infinite" in ended.out and "Run folder: " in ended.out
+
+
+def test_the_short_table_is_one_of_verdicts_first(fedprivacy: Call) -> None:
+    ended = fedprivacy(RUN)
+    lines = ended.out.splitlines()
+    assert lines[2].startswith("What each adversary learned") and lines[3].startswith("- server (active): ")
+    assert "epsilon        infinite" in ended.out and "--full" in lines[-1] and "0.1%" not in ended.out
 
 
 def test_a_finished_run_is_found_again_and_not_trained_twice(fedprivacy: Call, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,7 +113,7 @@ def test_a_statistic_without_its_references_is_a_row_with_the_cause(fedprivacy: 
     assert len(rows) == 3 and {f["adversary"] for f in rows} == {"server (active)", "server (honest-but-curious)"}
     for row in rows:
         assert row["flag"] == "error" and row["value"] is None and "never-trained" in row["note"]
-    shown = fedprivacy(f"{RUN} --no-coop --statistic loss,coop-lira")
+    shown = fedprivacy(f"{RUN} --full --no-coop --statistic loss,coop-lira")
     assert "coop-lira" in shown.out and "never-trained" in shown.out
 
 

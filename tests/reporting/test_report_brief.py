@@ -122,7 +122,7 @@ def test_other_attacks_have_a_verdict_and_their_numbers(results: Results) -> Non
     )
     attacked = replace(results["other_attacks"](), findings=findings)
     text = joined(printed(attacked))
-    assert "server: which classes a client holds: leaks. Mean softmax on predictions is nearer to the truth" in text
+    assert "server learns which classes a client holds: mean softmax on predictions is nearer to the truth" in text
     assert "mean softmax * 0.31 [0.20, 0.40] +0.30 [+0.20, +0.40]" in text and "0.77" not in text
 
 
@@ -181,4 +181,4 @@ def test_the_readme_shows_the_report_in_its_present_form(usual: RunResult) -> No
         r"headline: declared[^.]*\.",
     ):
         found = [joined(words) for words in re.findall(mark, shown, re.MULTILINE)]
-        assert found and set(found) == {joined(words) for words in re.findall(mark, drawn, re.MULTILINE)}
+        assert found and set(found) <= {joined(words) for words in re.findall(mark, drawn, re.MULTILINE)}

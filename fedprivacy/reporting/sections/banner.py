@@ -39,7 +39,7 @@ Judge = Callable[[Sequence[Finding], str, str], list[Verdict]]
 
 
 @dataclass(frozen=True)
-class _Other:
+class Other:
     """An attack other than membership: how it is judged, and what is said where it leaks and where it does not."""
 
     judge: Judge
@@ -47,18 +47,18 @@ class _Other:
     silent: str
 
 
-OTHERS: Mapping[str, _Other] = {
-    "inversion": _Other(
+OTHERS: Mapping[str, Other] = {
+    "inversion": Other(
         verdicts.inversion,
         "{who} can reconstruct records of clients",
         "{who} reconstructed no record better than could be guessed",
     ),
-    "labels": _Other(
+    "labels": Other(
         verdicts.labels,
         "{who} learns which classes a client holds",
         "{who} was not seen to learn which classes a client holds",
     ),
-    "theft": _Other(
+    "theft": Other(
         verdicts.theft,
         "{who} gets a copy of a client's model",
         "{who} was not seen to get a copy of a client's model",

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
-from fedprivacy.judge import verdicts
 from fedprivacy.judge.result import Finding, RunResult, Verdict
 from fedprivacy.reporting.document import Line
 from fedprivacy.reporting.findings import groups, headline_statistics, is_rate
 from fedprivacy.reporting.outcome import against_chance
+from fedprivacy.reporting.sections.banner import OTHERS, Other
 from fedprivacy.reporting.sections.four_rows import attacks, strongest
 from fedprivacy.reporting.sections.verdicts import adversary_lines
 from fedprivacy.reporting.settings import seeds, setting
 from fedprivacy.reporting.text import clean, counted, estimate, levels, sentence
 
-Judge = Callable[[Sequence[Finding], str, str], list[Verdict]]
-OTHERS: Mapping[str, tuple[str, Judge]] = {
-    "labels": ("which classes a client holds", verdicts.labels),
-    "theft": ("a copy of a client's model", verdicts.theft),
-    "inversion": ("what a client's records look like", verdicts.inversion),
-}
-"""Attack -> what it is after, and how it is judged."""
+MOST_NOTES = 3
 
 
 def learned(result: RunResult) -> list[Line]:
@@ -31,12 +25,18 @@ def learned(result: RunResult) -> list[Line]:
     rated = [f for f in result.findings if is_rate(f.metric)]
     for adversary in dict.fromkeys(f.adversary for f in rated):
         lines += _membership([f for f in rated if f.adversary == adversary])
-    for attack, (what, judge) in OTHERS.items():
+    for attack, other in OTHERS.items():
         own = [f for f in result.findings if f.attack == attack]
         for adversary in dict.fromkeys(f.adversary for f in own):
             theirs = [f for f in own if f.adversary == adversary]
-            lines += [_line(adversary, what, verdict) for verdict in judge(theirs, "", "")]
+            lines += [_line(adversary, other, verdict) for verdict in other.judge(theirs, "", "")]
     return [*lines, Line(" ".join(_certainty(result)), "quiet")]
+
+
+def remarks(result: RunResult) -> list[Line]:
+    """What was noted of the run, the first few notes."""
+    notes = [Line(f"Note: {sentence(clean(note))}", "quiet") for note in result.provenance.notes]
+    return notes[:MOST_NOTES]
 
 
 def _membership(findings: Sequence[Finding]) -> Iterator[Line]:
@@ -55,11 +55,10 @@ def _membership(findings: Sequence[Finding]) -> Iterator[Line]:
             yield Line(f"{clean(auc.adversary)}: {words}. It was picked afterwards, so it decides nothing.", "warn")
 
 
-def _line(adversary: str, what: str, verdict: Verdict) -> Line:
+def _line(adversary: str, other: Other, verdict: Verdict) -> Line:
     leaks = verdict.verdict == "refuted"
-    why = sentence(clean(verdict.why))
-    words = "leaks" if leaks else "no leakage shown"
-    return Line(f"{clean(adversary)}: {what}: {words}. {why[:1].upper()}{why[1:]}", "bad" if leaks else "plain")
+    words = (other.leaks if leaks else other.silent).format(who=clean(adversary))
+    return Line(f"{words}: {sentence(clean(verdict.why))}", "bad" if leaks else "plain")
 
 
 def _certainty(result: RunResult) -> Iterator[str]:
