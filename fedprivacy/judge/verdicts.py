@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from fedprivacy.judge import corrected
 from fedprivacy.judge.result import JUDGED_FROM, Baseline, Communication, Finding, Interval, Kind, Verdict
 from fedprivacy.metrics.intervals import Interval as Estimate
 
@@ -16,68 +17,65 @@ FEWEST_CLIENTS = 3
 def leakage(findings: Sequence[Finding], what_is_sent: str, source: str) -> list[Verdict]:
     """One verdict an adversary, from the headline AUC over all clients."""
     verdicts = []
-    for finding in findings:
-        if not (finding.headline and finding.metric == "AUC" and finding.target == "all clients"):
-            continue
+    own = [f for f in findings if f.headline and f.metric == "AUC" and f.target == "all clients"]
+    for finding in corrected.together(own):
         claim = f"Sharing {what_is_sent} does not tell the {finding.adversary} which records were trained on"
-        verdicts.append(Verdict(claim, source, *_judged(finding)))
+        verdicts.append(Verdict(claim, source, *_judged(finding, corrected.words(own))))
     return verdicts
 
 
-def _judged(finding: Finding) -> tuple[Kind, str]:
+def _judged(finding: Finding, words: str) -> tuple[Kind, str]:
     how = f"{finding.statistic} on {finding.observation}"
     if finding.value is None or finding.low is None or finding.high is None:
         return "inconclusive", f"the attack gave no number: {finding.note}"
     if min(finding.members or 0, finding.non_members or 0) < JUDGED_FROM:
         return "inconclusive", f"too few candidates to say ({how})."
     if finding.low > 0.5 and finding.value > (finding.chance_high or 0.5):
-        return "refuted", f"the AUC of {how} and its whole interval lie above chance."
+        return "refuted", f"the AUC of {how} and its whole interval{words} lie above chance."
     return "inconclusive", f"no leakage measured by {how}. That is no proof of privacy."
 
 
 def labels(findings: Sequence[Finding], what_is_sent: str, source: str) -> list[Verdict]:
     """One verdict an adversary, from the headline's gain over the better guess: uniform, or the public prior."""
     verdicts = []
-    for finding in findings:
-        if finding.attack != "labels" or not finding.headline or finding.target != "all clients":
-            continue
+    own = [f for f in findings if f.attack == "labels" and f.headline and f.target == "all clients"]
+    for finding in corrected.together(own):
         claim = f"Sharing {what_is_sent} does not tell the {finding.adversary} which classes a client holds"
         if finding.flag == "error":
             verdicts.append(Verdict(claim, source, "inconclusive", f"the attack gave no number: {finding.note}"))
         elif "gain" in finding.metric:
-            verdicts.append(Verdict(claim, source, *_judged_gain(finding)))
+            verdicts.append(Verdict(claim, source, *_judged_gain(finding, corrected.words(own))))
     return verdicts
 
 
-def _judged_gain(finding: Finding) -> tuple[Kind, str]:
+def _judged_gain(finding: Finding, words: str) -> tuple[Kind, str]:
     how = f"{finding.statistic} on {finding.observation}"
     if finding.value is None or finding.low is None or finding.n < FEWEST_CLIENTS:
         return "inconclusive", f"an interval needs {FEWEST_CLIENTS} clients, and {finding.n} can be judged ({how})."
     guesses = "a uniform guess and the public prior"
     if finding.low > 0:
-        return "refuted", f"{how} is nearer to the truth than {guesses}, with its whole interval."
+        return "refuted", f"{how} is nearer to the truth than {guesses}, with its whole interval{words}."
     return "inconclusive", f"{how} is not measurably nearer to the truth than the better of {guesses}."
 
 
 def theft(findings: Sequence[Finding], what_is_sent: str, source: str) -> list[Verdict]:
     """One verdict an adversary, from how much better its copies agree than a model that saw no message."""
     verdicts = []
-    for finding in findings:
-        if finding.attack != "theft" or not finding.headline or finding.target != "all clients":
-            continue
+    own = [f for f in findings if f.attack == "theft" and f.headline and f.target == "all clients"]
+    for finding in corrected.together(own):
         claim = f"Sharing {what_is_sent} does not give the {finding.adversary} a copy of a client's model"
         if finding.flag == "error":
             verdicts.append(Verdict(claim, source, "inconclusive", f"the attack gave no number: {finding.note}"))
         elif "gain" in finding.metric:
-            verdicts.append(Verdict(claim, source, *_judged_copies(finding)))
+            verdicts.append(Verdict(claim, source, *_judged_copies(finding, corrected.words(own))))
     return verdicts
 
 
-def _judged_copies(finding: Finding) -> tuple[Kind, str]:
+def _judged_copies(finding: Finding, words: str) -> tuple[Kind, str]:
     how = f"copies by {finding.statistic}"
     if finding.value is None or finding.low is None or finding.n < FEWEST_CLIENTS:
         return "inconclusive", f"an interval needs {FEWEST_CLIENTS} clients, and {finding.n} can be judged ({how})."
-    number = f"{100 * finding.value:+.1f} [{100 * finding.low:+.1f}, {100 * (finding.high or 0.0):+.1f}] points"
+    number = f"{100 * finding.value:+.1f} [{100 * finding.low:+.1f}, {100 * (finding.high or 0.0):+.1f}] points{words}"
     if finding.low > 0:
         return "refuted", f"{how} agree with the clients' models more than one that saw no message, by {number}."
     return "inconclusive", f"{how} do not measurably agree more than a model that saw no message: {number}."
@@ -85,7 +83,7 @@ def _judged_copies(finding: Finding) -> tuple[Kind, str]:
 
 def inversion(findings: Sequence[Finding], what_is_sent: str, source: str) -> list[Verdict]:
     """One verdict an adversary: records are seen only by more than the best public guess and the paired null."""
-    found = [f for f in findings if f.attack == "inversion" and f.headline]
+    found = corrected.together([f for f in findings if f.attack == "inversion" and f.headline])
     verdicts = []
     for adversary in dict.fromkeys(f.adversary for f in found):
         own = [f for f in found if f.adversary == adversary]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import betainccinv, betaincinv, stdtrit
+from scipy.special import betainccinv, betaincinv, ndtri, stdtrit
 
 from fedprivacy.metrics.scores import Float
 
@@ -39,6 +39,17 @@ def corrected_level(level: float, comparisons: int) -> float:
     if comparisons < 1:
         raise ValueError(f"comparisons must be at least 1, got {comparisons}.")
     return 1 - check_level(level) / comparisons
+
+
+def widened(value: float, end: float, level: float, comparisons: int, repetitions: int | None = None) -> float:
+    """Where the ``end`` of an interval around ``value`` at ``level`` lies once it is one of ``comparisons``.
+
+    Distances grow as quantiles of Student's t over ``repetitions`` do, of the normal law where None: approximate for
+    ends that were found in another way. Raises ValueError on a bad level or fewer than one comparison.
+    """
+    tails = [(1 - one) / 2 for one in (level, corrected_level(level, comparisons))]
+    before, after = (-ndtri(tail) if repetitions is None else -stdtrit(max(1, repetitions - 1), tail) for tail in tails)
+    return value + (end - value) * float(after / before)
 
 
 def binomial_lower(successes: ArrayLike, n: ArrayLike, tail: float) -> Float:
