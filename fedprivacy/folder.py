@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import json
 import os
 import stat
@@ -51,6 +52,22 @@ def write_bytes(path: Path, data: bytes) -> None:
         raise
 
 
+def write_beside(path: Path, data: bytes) -> Path:
+    """Write ``data`` to ``path``, or where something else is there to the next free name; returns the name.
+
+    What is there is never replaced: ``page.md``, then ``page-2.md``. The same content is written once.
+    """
+    for number in itertools.count(1):
+        place = path if number == 1 else path.with_stem(f"{path.stem}-{number}")
+        if not os.path.lexists(place):
+            write_bytes(place, data)
+            return place
+        with contextlib.suppress(Damaged):
+            if read_bytes(place, len(data)) == data:
+                return place
+    raise AssertionError("numbers do not end")
+
+
 def sweep(where: Path) -> None:
     """Remove what a killed writer left under temporary names in ``where`` and below."""
     for place, _, files in os.walk(where):
@@ -83,8 +100,13 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Readable, sealed JSON with a final newline; NaN and infinity are refused."""
+    write_text(path, sealed_text(content))
+
+
+def sealed_text(content: Mapping[str, Any]) -> str:
+    """What :func:`write_json` writes."""
     plain = json.loads(json.dumps(content, allow_nan=False))
-    write_text(path, json.dumps({**plain, _SEAL: seal_of(plain)}, indent=2) + "\n")
+    return json.dumps({**plain, _SEAL: seal_of(plain)}, indent=2) + "\n"
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -2,6 +2,9 @@
 
 The lock is the system's (``flock``), not the file's: the file only says who holds it, and it is gone when the holder
 ends well. POSIX, as worker processes are.
+
+Not ``filelock``, which comes with torch: its ``FileLock`` names no owner, has no readers that share, and leaves its
+file behind.
 """
 
 from __future__ import annotations

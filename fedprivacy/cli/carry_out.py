@@ -163,13 +163,13 @@ def clear_ends(again: str) -> Iterator[None]:
         raise UsageError(f"{error}.") from None
 
 
-def writable(where: Path) -> None:
-    """Raise UsageError where a run folder cannot be made, before anything heavy is imported."""
+def writable(where: Path, flag: str = "--out") -> None:
+    """Raise UsageError where a folder cannot be made or written to, before anything heavy is imported."""
     there = next(place for place in (where, *where.absolute().parents) if place.exists())
     if not there.is_dir():
-        raise UsageError(f"--out: cannot write to {where}: {there} is a file.")
+        raise UsageError(f"{flag}: cannot write to {where}: {there} is a file.")
     if not os.access(there, os.W_OK | os.X_OK):
-        raise UsageError(f"--out: no permission to write to {there}; choose another folder.")
+        raise UsageError(f"{flag}: no permission to write to {there}; choose another folder.")
 
 
 def made_by_reading(out: Path, name: str, fresh: bool) -> Path:

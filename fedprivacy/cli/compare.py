@@ -52,6 +52,7 @@ COMMON = (
 @click.option("--adversary", "seats", default="", metavar="A,B,...", help="Only these; default: one for each power.")
 @click.option(
     "--known-shares",
+    "--known-share",
     default="1",
     show_default=True,
     metavar="A,B,...",
@@ -95,9 +96,10 @@ def command(
         raise UsageError("compare: --set belongs to one protocol; use `run` for each, or --config.")
     shares = _shares(known_shares)
     configs = [_configured(name, seats, given) for name in protocols]
+    limits.assert_measured(*configs)
     for config in configs:
         ready(config, workers, device)
-    results, places = [], []
+    results, places, codes = [], [], []
     for config in configs:
         whole: Path | None = None
         for share in shares if config.attack.attacks else shares[:1]:
@@ -115,10 +117,11 @@ def command(
             whole = whole or where
             results.append(found)
             places.append(where)
+            codes.append(broken(found, limits.on(one), where.name))
     from fedprivacy.reporting.formats import of_runs
 
     to.deliver(lambda: of_runs(results), lambda: _show(results, places))
-    return max(broken(found, limits, where.name) for found, where in zip(results, places, strict=True))
+    return max(codes)
 
 
 def _show(results: Sequence[RunResult], places: Sequence[Path]) -> None:
@@ -151,6 +154,8 @@ def _configured(protocol: str, seats: str, given: dict[str, Any]) -> RunConfig:
         except UsageError as error:
             say(f"{protocol}: {error}")
     chosen = chosen if asked else list(every_seat(config))
+    if not chosen and not asked:
+        resolve(config)  # says why
     if not chosen:
         raise UsageError(f"compare: protocol {protocol} can be attacked from none of {seats}; see the lines above.")
     return config.model_copy(update={"attack": config.attack.model_copy(update={"adversaries": tuple(chosen)})})

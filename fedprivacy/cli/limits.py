@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -18,6 +18,7 @@ from fedprivacy.cli.say import say
 from fedprivacy.config.base import UsageError
 
 if TYPE_CHECKING:
+    from fedprivacy.config.run import RunConfig
     from fedprivacy.judge.result import RunResult
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
@@ -45,6 +46,16 @@ class Limits:
     def of_attack(self) -> bool:
         """Whether a limit is about what an attack measures."""
         return any(metric != "epsilon" for metric, _ in self.above)
+
+    def assert_measured(self, *configs: RunConfig) -> None:
+        """Raise UsageError where a limit is about an attack and none of the runs is attacked."""
+        if self.of_attack and not any(config.attack.attacks for config in configs):
+            raise UsageError("--fail-above: nothing is measured without an attack; add --attack membership.")
+
+    def on(self, config: RunConfig) -> Limits:
+        """Those that hold for a run: where nobody attacks, no attack is held to a limit."""
+        of_claims = tuple((metric, limit) for metric, limit in self.above if metric == "epsilon")
+        return self if config.attack.attacks else replace(self, above=of_claims)
 
 
 def limited(command: CommandT) -> CommandT:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -64,9 +64,10 @@ def verdict(
         config = trained(base, series, base.seed, base.rounds)
         ready(attacked(config, base, series, min(shares)), found.workers, "cpu")
     measured = measure(base, seeds, shares, budgets, found)
-    name = f"verdict_{base.data.dataset}"
+    drawn = figure(measured)
+    name = _kept(found.out, f"verdict_{base.data.dataset}", drawn)
     words = page(measured, _command(), f"figures/{name}.png")
-    _made("verdict", name, f"{TITLE} ({base.data.dataset})", rows(measured), words, figure(measured), found.out, to)
+    _made("verdict", f"{TITLE} ({base.data.dataset})", rows(measured), words, {name: drawn}, found.out, to)
 
 
 def leakage(base: RunConfig, protocols: Sequence[str], seeds: int, found: Found, to: Destination) -> None:
@@ -80,23 +81,30 @@ def leakage(base: RunConfig, protocols: Sequence[str], seeds: int, found: Found,
     for name in chosen:
         catalog.card(name)
     measured = measure(base, chosen, seeds, found)
-    name = f"leakage_{base.data.dataset}"
+    drawn = figure(measured)
+    name = _kept(found.out, f"leakage_{base.data.dataset}", drawn)
     words = page(measured, _command(), f"figures/{name}.png")
     title = f"What each seat learns ({base.data.dataset})"
-    _made("leakage", name, title, rows(measured), words, figure(measured), found.out, to)
+    _made("leakage", title, rows(measured), words, {name: drawn}, found.out, to)
+
+
+def _kept(out: Path, name: str, figure: bytes) -> str:
+    """Keep a figure beside those that are there; its name."""
+    from fedprivacy import folder
+
+    return folder.write_beside(out / "figures" / f"{name}.png", figure).stem
 
 
 def _made(
-    recipe: str, name: str, title: str, rows: list[Row], words: str, figure: bytes, out: Path, to: Destination
+    recipe: str, title: str, rows: list[Row], words: str, figures: Mapping[str, bytes], out: Path, to: Destination
 ) -> None:
-    """Keep the page and its figure in ``out``, and print or write it as asked."""
+    """Keep the page in ``out`` beside those that are there, and print or write it as asked."""
     from fedprivacy import folder
     from fedprivacy.reporting.formats import of_table
 
-    folder.write_bytes(out / "figures" / f"{name}.png", figure)
-    folder.write_text(out / f"{recipe}.md", words)
-    to.deliver(lambda: of_table(title, rows, (), lambda: {name: figure}, words), lambda: put(words))
-    say(f"Page and figure: {out}")
+    place = folder.write_beside(out / f"{recipe}.md", words.encode())
+    to.deliver(lambda: of_table(title, rows, (), lambda: figures, words), lambda: put(words))
+    say(f"Page, with its figure in figures/: {place}")
 
 
 def table(page: Recipe, name: str, base: RunConfig, only: Sequence[str], found: Found, to: Destination) -> None:
@@ -114,16 +122,15 @@ def table(page: Recipe, name: str, base: RunConfig, only: Sequence[str], found: 
     made = make(chosen, found, lambda line: ready(line.config, found.workers, "cpu"))
     told = document(page, made, base, _command())
     drawn = figures(page, made)
-    for title, png in drawn.items():
-        folder.write_bytes(found.out / "figures" / f"{title}.png", png)
-    words = document_to_markdown(told) + "".join(f"\n![{title}](figures/{title}.png)\n" for title in drawn)
-    folder.write_text(found.out / f"{name}.md", words)
+    names = {title: _kept(found.out, title, png) for title, png in drawn.items()}
+    words = document_to_markdown(told) + "".join(f"\n![{title}](figures/{kept}.png)\n" for title, kept in names.items())
+    place = folder.write_beside(found.out / f"{name}.md", words.encode())
     results = [(one.line.title, one.result) for one in made if one.result is not None]
     rows = tidy([result for _, result in results], [title for title, _ in results])
     to.deliver(
         lambda: of_table(page.title, rows, (), lambda: drawn, words, told), lambda: render_document(told, Output())
     )
-    say(f"Page{' and figures' if drawn else ''}: {found.out}")
+    say(f"Page{', with its figures in figures/' if drawn else ''}: {place}")
 
 
 def numbers(flag: str, text: str, least: float, most: float) -> tuple[float, ...]:

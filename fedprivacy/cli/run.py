@@ -15,7 +15,6 @@ from fedprivacy.cli.limits import Limits, broken, limited
 from fedprivacy.cli.settings import configuration
 from fedprivacy.cli.show import show
 from fedprivacy.cli.written import Destination, findings_of, in_full, written
-from fedprivacy.config.base import UsageError
 
 COMMON = (
     "--protocol",
@@ -69,8 +68,7 @@ def command(
     limits = Limits.parsed(fail_above, fail_below)
     to = Destination.of(form, output, fresh, full)
     config = configuration(given)
-    if limits.of_attack and not config.attack.attacks:
-        raise UsageError("--fail-above: nothing is measured without an attack; add --attack membership.")
+    limits.assert_measured(config)
     from fedprivacy.cli.carry_out import carry_out, placed, ready
 
     ready(config, workers, device)

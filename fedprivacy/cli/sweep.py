@@ -11,6 +11,7 @@ import click
 
 from fedprivacy.cli.flags import configured
 from fedprivacy.cli.help import Command
+from fedprivacy.cli.limits import Limits, broken, limited
 from fedprivacy.cli.say import say, tell
 from fedprivacy.cli.settings import configuration
 from fedprivacy.cli.written import Destination, written
@@ -50,6 +51,7 @@ COMMON = (
 @click.option("--resume", is_flag=True, help="Go on with unfinished runs.")
 @click.option("--fresh", is_flag=True, help="Throw earlier runs of the same configurations away.")
 @written
+@limited
 def command(
     epsilons: str,
     out: str,
@@ -59,19 +61,25 @@ def command(
     fresh: bool,
     form: str | None,
     output: Path | None,
+    fail_above: tuple[str, ...],
+    fail_below: tuple[str, ...],
     **given: Any,
-) -> None:
+) -> int:
     """The privacy-utility frontier: the same run under several budgets, with accuracy, leakage and bytes.
 
     \b
     fedprivacy sweep --epsilon 1,4,16,inf --defense dp-sgd --attack membership --seeds 3
+
+    Limits hold for the runs with a defense; the run without it is there to compare with.
     """
     from fedprivacy.cli.carry_out import carry_out, placed, ready
 
+    limits = Limits.parsed(fail_above, fail_below)
     to = Destination.of(form, output, fresh)
     base = configuration(given)
     if base.defense.name == "none":
         raise UsageError("sweep: name a defense with --defense, such as dp-sgd; see `fedprivacy list defenses`.")
+    limits.assert_measured(base)
     configs = [under(base, epsilon) for epsilon in _budgets(epsilons)]
     for config in configs:
         ready(config, workers, device)
@@ -84,7 +92,7 @@ def command(
         where = placed(config, Path(out))
         results.append(carry_out(config, where, workers, device, resume, fresh, False, False, again))
     from fedprivacy.cli.output import Output
-    from fedprivacy.folder import write_bytes, write_text
+    from fedprivacy.folder import write_beside
     from fedprivacy.reporting.compare import render_comparison
     from fedprivacy.reporting.figures.drawn import drawn
     from fedprivacy.reporting.figures.frontier import frontier
@@ -95,11 +103,16 @@ def command(
     folder = Path(out) / f"sweep-{base.protocol}-{base.defense.name}-{name}"
     words = "Accuracy and leakage against epsilon, with intervals; the table holds the numbers."
     found = of_runs(results, labels, False, lambda: {"frontier": drawn(frontier(results), "frontier", words)})
-    write_bytes(folder / "frontier.png", to_png(frontier(results)))
-    write_text(folder / "sweep.md", found.text("markdown"))
-    write_text(folder / "report.html", found.text("html"))
+    made = {
+        "frontier.png": to_png(frontier(results)),
+        "sweep.md": found.text("markdown").encode(),
+        "report.html": found.text("html").encode(),
+    }
+    places = [write_beside(folder / file, content).name for file, content in made.items()]
     to.deliver(lambda: found, lambda: render_comparison(results, Output(), labels, judged=False))
-    (tell if to.on_terminal else say)(f"Page, figure and table: {folder}")
+    (tell if to.on_terminal else say)(f"Figure, table and page: {folder} ({', '.join(places)})")
+    defended = [pair for pair in zip(results, labels, configs, strict=True) if pair[2].defense.name != "none"]
+    return max((broken(result, limits, label) for result, label, _ in defended), default=0)
 
 
 def _budgets(text: str) -> list[float]:

@@ -10,20 +10,20 @@ UNFORESEEN = 3
 """Exit code. 1 says that a stated limit was broken, 2 that the input is wrong."""
 
 SYSTEM = {
-    errno.ENOSPC: "no space is left: free some; what was finished is kept, and --resume goes on",
-    errno.EDQUOT: "the quota is used up: free some; what was finished is kept, and --resume goes on",
+    errno.ENOSPC: "no space is left: free some and go on; what was finished is kept",
+    errno.EDQUOT: "the quota is used up: free some and go on; what was finished is kept",
     errno.EFBIG: "the file grew larger than is allowed here; what was finished is kept",
-    errno.EACCES: "no permission: change the rights, or choose another --out",
-    errno.EPERM: "no permission: change the rights, or choose another --out",
-    errno.EROFS: "the file system is read-only: choose another --out",
-    errno.ENAMETOOLONG: "the name is too long for this file system: choose a shorter --out",
-    errno.EMFILE: "too many files are open: raise the limit (ulimit -n), or lower --workers",
-    errno.ENFILE: "too many files are open on this machine: lower --workers",
-    errno.EAGAIN: "the machine allows no further process or thread: lower --workers or --threads",
+    errno.EACCES: "no permission: change the rights, or choose another place",
+    errno.EPERM: "no permission: change the rights, or choose another place",
+    errno.EROFS: "the file system is read-only: choose another place",
+    errno.ENAMETOOLONG: "the name is too long for this file system: choose a shorter one",
+    errno.EMFILE: "too many files are open: raise the limit (ulimit -n), or use fewer workers",
+    errno.ENFILE: "too many files are open on this machine: use fewer workers",
+    errno.EAGAIN: "the machine allows no further process or thread: use fewer workers or threads",
     errno.EIO: "the disk does not answer: look at it; what was finished is kept",
     errno.ELOOP: "links lead in a circle",
 }
-MEMORY = "memory ran out: lower --workers, --clients or --batch-size, or take a smaller --model; --resume goes on"
+MEMORY = "memory ran out: use fewer workers, clients or records a batch, or a smaller model; what was finished is kept"
 
 
 def told(error: BaseException) -> str:

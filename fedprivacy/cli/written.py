@@ -1,10 +1,12 @@
 """``--format`` and ``--output``: what a command found, in any format, on standard output or in a file.
 
-A file is replaced only where fedprivacy made it, which a mark at its head says; anything else needs ``--fresh``.
+A file is replaced only where fedprivacy made it and nobody changed it since, which a mark with a digest at its head
+says; anything else needs ``--fresh``. Tables and JSON have no room for a mark: they are known by how they begin.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import typing
 from collections.abc import Callable, Mapping
@@ -36,15 +38,16 @@ SUFFIXES: Mapping[str, Format] = {
 """Format of a file by its ending, where --format does not say."""
 
 MARKS: Mapping[Format, str] = {
-    "markdown": "<!-- made by fedprivacy -->\n\n",
-    "html": "<!-- made by fedprivacy -->\n",
-    "latex": "% made by fedprivacy\n",
-    "table": "made by fedprivacy\n\n",
+    "markdown": "<!-- made by fedprivacy, {} -->\n\n",
+    "html": "<!-- made by fedprivacy, {} -->\n",
+    "latex": "% made by fedprivacy, {}\n",
+    "table": "made by fedprivacy, {}\n\n",
 }
-"""Put at the head of a file of a format that has room for it."""
+"""Put at the head of a file of a format that has room for it, with a digest of what follows."""
 
-HEADS = (*(mark.strip() for mark in MARKS.values()), '{\n  "schema": "fedprivacy/', "run,kind,metric,value,")
-"""How files begin that fedprivacy made."""
+DIGITS = 16
+HEADS = ('{\n  "schema": "fedprivacy/', "run,kind,metric,value,")
+"""How files of the other formats begin."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,8 @@ class Destination:
         chosen: Any = form or by_name or "table"
         if output is None:
             return cls(chosen, None, full)
+        if output.is_symlink():
+            raise UsageError(f"--output: {output} is a link; name the file itself, or leave --output out to print.")
         if output.is_dir():
             raise UsageError(f"--output: {output} is a folder; name a file, such as {output / 'report.html'}.")
         there = next(place for place in (output, *output.absolute().parents) if place.exists())
@@ -70,7 +75,7 @@ class Destination:
             raise UsageError(f"--output: cannot write to {output}: see {there}.")
         if output.exists() and not fresh and not _ours(output):
             raise UsageError(
-                f"--output: {output} is not a report of fedprivacy; add --fresh to replace it all the same."
+                f"--output: {output} is no report of fedprivacy, or was changed since; add --fresh to replace it."
             )
         return cls(chosen, output, full)
 
@@ -90,14 +95,23 @@ class Destination:
             return
         from fedprivacy.folder import write_text
 
-        write_text(self.output, MARKS.get(self.form, "") + text)
+        write_text(self.output, MARKS.get(self.form, "").format(_digest(text)) + text)
         say(f"Written to {self.output}.")
 
 
 def _ours(path: Path) -> bool:
-    with path.open("rb") as file:
-        head = file.read(200).decode("utf-8", "replace")
-    return not head or head.startswith(HEADS)
+    text = path.read_bytes().decode("utf-8", "replace")
+    marks = tuple(mark.format(_digest(_after(text, mark))) for mark in MARKS.values())
+    return not text or text.startswith((*HEADS, *marks))
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:DIGITS]
+
+
+def _after(text: str, mark: str) -> str:
+    """What follows a mark of that form."""
+    return text[len(mark) - len("{}") + DIGITS :]
 
 
 def written(command: CommandT) -> CommandT:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import multiprocessing
 import os
+import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
@@ -61,8 +62,7 @@ def run_jobs(jobs: Sequence[Job], workers: int, threads: int, tick: Tick) -> Ite
                     yield waiting.pop(future), future.result()
         except BrokenProcessPool:
             raise WorkerLost(
-                "a worker process died, perhaps for lack of memory; finished work is kept: add --resume, and fewer "
-                "--workers"
+                "a worker process died, perhaps for lack of memory; finished work is kept: go on with fewer workers"
             ) from None
         except BaseException:
             for process in list(pool._processes.values()):
@@ -88,10 +88,19 @@ def _start_worker(queue: Any, threads: int) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+    signal.signal(signal.SIGTERM, _end)
+
+
+def _end(*_: Any) -> None:
+    """Unwind when asked to end, so that no temporary file and no lock is left."""
+    raise SystemExit(1)
 
 
 def _in_worker(job: Job) -> Any:
-    return _call(job, lambda done: _ticks.put((job.name, done)))
+    try:
+        return _call(job, lambda done: _ticks.put((job.name, done)))
+    except SystemExit:
+        os._exit(1)  # the pool would take it for the job's answer and go on with the next
 
 
 def _call(job: Job, tick: Callable[[int], None]) -> Any:

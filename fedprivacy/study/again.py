@@ -74,8 +74,12 @@ def _copied(source: Path, target: Path) -> None:
         return
     partial = target.with_name(f".{target.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    shutil.copytree(source, partial, ignore=shutil.ignore_patterns("observed", "scores"))
-    if source.name == "seeds":
-        for summary in partial.glob(f"*/{SUMMARY}"):
-            summary.unlink()
-    partial.rename(target)
+    try:
+        shutil.copytree(source, partial, ignore=shutil.ignore_patterns("observed", "scores"))
+        if source.name == "seeds":
+            for summary in partial.glob(f"*/{SUMMARY}"):
+                summary.unlink()
+        partial.rename(target)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise

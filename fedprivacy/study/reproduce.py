@@ -98,7 +98,10 @@ def reproduce(
     tick: Callable[[str, int], None],
     started: Callable[[Sequence[Job]], None],
 ) -> tuple[list[Row], list[Verdict]]:
-    """Run the rows ``keys`` (all when empty) over ``seeds`` and judge the claim; finished jobs are found again."""
+    """Run the rows ``keys`` (all when empty) over ``seeds`` and judge the claim; finished jobs are found again.
+
+    Written to ``reproduction.json``, or beside it where another reproduction is there.
+    """
     same_task = not ({"rounds"} & set(changes) or {"image_size"} & set(changes.get("data", {})))
     unknown = set(keys) - {row["key"] for row in chosen.rows}
     if unknown:
@@ -114,16 +117,14 @@ def reproduce(
     summaries = {job.name: summary for job, summary in run_jobs(jobs, workers, threads, tick)}
     found = [_row(row, [summaries[f"{row['key']}, seed {seed}"] for seed in range(seeds)]) for row in rows]
     verdicts = [judged(chosen, found, same_task)]
-    folder.write_json(
-        where / "reproduction.json",
-        {
-            "recipe": chosen.name,
-            "changes": dict(changes),
-            "seeds": seeds,
-            "rows": [asdict(row) for row in found],
-            "verdicts": [asdict(v) for v in verdicts],
-        },
-    )
+    content = {
+        "recipe": chosen.name,
+        "changes": dict(changes),
+        "seeds": seeds,
+        "rows": [asdict(row) for row in found],
+        "verdicts": [asdict(v) for v in verdicts],
+    }
+    folder.write_beside(where / "reproduction.json", folder.sealed_text(content).encode())
     return found, verdicts
 
 

@@ -147,7 +147,7 @@ def begin(where: Path, config: RunConfig, identity: Identity) -> None:
     if is_run(where):
         identity.hold(where)
     elif where.exists() and any(where.iterdir()):
-        raise UsageError(f"{where} holds files that are of no run; use another --out, or --fresh.")
+        raise UsageError(f"{where} holds files that are of no run; use another --out.")
     folder.write_text(where / CONFIG, to_toml(config))
     identity.write(where)
 
@@ -173,6 +173,7 @@ FEDERATION_LOCK = ".lock"
 def federation(where: Path, identity: Identity) -> Iterator[None]:
     """Be the only one who trains the federation in a folder, waiting for whoever else does; see that it is the same."""
     with lock.held(where / FEDERATION_LOCK, wait=True):
+        folder.sweep(where)
         told = where / "federation.json"
         if told.exists():
             stored = folder.read_json(told)

@@ -4,8 +4,9 @@
     python tests/hardship/kills.py --kills 6 --signals 2 --seed 7
 
 Two shadow federations and two workers; who dies is drawn: the process that was started, one of its workers, or all of
-them (SIGKILL), or it is asked to end (SIGTERM, SIGINT). Every run is killed five times on the way and must then end
-with the same results, file by file, and leave no temporary file. Exit 1 where one does not.
+them (SIGKILL), or it is asked to end (SIGTERM, SIGINT), which must leave no temporary file and no lock. Every run is
+killed five times on the way and must then end with the same results, file by file, and nothing beside them. Exit 1
+where one does not.
 """
 
 from __future__ import annotations
@@ -61,8 +62,14 @@ def started(out: Path) -> subprocess.Popen[bytes]:
             stdout=subprocess.DEVNULL,
             stderr=complaints,
             start_new_session=True,
+            preexec_fn=heard,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
         )
+
+
+def heard() -> None:
+    """Ctrl-C is heard, as from a terminal: a shell starts what runs in its background deaf to it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def members(group: int) -> dict[int, int]:
@@ -98,6 +105,8 @@ def disturbed(process: subprocess.Popen[bytes], runs: Path, how: str, chance: ra
         if time.monotonic() > end:
             raise SystemExit(f"processes are left over after {how}: {members(process.pid)}")
         time.sleep(0.05)
+    if how in ("SIGTERM", "SIGINT") and (hidden := sorted(map(str, runs.rglob(".*")))):
+        raise SystemExit(f"{how} left behind {', '.join(hidden)}")
     return True
 
 
