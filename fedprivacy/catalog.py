@@ -116,9 +116,9 @@ def lower_bound() -> str:
     return next(name for name, used in CARDS.items() if used.bound == "lower")
 
 
-def sending() -> str:
-    """The first protocols that send something, to name to a user."""
-    return " or ".join([name for name, used in CARDS.items() if not used.bound][:2])
+def sending() -> list[str]:
+    """The protocols that send something, to name to a user."""
+    return [name for name, used in CARDS.items() if not used.bound]
 
 
 def able(needed: str) -> str:

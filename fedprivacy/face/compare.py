@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from fedprivacy import catalog
 from fedprivacy.cli.carry_out import ready
 from fedprivacy.cli.sweep import under
 from fedprivacy.config.base import UsageError
@@ -28,7 +29,7 @@ def compare(
 ) -> Comparison:
     """Several protocols on the same data and seeds; arguments as those of :func:`fedprivacy.run`."""
     if not protocols or isinstance(protocols, str):
-        raise UsageError("compare: give the protocols as a list, such as ['mutual', 'fedavg'].")
+        raise UsageError(f"compare: give the protocols as a list, such as {catalog.sending()[:2]}.")
     if settings.get("options"):
         raise UsageError("compare: options belong to one protocol; use run for each.")
     plain = {name: value for name, value in settings.items() if not keywords().get(name, "").startswith("attack.")}

@@ -12,10 +12,11 @@ from fedprivacy.face.result import RunResult
 from fedprivacy.face.settings import check_workers, configured
 
 AGAIN = "the same call"
+DEFAULT: str = RunConfig.model_fields["protocol"].default
 
 
 def run(
-    protocol: str | type[Any] | Callable[..., Any] = "mutual",
+    protocol: str | type[Any] | Callable[..., Any] = DEFAULT,
     *,
     out: str | Path = "runs",
     workers: int = 1,

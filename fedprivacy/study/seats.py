@@ -51,7 +51,7 @@ def seats_of(attack: AttackConfig, data: DataConfig, wire: Wire) -> Seats:
     if attack.attacks and wire.silent:
         raise UsageError(
             f"--attack {attack.attacks[0]}: protocol {wire.protocol} sends nothing, so there is nothing to attack; "
-            f"use {catalog.sending()}, or leave --attack out."
+            f"use {' or '.join(catalog.sending()[:2])}, or leave --attack out."
         )
     asked = attack.adversaries
     labels = label_seats(wire, asked) if "labels" in attack.attacks else []
