@@ -19,12 +19,12 @@ from fedprivacy import folder
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.run import RunConfig
 from fedprivacy.face.settings import configured
-from fedprivacy.federation import engine
 from fedprivacy.federation.environment import FederationState
 from fedprivacy.federation.interfaces import RoundOutcome
 from fedprivacy.federation.own.deal import Deal
 from fedprivacy.federation.own.recorder import begun
 from fedprivacy.federation.projected import Parcel, Party
+from fedprivacy.federation.tested import scored
 from fedprivacy.flower.nodes import CLIENT, client_of
 from fedprivacy.recording.files import MODELS, START, TRANSCRIPT
 from fedprivacy.recording.transcript import FINISHED
@@ -117,8 +117,8 @@ def answer(config: RunConfig, message: Message, context: Context) -> Message:
     content = RecordDict({MAIL: packed(leaving)})
     if me.over:
         own = {owner: model for owner, model in me.models().items() if owner == me.name}
-        tested = engine.tested(own, me.env).get(me.name, {})
-        content["metrics"] = MetricRecord({"rounds": me.state.round, **tested})
+        found = scored(own, me.env).get(me.name, {})
+        content["metrics"] = MetricRecord({"rounds": me.state.round, **found})
     return Message(content, reply_to=message)
 
 

@@ -23,6 +23,7 @@ from fedprivacy.federation import engine
 from fedprivacy.federation.environment import Environment
 from fedprivacy.federation.interfaces import declared
 from fedprivacy.federation.own.recorded import RecordedFederation
+from fedprivacy.federation.tested import scored, scored_otherwise
 from fedprivacy.judge import examiner
 from fedprivacy.privacy import NoNoise, PrivacyEvent, event_to_json
 from fedprivacy.study import stored
@@ -125,8 +126,8 @@ def _summary(protocol: Any, env: Environment, done: engine.Federation, test: boo
     by_round = [directions([m for m in done.transcript.messages if m.round == t]) for t in range(1, env.rounds + 1)]
     utility: dict[str, dict[str, float]] = {}
     if test:
-        utility = engine.tested(protocol.models(done.state, env), env)
-        for owner, more in engine.tested_otherwise(protocol, done.state, env).items():
+        utility = scored(protocol.models(done.state, env), env)
+        for owner, more in scored_otherwise(protocol, done.state, env).items():
             utility[owner] |= more
     return {
         "utility": utility,

@@ -10,6 +10,7 @@ from fedprivacy.data.canaries import canaries
 from fedprivacy.federation import engine
 from fedprivacy.federation.interfaces import SharesPredictions
 from fedprivacy.federation.knowledge import Knowledge
+from fedprivacy.federation.probes import planted_folds, probe_last_round, spread_probes
 from fedprivacy.study.ran import Ran, rounds_before
 from fedprivacy.wire.transcript import Transcript
 
@@ -32,13 +33,13 @@ def plant(ran: Ran, knowledge: Knowledge) -> list[Transcript]:
     share, regular = attack.planted_share, env.division.public
     if attack.schedule == "last" and isinstance(protocol, SharesPredictions):
         before, where = ran.done.before_last, ran.place / "probes"
-        last = engine.probe_last_round(protocol, env, before, probes, share, where, ran.defense)
+        last = probe_last_round(protocol, env, before, probes, share, where, ran.defense)
         return [rounds_before(ran.done.transcript, env.rounds), *last]
     if is_static(ran.study.wire):
-        fold = next(engine.planted_folds(probes, regular[0], share))
+        fold = next(planted_folds(probes, regular[0], share))
         planted = dict.fromkeys(range(1, env.rounds + 1), fold)
     else:
-        planted = engine.spread_probes(probes, regular, share)
+        planted = spread_probes(probes, regular, share)
     return [engine.run(protocol, env.with_planted(planted), ran.place / "active", ran.defense).transcript]
 
 

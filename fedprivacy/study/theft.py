@@ -13,11 +13,12 @@ from fedprivacy.adversary.threat import Adversary, Float, view_of
 from fedprivacy.attacks.membership.decode import decode
 from fedprivacy.attacks.theft.observe import Stolen, labelled_records, shuffled, steal, steal_by_asking
 from fedprivacy.data.raw import Array
-from fedprivacy.federation import engine, phases
+from fedprivacy.federation import phases
 from fedprivacy.federation.dishonest import state_after
 from fedprivacy.federation.environment import Environment, Part
 from fedprivacy.federation.interfaces import SharesPredictions, prepared
 from fedprivacy.federation.knowledge import Knowledge
+from fedprivacy.federation.probes import probe_last_round
 from fedprivacy.study.ran import Ran, rounds_before
 from fedprivacy.wire.transcript import Transcript
 
@@ -114,7 +115,7 @@ def _asked(ran: Ran, adversary: Adversary, knowledge: Knowledge, queries: Array)
     both = replace(data, x_train=x, y_train=y)
     unrelated = np.arange(len(data.y_train), len(y))
     room = replace(env, dataset=both)
-    told: Sequence[Transcript] = engine.probe_last_round(
+    told: Sequence[Transcript] = probe_last_round(
         protocol, room, done.before_last, np.concatenate([related, unrelated]), 1.0, ran.place / "probes", ran.defense
     )
     honest = rounds_before(done.transcript, env.rounds)

@@ -26,8 +26,8 @@ from fedprivacy.training.learner import (
     Workbench,
     normalised,
     optimizer_over,
-    passes,
 )
+from fedprivacy.training.passes import passes
 
 FleetLoss = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(logits [B, C], labels [B], targets [B, ...]) -> scalar; made of operations that ``torch.func.vmap`` knows."""

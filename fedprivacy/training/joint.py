@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from fedprivacy import seeds
-from fedprivacy.training.learner import Diverged, Epoch, Learner, Records, Seed, normalised, passes
+from fedprivacy.training.learner import Diverged, Epoch, Learner, Records, Seed, normalised
 from fedprivacy.training.losses import predicted_class
+from fedprivacy.training.passes import passes
 
 Step = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 """(input [B, ...], labels [B], positions of the batch in the records [B]) -> (scalar to descend, logits [B, C] whose

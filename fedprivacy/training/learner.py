@@ -6,8 +6,7 @@ Records stay as stored (uint8 images); each batch is indexed and normalised on t
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -21,6 +20,7 @@ from fedprivacy import seeds
 from fedprivacy.config.run import TrainingConfig
 from fedprivacy.training.losses import cross_entropy, predicted_class
 from fedprivacy.training.memory import keep_freed_memory
+from fedprivacy.training.passes import passes
 
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(logits [B, C], labels [B], positions of the batch in the records [B]) -> scalar."""
@@ -257,37 +257,6 @@ def predict(module: nn.Module, x: NDArray[Any], device: torch.device, rows: int 
 def normalised(x: Tensor) -> Tensor:
     """Stored records as model input: uint8 images over 255, features as they are."""
     return x.to(torch.float32).div_(255.0) if x.dtype == torch.uint8 else x.to(torch.float32)
-
-
-def passes(
-    number: int,
-    size: int,
-    epochs: int,
-    seed: Seed,
-    steps: int | None = None,
-    *,
-    shuffle: bool = True,
-    even: bool = False,
-) -> Iterator[tuple[Tensor, list[slice]]]:
-    """Each pass over ``number`` records: their order [number] and the slices of it that are steps.
-
-    ``epochs`` passes, or exactly ``steps`` steps, the last pass cut short. Whoever asks with the seed of a fit gets the
-    batches of that fit.
-    """
-    root, name = seed
-    order, parts = seeds.generator(root, *name, "order"), batches(number, size, even)
-    limit = epochs * len(parts) if steps is None else steps
-    for done in range(0, limit, len(parts)):
-        rows = torch.randperm(number, generator=order) if shuffle else torch.arange(number)
-        yield rows, parts[: limit - done]
-
-
-def batches(number: int, size: int, even: bool) -> list[slice]:
-    """Slices of a pass over ``number`` records."""
-    if not even:
-        return [slice(i, min(i + size, number)) for i in range(0, number, size)]
-    bounds = np.linspace(0, number, -(-number // size) + 1).round().astype(int)
-    return [slice(int(a), int(b)) for a, b in itertools.pairwise(bounds)]
 
 
 def _copied(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

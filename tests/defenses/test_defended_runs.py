@@ -13,6 +13,7 @@ from fedprivacy.config.run import RunConfig
 from fedprivacy.defenses.gaussian import Gaussian
 from fedprivacy.federation import engine
 from fedprivacy.federation.interfaces import releases_of
+from fedprivacy.federation.probes import probe_last_round
 from fedprivacy.study.resolve import resolve
 from fedprivacy.wire.codec import same_bits
 
@@ -56,7 +57,7 @@ def test_planted_folds_are_answered_under_the_same_defense(guarded: Callable[...
     made = guarded("mutual", {}, {"name": "gaussian", "sigma": 1.0, "options": {"project": False}})
     done = made.run(tmp_path / "run")
     probes = made.env.division.pool(0)[:40]
-    transcripts = engine.probe_last_round(
+    transcripts = probe_last_round(
         made.protocol, made.env, done.before_last, probes, 1.0, tmp_path / "probes", made.defense
     )
     assert len(transcripts) == 2
@@ -74,7 +75,7 @@ def test_planted_folds_are_answered_by_private_models(guarded: Callable[..., Any
     made = guarded("mutual", {}, {"name": "dp-sgd", "sigma": 1.0})
     done = made.run(tmp_path / "run")
     regular = made.env.division.public[-1]
-    probed = engine.probe_last_round(
+    probed = probe_last_round(
         made.protocol, made.env, done.before_last, regular, 1.0, tmp_path / "probes", made.defense
     )
     honest = [m for m in done.transcript.messages if m.round == made.env.rounds and m.receiver == "server"]

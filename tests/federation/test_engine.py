@@ -20,6 +20,8 @@ from fedprivacy.federation import engine
 from fedprivacy.federation.checkpoints import last_round
 from fedprivacy.federation.environment import Environment
 from fedprivacy.federation.interfaces import FederatedProtocol
+from fedprivacy.federation.probes import planted_folds, probe_last_round, spread_probes
+from fedprivacy.federation.tested import best_threshold, margin, own_accuracy, scored
 from fedprivacy.study.resolve import resolve
 from fedprivacy.training.learner import Diverged
 from fedprivacy.wire.codec import same_bits
@@ -190,7 +192,7 @@ ids = st.lists(st.integers(0, 10**6), unique=True, min_size=1, max_size=60)
 @given(ids, st.integers(1, 30), st.floats(0.01, 1))
 def test_planted_folds_hold_each_probe_once_and_keep_the_size(probes: list[int], size: int, share: float) -> None:
     regular = np.arange(10**7, 10**7 + size)
-    folds = list(engine.planted_folds(np.array(probes), regular, share))
+    folds = list(planted_folds(np.array(probes), regular, share))
     planted = [int(r) for fold in folds for r in fold if r < 10**7]
     assert planted == probes
     for fold in folds:
@@ -204,7 +206,7 @@ def test_spread_probes_stand_once_and_all_of_them_where_there_is_room(
 ) -> None:
     borders = np.cumsum([10**7, *sizes])
     regular = [np.arange(a, a + size) for a, size in zip(borders, sizes, strict=False)]
-    planted = engine.spread_probes(np.array(probes), regular, share)
+    planted = spread_probes(np.array(probes), regular, share)
     assert sorted(planted) == list(range(1, len(sizes) + 1))
     standing = [int(r) for fold in planted.values() for r in fold if r < 10**7]
     assert standing == probes[: len(standing)]
@@ -222,7 +224,7 @@ def test_an_active_server_changes_nothing_before_the_last_fold(world: Any, tmp_p
     done = engine.run(protocol, env, tmp_path)
     before = left(tmp_path)
     probes = np.concatenate([env.division.pool(k) for k in range(env.clients)])
-    transcripts = engine.probe_last_round(protocol, env, done.before_last, probes, 0.5, tmp_path / "probes")
+    transcripts = probe_last_round(protocol, env, done.before_last, probes, 0.5, tmp_path / "probes")
     assert left(tmp_path).items() >= before.items()
     asked = [r for t in transcripts for r in t.folds[0].records.tolist()]
     assert set(probes.tolist()) <= set(asked)
@@ -241,7 +243,7 @@ def test_an_active_server_changes_nothing_before_the_last_fold(world: Any, tmp_p
 
 def test_planted_folds_of_a_whole_run_are_what_clients_train_on(world: Any, tmp_path: Path) -> None:
     protocol, env = world()
-    planted = engine.spread_probes(env.division.pool(0)[:10], env.division.public, 0.25)
+    planted = spread_probes(env.division.pool(0)[:10], env.division.public, 0.25)
     done = engine.run(protocol, env.with_planted(planted), tmp_path)
     assert [f.records.tolist() for f in done.transcript.folds] == [planted[t].tolist() for t in (1, 2)]
     honest = engine.run(protocol, env, tmp_path / "honest")
@@ -252,7 +254,7 @@ def test_final_models_are_tested_on_the_test_set(world: Any, tmp_path: Path) -> 
     protocol, env = world()
     done = engine.run(protocol, env, tmp_path)
     models = protocol.models(done.state, env)
-    results = engine.tested(models, env)
+    results = scored(models, env)
     assert sorted(results) == ["client-0", "client-1", "client-2"]
     for owner, (_, weights) in models.items():
         x = torch.from_numpy(env.dataset.x_test).float().flatten(1) / 255
@@ -272,20 +274,20 @@ def test_two_classes_have_an_auc_and_a_tuned_threshold(
     protocol, env = world(protocol="local", data=data, training={"output": output, "local_epochs": 5})
     done = engine.run(protocol, env, tmp_path)
     models = protocol.models(done.state, env)
-    results = engine.tested(models, env)
+    results = scored(models, env)
     y = env.dataset.y_test
     for client, (architecture, weights) in enumerate(models.values()):
-        score = engine._margin(env.workbench.logits(architecture, weights, env.dataset.x_test))
+        score = margin(env.workbench.logits(architecture, weights, env.dataset.x_test))
         held_out = env.records(np.concatenate(env.division.validation[client]))
-        margin = engine._margin(env.workbench.logits(architecture, weights, held_out.x))
-        cuts = np.concatenate([np.sort(margin) + 1e-9, [margin.min() - 1, 0.0]])
-        right = [((margin > cut) == (held_out.y == 1)).sum() for cut in cuts]
+        known = margin(env.workbench.logits(architecture, weights, held_out.x))
+        cuts = np.concatenate([np.sort(known) + 1e-9, [known.min() - 1, 0.0]])
+        right = [((known > cut) == (held_out.y == 1)).sum() for cut in cuts]
         result = results[f"client-{client}"]
         assert result["auc"] == pytest.approx(roc_auc_score(y, score))
         assert result["accuracy"] == pytest.approx(((score > 0) == (y == 1)).mean())
         assert result["tuned_accuracy"] > 0.5
-        tuned = engine.best_threshold(margin, held_out.y == 1)
-        assert ((margin > tuned) == (held_out.y == 1)).sum() == max(right)
+        tuned = best_threshold(known, held_out.y == 1)
+        assert ((known > tuned) == (held_out.y == 1)).sum() == max(right)
 
 
 def test_skewed_clients_are_also_tested_on_their_own_classes(world: Any, tmp_path: Path) -> None:
@@ -300,9 +302,9 @@ def test_skewed_clients_are_also_tested_on_their_own_classes(world: Any, tmp_pat
         held = env.private(client, 1).y
         expected = sum((held == label).mean() * right[y == label].mean() for label in set(held.tolist()))
         by_client.append(expected)
-        assert engine.tested(models, env)[f"client-{client}"]["own_accuracy"] == pytest.approx(expected)
-    one = engine.tested({"global": models["client-0"]}, env)["global"]
-    every = [engine.tested({f"client-{k}": models["client-0"]}, env) for k in range(env.clients)]
+        assert scored(models, env)[f"client-{client}"]["own_accuracy"] == pytest.approx(expected)
+    one = scored({"global": models["client-0"]}, env)["global"]
+    every = [scored({f"client-{k}": models["client-0"]}, env) for k in range(env.clients)]
     mean = np.mean([row["own_accuracy"] for found in every for row in found.values()])
     assert one["own_accuracy"] == pytest.approx(mean)
     assert len(set(by_client)) > 1
@@ -310,9 +312,9 @@ def test_skewed_clients_are_also_tested_on_their_own_classes(world: Any, tmp_pat
 
 def test_own_accuracy_leaves_out_classes_without_test_records() -> None:
     right, tested = np.array([True, False, True, True]), np.array([0, 0, 1, 1])
-    assert engine.own_accuracy(right, tested, np.array([0, 0, 0, 1])) == pytest.approx(0.75 * 0.5 + 0.25)
-    assert engine.own_accuracy(right, tested, np.array([0, 7, 7])) == pytest.approx(0.5)
-    assert engine.own_accuracy(right, tested, np.array([7])) == pytest.approx(0.75)
+    assert own_accuracy(right, tested, np.array([0, 0, 0, 1])) == pytest.approx(0.75 * 0.5 + 0.25)
+    assert own_accuracy(right, tested, np.array([0, 7, 7])) == pytest.approx(0.5)
+    assert own_accuracy(right, tested, np.array([7])) == pytest.approx(0.75)
 
 
 @given(st.data())
@@ -320,7 +322,7 @@ def test_the_best_threshold_is_the_best(data: st.DataObject) -> None:
     n = data.draw(st.integers(1, 12))
     scores = data.draw(arrays(np.float64, (n,), elements=st.integers(-3, 3)))
     positive = data.draw(arrays(np.bool_, (n,)))
-    cut = engine.best_threshold(scores, positive)
+    cut = best_threshold(scores, positive)
     candidates = np.concatenate([np.unique(scores) - 0.5, [scores.max() + 0.5], [0.0]])
     best = max(int(((scores > c) == positive).sum()) for c in candidates)
     assert int(((scores > cut) == positive).sum()) == best

@@ -14,8 +14,9 @@ from fedprivacy.adversary.position import Adversary, seat
 from fedprivacy.adversary.threat import Truth
 from fedprivacy.config.run import RunConfig
 from fedprivacy.judge import comparison
-from fedprivacy.judge.examiner import Label, Target, membership
+from fedprivacy.judge.examiner import membership
 from fedprivacy.judge.result import Communication, Finding, Interval, PrivacyClaim, Provenance, RunResult, from_json
+from fedprivacy.judge.target import Label, Target
 from fedprivacy.study.resolve import resolve
 
 NOTHING = Communication(0, 0, 0, 0, 0, ())

@@ -13,8 +13,8 @@ from sklearn.metrics import roc_auc_score
 
 from fedprivacy.adversary.threat import Truth
 from fedprivacy.judge import examiner
-from fedprivacy.judge.examiner import Label, Target
 from fedprivacy.judge.result import Finding
+from fedprivacy.judge.target import Label, Target
 
 Array = np.ndarray[Any, np.dtype[Any]]
 LABEL = Label("planted probes", "server (active)", "loss", 0.95, False)

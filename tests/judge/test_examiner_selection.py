@@ -9,7 +9,8 @@ import pytest
 
 from fedprivacy.adversary.threat import Truth
 from fedprivacy.judge import examiner
-from fedprivacy.judge.examiner import Label, Target
+from fedprivacy.judge.target import Label, Target
+from fedprivacy.judge.vulnerable import TENTH, most_vulnerable_tenth
 from fedprivacy.metrics.intervals import mean_interval
 
 LABEL = Label("probes", "server", "ratio", 0.95, True, "a note")
@@ -87,9 +88,9 @@ def leaky_tenth(seed: int, leak: float, federations: int = 8) -> tuple[list[list
 
 def test_a_leak_in_a_tenth_is_found_there() -> None:
     runs, margins = leaky_tenth(0, 5.0, 24)
-    (found,) = examiner.most_vulnerable_tenth(runs, margins, LABEL, [0] * 24)
+    (found,) = most_vulnerable_tenth(runs, margins, LABEL, [0] * 24)
     everywhere = examiner.membership(runs, LABEL, [0] * 24)[0]
-    assert found.target == examiner.TENTH and found.n == 24 * 2 * 20
+    assert found.target == TENTH and found.n == 24 * 2 * 20
     assert found.value is not None and everywhere.value is not None
     assert found.value > 0.95 > 0.65 > everywhere.value
     assert found.note.startswith("chosen on the other federations alone") and "a note" in found.note
@@ -100,13 +101,13 @@ def test_a_tenth_of_noise_is_at_chance() -> None:
     values = []
     for seed in range(40):
         runs, margins = leaky_tenth(seed, 0.0)
-        values.append(examiner.most_vulnerable_tenth(runs, margins, LABEL, [0] * 8)[0].value)
+        values.append(most_vulnerable_tenth(runs, margins, LABEL, [0] * 8)[0].value)
     mean, error = np.mean(values), np.std(values) / np.sqrt(len(values))  # type: ignore[arg-type]
     assert abs(mean - 0.5) < 4 * error < 0.04
 
 
 def test_without_other_federations_there_is_no_tenth() -> None:
     runs, margins = leaky_tenth(0, 0.0)
-    assert examiner.most_vulnerable_tenth(runs[:1], margins[:1], LABEL, [0]) == []
+    assert most_vulnerable_tenth(runs[:1], margins[:1], LABEL, [0]) == []
     unknown = [[np.full(200, np.nan)] * 2 for _ in runs]
-    assert examiner.most_vulnerable_tenth(runs, unknown, LABEL, [0] * 8) == []
+    assert most_vulnerable_tenth(runs, unknown, LABEL, [0] * 8) == []

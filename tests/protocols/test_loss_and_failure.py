@@ -14,6 +14,7 @@ import torch
 from fedprivacy.config.protocol_cards import CARDS
 from fedprivacy.federation import engine
 from fedprivacy.federation.environment import FederationState
+from fedprivacy.federation.tested import scored
 from fedprivacy.training.learner import Diverged
 from fedprivacy.wire.channel import Channel
 from fedprivacy.wire.parties import SERVER, client_index
@@ -45,11 +46,9 @@ def test_learns(name: str, world: MakeWorld) -> None:
         name, options, sizes=(40, 40, 40), rounds=4, training={"local_epochs": 4, "batch_size": 10, "lr": 0.03}
     )
     done = here.run()
-    accuracy = np.mean(
-        [r["accuracy"] for r in engine.tested(here.protocol.models(done.state, here.env), here.env).values()]
-    )
+    accuracy = np.mean([r["accuracy"] for r in scored(here.protocol.models(done.state, here.env), here.env).values()])
     before = here.protocol.init(here.env).state
-    start = np.mean([r["accuracy"] for r in engine.tested(here.protocol.models(before, here.env), here.env).values()])
+    start = np.mean([r["accuracy"] for r in scored(here.protocol.models(before, here.env), here.env).values()])
     assert accuracy > max(0.6, start if name != "fedmd" else 0.0)
 
 
@@ -141,7 +140,7 @@ def test_partial_participation_is_seeded(name: str, world: MakeWorld) -> None:
 @pytest.mark.parametrize("name", SENDING)
 def test_batch_normalisation_survives_the_wire(name: str, world: MakeWorld) -> None:
     here = world(name, FAST.get(name), training={"model": "normed"})
-    for results in engine.tested(here.protocol.models(here.run().state, here.env), here.env).values():
+    for results in scored(here.protocol.models(here.run().state, here.env), here.env).values():
         assert math.isfinite(results["loss"])
 
 

@@ -20,6 +20,7 @@ from fedprivacy.config.protocol_cards import CARDS
 from fedprivacy.config.run import RunConfig
 from fedprivacy.federation import engine
 from fedprivacy.federation.environment import Environment
+from fedprivacy.federation.tested import scored
 from fedprivacy.study.resolve import resolve
 
 FEATURES = Path(__file__).parents[3] / "shared" / "data" / "location30.npz"
@@ -62,5 +63,5 @@ def test_stays_finite_where_every_client_has_one_class(name: str, source: str, t
     assert all(math.isfinite(row.loss) for row in done.history)
     for part, content in done.state.parts.items():
         assert all(bool(torch.isfinite(t).all()) for t in content.values()), part
-    results = engine.tested(protocol.models(done.state, env), env)
+    results = scored(protocol.models(done.state, env), env)
     assert results and all(0 <= row["own_accuracy"] <= 1 and math.isfinite(row["loss"]) for row in results.values())

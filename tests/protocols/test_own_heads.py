@@ -13,6 +13,7 @@ from torch.nn import functional
 from fedprivacy.config.base import UsageError, build
 from fedprivacy.config.run import RunConfig
 from fedprivacy.federation import engine
+from fedprivacy.federation.tested import scored
 from fedprivacy.models.build import build as build_model
 from fedprivacy.models.own_head import name_of, split
 from fedprivacy.study.resolve import resolve
@@ -59,7 +60,7 @@ def test_each_client_has_outputs_for_its_own_classes_alone(protocol: str, tmp_pa
         logits = env.workbench.logits(name, weights, env.dataset.x_test)
         assert torch.isfinite(logits).sum(dim=1).unique().tolist() == [len(classes)]
         assert np.isin(logits.argmax(dim=1).numpy(), classes).all()
-    for values in engine.tested(models, env).values():
+    for values in scored(models, env).values():
         assert all(np.isfinite(value) for value in values.values()) and values["own_accuracy"] > 0.25
 
 

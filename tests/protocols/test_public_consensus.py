@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from fedprivacy.config.base import UsageError
-from fedprivacy.federation import engine
+from fedprivacy.federation.tested import scored_otherwise
 from fedprivacy.protocols.fml import Fml, thirds_done
 from fedprivacy.study.resolve import resolve
 from fedprivacy.training.fusion import Fusion, fuse
@@ -215,13 +215,13 @@ def test_private_training_is_refused_where_it_would_not_hold(name: str, world: M
 
 def test_the_other_way_to_answer_is_a_metric_of_every_owner(world: MakeWorld) -> None:
     here = world("fedproto", sizes=(30, 30, 30), rounds=4, training={"local_epochs": 5})
-    extra = engine.tested_otherwise(here.protocol, here.run().state, here.env)
+    extra = scored_otherwise(here.protocol, here.run().state, here.env)
     assert {owner: list(found) for owner, found in extra.items()} == {
         f"client-{k}": ["nearest_prototype_accuracy"] for k in range(3)
     }
     assert all(found["nearest_prototype_accuracy"] > 0.5 for found in extra.values())
     plain = world("fedavg")
-    assert not engine.tested_otherwise(plain.protocol, plain.run().state, plain.env)
+    assert not scored_otherwise(plain.protocol, plain.run().state, plain.env)
 
 
 @pytest.mark.parametrize(("name", "option"), [("fml", "meme"), ("fedkd", "mentee"), ("profe", "student")])

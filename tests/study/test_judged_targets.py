@@ -7,7 +7,7 @@ import numpy as np
 from fedprivacy import seeds
 from fedprivacy.adversary.threat import Truth
 from fedprivacy.attacks.membership.assemble import Scored
-from fedprivacy.judge.examiner import Label
+from fedprivacy.judge.target import Label
 from fedprivacy.study.membership.judged import Judged, judged_findings
 
 LABEL = Label("planted probes", "server (active)", "", 0.95, True)

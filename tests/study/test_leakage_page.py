@@ -14,8 +14,9 @@ from fedprivacy.adversary.knowledge import granted
 from fedprivacy.adversary.threat import Truth
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.run import AttackConfig, RunConfig
-from fedprivacy.judge.examiner import Label, Target, membership
+from fedprivacy.judge.examiner import membership
 from fedprivacy.judge.result import Communication, Finding, Interval, PrivacyClaim, Provenance, RunResult
+from fedprivacy.judge.target import Label, Target
 from fedprivacy.study.leakage.measured import PROTOCOLS, Measured, attacked, measure, trained
 from fedprivacy.study.leakage.page import figure, page, pairs
 from fedprivacy.study.leakage.tidied import rows as tidied

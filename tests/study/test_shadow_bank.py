@@ -17,6 +17,7 @@ from fedprivacy.attacks.membership.statistics.ratio import Ratio
 from fedprivacy.data.coins import redraw
 from fedprivacy.judge import examiner
 from fedprivacy.judge.result import RunResult
+from fedprivacy.judge.vulnerable import TENTH
 from fedprivacy.metrics.pooling import pool_by_rank
 from fedprivacy.metrics.roc import auc
 from fedprivacy.study.estimate import announced, federation_steps, spoken
@@ -100,13 +101,13 @@ def test_every_federation_is_a_target_and_never_its_own_reference(
     (found,) = [f for f in result.findings if (f.statistic, f.metric, f.target) == ("ratio", "AUC", "all clients")]
     assert found.value == pytest.approx(float(np.mean(areas)))
     assert found.n == 5 * len(labels) and "mean over 5 federations" in found.note
-    (tenth,) = [f for f in result.findings if f.target == examiner.TENTH]
+    (tenth,) = [f for f in result.findings if f.target == TENTH]
     assert 0 < tenth.n <= 5 * 3 * 6 and not tenth.headline
 
 
 def test_one_target_of_a_bank_is_judged_alone(configured: Configure, tmp_path: Path) -> None:
     alone = ran(configured(3), tmp_path)
-    assert all("federations" not in f.note and f.target != examiner.TENTH for f in alone.findings)
+    assert all("federations" not in f.note and f.target != TENTH for f in alone.findings)
     assert (
         not judges_bank(configured(7).attack)
         and judges_bank(configured(8).attack)

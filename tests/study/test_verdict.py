@@ -15,8 +15,9 @@ from fedprivacy.adversary.threat import Truth
 from fedprivacy.cli.page import numbers
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.run import RunConfig
-from fedprivacy.judge.examiner import Label, Target, failed, membership
+from fedprivacy.judge.examiner import failed, membership
 from fedprivacy.judge.result import Communication, Interval, PrivacyClaim, Provenance, RunResult
+from fedprivacy.judge.target import Label, Target
 from fedprivacy.study.resolve import resolve
 from fedprivacy.study.verdict.measured import Measured, measure
 from fedprivacy.study.verdict.page import figure, page

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from fedprivacy.config.run import TrainingConfig
-from fedprivacy.training.learner import Diverged, Records, Workbench, batches, normalised
+from fedprivacy.training.learner import Diverged, Records, Workbench, normalised
+from fedprivacy.training.passes import batches
 
 
 def bench(**changes: object) -> Workbench:

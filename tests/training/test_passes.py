@@ -13,8 +13,8 @@ from torch import Tensor
 from fedprivacy.config.base import UsageError
 from fedprivacy.federation.phases import fit_private, load, start
 from fedprivacy.study.resolve import resolve
-from fedprivacy.training.learner import passes
 from fedprivacy.training.losses import cross_entropy
+from fedprivacy.training.passes import passes
 
 Configure = Callable[..., Any]
 SEED = (3, ("client", 1, "round", 2, "private"))

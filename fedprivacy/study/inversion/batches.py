@@ -13,7 +13,7 @@ from fedprivacy.attacks.inversion.messages import EVERYBODY
 from fedprivacy.config.federation import FederationSettings
 from fedprivacy.data.records import Ids
 from fedprivacy.study.game import Game
-from fedprivacy.training.learner import passes
+from fedprivacy.training.passes import passes
 
 
 def used(wire: Wire, played: Game, root: int, client: int, number: int) -> list[Ids]:

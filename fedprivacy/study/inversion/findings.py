@@ -11,17 +11,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
-from fedprivacy import folder
 from fedprivacy.adversary.threat import Adversary, Float
 from fedprivacy.attacks.inversion.recovered import load
 from fedprivacy.judge.result import Finding, Flag
 from fedprivacy.metrics.images import PSNR_CAP
 from fedprivacy.metrics.intervals import clopper_pearson, mean_interval
 from fedprivacy.study.inversion.invert import inversion_path
+from fedprivacy.study.inversion.pictures import are_pictures, save_pictures
 from fedprivacy.study.inversion.reconstructed import BEST, MEAN, NEAREST, NULL, RANDOM, Case, cases
 from fedprivacy.study.repetition import Repetition
 from fedprivacy.study.resolved import Study
@@ -34,8 +33,6 @@ CLEAR = 40.0
 """PSNR above which the eye sees no difference. Without a limit one exact record would outweigh all others."""
 PUBLIC = "looks at nothing but public records"
 CHOSEN = "the public record of the class that is nearest to the truth, which a guesser could not pick"
-SHOWN = 10
-"""Pictures that are kept for the report, first ones first."""
 
 Value = Callable[[Case], Float | None]
 
@@ -70,7 +67,7 @@ def inversion_findings(
             notes[f"chosen by own loss: {words} of {chosen.total()} messages"] = None
         write = _Writer(study.attack.level, adversary, observation, judged, "; ".join(notes))
         rows = [write.failed(cause)] if cause or not judged else write.all()
-        found += map(_of_records, rows) if judged and not _pictures(judged) else rows
+        found += map(_of_records, rows) if judged and not are_pictures(judged) else rows
     return found, cards
 
 
@@ -84,37 +81,12 @@ def _of_one_kind(judged: list[Case], notes: dict[str, None]) -> list[Case]:
     return [case for case in judged if case.kind == kept]
 
 
-def _pictures(judged: Sequence[Case]) -> bool:
-    """Whether the records are pictures; rows of features have one side of one value."""
-    return bool(min(judged[0].truths.shape[2:]) > 1)
-
-
 def _of_records(finding: Finding) -> Finding:
     """The same in words for rows of features."""
     words = {name: getattr(finding, name) for name in ("statistic", "metric", "note")}
     for word, other in (("image", "record"), ("picture", "reconstruction")):
         words = {name: text.replace(word, other) for name, text in words.items()}
     return replace(finding, **words)
-
-
-def save_pictures(place: Path, adversary: Adversary, observation: str, judged: Sequence[Case]) -> None:
-    """The first pictures, beside what was reconstructed and the best guesses.
-
-    Of single records those of each message in turn, of classes those of the first message.
-    """
-    if not _pictures(judged):
-        return
-    order = [(case, i) for i in range(max(len(c.truths) for c in judged)) for case in judged if i < len(case.truths)]
-    classes = judged[0].kind == "classes"
-    chosen = [(judged[0], i) for i in range(len(judged[0].truths))][:SHOWN] if classes else order[:SHOWN]
-    rows = [BEST, judged[0].bar, *([NULL] if all(NULL in case.images for case, _ in chosen) else [])]
-    arrays = {"original": np.stack([case.truths[i] for case, i in chosen]).astype(np.float32)}
-    for name in rows:
-        arrays[name] = np.stack([np.clip(case.images[name][i], 0, 1) for case, i in chosen]).astype(np.float32)
-        arrays[f"psnr of {name}"] = np.array([case.scores[name].psnr[i] for case, i in chosen])
-    arrays["labels"] = np.array([case.labels[i] for case, i in chosen], dtype=np.int64)
-    header = {"rows": rows, "title": f"{adversary}, {observation}", "kind": judged[0].kind}
-    folder.write_arrays(place / "pictures" / f"{adversary.name}.safetensors", arrays, header)
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,6 +21,7 @@ from fedprivacy.config.run import AttackConfig
 from fedprivacy.federation.knowledge import Observed
 from fedprivacy.judge import examiner
 from fedprivacy.judge.result import Finding
+from fedprivacy.judge.target import Label
 from fedprivacy.judge.verdicts import STRONGER_KNOWN
 from fedprivacy.study.membership.judged import Judged, judged_findings, save_scores
 from fedprivacy.study.observe import load_observed, observed_path
@@ -51,7 +52,7 @@ def membership(
     alone = bool(getattr(made, "alone", False))
     listed = [name for name in attack.statistics if name != STACK]
     headline = observation == declared(theirs, attack.headline or next(iter(listed), None))
-    label = examiner.Label(made.name, str(adversary), "all statistics", attack.level, headline)
+    label = Label(made.name, str(adversary), "all statistics", attack.level, headline)
     judged: list[list[Judged]] = []
     groups: list[int] = []
     notes: tuple[str, ...] = ()

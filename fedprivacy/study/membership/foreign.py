@@ -23,8 +23,9 @@ from fedprivacy.attacks.membership.logits import log_softmax
 from fedprivacy.attacks.membership.statistics import STATISTICS
 from fedprivacy.config.base import UsageError, near_miss
 from fedprivacy.config.run import AttackConfig
-from fedprivacy.judge import examiner, verdicts
+from fedprivacy.judge import verdicts
 from fedprivacy.judge.result import Communication, Finding, PrivacyClaim, Provenance, RunResult, Verdict
+from fedprivacy.judge.target import Label
 from fedprivacy.metrics.auc_interval import auc_interval
 from fedprivacy.study.documents import write_documents
 from fedprivacy.study.membership.judged import Judged, judged_findings, save_scores
@@ -49,7 +50,7 @@ def judge_file(given: ScoresFile, attack: AttackConfig, where: Path | None = Non
     start, cpu = time.perf_counter(), time.process_time()
     judged, notes = from_scores(given, attack) if given.bank is None else from_bank(given, given.bank, attack)
     title = "scores of a file" if given.bank is None else "logits of a file"
-    label = examiner.Label(title, WHO, "", attack.level, True, "; ".join(notes))
+    label = Label(title, WHO, "", attack.level, True, "; ".join(notes))
     findings = judged_findings(judged, [0] * len(judged), label)
     result = _result(given, attack, findings, notes, time.perf_counter() - start, time.process_time() - cpu)
     if where is not None:

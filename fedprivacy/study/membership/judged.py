@@ -17,6 +17,8 @@ from fedprivacy.adversary.threat import Adversary, Float, Int, Truth
 from fedprivacy.attacks.membership.assemble import Scored
 from fedprivacy.judge import examiner
 from fedprivacy.judge.result import Finding
+from fedprivacy.judge.target import Label, Target
+from fedprivacy.judge.vulnerable import most_vulnerable_tenth
 from fedprivacy.wire.parties import client_name
 
 
@@ -30,7 +32,7 @@ class Judged:
     truth: Truth
 
 
-def judged_findings(judged: Sequence[Sequence[Judged]], groups: Sequence[int], label: examiner.Label) -> list[Finding]:
+def judged_findings(judged: Sequence[Sequence[Judged]], groups: Sequence[int], label: Label) -> list[Finding]:
     """Findings of all statistics on all targets.
 
     ``judged`` holds the targets of each federation, ``groups`` says which federations share a seed. ``label.headline``
@@ -42,7 +44,7 @@ def judged_findings(judged: Sequence[Sequence[Judged]], groups: Sequence[int], l
     offered = dict.fromkeys(name for one in scored for name in one.scores)
     declared = Counter(one.headline for one in scored).most_common(1)[0][0]
     findings: list[Finding] = []
-    measured: dict[str, list[list[examiner.Target]]] = {}
+    measured: dict[str, list[list[Target]]] = {}
     for statistic in offered:
         own = replace(label, statistic=statistic, headline=label.headline and statistic == declared)
         without = sum(statistic not in one.scores for one in scored)
@@ -62,11 +64,11 @@ def judged_findings(judged: Sequence[Sequence[Judged]], groups: Sequence[int], l
     if declared in measured and len(judged) > len(set(groups)):
         margins = [[target.margins for target in targets] for targets in judged]
         own = replace(label, statistic=declared, headline=False)
-        findings += examiner.most_vulnerable_tenth(measured[declared], margins, own, groups)
+        findings += most_vulnerable_tenth(measured[declared], margins, own, groups)
     return sorted(findings, key=lambda finding: finding.statistic == examiner.NULL)
 
 
-def _same_order(one: Sequence[Sequence[examiner.Target]], other: Sequence[Sequence[examiner.Target]]) -> bool:
+def _same_order(one: Sequence[Sequence[Target]], other: Sequence[Sequence[Target]]) -> bool:
     """Whether two statistics order the candidates of every target alike, so that they are one choice and not two."""
     pairs = (
         (a.scores, b.scores) for mine, theirs in zip(one, other, strict=True) for a, b in zip(mine, theirs, strict=True)
@@ -79,8 +81,8 @@ def _ranks_of(scores: Float) -> Float:
     return ranks
 
 
-def _with_scores(targets: Sequence[Judged], statistic: str) -> list[examiner.Target]:
-    return [examiner.Target(t.name, np.asarray(t.scored.scores[statistic]), t.truth) for t in targets]
+def _with_scores(targets: Sequence[Judged], statistic: str) -> list[Target]:
+    return [Target(t.name, np.asarray(t.scored.scores[statistic]), t.truth) for t in targets]
 
 
 def save_scores(path: Path, targets: Sequence[Judged], title: str = "") -> None:

@@ -20,6 +20,7 @@ from fedprivacy.attacks.membership.stack import Columns, columns, learned
 from fedprivacy.federation.knowledge import Observed
 from fedprivacy.judge import examiner
 from fedprivacy.judge.result import Finding
+from fedprivacy.judge.target import Label, Target
 from fedprivacy.study.membership.findings import judges_bank, sources
 from fedprivacy.study.observe import load_observed, observed_path, stacks
 from fedprivacy.study.repetition import Repetition
@@ -84,8 +85,8 @@ def stacked(study: Study, repetitions: Sequence[Repetition], adversary: Adversar
     attack, observations = study.attack, study.seats.observed_by(adversary)
     if not stacks(attack, any(getattr(study.observation(name), "alone", False) for name in observations)):
         return []
-    label = examiner.Label(EVERYTHING, str(adversary), STACK, attack.level, attack.headline == STACK)
-    judged: list[list[examiner.Target]] = []
+    label = Label(EVERYTHING, str(adversary), STACK, attack.level, attack.headline == STACK)
+    judged: list[list[Target]] = []
     groups: list[int] = []
     signals = 0
     for number, repetition in enumerate(repetitions):
@@ -105,7 +106,7 @@ def stacked(study: Study, repetitions: Sequence[Repetition], adversary: Adversar
     return examiner.membership(judged, replace(label, note=note), groups)
 
 
-def _judged(bank: Bank) -> tuple[list[list[examiner.Target]], int]:
+def _judged(bank: Bank) -> tuple[list[list[Target]], int]:
     """The targets of each judged federation with their stacked scores, and how many signals were combined."""
     federations = range(len(bank.coins))
     targets = list(bank.targets())
@@ -113,7 +114,7 @@ def _judged(bank: Bank) -> tuple[list[list[examiner.Target]], int]:
         parts = [[0]]
     else:
         parts = [list(federations[first::GROUPS]) for first in range(min(GROUPS, len(federations)))]
-    found: dict[int, list[examiner.Target]] = {}
+    found: dict[int, list[Target]] = {}
     signals = 0
     for part in parts:
         known = [number for number in federations if number not in part]
@@ -131,7 +132,7 @@ def _judged(bank: Bank) -> tuple[list[list[examiner.Target]], int]:
         signals = len(stack.signals)
         for number, theirs in own.items():
             found[number] = [
-                examiner.Target(name, stack.score(columns), Truth(bank.coins[number][chosen]))
+                Target(name, stack.score(columns), Truth(bank.coins[number][chosen]))
                 for (name, chosen), columns in zip(targets, theirs, strict=True)
             ]
     return [found[number] for number in sorted(found)], signals

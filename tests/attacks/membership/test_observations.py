@@ -28,6 +28,7 @@ from fedprivacy.federation.environment import Environment, FederationState
 from fedprivacy.federation.knowledge import Knowledge, Observed
 from fedprivacy.judge import examiner
 from fedprivacy.judge.result import Finding
+from fedprivacy.judge.target import Label, Target
 from fedprivacy.study.game import Game
 from fedprivacy.study.resolve import resolve
 from fedprivacy.study.resolved import Study
@@ -48,7 +49,7 @@ def seen_by(adversary: str, *transcripts: Transcript) -> View:
 def judged(made: Made, observed: Observed) -> dict[tuple[str, str], Finding]:
     """Findings by statistic and metric over all clients, through scoring and the examiner."""
     labels = made.knowledge.dataset.y_train
-    groups: dict[str, list[examiner.Target]] = {}
+    groups: dict[str, list[Target]] = {}
     for client in range(len(observed.logp)):
         chosen = np.flatnonzero(made.owner == client) if len(observed.logp) > 1 else np.arange(len(made.owner))
         attack = made.knowledge.attack
@@ -56,10 +57,10 @@ def judged(made: Made, observed: Observed) -> dict[tuple[str, str], Finding]:
         signals = signals_of(observed, [], client, chosen, ours, theirs, attack.coop)
         for name, scores in score_target(signals, attack).scores.items():
             assert not isinstance(scores, str), (name, scores)
-            groups.setdefault(name, []).append(examiner.Target(client_name(client), scores, Truth(made.coins[chosen])))
+            groups.setdefault(name, []).append(Target(client_name(client), scores, Truth(made.coins[chosen])))
     found: dict[tuple[str, str], Finding] = {}
     for name, targets in groups.items():
-        label = examiner.Label("test", "server", name, 0.95, False)
+        label = Label("test", "server", name, 0.95, False)
         for finding in examiner.membership([targets], label):
             if finding.target == "all clients":
                 found[name, finding.metric] = finding

@@ -17,6 +17,7 @@ from fedprivacy.config.base import UsageError
 from fedprivacy.config.federation import FederationSettings
 from fedprivacy.federation import engine
 from fedprivacy.federation.own.protocol import OwnFederation
+from fedprivacy.federation.tested import scored
 from fedprivacy.study.resolve import resolve
 from fedprivacy.wire.channel import Outgoing
 from fedprivacy.wire.payload import Weights
@@ -162,7 +163,7 @@ def test_it_runs_like_a_protocol_and_is_found_again(small_config: Configure, tmp
     assert {(e.client, e.round, e.release) for e in done.events} == {
         (k, t, "weights") for k in range(3) for t in (1, 2)
     }
-    assert engine.tested(own.models(done.state, env), env)["global"]["accuracy"] > 0.25
+    assert scored(own.models(done.state, env), env)["global"]["accuracy"] > 0.25
     again = engine.run(own, env, tmp_path)
     assert again.transcript.messages == done.transcript.messages
     fresh = engine.run(own, env, tmp_path / "fresh")

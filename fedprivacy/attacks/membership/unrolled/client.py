@@ -26,7 +26,7 @@ from fedprivacy.attacks.membership.unrolled.parameters import Linearised, Model
 from fedprivacy.attacks.membership.unrolled.tape import Entry, Fresh, Kept, Pass, Step, Told
 from fedprivacy.config.run import TrainingConfig
 from fedprivacy.federation.course import Answer, Event, Fit, Private, TakeOver
-from fedprivacy.training.learner import passes
+from fedprivacy.training.passes import passes
 
 TAPE_BYTES = 1 << 30
 """Size of a tape above which only the state between events is kept, and each event is run once more."""

@@ -1,0 +1,40 @@
+"""What is scored, and what its findings are called."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fedprivacy.adversary.threat import Bool, Float, Truth
+
+
+@dataclass(frozen=True)
+class Label:
+    """What the findings of one scoring are called."""
+
+    observation: str
+    adversary: str
+    statistic: str
+    level: float
+    headline: bool
+    note: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """One client of one repetition: its scores [n], and the truth about the same candidates."""
+
+    name: str
+    scores: Float
+    truth: Truth
+
+    def scored(self) -> tuple[Float, Bool]:
+        """Scores and coins of the candidates that were observed at all."""
+        known = ~np.isnan(self.scores)
+        return self.scores[known], self.truth.coins[known]
+
+
+Seeds = Sequence[int]
+"""Which seed each repetition belongs to."""
