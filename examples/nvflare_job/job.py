@@ -1,4 +1,4 @@
-"""Federated averaging on NVFlare's simulator, recorded by ``fedprivacy.record`` alone. Run it with ``python job.py``."""
+"""Federated averaging on NVFlare's simulator, recorded by ``fedprivacy.record``. Run it with ``python job.py``."""
 
 import numpy as np
 from nvflare.app_common.abstract.fl_model import FLModel

@@ -14,15 +14,18 @@ import numpy as np
 
 from fedprivacy import parts
 from fedprivacy.config.base import UsageError, build
-from fedprivacy.config.run import DataConfig, RunConfig
+from fedprivacy.config.run import DataConfig, RunConfig, TrainingConfig
 from fedprivacy.data.canaries import canaries
 from fedprivacy.data.coins import Bool
 from fedprivacy.data.records import Division
+from fedprivacy.federation.bench import workbench
 from fedprivacy.federation.own.recorded import RecordedFederation
 from fedprivacy.models.names import MODELS
 from fedprivacy.recording.files import SHADOWS
 from fedprivacy.recording.game import read_coins, read_game
 from fedprivacy.study.game import Game
+from fedprivacy.wire.parties import SERVER
+from fedprivacy.wire.payload import Update, Weights
 
 
 def folder_of(config: RunConfig | DataConfig) -> Path | None:
@@ -69,6 +72,8 @@ def configuration(where: Path, attack: Mapping[str, Any], models: Sequence[str] 
             "or model=, "
             "if it is to run with your rights."
         )
+    if models:
+        _fitting(where, recording, names)
     rounds = max(transcript.rounds())
     name = f"{parts.RECORDING}{where.resolve()}"
     public = game.division.public
@@ -90,3 +95,27 @@ def configuration(where: Path, attack: Mapping[str, Any], models: Sequence[str] 
         "attack": {"attacks": ("membership",), **attack, "shadows": shadows},
     }
     return build(RunConfig, content, f"recording {where}")
+
+
+def _fitting(where: Path, recording: RecordedFederation, names: Sequence[str]) -> None:
+    """UsageError where the first model that a client sent is none of the architectures ``names``."""
+    game, (transcript, _) = recording.game, recording.read
+    first = next((m for m in transcript.messages if m.sender != SERVER and m.kind in (Weights.kind, Update.kind)), None)
+    if first is None:
+        return
+    sent = transcript.payload(first)
+    assert isinstance(sent, Weights | Update)
+    bench = workbench(build(TrainingConfig, {"model": names[0], "output": game.output}, "training"), game.dataset)
+    wrong = []
+    for name in names:
+        has = bench.module(name).state_dict()
+        differ = [key for key, t in sent.tensors.items() if key not in has or has[key].shape != t.shape]
+        if not differ:
+            return
+        key = differ[0]
+        own = f"{key} {list(has[key].shape)}" if key in has else f"no {key}"
+        wrong.append(f"{name} has {own}")
+    raise UsageError(
+        f"{where}: {first.sender} sent {key} {list(sent.tensors[key].shape)} in round {first.round}, and "
+        f"{', '.join(wrong)}; name the model that was trained."
+    )

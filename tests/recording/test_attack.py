@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from torch import nn
 
 import fedprivacy
 from fedprivacy import folder
@@ -117,3 +118,28 @@ def test_the_command_line_attacks_a_recording(recording: Path, tmp_path: Path) -
     (recording / "game.json").write_text("{}")
     broken = command(tmp_path, "rec", "--model", model)
     assert broken.returncode == 2 and "carries no seal" in broken.stderr and broken.stderr.count("\n") == 1
+
+
+class Wider(nn.Module):
+    """The layers of ``Net``, one unit wider."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hidden, self.out = nn.Linear(64, 17), nn.Linear(17, 10)
+
+    def forward(self, x: Any) -> Any:
+        return self.out(self.hidden(x.flatten(1)))
+
+
+def test_a_model_that_does_not_fit_is_one_line(recording: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"client-0 sent hidden.bias \[16\] in round 1, and .* hidden.bias \[17\]"):
+        fedprivacy.attack(recording, model=Wider, out=tmp_path)
+
+
+def test_labels_are_read_without_the_architecture(game: Callable[..., Any], tmp_path: Path) -> None:
+    dealt = game(clients=4, candidates=120, rounds=1, auxiliary=100, public_size=0, partition="dirichlet", alpha=0.2)
+    with record(tmp_path / "rec", dealt) as wire:
+        averaging(dealt, wire)
+    result = fedprivacy.attack(tmp_path / "rec", attack="labels", out=tmp_path)
+    (gain,) = [r for r in result.table() if r["metric"].startswith("TV gain") and r["statistic"] == "head change"]
+    assert gain["low"] > 0

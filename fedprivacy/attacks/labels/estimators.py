@@ -46,6 +46,20 @@ def from_bias(gradient: Float, by_class: Float) -> Float:
     return np.asarray(found / found.sum()) if found.sum() > 0 else np.full(classes, 1 / classes)
 
 
+def from_change(changes: Float, prior: Float) -> Float:
+    """Shares [K, C] from what local training did to the bias of the last layer, ``changes`` [K, C] (end minus start).
+
+    For cross-entropy a bias moves by ``share - mean p`` a step, up to the rate and number of steps. Clients that start
+    alike have nearly the same ``mean p``, so their differences are those of their shares, up to one factor. It is the
+    largest that leaves no share below zero, so a skew is overstated where nobody lacks a class.
+    """
+    apart = changes - changes.mean(axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        room = np.where(apart < 0, prior / -apart, np.inf).min()
+    found = prior + (room if np.isfinite(room) else 0.0) * apart
+    return np.asarray(found / found.sum(axis=1, keepdims=True))
+
+
 def class_means(logp: Float, labels: Int) -> Float:
     """Mean probability [C, C] on the records of each class; a class without records gets its own corner."""
     p, classes = np.exp(logp), logp.shape[1]

@@ -27,7 +27,7 @@ from fedprivacy.federation.knowledge import Knowledge
 from fedprivacy.training.learner import Records
 from fedprivacy.wire.parties import client_index
 
-HEADLINE, BIAS = "mean_softmax", "bias"
+HEADLINE, BIAS, CHANGE = "mean_softmax", "bias", "head change"
 EPOCHS, BATCH, LR = 20, 32, 1e-3
 """Training of the balanced reference (Adam)."""
 
@@ -100,7 +100,7 @@ def _from_models(view: View, knowledge: Knowledge, me: int | None) -> LabelEstim
         if model.client != me and set(model.weights) == set(knowledge.workbench.module(name).state_dict()):
             queried.setdefault(model.client, []).append(_logp(knowledge, name, model.weights, query))
     if not queried:
-        raise ValueError("no client's whole model is in sight")
+        return _from_change(view, knowledge, me)
     joined = {client: np.concatenate(given) for client, given in queried.items()}
     found = {
         HEADLINE: _table(knowledge, joined, estimators.mean_softmax),
@@ -142,6 +142,26 @@ def _from_bias(view: View, knowledge: Knowledge, me: int | None, query: Ids) -> 
         found.setdefault(client, []).append(estimators.from_bias(gradient, np.mean(sides, axis=0)))
     for client, given in found.items():
         yield client, np.mean(given, axis=0)
+
+
+def _from_change(view: View, knowledge: Knowledge, me: int | None) -> LabelEstimates:
+    """From models of an unknown architecture: what training did to the one tensor that has a number for each class."""
+    found: dict[int, list[Float]] = {}
+    classes = len(knowledge.dataset.classes)
+    for _, client, before, after in uploads(view.transcripts[0], knowledge.start):
+        heads = [name for name, tensor in after.items() if tensor.shape == (classes,) and name in before]
+        if client != me and len(heads) == 1 and after[heads[0]].is_floating_point():
+            found.setdefault(client, []).append((after[heads[0]] - before[heads[0]]).double().numpy())
+    if len(found) < 2:
+        raise ValueError(
+            "no client's whole model is in sight, and no two clients' change of one bias of the last layer"
+        )
+    prior = _histogram(knowledge, knowledge.auxiliary)
+    clients = list(found)
+    shares = estimators.from_change(np.stack([np.mean(found[client], axis=0) for client in clients]), prior)
+    note = "the architecture is not known; the change of the last layer's bias, told apart from that of the others"
+    by_client = _by_client(knowledge, dict(zip(clients, shares, strict=True)))
+    return LabelEstimates({CHANGE: by_client}, prior, "received models", (note,))
 
 
 def _last_bias(state: Part, classes: int) -> str | None:
