@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import shutil
 import subprocess
@@ -17,7 +18,7 @@ import fedprivacy
 from fedprivacy import folder
 from fedprivacy.config.base import UsageError
 from fedprivacy.face.record import record
-from tests.recording.conftest import Net, averaging, sharing
+from tests.recording.conftest import Net, averaging, sharing, trained
 
 GAME: dict[str, Any] = {"clients": 2, "candidates": 40, "rounds": 2, "auxiliary": 20, "public_size": 15}
 
@@ -112,7 +113,7 @@ def test_the_command_line_attacks_a_recording(recording: Path, tmp_path: Path) -
     model = f"{Path(__file__).parent / 'conftest.py'}:Net"
     done = command(tmp_path, "rec", "--model", model, "--adversary", "server", "--statistic", "loss")
     assert done.returncode == 0, done.stderr
-    assert "observing uploaded weights" in done.stdout and "Run folder: recording-rec-membership" in done.stdout
+    assert "uploaded weights" in done.stdout and "Run folder: recording-rec-membership" in done.stdout
     refused = command(tmp_path, "rec")
     assert refused.returncode == 2 and "name it, by --model" in refused.stderr and refused.stderr.count("\n") == 1
     (recording / "game.json").write_text("{}")
@@ -138,8 +139,13 @@ def test_a_model_that_does_not_fit_is_one_line(recording: Path, tmp_path: Path) 
 
 def test_labels_are_read_without_the_architecture(game: Callable[..., Any], tmp_path: Path) -> None:
     dealt = game(clients=4, candidates=120, rounds=1, auxiliary=100, public_size=0, partition="dirichlet", alpha=0.2)
+    shared = Net()
     with record(tmp_path / "rec", dealt) as wire:
-        averaging(dealt, wire)
+        wire.started(shared)
+        for k in range(4):
+            net = copy.deepcopy(shared)
+            trained(net, *dealt.private(k))
+            wire.sent(1, f"client-{k}", "server", weights=net)
     result = fedprivacy.attack(tmp_path / "rec", attack="labels", out=tmp_path)
     (gain,) = [r for r in result.table() if r["metric"].startswith("TV gain") and r["statistic"] == "head change"]
     assert gain["low"] > 0

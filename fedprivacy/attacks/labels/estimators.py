@@ -56,7 +56,7 @@ def from_change(changes: Float, prior: Float) -> Float:
     apart = changes - changes.mean(axis=0)
     with np.errstate(divide="ignore", invalid="ignore"):
         room = np.where(apart < 0, prior / -apart, np.inf).min()
-    found = prior + (room if np.isfinite(room) else 0.0) * apart
+    found = np.clip(prior + (room if np.isfinite(room) else 0.0) * apart, 0.0, None)
     return np.asarray(found / found.sum(axis=1, keepdims=True))
 
 
