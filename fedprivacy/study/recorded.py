@@ -105,6 +105,8 @@ def _fitting(where: Path, recording: RecordedFederation, names: Sequence[str]) -
         return
     sent = transcript.payload(first)
     assert isinstance(sent, Weights | Update)
+    if not sent.tensors:
+        raise UsageError(f"{where}: {first.sender} sent a model without a single weight in round {first.round}.")
     bench = workbench(build(TrainingConfig, {"model": names[0], "output": game.output}, "training"), game.dataset)
     wrong = []
     for name in names:

@@ -137,6 +137,13 @@ def test_a_model_that_does_not_fit_is_one_line(recording: Path, tmp_path: Path) 
         fedprivacy.attack(recording, model=Wider, out=tmp_path)
 
 
+def test_a_model_without_weights_is_one_line(game: Callable[..., Any], tmp_path: Path) -> None:
+    with record(tmp_path / "rec", game(), model=Net) as wire:
+        wire.sent(1, "client-0", "server", weights={})
+    with pytest.raises(UsageError, match="client-0 sent a model without a single weight in round 1"):
+        fedprivacy.attack(tmp_path / "rec", model=Net, out=tmp_path)
+
+
 def test_labels_are_read_without_the_architecture(game: Callable[..., Any], tmp_path: Path) -> None:
     dealt = game(clients=4, candidates=120, rounds=1, auxiliary=100, public_size=0, partition="dirichlet", alpha=0.2)
     shared = Net()
