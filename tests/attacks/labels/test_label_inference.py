@@ -141,7 +141,7 @@ def test_who_can_infer_nothing_is_told_so(
 
 
 def test_where_nothing_is_sent_the_default_positions_are_told_so(configured: Callable[..., Any]) -> None:
-    with pytest.raises(UsageError, match=r"local sends nothing, .* use another protocol"):
+    with pytest.raises(UsageError, match=r"local sends nothing, .*; use "):
         resolve(configured("local"))
 
 
