@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test flower gradients check lint types imports fuzz kills wheel clean
+.PHONY: demo test docs flower gradients check lint types imports fuzz kills wheel clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -40,6 +40,10 @@ fuzz: $(STAMP)
 
 kills: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/hardship/kills.py
+
+# The recipes under docs/recipes, from real runs; PAGES="docs/recipes/data.md" makes some of them.
+docs: $(STAMP)
+	$(BIN)/python docs/build.py $(PAGES)
 
 check: lint types imports
 
