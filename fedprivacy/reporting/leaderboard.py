@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from fedprivacy.reporting.document import Block, Column, Document, Line, Section, Table, row
-from fedprivacy.reporting.text import MISSING, clean, counted, epsilon, estimate, levels, size
+from fedprivacy.reporting.text import MISSING, clean, counted, epsilon, estimate, levels, listed, size
 
 ENTRY: Literal["fedprivacy/leaderboard/1"] = "fedprivacy/leaderboard/1"
 TITLE = "Leaderboard of protocols"
@@ -136,9 +136,8 @@ def _suite(entries: Sequence[Entry], version: int) -> Section:
                 if best is None or (best.seat.auc or 0.0) < seat.auc:
                     table[name] = _Standing(name, run, seat)
     blocks: list[Block] = [_table(*key, list(table.values())) for key, table in sorted(found.items())]
-    blocks += [
-        Line(f"Nothing crosses the wire, or nothing was attacked: {clean(name)}.", "quiet") for name in unattacked
-    ]
+    if unattacked:
+        blocks.append(Line(f"Nothing that crosses the wire was attacked: {listed(map(clean, unattacked))}.", "quiet"))
     blocks += [Line(f"No number: {clean(words)}.", "quiet") for words in dict.fromkeys(failed)]
     return Section(f"Suite {version}", tuple(blocks))
 

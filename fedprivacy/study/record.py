@@ -116,9 +116,9 @@ def _evidence(result: RunResult) -> Iterator[Evidence]:
     audit = result.audit
     for bound in () if audit is None else audit.rows:
         if bound.judged and audit is not None:
-            how = f"{bound.statistic} on {bound.observation}, {bound.method} ({bound.counts})"
+            how = f"{bound.statistic} on {bound.observation}, {bound.method}"
             told = ("audit", version, bound.adversary, how, "", "epsilon at least", bound.low, bound.low, None)
-            yield Evidence(*told, audit.level, 0.0, None, None, f"assumes {bound.assumption}")
+            yield Evidence(*told, audit.level, 0.0, None, None, f"{bound.counts}; assumes {bound.assumption}")
     for found in result.findings:
         if found.headline and not is_client(found.target):
             yield Evidence(
