@@ -12,10 +12,9 @@ from fedprivacy.config.run import AttackConfig
 
 def granted(attack: AttackConfig, wire: Wire) -> str:
     """What an adversary knows, whatever an ``attack`` makes of it; a model on the ``wire`` has a start."""
-    start = wire.federation.training.init == "shared" or wire.model is not None
     parts = [
-        "the start" if start else "no client's start",
-        "the hyper-parameters",
+        "the start" if wire.start_known else "no client's start",
+        "the hyper-parameters" if wire.training_known else "no hyper-parameters",
         pool(attack.known_share) + ("" if attack.owners == "known" else " without their owners"),
         f"{wire.federation.data.auxiliary:,} records of its own",
     ]

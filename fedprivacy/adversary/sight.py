@@ -69,6 +69,20 @@ class Wire:
         return next((r for r in self.releases if r.sender == "client" and r.kind in MODELS), None)
 
     @property
+    def start_known(self) -> bool:
+        """Whether everybody knows the weights that clients begin from."""
+        model = self.model
+        if model is not None and (model.known_start or model.reference):
+            return True
+        told = all(release.start_told for release in self.releases)
+        return told and (self.federation.training.init == "shared" or model is not None)
+
+    @property
+    def training_known(self) -> bool:
+        """Whether everybody knows how clients train."""
+        return all(release.trained_as_told for release in self.releases if release.sender == "client")
+
+    @property
     def consensus(self) -> Release | None:
         """The predictions that the server sends; None where it sends none."""
         return next((r for r in self.releases if r.sender == SERVER and r.kind in PREDICTIONS), None)

@@ -64,7 +64,14 @@ def _release(
 ) -> Release:
     first = transcript.payload(same[0])
     known: Receivers = "server" if receivers == "server" else "clients" if receivers == "clients" else "neighbours"
-    found = Release(name, same[0].kind, sender="server" if sender == "server" else "client", receivers=known)
+    found = Release(
+        name,
+        same[0].kind,
+        sender="server" if sender == "server" else "client",
+        receivers=known,
+        trained_as_told=told.steps_known,
+        start_told=told.start,
+    )
     if isinstance(first, Predictions):
         folds = {m.round: m for m in same}
         asked = [fold.records.tolist() for fold in transcript.folds if fold.round in folds]

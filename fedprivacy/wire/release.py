@@ -75,6 +75,10 @@ class Release:
     with further terms or on further records."""
     steps_known: bool = True
     """Whether the number of local steps follows from the settings."""
+    trained_as_told: bool = True
+    """Whether everybody knows how the sender trains: its optimiser, learning rate, batches and epochs."""
+    start_told: bool = True
+    """Whether everybody is told the common start, where the settings have one."""
     pull: float = 0.0
     """Weight of the squared distance to received class prototypes in the sender's loss."""
     by_job: bool = False
