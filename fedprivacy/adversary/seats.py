@@ -9,10 +9,11 @@ from fedprivacy.wire.parties import SERVER
 
 
 def default_adversaries(wire: Wire) -> tuple[str, ...]:
-    """The positions that a run without --adversary reports; none where nothing is sent."""
+    """The positions that a run without --adversary reports, of those that receive anything."""
     if wire.silent:
         return ()
-    peer = ("client-0",) if wire.federation.clients > 1 else ()
+    told = any(release.receivers != SERVER for release in wire.releases)
+    peer = ("client-0",) if told and wire.federation.clients > 1 else ()
     if not wire.has_server:
         return (*peer, EAVESDROPPER)
     if wire.answers_queries:

@@ -18,6 +18,7 @@ from fedprivacy.cli.written import Destination, findings_of, in_full, written
 from fedprivacy.config.base import UsageError
 
 if TYPE_CHECKING:
+    from fedprivacy.config.run import RunConfig
     from fedprivacy.judge.result import RunResult
 
 
@@ -118,7 +119,9 @@ def command(
     from fedprivacy.recording.files import is_recording
 
     if is_recording(run):
-        return broken(_recorded(run, models, out, device, fresh, to, given), limits)
+        result, _, where = recorded(run, models, out, device, fresh, to, given)
+        to.deliver(findings_of(result, where), lambda: show(result, where, to.full, "attack"))
+        return broken(result, limits)
     if models:
         raise UsageError(f"--model is for a recording, and {run} is none; a stored run knows its models.")
     from fedprivacy.study import stored
@@ -138,7 +141,7 @@ def command(
         return broken(result, limits)
 
 
-def _recorded(
+def recorded(
     run: Path,
     models: tuple[str, ...],
     out: str | None,
@@ -146,8 +149,8 @@ def _recorded(
     fresh: bool,
     to: Destination,
     given: dict[str, Any],
-) -> RunResult:
-    """A recording attacked like a run, in a folder of its own beside it."""
+) -> tuple[RunResult, RunConfig, Path]:
+    """A recording attacked like a run, in a folder of its own beside it: what was found, in which settings, where."""
     from fedprivacy.catalog import EVERY
     from fedprivacy.cli.carry_out import carry_out, placed, ready
     from fedprivacy.study.every import with_every_attack
@@ -161,9 +164,7 @@ def _recorded(
     ready(config, None, device)
     where = placed(config, Path(out) if out else run.parent)
     again = "the same command"
-    result = carry_out(config, where, 1, device, not fresh, fresh, False, to.form == "json", again)
-    to.deliver(findings_of(result, where), lambda: show(result, where, to.full, "attack"))
-    return result
+    return carry_out(config, where, 1, device, not fresh, fresh, False, to.form == "json", again), config, where
 
 
 def _foreign(scores: Path, out: str | None, fresh: bool, to: Destination, given: dict[str, Any]) -> RunResult:

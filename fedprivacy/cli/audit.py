@@ -32,6 +32,12 @@ WHITE_BOX = "noised-updates"
 WITH_SCORES = frozenset({"attack.statistics", "attack.level", "canaries.guesses", "defense.epsilon", "defense.delta"})
 """Settings that mean something for scores from a file."""
 
+OF_TRAINERS = frozenset({"attack.attacks", "attack.shadows"})
+"""Settings of an attack that a recording decides."""
+
+OF_ATTACKS = frozenset(path for path in fields_of() if path.startswith("attack.")) - OF_TRAINERS
+WITH_RECORDING = OF_ATTACKS | {"training.model", "training.client_models", *(WITH_SCORES - OF_ATTACKS)}
+"""Settings that mean something for a recording."""
 
 OF_TRAINING = frozenset({"control", "resume", "workers", "device"})
 """Options of an audit that trains."""
@@ -112,6 +118,7 @@ def command(
     fedprivacy audit --protocol mutual --defense gaussian --epsilon 8 --canaries 200 --seeds 3
     fedprivacy audit --protocol fedavg --set weighting=uniform --defense dp-fedavg --epsilon 1 --coins client --seeds 12
     fedprivacy audit runs/mutual-membership-mnist5k-1a2b3c4d
+    fedprivacy audit RECORDING --model nets.py:Net --epsilon 4
     fedprivacy audit --scores FILE.npz --epsilon 4 --delta 1e-5
     fedprivacy audit --mechanism noise.py:noised --neighbours without,with --epsilon 1
 
@@ -125,6 +132,8 @@ def command(
     canaries in public folds, weights by the server. FILE.npz: see `fedprivacy attack
     --help`.
     """
+    from fedprivacy.recording.files import is_recording
+
     limits = Limits.parsed(fail_above, fail_below)
     to = Destination.of(form, output, fresh, full)
     if sum(one is not None for one in (run, scores, mechanism)) > 1:
@@ -142,6 +151,9 @@ def command(
         _refuse(given, WITH_SCORES, "--scores", control, resume)
         where = None if out is None else made_by_reading(Path(out), f"audit-scores-{scores.stem}", fresh)
         result = _of_scores(scores, given, where)
+    elif run is not None and is_recording(run):
+        _refuse(given, WITH_RECORDING, "a recording", control, resume)
+        result, where = _of_recording(run, given, out, device, fresh, to)
     elif run is not None:
         _refuse(given, WITH_RUN, "a stored run", control, resume)
         where = None if out is None else made_by_reading(Path(out), f"audit-{run.resolve().name}", fresh)
@@ -245,6 +257,29 @@ def _of_run(run: Path, given: dict[str, Any], where: Path | None, allow_code: bo
         from fedprivacy.study.audit.run import audit_stored
 
         return audit_stored(read_result(run), config, run, where)
+
+
+def _of_recording(
+    run: Path, given: dict[str, Any], out: str | None, device: str, fresh: bool, to: Destination
+) -> tuple[RunResult, Path]:
+    """A recording attacked in a folder beside it, and the claim about it held against what was found."""
+    epsilon = given.pop("defense__epsilon", None)
+    if epsilon is None:
+        raise UsageError(f"audit {run}: say what is claimed, with --epsilon and, unless it is 1e-5, --delta.")
+    models = [one for name in ("training__client_models", "training__model") if (one := given.pop(name, None))]
+    from fedprivacy.cli.attack import recorded
+    from fedprivacy.cli.settings import parsed
+    from fedprivacy.study.audit.run import audit_recorded
+
+    asked = configuration(given)
+    names = tuple(name for one in models[:1] for name in one.split(","))
+    attacked = {name: value for name, value in given.items() if name.startswith("attack__")}
+    result, config, where = recorded(run, names, out, device, fresh, to, attacked)
+    config = config.model_copy(
+        update={"canaries": config.canaries.model_copy(update={"guesses": asked.canaries.guesses})}
+    )
+    claimed = float(parsed(epsilon, float, "--epsilon"))
+    return audit_recorded(result, config, where, claimed, asked.defense.delta), where
 
 
 def _of_scores(scores: Path, given: dict[str, Any], where: Path | None) -> RunResult:

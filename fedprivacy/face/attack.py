@@ -8,6 +8,7 @@ from typing import Any
 from fedprivacy import parts
 from fedprivacy.catalog import EVERY
 from fedprivacy.cli.carry_out import attacked_again, made_by_reading, placed, ready, trusted
+from fedprivacy.config.run import RunConfig
 from fedprivacy.face.result import RunResult
 from fedprivacy.face.run import carried_out
 from fedprivacy.face.settings import configured
@@ -39,7 +40,7 @@ def attack(
     """
     path = Path(what)
     if is_recording(path):
-        return _recording(path, model, out, device, fresh, settings)
+        return recorded(path, model, out, device, fresh, settings)[0]
     if path.suffix == ".npz":
         config = configured(settings, path.parent)
         where = None if out is None else made_by_reading(Path(out), f"scores-{path.stem}", fresh)
@@ -54,9 +55,10 @@ def attack(
         return RunResult.of(attacked_again(config, path, where, device, fresh, True), where)
 
 
-def _recording(
+def recorded(
     path: Path, model: Any, out: str | Path | None, device: str, fresh: bool, settings: dict[str, Any]
-) -> RunResult:
+) -> tuple[RunResult, RunConfig]:
+    """What attacking a recording finds, and the settings of that attack."""
     given = [] if model is None else model if isinstance(model, list | tuple) else [model]
     names = [one if isinstance(one, str) else parts.refer(one) for one in given]
     wanted = settings.pop("attack", "membership")
@@ -66,4 +68,4 @@ def _recording(
     config = configuration(path, attack, names)
     if every:
         config = with_every_attack(config)
-    return carried_out(config, Path(out) if out is not None else path.parent, 1, device, False, fresh)
+    return carried_out(config, Path(out) if out is not None else path.parent, 1, device, False, fresh), config

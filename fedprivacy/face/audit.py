@@ -8,12 +8,14 @@ from typing import Any
 from fedprivacy.cli.audit import base
 from fedprivacy.cli.carry_out import placed, ready, taken_up, trusted
 from fedprivacy.config.base import UsageError
+from fedprivacy.face.attack import recorded
 from fedprivacy.face.result import RunResult, load
 from fedprivacy.face.run import AGAIN
 from fedprivacy.face.settings import check_workers, configured, keywords
+from fedprivacy.recording.files import is_recording
 from fedprivacy.study import stored
 from fedprivacy.study.audit.run import audit as carried
-from fedprivacy.study.audit.run import audit_stored
+from fedprivacy.study.audit.run import audit_recorded, audit_stored
 from fedprivacy.study.audit.scores import audit_file
 from fedprivacy.study.membership.scores_file import read_scores
 
@@ -27,17 +29,22 @@ def audit(
     control: bool = True,
     fresh: bool = False,
     allow_code: bool = False,
+    model: Any = None,
     **settings: Any,
 ) -> RunResult:
     """Hold a claimed epsilon against what an attack on canaries measures.
 
     Without ``what`` a defended federation is trained: ``audit(defense="dp-sgd", epsilon=4)``. With a run folder its
-    scores are audited, with a ``.npz`` file those in it against ``epsilon`` and ``delta``; then nothing is trained. The
-    verdicts of the result say what was found; ``.table("audit")`` has every bound.
+    scores are audited, with a recording what attacking it finds, and with a ``.npz`` file those in it, the last two
+    against ``epsilon`` and ``delta``; then nothing is trained. ``model`` is the architecture, as in
+    :func:`fedprivacy.attack`. The verdicts of the result say what was found; ``.table("audit")`` has every bound.
     """
     if what is None:
+        settings |= {} if model is None else {"model": model}
         return _trained(Path(out), workers, device, control, fresh, settings)
     path = Path(what)
+    if is_recording(path):
+        return _recorded(path, model, device, fresh, settings)
     if path.suffix == ".npz":
         epsilon = settings.pop("epsilon", None)
         if epsilon is None:
@@ -48,6 +55,19 @@ def audit(
         config = configured(settings, path.parent, stored.read_config(path))
         trusted(config, path, allow_code)
         return RunResult.of(audit_stored(load(path), config, path, None), path)
+
+
+def _recorded(path: Path, model: Any, device: str, fresh: bool, settings: dict[str, Any]) -> RunResult:
+    claimed = {name: settings.pop(name) for name in ("epsilon", "delta", "guesses") if name in settings}
+    if claimed.get("epsilon") is None:
+        raise UsageError("audit: say what the recording is held against: epsilon, and unless it is 1e-5, delta.")
+    asked = configured({name: value for name, value in claimed.items() if name != "epsilon"}, path.parent)
+    found, config = recorded(path, model, None, device, fresh, settings)
+    canaries = config.canaries.model_copy(update={"guesses": asked.canaries.guesses})
+    config = config.model_copy(update={"canaries": canaries})
+    assert found.folder is not None
+    epsilon, delta = float(claimed["epsilon"]), asked.defense.delta
+    return RunResult.of(audit_recorded(found, config, found.folder, epsilon, delta), found.folder)
 
 
 def _trained(out: Path, workers: int, device: str, control: bool, fresh: bool, settings: dict[str, Any]) -> RunResult:

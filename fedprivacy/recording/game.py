@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fedprivacy import folder
 from fedprivacy.config.base import UsageError
+from fedprivacy.config.canaries import Coins
 from fedprivacy.data.records import Dataset, Division, Ids
 from fedprivacy.recording.carrier import carried
 from fedprivacy.recording.files import COINS, FORMAT, GAME, RECORDS, entry, one_line
@@ -38,6 +39,8 @@ class RecordedGame:
     models: tuple[str, ...]
     output: str
     training: Mapping[str, Any]
+    coins: Coins = "record"
+    """What one coin decides."""
 
     @property
     def clients(self) -> int:
@@ -59,6 +62,7 @@ def write_game(where: Path, game: RecordedGame, coins: Sequence[Bool]) -> None:
         "clients": game.clients,
         "rounds": game.rounds,
         "inclusion": game.inclusion,
+        "coins": game.coins,
         "models": list(game.models),
         "output": game.output,
         "training": dict(game.training),
@@ -102,6 +106,8 @@ def read_game(where: Path) -> RecordedGame:
     inclusion = entry(content, "inclusion", _is_share, "a probability above 0 and below 1", path)
     models = entry(content, "models", lambda v: bool(v) and _are_words(v), "a list of names", path)
     output = entry(content, "output", lambda v: v in ("softmax", "sigmoid"), "softmax or sigmoid", path)
+    content.setdefault("coins", "record")
+    decides = entry(content, "coins", lambda v: v in get_args(Coins), f"one of {', '.join(get_args(Coins))}", path)
     training = entry(content, "training", lambda v: isinstance(v, dict), "a table of settings", path)
     division = Division(
         _array(warmup),
@@ -111,7 +117,7 @@ def read_game(where: Path) -> RecordedGame:
         _array(auxiliary),
     )
     _apart(division, path)
-    return RecordedGame(dataset, division, rounds, inclusion, tuple(models), output, training)
+    return RecordedGame(dataset, division, rounds, inclusion, tuple(models), output, training, decides)
 
 
 def read_coins(where: Path, division: Division) -> tuple[Bool, ...]:

@@ -93,6 +93,7 @@ def configuration(where: Path, attack: Mapping[str, Any], models: Sequence[str] 
         },
         "training": {**training, "client_models": names if len(names) > 1 else ()},
         "attack": {"attacks": ("membership",), **attack, "shadows": shadows},
+        "canaries": {"coins": game.coins},
     }
     return build(RunConfig, content, f"recording {where}")
 

@@ -79,6 +79,7 @@ def game_of(game: Deal, training: Mapping[str, Any]) -> RecordedGame:
         names,
         settings.training.output,
         training,
+        game.coins,
     )
 
 

@@ -37,6 +37,10 @@ GAUSSIAN_PAIR = "independent scores, Gaussian, of one spread with the canary in 
 """What the estimate assumes: a pair of Gaussians (Agrawal et al. 2026, arXiv 2606.12733), here of equal spread."""
 
 
+STATED = "stated by the user"
+"""The accountant of a claim that nobody here worked out; no mechanism stands behind it."""
+
+
 @dataclass(frozen=True)
 class Settings:
     """How bounds are taken: see :func:`fedprivacy.study.audit.bounds.bounds_of`."""
@@ -72,7 +76,8 @@ def audited(result: RunResult, config: RunConfig, where: Path, control: tuple[Pa
     rows, notes = guessed(config, where, result.privacy)
     claim = held(result.privacy, PLAYED[config.canaries.coins])
     off = None if control is None else (guessed(config, control[0], None)[0], control[1])
-    family = None if claim is None or claim.how else family_of(config, where, claim)
+    nothing_behind = claim is None or claim.how or result.privacy.accountant == STATED
+    family = None if nothing_behind or claim is None else family_of(config, where, claim)
     found = audit_of(rows, claim, result.privacy.delta, config.canaries.coins, Settings.of(config), off, family)
     kinds = {"as-is": "records as they are"}
     found = replace(found, canaries=kinds.get(config.canaries.kind, f"{config.canaries.kind} records"), notes=notes)

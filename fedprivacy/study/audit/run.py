@@ -13,8 +13,9 @@ from fedprivacy.config.run import DefenseConfig, RunConfig
 from fedprivacy.federation.interfaces import releases_of
 from fedprivacy.judge.result import PrivacyClaim, RunResult
 from fedprivacy.privacy.accountant import claim as claim_of
-from fedprivacy.study.audit.audited import PLAYED, audited, held
+from fedprivacy.study.audit.audited import PLAYED, STATED, audited, held
 from fedprivacy.study.audit.guessed import not_judged
+from fedprivacy.study.audit.scores import claimable
 from fedprivacy.study.dataset import dataset_of
 from fedprivacy.study.documents import assert_whole, write_documents
 from fedprivacy.study.resolve import resolve
@@ -101,6 +102,17 @@ def audit_stored(result: RunResult, config: RunConfig, stored: Path, where: Path
         write_documents(found, where)
         folder.write_json(where / RESULT, found.to_json())
     return found
+
+
+def audit_recorded(result: RunResult, config: RunConfig, attacked: Path, epsilon: float, delta: float) -> RunResult:
+    """The claim ``epsilon`` at ``delta`` about a federation that ran elsewhere, against what attacking its recording
+    in folder ``attacked`` measured. All candidates of its game are canaries, and its coins say what the claim is about.
+    """
+    claimable(epsilon)
+    fair(config)
+    played = PLAYED[config.canaries.coins]
+    claim = PrivacyClaim(played.unit, played.relation, epsilon, delta, STATED, config.rounds)
+    return audited(replace(result, privacy=claim), config, attacked)
 
 
 def _what(config: RunConfig, result: RunResult, off: RunResult) -> str:

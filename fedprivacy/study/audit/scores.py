@@ -15,7 +15,7 @@ from fedprivacy.config.base import UsageError
 from fedprivacy.config.run import RunConfig
 from fedprivacy.judge.result import PrivacyClaim, RunResult
 from fedprivacy.privacy.comparable import Comparable
-from fedprivacy.study.audit.audited import Settings, audit_of
+from fedprivacy.study.audit.audited import STATED, Settings, audit_of
 from fedprivacy.study.audit.guessed import Guessed
 from fedprivacy.study.audit.verdict import verdicts_of
 from fedprivacy.study.documents import write_documents
@@ -39,8 +39,7 @@ def audit_file(given: ScoresFile, config: RunConfig, epsilon: float, where: Path
     nothing.
     """
     attack, delta = config.attack, config.defense.delta
-    if not math.isfinite(epsilon) or epsilon <= 0:
-        raise UsageError(f"--epsilon: a claim is a finite number above 0, and {epsilon:g} is none.")
+    claimable(epsilon)
     _fair(given)
     judged, told = from_scores(given, attack) if given.bank is None else from_bank(given, given.bank, attack)
     targets, rows = judged[0], []
@@ -57,7 +56,7 @@ def audit_file(given: ScoresFile, config: RunConfig, epsilon: float, where: Path
         scores = np.concatenate([np.asarray(part) for part in parts])
         seen = ~np.isnan(scores)
         rows.append(Guessed(WHO, "scores of a file", statistic, scores[seen], coins[seen], groups[seen], 1))
-    stated = PrivacyClaim("record", "add-remove", epsilon, delta, "stated by the user", 1, adversary=WHO)
+    stated = PrivacyClaim("record", "add-remove", epsilon, delta, STATED, 1, adversary=WHO)
     found = audit_of(rows, Comparable(epsilon, delta), delta, "record", Settings.of(config))
     found = replace(found, canaries="records of the file", notes=(ASSUMED,))
     base = judge_file(given, attack)
@@ -66,6 +65,12 @@ def audit_file(given: ScoresFile, config: RunConfig, epsilon: float, where: Path
         write_documents(result, where)
         folder.write_json(where / RESULT, result.to_json())
     return result
+
+
+def claimable(epsilon: float) -> None:
+    """Raise UsageError for an ``epsilon`` that nobody can claim."""
+    if not math.isfinite(epsilon) or epsilon <= 0:
+        raise UsageError(f"--epsilon: a claim is a finite number above 0, and {epsilon:g} is none.")
 
 
 def _fair(given: ScoresFile) -> None:
