@@ -18,11 +18,13 @@ if TYPE_CHECKING:
     from fedprivacy.face.reproduce import reproduce
     from fedprivacy.face.result import RunResult, load
     from fedprivacy.face.run import run
+    from fedprivacy.face.study import Study
 
 __version__ = "0.1.0"
 __all__ = [
     "Adversary",
     "RunResult",
+    "Study",
     "attack",
     "audit",
     "check",
@@ -38,6 +40,7 @@ __all__ = [
 _WHERE = {
     "Adversary": "fedprivacy.adversary.position",
     "RunResult": "fedprivacy.face.result",
+    "Study": "fedprivacy.face.study",
     "attack": "fedprivacy.face.attack",
     "audit": "fedprivacy.face.audit",
     "check": "fedprivacy.face.check",

@@ -10,8 +10,8 @@ from fedprivacy.catalog import EVERY
 from fedprivacy.cli.carry_out import attacked_again, made_by_reading, placed, ready, trusted
 from fedprivacy.config.run import RunConfig
 from fedprivacy.face.result import RunResult
-from fedprivacy.face.run import carried_out
 from fedprivacy.face.settings import configured
+from fedprivacy.face.study import Study
 from fedprivacy.recording.files import is_recording
 from fedprivacy.study import stored
 from fedprivacy.study.every import with_every_attack
@@ -68,4 +68,5 @@ def recorded(
     config = configuration(path, attack, names)
     if every:
         config = with_every_attack(config)
-    return carried_out(config, Path(out) if out is not None else path.parent, 1, device, False, fresh), config
+    place = Path(out) if out is not None else path.parent
+    return Study.resolved(config).run(out=place, device=device, baselines=False, fresh=fresh), config

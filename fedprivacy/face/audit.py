@@ -10,8 +10,8 @@ from fedprivacy.cli.carry_out import placed, ready, taken_up, trusted
 from fedprivacy.config.base import UsageError
 from fedprivacy.face.attack import recorded
 from fedprivacy.face.result import RunResult, load
-from fedprivacy.face.run import AGAIN
 from fedprivacy.face.settings import check_workers, configured, keywords
+from fedprivacy.face.study import AGAIN
 from fedprivacy.recording.files import is_recording
 from fedprivacy.study import stored
 from fedprivacy.study.audit.run import audit as carried

@@ -12,8 +12,8 @@ from fedprivacy.cli.carry_out import ready
 from fedprivacy.cli.sweep import under
 from fedprivacy.config.base import UsageError
 from fedprivacy.face.result import Comparison
-from fedprivacy.face.run import carried_out
 from fedprivacy.face.settings import check_workers, configured, keywords
+from fedprivacy.face.study import Study
 from fedprivacy.reporting.compare import run_labels
 from fedprivacy.study.every import silent
 
@@ -39,7 +39,10 @@ def compare(
     for config in configs:
         check_workers(config, workers)
         ready(config, workers, device)
-    results = tuple(carried_out(config, Path(out), workers, device, False, fresh) for config in configs)
+    results = tuple(
+        Study.resolved(config).run(out=out, workers=workers, device=device, baselines=False, fresh=fresh)
+        for config in configs
+    )
     return Comparison(results, tuple(run_labels(results)))
 
 
@@ -61,6 +64,9 @@ def sweep(
     for config in configs:
         check_workers(config, workers)
         ready(config, workers, device)
-    results = tuple(carried_out(config, Path(out), workers, device, False, fresh) for config in configs)
+    results = tuple(
+        Study.resolved(config).run(out=out, workers=workers, device=device, baselines=False, fresh=fresh)
+        for config in configs
+    )
     labels = ["no defense" if math.isinf(e) else f"{base.defense.name}, epsilon {e:g}" for e in epsilons]
     return Comparison(results, tuple(labels))

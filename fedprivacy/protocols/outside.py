@@ -1,4 +1,5 @@
-"""A protocol from outside the package: a class as inside, a function ``federate(game, wire)``, or a recording.
+"""A protocol from outside the package: a class as inside or an instance of one, a function ``federate(game, wire)``,
+or a recording.
 
 A class needs ``releases(federation)``, ``init``, ``round`` and ``models``
 (``federation.interfaces.FederatedProtocol``); its settings are the arguments that make it, best the fields of a frozen
@@ -17,7 +18,7 @@ from fedprivacy import parts
 from fedprivacy.adversary.sight import Played
 from fedprivacy.config.base import UsageError, near_miss
 from fedprivacy.federation.course import TellsCourse
-from fedprivacy.federation.interfaces import FederatedProtocol
+from fedprivacy.federation.interfaces import DeclaresReleases, FederatedProtocol
 from fedprivacy.federation.local_training import TrainsLocally
 from fedprivacy.federation.own.protocol import OwnFederation
 from fedprivacy.federation.own.recorded import RecordedFederation
@@ -39,8 +40,12 @@ def made(name: str, options: Mapping[str, Any]) -> FederatedProtocol:
 @functools.lru_cache(maxsize=32)
 def _made(name: str, frozen: tuple[tuple[str, Hashable], ...]) -> FederatedProtocol:
     part, options = parts.load("protocol", name), dict(frozen)
+    if isinstance(part, FederatedProtocol) and not isinstance(part, type):
+        return _as_it_is(name, part, options)
     if not callable(part):
-        raise UsageError(f"protocol {name}: it is a {type(part).__name__}; expected a class or a function.")
+        raise UsageError(
+            f"protocol {name}: it is a {type(part).__name__}; expected a class, an instance of one, or a function."
+        )
     _check_options(name, part, options, own=not isinstance(part, type))
     if not isinstance(part, type):
         return OwnFederation(functools.partial(part, **options) if options else part, name)
@@ -57,6 +62,15 @@ def _made(name: str, frozen: tuple[tuple[str, Hashable], ...]) -> FederatedProto
         raise
     except Exception as error:
         raise UsageError(f"protocol {name}: making it failed: {type(error).__name__}: {error}.") from error
+
+
+def _as_it_is(name: str, part: FederatedProtocol, options: Mapping[str, Any]) -> FederatedProtocol:
+    """A protocol that was made already; its settings are its own."""
+    if options:
+        raise UsageError(f"protocol {name}: it is an instance, made with its settings; give it no others.")
+    if not any(isinstance(one, DeclaresReleases) for one in (part, getattr(part, "options", None))):
+        raise UsageError(f"protocol {name}: it has no releases; see federation.interfaces.FederatedProtocol.")
+    return part
 
 
 @functools.lru_cache(maxsize=4)

@@ -32,27 +32,30 @@ def resolve(config: RunConfig) -> Study:
     wire = _wire(config, options)
     check.what_is_sent(config, wire, options)
     check.guesses(config)
-    seats = seats_of(config.attack, config.data, wire)
+    seats, own = seats_of(config.attack, config.data, wire), getattr(options, "options", options)
     needs.check(config.data, config.clients, config.rounds)
     return Study(
         config,
         parts.fingerprint(named(config)),
         wire,
         seats,
-        MappingProxyType({} if wire.silent else _baselines(config, options)),
-        sum(int(getattr(options, name, 0)) for name in PUBLIC_PASSES),
+        MappingProxyType({} if wire.silent else _baselines(config, own)),
+        sum(int(getattr(own, name, 0)) for name in PUBLIC_PASSES),
     )
 
 
 def _wire(config: RunConfig, options: Any) -> Wire:
     """What crosses the wire, as the protocol and the defense declare it."""
     federation = FederationSettings.of(config)
-    releases = options.releases(federation)
     known: tuple[Played, ...] = ("training", "answers")
     if catalog.from_outside(config.protocol):
+        from fedprivacy.federation.interfaces import declared
         from fedprivacy.protocols import outside
 
+        releases = declared(options, federation)
         known = outside.played(options, releases)
+    else:
+        releases = options.releases(federation)
     return Wire.under(
         config.protocol, federation, releases, defenses.defended(config.defense), config.defense.name, known
     )

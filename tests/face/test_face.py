@@ -16,8 +16,10 @@ from torch import nn
 import fedprivacy
 from fedprivacy import folder
 from fedprivacy.config.base import UsageError
+from fedprivacy.config.protocols.averaging import FedAvgOptions
 from fedprivacy.face.result import TABLES
 from fedprivacy.face.settings import configured, keywords
+from fedprivacy.protocols.fedavg import FedAvg
 
 SMALL: dict[str, Any] = {
     "clients": 2,
@@ -143,6 +145,33 @@ def test_live_objects_are_named_and_arrays_are_written_once(tmp_path: Path) -> N
     files = list((tmp_path / "data").iterdir())
     assert [str(file) for file in files] == [found.config["data"]["data_dir"]]
     assert configured({"data": (x, y)}, tmp_path).data.data_dir == str(files[0])
+
+
+def test_a_study_of_live_objects_is_looked_at_and_then_run(tmp_path: Path) -> None:
+    x, y = load_digits(return_X_y=True)
+    settings = {**SMALL, "model": Net, "data": (x, y)}
+    del settings["dataset"]
+    study = fedprivacy.Study.of(FedAvg(FedAvgOptions(weighting="uniform")), out=tmp_path, **settings)
+    assert [(seat.name, name) for seat, name in study.seats.observations] == [
+        ("server", "joint-updates"),
+        ("server", "uploaded-weights"),
+    ]
+    assert study.protocol.options.weighting == "uniform"
+    env, game = study.environment(0)
+    assert env.dataset.x_train.shape[1:] == (64,) and len(game.flat_coins) == 80
+    found = study.run(out=tmp_path, baselines=False)
+    assert found.config == json.loads(study.config.model_dump_json())
+    assert {f.adversary for f in found.findings} == {"server (honest-but-curious)"}
+
+
+def test_what_is_wrong_with_live_objects_is_told_before_data_are_read(tmp_path: Path) -> None:
+    def broken() -> Any:
+        raise AssertionError("the data were read")
+
+    with pytest.raises(UsageError, match="sends n_k"):
+        fedprivacy.Study.of("fedavg", out=tmp_path, data=broken, defense="dp-sgd", epsilon=4.0)
+    with pytest.raises(UsageError, match="give it no others"):
+        fedprivacy.Study.of(FedAvg(FedAvgOptions()), options={"weighting": "uniform"})
 
 
 def test_a_stored_run_is_attacked_again(result: fedprivacy.RunResult) -> None:

@@ -96,7 +96,7 @@ class Deaf:
     ("name", "words"),
     [
         ("NoModels", "it has no models"),
-        ("Number", "expected a class or a function"),
+        ("Number", "expected a class, an instance of one, or a function"),
         ("Fails", "making it failed: RuntimeError: not today"),
     ],
 )
