@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test docs flower gradients check lint types imports fuzz kills wheel clean
+.PHONY: demo test docs flower gradients check lint types imports fuzz kills nulls wheel clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -44,6 +44,10 @@ kills: $(STAMP)
 # The recipes under docs/recipes, from real runs; PAGES="docs/recipes/data.md" makes some of them.
 docs: $(STAMP)
 	$(BIN)/python docs/build.py $(PAGES)
+
+# 400 audits of honest mechanisms a bound, of which `make test` plays twelve.
+nulls: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python tests/hardship/nulls.py
 
 check: lint types imports
 

@@ -96,9 +96,9 @@ def _others(findings: Sequence[Finding]) -> Iterator[Banner]:
     for attack, other in OTHERS.items():
         own = [f for f in findings if f.attack == attack and f.headline]
         told = []
+        refuted = [verdict.claim for verdict in other.judge(findings, "", "") if verdict.verdict == "refuted"]
         for adversary in dict.fromkeys(f.adversary for f in own):
-            theirs = [f for f in findings if f.attack == attack and f.adversary == adversary]
-            leaks = any(verdict.verdict == "refuted" for verdict in other.judge(theirs, "", ""))
+            leaks = any(f"the {adversary} " in claim or f"the {adversary}'s" in claim for claim in refuted)
             words = (other.leaks if leaks else f"{other.silent}; {NO_PROOF}").format(who=_who(adversary))
             words = words[:1].upper() + words[1:]
             first = next(f for f in own if f.adversary == adversary)

@@ -26,19 +26,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import binom
 
 from fedprivacy import seeds
-from fedprivacy.metrics.epsilon.bound import EpsilonBound
+from fedprivacy.metrics.epsilon.bound import Curve, EpsilonBound
+from fedprivacy.metrics.epsilon.gaussian import gdp_mu
 from fedprivacy.metrics.epsilon.guesses import TESTS, OneRunTest, one_run_from_scores, one_run_split
 from fedprivacy.metrics.epsilon.held_out import Pair
 from fedprivacy.metrics.epsilon.mean_shift import GaussianEstimate, gaussian_estimate
 from fedprivacy.metrics.epsilon.one_run_curve import largest_refuted
 from fedprivacy.metrics.epsilon.thresholds import epsilon_all_thresholds
-from fedprivacy.metrics.epsilon.trade_off import strongest_accuracy, strongest_scores
+from fedprivacy.metrics.epsilon.trade_off import GaussianCurve, strongest_accuracy, strongest_scores
 from fedprivacy.metrics.intervals import corrected_level
 from fedprivacy.metrics.pooling import ranks_within, standardised_within
 from fedprivacy.metrics.scores import Bool, Float, as_coins, by_coin
@@ -94,23 +96,25 @@ def guess_grid(m: int) -> tuple[int, ...]:
     return tuple(sorted({max(1, m // 10), max(1, 2 * m // 5), max(1, 9 * m // 10)}))
 
 
-def planned_guesses(m: int, test: OneRunTest, family: Family, delta: float, error: float) -> int:
-    """The number of guesses on ``m`` canaries by which the smallest excess over the claim may be expected to show.
+@lru_cache(maxsize=256)
+def planned_guesses(m: int, curve: Curve, epsilon: float, delta: float, error: float) -> int:
+    """The number of guesses on ``m`` canaries by which the smallest excess over a claim may be expected to show.
 
-    Excess is the claim's mechanism with less noise, read by its strongest adversary. Where several numbers do, or where
-    no excess can show, the one that promises most on a mechanism exactly as claimed. It follows from the claim and
-    ``m`` alone, never from scores, so nothing is paid for the choice.
+    The claim, ``epsilon`` at ``delta``, is taken for that of Gaussian noise, and excess for less of it, read by the
+    strongest adversary; ``curve``: what the guesses are held against. Where several numbers do, or where no excess can
+    show, the one that promises most on a mechanism exactly as claimed. It follows from the claim and ``m`` alone, never
+    from scores, so nothing is paid for the choice, whatever the mechanism.
     """
-    numbers = sorted({max(1, m // part) for part in PARTS})
+    numbers, bound, mu = sorted({max(1, m // part) for part in PARTS}), TESTS[curve].bound, gdp_mu(epsilon, delta)
 
     def promised(leak: float) -> dict[int, float]:
-        curve = family.at(leak)[1]
-        return {r: test.bound(m, r, int(r * strongest_accuracy(curve, r / m)), delta, error) for r in numbers}
+        leaky = GaussianCurve(leak * mu)
+        return {r: bound(m, r, int(r * strongest_accuracy(leaky, r / m)), delta, error) for r in numbers}
 
-    claimed, honest = family.at(1.0)[0], promised(1.0)
+    honest = promised(1.0)
     for leak in EXCESS:
         found = promised(leak)
-        able = [r for r in numbers if found[r] > claimed]
+        able = [r for r in numbers if found[r] > epsilon]
         if able:
             return max(able, key=lambda r: (honest[r], found[r]))
     return max(numbers, key=lambda r: (honest[r], r))
@@ -176,13 +180,11 @@ def _if_gaussian(
 def resolved(
     guesses: int | str | Sequence[int], m: int, test: OneRunTest, family: Family | None, delta: float, level: float
 ) -> int | str | Sequence[int]:
-    """``guesses`` with the grid replaced by the planned number, where the claim has a curve to plan by."""
-    if guesses != "grid" or family is None:
+    """``guesses`` with the grid replaced by the planned number, where there is a claim to plan by."""
+    if guesses != "grid" or family is None or delta == 0:
         return guesses
-    key = ("planned", m, test.name, delta, level)
-    if key not in family.known:
-        family.known[key] = planned_guesses(m, test, family, delta, 1 - level)
-    return int(family.known[key])
+    curve: Curve = "dp" if test is TESTS["dp"] else "gaussian"
+    return planned_guesses(m, curve, family.at(1.0)[0], delta, 1 - level)
 
 
 def _of_curve(family: Family) -> OneRunTest:
