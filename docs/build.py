@@ -37,9 +37,7 @@ class Block:
     @property
     def commands(self) -> list[str]:
         """What stands behind the dollar signs; a line that ends in a backslash goes on."""
-        text = self.body.replace("\\\n", "\\\n$ ")
-        lines = [line[2:] for line in text.splitlines() if line.startswith("$ ")]
-        return "\n".join(lines).replace("\\\n", "").splitlines()
+        return [line.removeprefix("$ ") for line in self.head.replace("\\\n", "").splitlines()]
 
     @property
     def head(self) -> str:

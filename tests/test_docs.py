@@ -31,7 +31,7 @@ def build() -> ModuleType:
 
 PAGE = """# A page
 ```python file=hello.py
-print("one\\ntwo\\nthree")
+print("one \\\\\\\\\\ntwo\\nthree")
 ```
 ```console head=2
 $ python \\
@@ -49,7 +49,7 @@ not a command
 
 def test_output_is_replaced_and_all_else_stays(build: ModuleType, tmp_path: Path) -> None:
     made = build.built(PAGE, tmp_path)
-    assert made == PAGE.replace("an old line", "one\ntwo\n[...]").replace("exit 3\n", "exit 3\ntold\n")
+    assert made == PAGE.replace("an old line", "one \\\\\ntwo\n[...]").replace("exit 3\n", "exit 3\ntold\n")
     assert build.built(made, tmp_path) == made
 
 

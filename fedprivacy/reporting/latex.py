@@ -10,7 +10,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
-from fedprivacy.reporting.document import Cell, Document, Facts, Layouts, Line, Table
+from fedprivacy.reporting.document import Cell, Column, Document, Facts, Layouts, Line, Table
 from fedprivacy.reporting.text import clean
 
 _ESCAPES = {
@@ -27,6 +27,9 @@ _ESCAPES = {
 _MINUS = re.compile(r"(?<!\w)-(?=[0-9])")
 _DASH = re.compile(r"-(?=-)")
 _LIGATURES = "æøåßÆØÅ"
+
+_INTERVAL = re.compile(r" (\[[^]]*\])$")
+FOLDED = "p{0.22\\textwidth}"
 
 PREAMBLE = "% Needs \\usepackage{booktabs}."
 
@@ -66,7 +69,7 @@ def _table(table: Table) -> str:
 
 
 def _lines(table: Table) -> Iterator[str]:
-    places = "".join("r" if column.align == "right" else "l" for column in table.columns)
+    places = "".join(map(_place, table.columns))
     yield "\\begin{table}[htbp]"
     yield "\\centering\\footnotesize\\setlength{\\tabcolsep}{4pt}"
     if table.caption:
@@ -84,7 +87,12 @@ def _lines(table: Table) -> Iterator[str]:
     yield "\\end{table}"
 
 
+def _place(column: Column) -> str:
+    """How a column stands; one that may be folded gets a fixed width."""
+    return FOLDED if column.fold else "r" if column.align == "right" else "l"
+
+
 def _cell(content: Cell) -> str:
-    text = escape(" ".join(content.lines))
+    text = _INTERVAL.sub(r"\\,{\\scriptsize \1}", escape(" ".join(content.lines)))
     text = f"{{}}{text}" if text[:1] in ("[", "*") else text  # either would belong to the line break before it
     return f"\\textbf{{{text}}}" if content.tone == "strong" else text

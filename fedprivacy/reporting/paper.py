@@ -22,6 +22,9 @@ KINDS: Mapping[str, str] = {
     "published": "Published",
 }
 SENT = ("up_bytes", "down_bytes", "up_and_down_bytes")
+SHORT = 14
+"""Characters of a run's name that need no folding."""
+
 PLAIN = ("loss", "stack")
 """Statistics shown beside the declared one: the simplest, and all signals together."""
 
@@ -39,11 +42,11 @@ def paper(rows: Sequence[Row], title: str, verdicts: Sequence[Verdict] = ()) -> 
 
 def _runs(rows: Sequence[Row]) -> Iterator[Table]:
     """Utility, bytes and epsilon, a row a run."""
-    metrics = list(dict.fromkeys(one.metric for one in rows if one.kind == "utility"))
     names = list(dict.fromkeys(one.run for one in rows if one.kind in ("utility", "bytes", "privacy")))
     if not names:
         return
-    heads = (Column("run"), *(Column(metric_name(metric)) for metric in metrics), Column("bytes"), Column("epsilon"))
+    metrics = _accuracies(rows)
+    heads = (_run(names), *(Column(metric_name(metric)) for metric in metrics), Column("bytes"), Column("epsilon"))
     lines = []
     for name in names:
         own = [one for one in rows if one.run == name]
@@ -53,6 +56,22 @@ def _runs(rows: Sequence[Row]) -> Iterator[Table]:
         lines.append(row([clean(name), *map(_number, means), size(sum(wire)) if wire else MISSING, claim]))
     used = {one.level for one in rows if one.kind == "utility" and one.level is not None}
     yield Table(heads, tuple(lines), f"Utility, bytes up and down, and claimed epsilon{_at(used)}")
+
+
+def _accuracies(rows: Sequence[Row]) -> list[str]:
+    """Metrics of utility that every run has and a paper prints: accuracies, or else the first."""
+    found: dict[str, set[str]] = {}
+    for one in rows:
+        if one.kind == "utility":
+            found.setdefault(one.metric, set()).add(one.run)
+    most = max(map(len, found.values()), default=0)
+    shared = [metric for metric, runs in found.items() if len(runs) == most]
+    return [metric for metric in shared if "accuracy" in metric] or shared[:1]
+
+
+def _run(names: Sequence[str]) -> Column:
+    """The column of runs, which may be folded where a name is long."""
+    return Column("run", fold=max(map(len, names)) > SHORT)
 
 
 def _of_adversary(rows: Sequence[Row], name: str, adversary: str) -> list[Table]:
@@ -67,20 +86,20 @@ def _chosen(one: Row) -> bool:
 
 
 def _wide(rows: Sequence[Row], caption: str) -> Iterator[Table]:
-    """A row a run and statistic, a column a metric, with the level of no leakage in its title."""
-    if not rows:
+    """A row a run and statistic, a column a metric that has a number, and what no leakage reads in the first row."""
+    known = [one for one in rows if one.value is not None]
+    if not known:
         return
-    metrics = sorted(dict.fromkeys(one.metric for one in rows), key=lambda metric: metric_order(metric))
-    found: dict[tuple[str, str, str], dict[str, Row]] = {}
+    metrics = sorted(dict.fromkeys(one.metric for one in known), key=lambda metric: metric_order(metric))
+    found: dict[tuple[str, str], dict[str, Row]] = {}
     for one in rows:
-        found.setdefault((one.run, one.observation, one.statistic), {}).setdefault(one.metric, one)
-    several = len({run for run, _, _ in found}) > 1
-    heads = [Column("run")] if several else []
-    heads += [Column("by"), *(Column(_title(metric, rows)) for metric in metrics)]
-    lines = []
-    for (run, observation, statistic), own in found.items():
-        by = f"{clean(statistic)} on {clean(observation)}" + (" *" if next(iter(own.values())).headline else "")
-        lines.append(row([*([clean(run)] if several else []), by, *(_number(own.get(metric)) for metric in metrics)]))
+        found.setdefault((one.run, _by(one)), {}).setdefault(one.metric, one)
+    runs = list(dict.fromkeys(run for run, _ in found))
+    heads = [_run(runs)] if len(runs) > 1 else []
+    heads += [Column("by", fold=True), *(Column(metric_short(metric)) for metric in metrics)]
+    lines = [row([*([""] if len(runs) > 1 else []), "no leakage", *(_chance(rows, metric) for metric in metrics)])]
+    for (run, by), own in found.items():
+        lines.append(row([*([clean(run)] if len(runs) > 1 else []), by, *(_number(own.get(name)) for name in metrics)]))
     sizes = {(one.members, one.non_members) for one in rows if one.members and one.non_members}
     words = _at({one.level for one in rows if one.level is not None})
     if len(sizes) == 1:
@@ -89,18 +108,27 @@ def _wide(rows: Sequence[Row], caption: str) -> Iterator[Table]:
     yield Table(tuple(heads), tuple(lines), caption + words, ("* declared before the run",))
 
 
-def _title(metric: str, rows: Sequence[Row]) -> str:
+def _by(one: Row) -> str:
+    """Statistic and observation; of the plain loss and the null the first of a run is enough."""
+    name = "null" if is_null(one.statistic) else clean(one.statistic)
+    if name in ("null", *PLAIN[:1]):
+        return name
+    return f"{name} on {clean(one.observation)}" + (" *" if one.headline else "")
+
+
+def _chance(rows: Sequence[Row], metric: str) -> str:
     levels_of = {f"{one.chance:.2g}" for one in rows if one.metric == metric and one.chance is not None}
-    return metric_short(metric) + (f" (chance {next(iter(levels_of))})" if len(levels_of) == 1 else "")
+    return " to ".join(sorted({min(levels_of), max(levels_of)})) if levels_of else MISSING
 
 
 def _long(rows: Sequence[Row], caption: str) -> Iterator[Table]:
     """A row a number."""
     if not rows:
         return
-    several = len({one.run for one in rows}) > 1
-    heads = [Column("run")] if several else []
-    heads += [Column("what"), Column("measure"), Column("value"), Column("chance"), Column("n")]
+    runs = list(dict.fromkeys(one.run for one in rows))
+    several = len(runs) > 1
+    heads = [_run(runs)] if several else []
+    heads += [Column("what", fold=True), Column("measure", fold=True), Column("value"), Column("chance"), Column("n")]
     lines = []
     for one in rows:
         what = " on ".join(filter(None, (clean(one.statistic), clean(one.observation)))) or clean(one.target)
