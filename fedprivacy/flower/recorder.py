@@ -136,7 +136,7 @@ class RecordingGrid(Grid):  # type: ignore[misc]
         told = [message for message in going if message.has_content()]
         self._down(told)
         for message in told:
-            marked(message, self._client(message.metadata.dst_node_id))
+            marked(message, self._client(message.metadata.dst_node_id), self._game.number)
             self._moved["down"] += moved_bytes(message.content)
         if any(message.metadata.message_type.split(".")[0] == MessageType.TRAIN for message in going):
             self._fresh = True

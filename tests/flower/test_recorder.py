@@ -162,6 +162,20 @@ def test_scores_are_those_of_the_same_federation_recorded_by_hand(ran: Any, tmp_
         assert left[key] == pytest.approx(right[key], abs=0.02), key
 
 
+def test_shadow_federations_are_references(here: Any, tmp_path: Path) -> None:
+    game = dealt()
+    for one in (game, *map(game.shadow, range(4))):
+        made = recorded(strategy(), tmp_path / "rec", one, model=Net)
+        made.start(grid=here(app_of(game), NODES), initial_arrays=ArrayRecord(start()), num_rounds=2)
+    told, _ = read_transcript(tmp_path / "rec" / "shadows" / "0003", 3, len(game.env.dataset.y_train))
+    first = told.payload(told.messages[0])
+    assert isinstance(first, Weights)
+    expected = trained(start(), *game.shadow(3).private(0))
+    assert torch.equal(first.tensors["out.bias"], expected["out.bias"])
+    result = fedprivacy.attack(tmp_path / "rec", model=Net, out=tmp_path)
+    assert "lira-online" in {row["statistic"] for row in result.table()}
+
+
 def test_every_type_of_array_is_recorded_as_it_was_sent() -> None:
     kinds = ["bool", "uint8", "int8", "int32", "int64", "float16", "float32", "float64"]
     sent = {kind: np.arange(6).reshape(2, 3).astype(kind) for kind in kinds} | {"none": np.zeros((0, 3), "float32")}
