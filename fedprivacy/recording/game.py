@@ -154,7 +154,8 @@ def _dataset(content: Mapping[str, Any], where: Path) -> Dataset:
         if x.shape[1:] != arrays["x_train"].shape[1:] or not len(x):
             raise UsageError(f"{path}: there are no x_{part}, or training and test records differ in shape.")
     notes = content.get("notes")
-    notes = [*notes, *carried(where)] if isinstance(notes, list) else list(carried(where))
+    silent = [] if content.get("training") else ["nobody said how the clients trained, so attacks assume nothing of it"]
+    notes = [*(notes if isinstance(notes, list) else []), *carried(where), *silent]
     return Dataset(
         name=str(content.get("name", "recording")),
         x_train=arrays["x_train"],

@@ -137,6 +137,13 @@ def test_a_model_that_does_not_fit_is_one_line(recording: Path, tmp_path: Path) 
         fedprivacy.attack(recording, model=Wider, out=tmp_path)
 
 
+def test_nothing_is_said_of_a_training_that_nobody_told(recording: Path, tmp_path: Path) -> None:
+    model = f"{Path(__file__).parent / 'conftest.py'}:Net"
+    done = command(tmp_path, "rec", "--model", model, "--adversary", "server", "--statistic", "loss", "--full")
+    assert "nobody said how the clients trained" in " ".join(done.stdout.split())
+    assert "learning rate" not in done.stdout and "iid partition" not in done.stdout
+
+
 def test_a_model_without_weights_is_one_line(game: Callable[..., Any], tmp_path: Path) -> None:
     with record(tmp_path / "rec", game(), model=Net) as wire:
         wire.sent(1, "client-0", "server", weights={})

@@ -7,6 +7,7 @@ from typing import Any
 
 from fedprivacy.config.protocol_cards import CARDS
 from fedprivacy.judge.result import RunResult
+from fedprivacy.parts import RECORDING
 from fedprivacy.reporting.document import Facts, Section
 from fedprivacy.reporting.settings import defense_name, options, protocol_name, seeds, setting
 from fedprivacy.reporting.text import clean, count, counted, listed, percent, scientific
@@ -43,7 +44,7 @@ def _data(config: Any) -> Iterator[str]:
     limit, candidates = setting(config, "data.limit"), setting(config, "data.candidates")
     if limit is not None:
         yield f"at most {counted(limit, 'training record')}"
-    partition = setting(config, "data.partition")
+    partition = None if _recorded(config) else setting(config, "data.partition")
     if setting(config, "data.layout") == "folds":
         yield "stratified folds, one private fold a client and one public fold a round"
     elif partition is not None:
@@ -108,7 +109,14 @@ def _federation(config: Any) -> Iterator[str]:
         yield f"each drops out of a round with probability {lost:g}"
 
 
+def _recorded(config: Any) -> bool:
+    """Whether the federation ran elsewhere, so that how it dealt and trained is not in the settings."""
+    return str(setting(config, "protocol") or "").startswith(RECORDING)
+
+
 def _training(config: Any) -> Iterator[str]:
+    if _recorded(config):
+        return
     epochs, batch = setting(config, "training.local_epochs"), setting(config, "training.batch_size")
     optimizer, rate = setting(config, "training.optimizer"), setting(config, "training.lr")
     if optimizer is not None:
