@@ -89,7 +89,8 @@ class Banner:
     """The first thing on a page: the verdict, and the one number that it rests on, with its interval.
 
     ``metric`` names the number, ``against`` says what it is held against (``without leakage 0.500 [0.48, 0.52]``), and
-    ``about`` how and on what it was measured. Without a number only the verdict is shown.
+    ``about`` how and on what it was measured. ``also``: further verdicts as bad. Without a number only the verdict is
+    shown.
     """
 
     verdict: str
@@ -98,6 +99,7 @@ class Banner:
     number: str = ""
     against: str = ""
     about: str = ""
+    also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

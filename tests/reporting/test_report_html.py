@@ -6,6 +6,7 @@ import base64
 import json
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -120,13 +121,22 @@ def test_the_banner_holds_the_verdict_and_one_number_with_its_interval(results: 
     assert "<title>Membership leaks to the active server - fedprivacy: mutual on mnist5k</title>" in html
 
 
+def test_other_attacks_that_leak_stand_in_the_banner_too(results: Results) -> None:
+    base = results["ordinary"]()
+    gain = replace(base.findings[0], attack="labels", metric="TV gain over the better guess", n=5)
+    silent = replace(gain, attack="theft", metric="agreement gain", low=-0.1)
+    html = to_html(replace(base, findings=(*base.findings, gain, silent)), {})
+    assert "<h1>Membership leaks to the active server</h1>" in html
+    assert re.findall(r'<p class="also">(.*?)</p>', html) == ["The active server learns which classes a client holds"]
+
+
 @pytest.mark.parametrize(
     ("kind", "verdict"),
     [
         ("no_findings", "No attack was run: nothing is known about leakage"),
         ("all_below", "Inconclusive: too few records to judge the active server"),
         ("only_errors", "The attack of the active server failed, so nothing is known"),
-        ("scores_only", "Membership leaks to any"),
+        ("scores_only", "Membership leaks to the any"),
     ],
 )
 def test_the_banner_claims_no_more_than_was_measured(results: Results, kind: str, verdict: str) -> None:

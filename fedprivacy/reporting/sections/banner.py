@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from fedprivacy.adversary.threat import EAVESDROPPER
 from fedprivacy.judge import verdicts
 from fedprivacy.judge.result import Audit, Finding, RunResult, Verdict
 from fedprivacy.reporting.document import Banner, Tone
 from fedprivacy.reporting.findings import (
     groups,
     headline_statistics,
+    is_client,
     is_rate,
     main_target,
     metric_name,
@@ -20,7 +20,6 @@ from fedprivacy.reporting.findings import (
 from fedprivacy.reporting.outcome import Outcome, overall
 from fedprivacy.reporting.sections.utility import mean_of
 from fedprivacy.reporting.text import chance_level, clean, epsilon, estimate, level, listed
-from fedprivacy.wire.parties import SERVER
 
 NO_PROOF = "this is no proof of privacy"
 MEMBERSHIP: Mapping[Outcome, tuple[str, Tone]] = {
@@ -33,7 +32,8 @@ MEMBERSHIP: Mapping[Outcome, tuple[str, Tone]] = {
 }
 """Outcome of declared headlines, the worst first -> verdict and tone."""
 
-HONEST = "honest-but-curious)"
+HONEST, ACTIVE = "honest-but-curious)", "active)"
+"""How the name of an adversary ends."""
 
 Judge = Callable[[Sequence[Finding], str, str], list[Verdict]]
 
@@ -71,8 +71,8 @@ def banner(result: RunResult) -> Banner:
     if result.audit is not None:
         return _audited(result.audit, result.verdicts)
     said = [*_membership(result.findings), *_others(result.findings)]
-    worst = next((one for one in said if one.tone == "bad"), None)
-    return worst or (said[0] if said else _untold(result))
+    first, *others = sorted(said, key=lambda one: one.tone != "bad") or [_untold(result)]
+    return replace(first, also=tuple(one.verdict for one in others if one.tone == "bad"))
 
 
 def _membership(findings: Sequence[Finding]) -> Iterator[Banner]:
@@ -121,14 +121,14 @@ def _gain(findings: Sequence[Finding], adversary: str) -> str:
 def _who(adversary: str) -> str:
     """``the server``, ``the active server``, ``client-0``: that it is honest-but-curious is taken for granted."""
     position, _, power = clean(adversary).partition(" (")
-    if position not in (SERVER, EAVESDROPPER):
-        return clean(adversary) if power != HONEST else position
-    return f"the active {position}" if power == "active)" else f"the {position}"
+    active = "active " if power == ACTIVE else ""
+    article = "" if is_client(position) and not active else "the "
+    return f"{article}{active}{position}" if power in ("", ACTIVE, HONEST) else f"{article}{clean(adversary)}"
 
 
 def _seat(adversary: str) -> str:
     name = clean(adversary)
-    return f"the {name}" if name.partition(" (")[0] in (SERVER, EAVESDROPPER) else name
+    return name if is_client(name.partition(" (")[0]) else f"the {name}"
 
 
 def _number(verdict: str, tone: Tone, finding: Finding, against: str = "") -> Banner:
