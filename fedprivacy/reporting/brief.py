@@ -27,13 +27,18 @@ def brief(result: RunResult, new: New = "run") -> Document:
         verdicts = tuple(verdict_line(verdict) for verdict in result.verdicts)
         judged = (Section("Verdict", verdicts),) if verdicts else ()
         return Document(title(result), (*judged, audit_section(result.audit, full=False)))
+    notes = (Section("Notes", told),) if (told := tuple(remarks(result))) else ()
+    return Document(title(result), (*summary(result, new), *notes))
+
+
+def summary(result: RunResult, new: New = "run") -> tuple[Section, ...]:
+    """What each adversary learned; of a run also what it gives and costs; how strong each attack is."""
     sections = [Section("What each adversary learned", tuple(learned(result)))]
     if new == "run" and setting(result.config, "scores") is None:
         sections.append(Section("Accuracy, bytes, epsilon", (glance(result),)))
     strength = tuple(_strength(result))
     sections += [Section("How strong each attack is", strength)] if strength else []
-    sections += [Section("Notes", notes)] if (notes := tuple(remarks(result))) else []
-    return Document(title(result), tuple(sections))
+    return tuple(sections)
 
 
 def _strength(result: RunResult) -> Iterator[Block]:

@@ -21,14 +21,20 @@ def report(result: RunResult) -> Document:
 
     Of scores that came from elsewhere nothing is known but what they leak.
     """
-    measured: tuple[Section, ...] = leakage_sections(result)
+    return Document(title(result), (*verdict_sections(result), *measured(result), *origin(result)))
+
+
+def measured(result: RunResult) -> tuple[Section, ...]:
+    """Everything that was measured, an audit first."""
+    found: tuple[Section, ...] = leakage_sections(result)
     if setting(result.config, "scores") is None:
-        measured = (utility_section(result), traffic_section(result), *measured, claim_section(result))
-    if result.audit is not None:
-        measured = (audit_section(result.audit), *measured)
-    return Document(
-        title(result), (*verdict_sections(result), *measured, setup_section(result), provenance_section(result))
-    )
+        found = (utility_section(result), traffic_section(result), *found, claim_section(result))
+    return found if result.audit is None else (audit_section(result.audit), *found)
+
+
+def origin(result: RunResult) -> tuple[Section, ...]:
+    """What was run, and where."""
+    return setup_section(result), provenance_section(result)
 
 
 def title(result: RunResult) -> str:

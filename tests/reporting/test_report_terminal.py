@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
@@ -136,7 +137,8 @@ def test_nothing_measured_is_said_as_such(results: Results) -> None:
     assert "No utility was measured." in foreign_scores
     assert "Nothing crossed the wire." in foreign_scores
     below = joined(printed(results["all_below"](), 80))
-    assert "- (a) - (b) - (c)" in joined(below)
+    for rate in ("10%", "1%"):
+        assert f"TPR at {rate} FPR is '-' everywhere, below resolution" in below
     assert "inconclusive (too few records for a verdict)" in below
     assert "the attack failed, so nothing is known" in joined(printed(results["only_errors"](), 80))
 
@@ -243,15 +245,15 @@ def test_a_control_row_comes_last_and_is_no_statistic(results: Results, make: Si
     assert text.index("ratio *") < text.index("loss") < text.index("null (shuffled coins) (")
     assert "2 statistics are compared here" in text
     row = next(line for line in text.splitlines() if line.startswith("null"))
-    assert row.startswith("null (shuffled coins) (b)  0.508 [0.49, 0.53]  0.116 [0.07, 0.17] 99 FP ")
-    assert row.endswith("- (a)")
-    assert f"(b) {note}" in text
+    assert row.startswith("null (shuffled coins) (a)  0.508 [0.49, 0.53]  0.116 [0.07, 0.17] 99 FP ")
+    assert row.endswith("9 FP, few")
+    assert f"(a) {note}" in text
 
 
-def test_what_is_below_resolution_everywhere_is_a_note_where_space_is_short(results: Results) -> None:
-    result = results["ordinary"]()
-    assert "- (a)" in printed(result, 140)
-    text = joined(printed(result, 80))
+@pytest.mark.parametrize("width", [80, 140])
+def test_what_is_below_resolution_everywhere_is_a_note_and_no_column(results: Results, width: int) -> None:
+    text = joined(printed(results["ordinary"](), width))
+    assert "- (" not in text
     assert "TPR at 0.1% FPR is '-' everywhere, below resolution: 0.1% FPR needs at least 1,000 non-members" in text
 
 
@@ -282,3 +284,18 @@ def test_rounds_that_differ_are_listed_by_run_of_equal_rounds(results: Results) 
     wire = replace(base.communication, per_round=((1000, 2000),) * 3 + ((5000, 9000),))
     text = joined(printed(replace(base, communication=wire), 80))
     assert "1 to 3 1.00 kB 2.00 kB 4 5.00 kB 9.00 kB" in text
+
+
+def test_chance_stands_in_the_head_and_beside_a_number_only_where_it_is_another(
+    results: Results, make: SimpleNamespace
+) -> None:
+    few = make.rates("fedmia", 0.61, 0.2, 0.03, members=400, non_members=400, chance_low=0.46, chance_high=0.54)
+    base = results["ordinary"]()
+    text = printed(replace(base, findings=(*base.findings[:8], *few)), 140)
+    head, under = next(
+        (line, below) for line, below in pairwise(text.splitlines()) if line.startswith("statistic") and "AUC" in line
+    )
+    assert under.startswith("no leakage") and "0.500 [0.47, 0.53]" in under
+    assert "TPR at 10% FPR" in head
+    assert text.count("no leakage 0.500 [0.46, 0.54]") == 1
+    assert "no leakage 0.500 [0.47, 0.53]" not in text

@@ -109,7 +109,7 @@ def _by_client(group: Group, statistics: Sequence[str], clients: Sequence[str], 
     one = len(statistics) == 1
     words = [place, which if one else "by client", *_records(entries), _levels(entries)]
     differ = not _records(entries)
-    return RateTable(entries, "; ".join(words), notes, not one, True, differ).layouts(compact=True)
+    return RateTable(entries, "; ".join(words), notes, not one, True, differ).layouts()
 
 
 def _extremes(entries: Sequence[Entry]) -> tuple[list[Entry], list[str]]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fedprivacy.judge.result import Finding
 from fedprivacy.reporting.document import Cell, Column, Footnotes, Layouts, Table, cell, row
@@ -15,6 +16,7 @@ HEADLINE = "*"
 DECLARED = f"{HEADLINE} headline: declared before the run"
 FEW = "few: fewer than ten false positives are allowed at this FPR, so no verdict rests on the number"
 NO_CAUSE = "no cause was stored"
+NO_LEAKAGE = "no leakage"
 
 
 @dataclass(frozen=True)
@@ -41,35 +43,36 @@ class RateTable:
     """Whether the number of members and non-members stands in each row, because it differs."""
     titles: tuple[str, str] = ("statistic", "target")
 
-    def layouts(self, compact: bool = False) -> Layouts:
-        """Widest first: all metrics in a row, then those with any number at all, then a line a metric.
+    def layouts(self) -> Layouts:
+        """Widest first: a row an entry with false positives beside the numbers, below them, then a line a metric.
 
-        ``compact`` starts with the second: metrics without a number are a note and no column.
+        Metrics without any number are a note and no column.
         """
-        metrics = metrics_of(self.entries)
         kept, dropped = _with_numbers(self.entries)
-        common = all(len(self._chances(metric)) <= 1 for metric in metrics)
-        shapes = [] if compact else [self._matrix(metrics, stack, not common) for stack in (not common, True)]
-        shapes += [self._matrix(kept, stack, not common, dropped) for stack in (not common, True)]
-        return Layouts(tuple((shape,) for shape in (*shapes, self._lines(kept, dropped))))
+        shapes = (*(self._matrix(kept, stacked, dropped) for stacked in (False, True)), self._lines(kept, dropped))
+        return Layouts(tuple((shape,) for shape in shapes))
 
-    def _chances(self, metric: str) -> set[str]:
-        return {_chance(e.rates[metric]) for e in self.entries if metric in e.rates} - {MISSING}
+    def _common_chance(self, metric: str) -> str:
+        """What most rows read without leakage; it stands in the head."""
+        known = Counter(_chance(e.rates[metric]) for e in self.entries if metric in e.rates)
+        known.pop(MISSING, None)
+        return known.most_common(1)[0][0] if known else ""
 
-    def _matrix(self, metrics: Sequence[str], stacked: bool, own_chance: bool, dropped: Sequence[str] = ()) -> Table:
-        """A row an entry and a column a metric, chance in a row of its own or in each cell."""
+    def _matrix(self, metrics: Sequence[str], stacked: bool, dropped: Sequence[str]) -> Table:
+        """A row an entry and a column a metric, chance below its title, and in a cell where it is another."""
         marks = Footnotes()
-        columns = [*self._name_columns(), *([Column("in / out")] if self.sizes else [])]
+        chances = {metric: self._common_chance(metric) for metric in metrics}
+        first, *names = self._name_columns()
+        known = any(chances.values())
+        columns = [replace(first, under=NO_LEAKAGE if known else ""), *names]
+        columns += [Column("in / out")] if self.sizes else []
         rows = []
-        if not own_chance:
-            chance = [next(iter(self._chances(metric)), MISSING) for metric in metrics]
-            rows.append(row([cell("no leakage", tone="quiet"), *[""] * (len(columns) - 1), *chance]))
         for entry in self.entries:
-            names, shared = self._names(entry, marks), _shared_note(entry)
-            cells = [_result(entry.rates.get(metric), marks, stacked, own_chance, shared) for metric in metrics]
+            named, shared = self._names(entry, marks), _shared_note(entry)
+            cells = [_result(entry.rates.get(metric), marks, stacked, chances[metric], shared) for metric in metrics]
             size = [_size(entry) or MISSING] if self.sizes else []
-            rows.append(row([*names, *size, *cells]))
-        columns += [Column(metric_name(metric)) for metric in metrics]
+            rows.append(row([*named, *size, *cells]))
+        columns += [Column(metric_name(metric), under=chances[metric]) for metric in metrics]
         return self._titled(columns, rows, marks, dropped)
 
     def _lines(self, metrics: Sequence[str], dropped: Sequence[str]) -> Table:
@@ -89,7 +92,7 @@ class RateTable:
                 value = marked_value(finding, marks, shared)
                 rows.append(row([*here, metric_short(finding.metric), value, _chance(finding), alarms]))
                 names = [Cell(name.lines[1:] or ("",), "quiet") for name in names]
-        columns = [*self._name_columns(), Column("metric"), Column("value"), Column("no leakage"), Column("FP")]
+        columns = [*self._name_columns(), Column("metric"), Column("value"), Column(NO_LEAKAGE), Column("FP")]
         return self._titled(columns, rows, marks, dropped)
 
     def _titled(
@@ -172,8 +175,8 @@ def marked_value(finding: Finding, marks: Footnotes, told: str = "") -> Cell:
     return cell(f"{words} {marks.mark(note)}" if note and note != told else words)
 
 
-def _result(finding: Finding | None, marks: Footnotes, stacked: bool, own_chance: bool, told: str) -> Cell:
-    """A cell of the matrix: the value, and what stands beside or under it."""
+def _result(finding: Finding | None, marks: Footnotes, stacked: bool, usual: str, told: str) -> Cell:
+    """A cell of the matrix: the value, and what stands beside or under it; its own chance where that is not usual."""
     if finding is None:
         return cell(MISSING)
     value = marked_value(finding, marks, told)
@@ -181,13 +184,11 @@ def _result(finding: Finding | None, marks: Footnotes, stacked: bool, own_chance
         return value
     extra = [] if finding.false_positives is None else [f"{count(finding.false_positives)} FP"]
     extra += ["few"] if finding.flag == "few" else []
-    alarms = ", ".join(extra)
-    if not stacked:
-        return cell(f"{value.lines[0]} {alarms}".rstrip(), tone=value.tone)
-    chance = ""
-    if own_chance and finding.chance_low is not None and finding.chance_high is not None:
-        chance = f"chance {_chance(finding)}"
-    return cell(value.lines[0], chance, alarms, tone=value.tone)
+    alarms, chance = ", ".join(extra), _chance(finding)
+    own = "" if chance in (usual, MISSING) else f"{NO_LEAKAGE} {chance}"
+    if stacked:
+        return cell(value.lines[0], own, alarms, tone=value.tone)
+    return cell(f"{value.lines[0]} {alarms}".rstrip(), own, tone=value.tone)
 
 
 def _chance(finding: Finding) -> str:

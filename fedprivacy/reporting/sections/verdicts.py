@@ -35,11 +35,15 @@ def verdict_sections(result: RunResult) -> tuple[Section, ...]:
             learned += adversary_lines(group)
         else:
             learned += _stacked(group)
-    judged: list[Block] = [verdict_line(verdict) for verdict in result.verdicts]
     others = any(not is_rate(f.metric) and f.attack not in ("", "membership") for f in result.findings)
     title = "What each adversary learned" + (" of membership" if others else "")
-    titled = ((title, learned), ("Verdicts on claims", judged))
-    return tuple(Section(title, tuple(lines)) for title, lines in titled if lines)
+    return (*((Section(title, tuple(learned)),) if learned else ()), *claim_verdicts(result))
+
+
+def claim_verdicts(result: RunResult) -> tuple[Section, ...]:
+    """One line a stored verdict; no section without any."""
+    lines = tuple(verdict_line(verdict) for verdict in result.verdicts)
+    return (Section("Verdicts on claims", lines),) if lines else ()
 
 
 def verdict_line(verdict: Verdict) -> Line:
