@@ -1,6 +1,6 @@
 """Audits of differentially private claims: false accounting of three kinds, and honest mechanisms beside it.
 
-python benchmarks/audits/page.py --cache audits-cache --out reports/audits.md
+python benchmarks/audits/page.py --cache audits-cache --out false.md
 python benchmarks/audits/page.py --only teacher --share 0.1
 """
 
@@ -27,7 +27,7 @@ same audits. The library does none of the three; they live in `benchmarks/audits
   bounds on digits, which refutes a claim of 1 in the draw that moves most, and by nearly the batch on chosen records.
 - **Honest** noise on matrices and honest DP-SGD: no bound above the claim in 20 seeds of each of 15 settings.
 
-Regenerate: `python benchmarks/audits/page.py --cache audits-cache --out reports/audits.md`; one part alone by `--only`.
+Regenerate: `python benchmarks/audits/page.py --cache audits-cache --out false.md`; one part alone by `--only`.
 
 ## How to read it
 
