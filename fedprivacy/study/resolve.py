@@ -32,6 +32,7 @@ def resolve(config: RunConfig) -> Study:
     wire = _wire(config, options)
     check.what_is_sent(config, wire, options)
     check.guesses(config)
+    check.stated_labels(config)
     seats, own = seats_of(config.attack, config.data, wire), getattr(options, "options", options)
     needs.check(config.data, config.clients, config.rounds)
     return Study(

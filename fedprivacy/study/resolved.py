@@ -56,6 +56,11 @@ class Study:
     """Passes over a public fold in one round, of all parties together, as far as the protocol's settings say."""
 
     @property
+    def named_batches(self) -> bool:
+        """Whether local training draws its batches by the named seeds of ours, as a part from outside need not."""
+        return not catalog.from_outside(self.config.protocol)
+
+    @property
     def federation(self) -> FederationSettings:
         """What everybody in the federation knows of it."""
         return self.wire.federation

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from fedprivacy import parts
 from fedprivacy.adversary.threat import Adversary
 from fedprivacy.attacks.inversion import recovered
 from fedprivacy.attacks.inversion.recovered import Reconstructions, Recovered
@@ -20,7 +22,7 @@ from fedprivacy.data.pixels import pixel_scale
 from fedprivacy.federation.engine import run as run_federation
 from fedprivacy.federation.engine import stored_transcript
 from fedprivacy.judge.result import Finding, RunResult, from_json
-from fedprivacy.study.inversion.batches import all_used, used
+from fedprivacy.study.inversion.batches import UNTOLD, Batches
 from fedprivacy.study.inversion.findings import GAIN, PSNR, _Writer
 from fedprivacy.study.inversion.reconstructed import (
     BEST,
@@ -99,7 +101,7 @@ def test_the_truth_explains_the_message(protocol: str, small_config: Configure, 
     payload = told.payload(sent)
     module = env.workbench.module("mlp", "truth")
     module.load_state_dict(start)
-    (ids,) = used(resolve(config).wire, played, 0, 1, 1)
+    (ids,) = Batches(resolve(config).wire, played, 0).used(1, 1)
     assert len(ids) == 5 and set(ids) <= set(np.concatenate(env.members[1]))
     loss = F.cross_entropy(module(torch.from_numpy(env.dataset.x_train[ids]).float() / 255), _labels(env, ids))
     slopes = torch.autograd.grad(loss, list(module.parameters()))
@@ -127,7 +129,7 @@ def test_public_pictures_are_no_leak(small_config: Configure) -> None:
         for t in (1, 2)
         for k in range(3)
     )
-    judged = cases(resolve(config).wire, played, 0, Reconstructions("updates", found, {}))
+    judged = cases(Batches(resolve(config).wire, played, 0), Reconstructions("updates", found, {}))
     assert len(judged) == 6
     gains = np.concatenate([case.scores[BEST].psnr - case.scores[NEAREST].psnr for case in judged])
     assert (gains <= 0).all()
@@ -142,10 +144,10 @@ def test_a_planted_reconstruction_is_seen_and_its_null_is_not(small_config: Conf
     scale = pixel_scale(played.dataset, played.division.auxiliary)
     found = []
     for client in range(3):
-        ids = all_used(resolve(config).wire, played, 0, client, 1)[::-1]
+        ids = Batches(resolve(config).wire, played, 0).all_used(client, 1)[::-1]
         images = scale.pixels(played.dataset.x_train[ids])
         found.append(Recovered(1, client, 1, "records", images, played.dataset.y_train[ids], "planted"))
-    for case in cases(resolve(config).wire, played, 0, Reconstructions("updates", tuple(found), {})):
+    for case in cases(Batches(resolve(config).wire, played, 0), Reconstructions("updates", tuple(found), {})):
         assert (case.scores[BEST].psnr == 100).all() and case.label_share == 1
         assert (case.scores[NULL].psnr < 40).all() and case.images[BEST].shape == case.truths.shape
         assert (case.told[BEST] == 1).all() and case.told[NULL].mean() < 0.5
@@ -162,7 +164,7 @@ def random_pictures(config: Any, played: Any, batch: int, rounds: int) -> list[C
         for t in range(1, rounds + 1)
         for k in range(3)
     )
-    return cases(resolve(config).wire, played, 0, Reconstructions("updates", found, {}))
+    return cases(Batches(resolve(config).wire, played, 0), Reconstructions("updates", found, {}))
 
 
 def test_the_best_matching_raises_the_chance_of_telling_a_record(small_config: Configure) -> None:
@@ -195,10 +197,10 @@ def test_images_of_one_message_are_no_independent_hits(small_config: Configure) 
     scale = pixel_scale(played.dataset, played.division.auxiliary)
     found = []
     for client in range(3):
-        ids = all_used(resolve(config).wire, played, 0, client, 1)
+        ids = Batches(resolve(config).wire, played, 0).all_used(client, 1)
         images = scale.pixels(played.dataset.x_train[ids]) if client == 0 else np.full((len(ids), 1, 8, 8), 0.5)
         found.append(Recovered(1, client, 1, "records", images, played.dataset.y_train[ids], "planted"))
-    judged = cases(resolve(config).wire, played, 0, Reconstructions("updates", tuple(found), {}))
+    judged = cases(Batches(resolve(config).wire, played, 0), Reconstructions("updates", tuple(found), {}))
     rows = _Writer(0.95, Adversary("server"), "updates", judged, "").all()
     share = next(f for f in rows if f.metric == "share above 30 dB" and f.statistic == BEST)
     assert share.value == pytest.approx(1 / 3) and share.low == 0 and share.high == 1
@@ -326,3 +328,33 @@ def test_a_picture_with_thick_strokes_is_recognised(small_config: Configure, tmp
     assert null.value is not None and null.value < 0.2
     (verdict,) = [v for v in result.verdicts if "look like" in v.claim]
     assert verdict.verdict == "refuted" or "recognised" in verdict.why
+
+
+def one_step(game: Any, wire: Any) -> None:
+    """A loop of one's own that follows the settings: one step on records that it draws itself."""
+    shared = game.model()
+    wire.started(shared)
+    for number in range(1, game.rounds + 1):
+        for client in range(game.clients):
+            net, (x, y) = copy.deepcopy(shared), game.private(client)
+            rows = torch.randperm(len(x))[: game.training.batch_size]
+            F.cross_entropy(net(torch.from_numpy(x)[rows]), torch.from_numpy(y)[rows]).backward()
+            game.optimizer(net.parameters()).step()
+            wire.sent(number, f"client-{client}", "server", weights=net.state_dict())
+        wire.sent(number, "server", [f"client-{client}" for client in range(game.clients)], weights=shared.state_dict())
+
+
+def test_the_records_that_a_loop_of_ones_own_drew_are_not_made_up(small_config: Configure, tmp_path: Path) -> None:
+    name = parts.refer(one_step)
+    config = small_config(protocol=name, training=ONE_STEP, attack=CHEAP)
+    study = resolve(config)
+    game = study.game(0)
+    for named, told in ((True, True), (study.named_batches, False)):
+        assert Batches(study.wire, game, 0, named).told is told
+    (whole,) = Batches(study.wire, game, 0, named=False).used(1, 1)
+    np.testing.assert_array_equal(whole, game.members()[1][0])
+    found = ran(config, tmp_path)
+    assert UNTOLD in one(found, PSNR).note
+    stated = {**CHEAP, "inversion": {"knowledge": "strong"}}
+    with pytest.raises(UsageError, match="their labels cannot be handed over"):
+        resolve(small_config(protocol=name, training=ONE_STEP, attack=stated))

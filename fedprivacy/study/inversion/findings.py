@@ -19,6 +19,7 @@ from fedprivacy.attacks.inversion.recovered import load
 from fedprivacy.judge.result import Finding, Flag
 from fedprivacy.metrics.images import PSNR_CAP
 from fedprivacy.metrics.intervals import clopper_pearson, mean_interval
+from fedprivacy.study.inversion.batches import UNTOLD, Batches
 from fedprivacy.study.inversion.invert import inversion_path
 from fedprivacy.study.inversion.pictures import are_pictures, save_pictures
 from fedprivacy.study.inversion.reconstructed import BEST, MEAN, NEAREST, NULL, RANDOM, Case, cases
@@ -43,7 +44,7 @@ def inversion_findings(
     """Findings of every adversary, and the card of what each knew."""
     found: list[Finding] = []
     cards: dict[str, dict[str, str]] = {}
-    for adversary, _ in study.seats.inversion:
+    for adversary, source in study.seats.inversion:
         judged: list[Case] = []
         cause, observation, notes, chosen = "", "reconstruction", dict[str, None](), Counter[str]()
         for repetition in repetitions:
@@ -56,7 +57,10 @@ def inversion_findings(
             cards.setdefault(str(adversary), dict(result.card))
             counted = Counter(one.attack or "none, all failed" for one in result.found)
             chosen.update(counted)
-            own = cases(study.wire, repetition.game, repetition.root, result)
+            batches = Batches(study.wire, repetition.game, repetition.root, study.named_batches)
+            own = cases(batches, result)
+            if source != "predictions" and not batches.told:
+                notes[UNTOLD] = None
             judged += [replace(case, unit=case.unit + len(judged)) for case in own]
             if own and repetition is repetitions[0]:
                 alike = [case for case in own if case.kind == own[0].kind]

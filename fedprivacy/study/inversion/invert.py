@@ -23,7 +23,7 @@ from fedprivacy.data.records import Division
 from fedprivacy.federation import engine
 from fedprivacy.federation.environment import Environment
 from fedprivacy.models.build import build
-from fedprivacy.study.inversion.batches import used
+from fedprivacy.study.inversion.batches import Batches
 from fedprivacy.study.ran import Ran, common_start
 from fedprivacy.training.learner import Seed, Workbench, normalised
 
@@ -87,11 +87,12 @@ def imprinted(env: Environment, division: Division, wire: Wire, bins: int) -> En
 def _stated(ran: Ran, source: Source) -> StatedLabels | None:
     """Labels of the records behind each message: handed over under the preset ``strong`` alone, and printed there."""
     study, labels = ran.study, ran.game.dataset.y_train
+    batches = Batches(study.wire, ran.game, ran.root, study.named_batches)
     if study.attack.inversion.knowledge != "strong" or source not in ("updates", "aggregate"):
         return None
     clients = [EVERYBODY] if source == "aggregate" else range(study.federation.clients)
     return {
-        (client, number): [int(labels[i]) for ids in used(study.wire, ran.game, ran.root, client, number) for i in ids]
+        (client, number): [int(labels[i]) for ids in batches.used(client, number) for i in ids]
         for client in clients
         for number in range(1, study.federation.rounds * study.federation.clients + 1)
     }

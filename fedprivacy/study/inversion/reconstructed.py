@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from fedprivacy import seeds
-from fedprivacy.adversary.sight import Wire
 from fedprivacy.adversary.threat import Float, Int
 from fedprivacy.attacks.inversion.from_predictions import WHOLE_RUN
 from fedprivacy.attacks.inversion.messages import EVERYBODY
@@ -18,7 +17,7 @@ from fedprivacy.data.records import Ids
 from fedprivacy.metrics.features import feature_accuracy, prior_row
 from fedprivacy.metrics.images import ImageScores, nearest_images, pairwise_mse, score_images, score_pairs
 from fedprivacy.study.game import Game
-from fedprivacy.study.inversion.batches import all_used
+from fedprivacy.study.inversion.batches import Batches
 
 BEST, NULL = "best by own loss", "null (another client's message)"
 MEAN, RANDOM = "mean public image", "random public image"
@@ -71,16 +70,16 @@ class Public:
         return chosen if len(chosen) else self.pixels
 
 
-def cases(wire: Wire, played: Game, root: int, result: Reconstructions) -> list[Case]:
+def cases(batches: Batches, result: Reconstructions) -> list[Case]:
     """Every message of ``result`` that has a truth to score against, in order."""
-    data, auxiliary = played.dataset, played.division.auxiliary
+    played, data, auxiliary = batches.game, batches.game.dataset, batches.game.division.auxiliary
     scale = pixel_scale(data, auxiliary)
     public = Public(scale.pixels(data.x_train[auxiliary]), data.y_train[auxiliary], _binary(played))
     found, behind = [], []
     for place, one in enumerate(result.found):
-        ids = _ids(wire, played, root, one)
+        ids = _ids(batches, one)
         if len(ids):
-            draw = seeds.numpy_generator(root, "inversion", "chance", one.client, one.number)
+            draw = seeds.numpy_generator(batches.root, "inversion", "chance", one.client, one.number)
             found.append(_case(one, _other(result.found, place), ids, played, scale, public, draw))
             behind.append(ids)
     return [replace(case, unit=unit) for case, unit in zip(found, units_of(behind), strict=True)]
@@ -104,10 +103,10 @@ def _binary(played: Game) -> Int:
     return np.array([int(set(np.unique(column).tolist()) <= {0, 1}) for column in rows.T], dtype=np.int64)
 
 
-def _ids(wire: Wire, played: Game, root: int, one: Recovered) -> Ids:
+def _ids(batches: Batches, one: Recovered) -> Ids:
     if one.number == WHOLE_RUN:
-        return np.concatenate(played.members()[one.client])
-    return all_used(wire, played, root, one.client, one.number)
+        return np.concatenate(batches.game.members()[one.client])
+    return batches.all_used(one.client, one.number)
 
 
 def _other(found: Sequence[Recovered], place: int) -> Recovered | None:
