@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test docs flower gradients check lint types imports fuzz kills nulls wheel clean
+.PHONY: demo test docs flower gradients check lint types imports fuzz kills nulls mutants wheel clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -48,6 +48,10 @@ docs: $(STAMP)
 # 400 audits of honest mechanisms a bound, of which `make test` plays twelve.
 nulls: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/hardship/nulls.py
+
+# Thirteen known ways to break DP-SGD and DP-FedAvg, planted here and audited; `make test` tries two of them.
+mutants: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python tests/hardship/mutants.py --out reports/mutants.md
 
 check: lint types imports
 

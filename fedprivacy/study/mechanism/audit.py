@@ -1,7 +1,8 @@
 """The audit of a mechanism: its outputs on two neighbouring inputs, held against what it claims.
 
 Calls are dealt into three parts: on a third the statistics are learned, on a sixth the region is chosen, and on the
-half that is left the counts are taken which decide. Nothing is assumed but that calls are independent.
+half that is left the counts are taken which decide. Of many calls more are left, since 10,000 on each input teach all
+that can be learned, and 50,000 are enough to choose on. Nothing is assumed but that calls are independent.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ FEWEST = 400
 """Calls, below which no third of them can teach anything."""
 PILOT = 5
 """One in so many calls goes to the choice between several pairs of inputs."""
+MOST_LEARNED, MOST_CHOSEN = 10_000, 50_000
+"""Outputs on each input that are learned from, and that a region is chosen on."""
 REACHED = 5
 LINEAR = ("projection", "weighted", "joint")
 
@@ -96,7 +99,7 @@ def audit_mechanism(
         relation=stated.relation,
         inputs=chosen,
         calls=calls,
-        judged=2 * (left // 2 - left // 4),
+        judged=int(told.bound.detail["of"] + told.bound.detail["among"]),
         statistic=told.region.statistic,
         region=f"{'above' if told.region.above else 'not above'} {told.region.threshold:.6g}",
         counts=told.bound.describe(),
@@ -161,8 +164,8 @@ def _found(
 
 def _cut(rows: Float) -> tuple[int, int, int, int]:
     """Where the parts to learn from, to choose on and to judge begin and end."""
-    half = len(rows) // 2
-    return 0, 2 * half // 3, half, len(rows)
+    learn = min(len(rows) // 3, MOST_LEARNED)
+    return 0, learn, learn + min(len(rows) // 6, MOST_CHOSEN), len(rows)
 
 
 def _scored(statistic: Statistic, outputs: Sequence[Float]) -> Pair:
