@@ -79,9 +79,9 @@ TAIL = """
 |---|---|---|
 """
 WEAK = """
-Not refuted: {names}. Batches of a fixed size from a shuffled order, told as Poisson batches, leak more than they are
-told to by an amount that needs many more calls than these. The library's own answer to them is `sampling = partition`,
-which is accounted for as what it is.
+Not refuted: {names}. Batches of a fixed size from a shuffled order, told as Poisson batches: here nothing above 0 was
+measured, and by how much they leak more than they are told to is not known from this page. The library has no such
+batches: `sampling = partition` deals each record to one batch and is accounted for as the Gaussian release that it is.
 """
 
 
