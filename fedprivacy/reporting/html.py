@@ -27,7 +27,7 @@ CAPTIONS: Mapping[str, str] = {
     "public records, and the same attack fed another client's message. The first ones in order, none chosen.",
     "claim": "Claimed epsilon from above, measured lower bound from below, and the ceiling of the audit.",
     "frontier": "Accuracy and leakage against epsilon, with intervals.",
-    "over-accuracy": "What each seat learns, over what the models learn, with intervals.",
+    "leakage-over-accuracy": "What each seat learns, over what the models learn, with intervals.",
     "leakage": "AUC with interval by adversary and statistic; the grey band is what no leakage reads.",
 }
 """Known figures; those before the last stand on the first screen."""
@@ -81,7 +81,7 @@ def document_to_html(document: Document, figures: Figures) -> str:
 
 
 def _known(name: str) -> str:
-    return next((key for key in CAPTIONS if name == key or name.startswith(f"{key}-")), "")
+    return max((key for key in CAPTIONS if name == key or name.startswith(f"{key}-")), key=len, default="")
 
 
 def _figure(name: str, figure: bytes | Drawn) -> _Figure:

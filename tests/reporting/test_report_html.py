@@ -81,6 +81,14 @@ def test_figures_are_embedded_byte_for_byte_with_a_caption(results: Results) -> 
     assert [(image["alt"] or "")[:3] for image in images] == ["ROC", "AUC", "my "]
 
 
+def test_figures_that_show_the_verdict_stand_on_the_first_screen(results: Results) -> None:
+    figure = leakage_figure(results["ordinary"]())
+    html = to_html(results["ordinary"](), {"leakage": figure, "leakage-over-accuracy": figure, "inversion-a": figure})
+    lead, _, rest = html.partition("<nav")
+    assert lead.count("<figure") == 2 and "What each seat learns" in lead and "Originals" in lead
+    assert rest.count("<figure") == 1 and "AUC with interval" in rest
+
+
 def test_a_figure_that_is_no_png_is_refused(results: Results) -> None:
     with pytest.raises(ValueError, match="'roc' is no PNG"):
         to_html(results["ordinary"](), {"roc": b"<svg onload=alert(1)>"})
