@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,18 +14,22 @@ from fedprivacy.cli.completion import names, protocols
 from fedprivacy.cli.flags import configured
 from fedprivacy.cli.help import Command
 from fedprivacy.cli.limits import Limits, broken, limited
-from fedprivacy.cli.say import say
+from fedprivacy.cli.say import say, tell
 from fedprivacy.cli.settings import configuration
-from fedprivacy.cli.written import Destination, written
+from fedprivacy.cli.written import SUFFIXES, Destination, written
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.run import RunConfig
+from fedprivacy.parts import title
 from fedprivacy.study.every import every_seat
 from fedprivacy.study.every import silent as silent_protocol
 from fedprivacy.study.resolve import resolve
 
 if TYPE_CHECKING:
     from fedprivacy.judge.result import RunResult
+    from fedprivacy.reporting.formats import Findings
 
+MOST_NAMED = 4
+"""Protocols that the name of a comparison's folder names."""
 EFFORT = "thorough"
 """Of attacks whose numbers are held against each other, unless another is asked for."""
 
@@ -118,10 +123,35 @@ def command(
             results.append(found)
             places.append(where)
             codes.append(broken(found, limits.on(one), where.name))
+    folder = kept(configs, Path(out))
+    side_by_side, names = compared(results, folder)
+    to.deliver(lambda: side_by_side, lambda: _show(results, places))
+    (tell if to.on_terminal else say)(f"Page, figure and rows: {folder} ({', '.join(names)})")
+    return max(codes)
+
+
+def kept(configs: Sequence[RunConfig], out: Path) -> Path:
+    """The folder of a comparison: named by what is compared and by all its settings."""
+    digest = hashlib.sha256(" ".join(config.digest() for config in configs).encode()).hexdigest()[:8]
+    words = list(dict.fromkeys(title(config.protocol) for config in configs))
+    return out / "-".join(["compare", *words[:MOST_NAMED], *(["more"] if len(words) > MOST_NAMED else []), digest])
+
+
+def compared(results: Sequence[RunResult], folder: Path) -> tuple[Findings, list[str]]:
+    """The comparison in any format, and the names of its page, figure and rows in ``folder``."""
+    from fedprivacy.folder import write_beside
+    from fedprivacy.reporting.compare import run_labels
+    from fedprivacy.reporting.figures.drawn import drawn
+    from fedprivacy.reporting.figures.leaks import NAME, WORDS, leaks_figure
+    from fedprivacy.reporting.figures.style import to_png
     from fedprivacy.reporting.formats import of_runs
 
-    to.deliver(lambda: of_runs(results), lambda: _show(results, places))
-    return max(codes)
+    figure = leaks_figure(results, run_labels(results))
+    found = of_runs(results, figures=lambda: {} if figure is None else {NAME: drawn(figure, NAME, WORDS)})
+    made = {} if figure is None else {f"{NAME}.png": to_png(figure)}
+    for name in ("report.html", "comparison.md", "rows.csv", "comparison.json"):
+        made[name] = found.text(SUFFIXES[Path(name).suffix]).encode()
+    return found, [write_beside(folder / name, content).name for name, content in made.items()]
 
 
 def _show(results: Sequence[RunResult], places: Sequence[Path]) -> None:

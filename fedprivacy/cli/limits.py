@@ -135,9 +135,12 @@ def _epsilon(result: RunResult, limit: float) -> Iterator[str]:
 
 
 def _below(result: RunResult, limits: Limits) -> Iterator[str]:
+    from fedprivacy.judge.result import main_metric
+
+    counted = main_metric(result.utility)
     for metric, limit in limits.below:
-        found = result.utility.get("test_accuracy")
-        if found is None:
+        found = result.utility.get(counted)
+        if found is None or metric not in counted:
             yield f"no number for the limit {metric}={limit:g}: no model was tested"
         elif found.high < limit:
             yield f"below the limit: accuracy {found.mean:.4f} [{found.low:.4f}, {found.high:.4f}] < {limit:g}"

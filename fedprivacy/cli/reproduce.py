@@ -122,31 +122,11 @@ def command(
 
 
 def _show(chosen: Recipe, found: Sequence[Row], verdicts: Sequence[Verdict], seeds: int) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
     from fedprivacy.cli.output import Output
-    from fedprivacy.reporting.text import size
-    from fedprivacy.study.reproduce import cells
+    from fedprivacy.reporting.terminal import render_document
+    from fedprivacy.study.paper_table import document
 
-    clients = int(chosen.base["clients"])
-    console = Output()
-    console.print(f"[bold]{chosen.title}[/bold]\n{chosen.source}", highlight=False)
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
-    for head in ("", "method", "accuracy %", "sd", "AUC", "tuned %", "up", "down", "public", "published % / AUC"):
-        table.add_column(head, justify="left" if head in ("", "method") else "right", overflow="fold")
-    for row in found:
-        table.add_row(*cells(row, clients))
-    console.print(table)
-    over = f"intervals at 95% over {seeds} seeds" if seeds > 1 else "one seed: no interval"
-    console.print(f"Accuracy at 0.5 and at a threshold tuned on validation records; {over}.", highlight=False)
-    start = size(max(row.start_bytes for row in found) / clients)
-    console.print(
-        f"Bytes are for one client and the whole run. Before round 1 each also receives the common model: {start}.",
-        highlight=False,
-    )
-    for verdict in verdicts:
-        console.print(f"[bold]{verdict.verdict}[/bold]: {verdict.claim}. {verdict.why}", highlight=False)
+    render_document(document(chosen, found, verdicts, seeds), Output())
 
 
 def _page(

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from fedprivacy.adversary.position import seat
-from fedprivacy.judge.result import Finding, Kind, RunResult, Verdict
+from fedprivacy.judge.result import Finding, Kind, RunResult, Verdict, main_metric
 from fedprivacy.metrics.intervals import Interval, corrected_level, paired_interval
 
 ALL = "all clients"
@@ -122,7 +122,7 @@ def _told(one: Standing) -> str:
 
 def _accuracies(one: Standing, first: Standing) -> str:
     """How far apart the models are: leakage at another accuracy is another trade."""
-    name = "test_accuracy"
+    name = main_metric(one.result.utility, first.result.utility)
     if name not in one.result.utility or name not in first.result.utility:
         return ""
     gap = 100 * (one.result.utility[name].mean - first.result.utility[name].mean)

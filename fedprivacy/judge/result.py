@@ -21,6 +21,9 @@ SCHEMA = "fedprivacy/1"
 JUDGED_FROM = 100
 """Members, and non-members, from which a membership finding is judged; with fewer it is shown and decides nothing."""
 
+ACCURACY, OWN_ACCURACY = "test_accuracy", "test_own_accuracy"
+"""Utility on all test records, and on those weighted to the classes of each client's own records."""
+
 Flag = Literal["", "few", "below", "error"]
 Kind = Literal["supported", "refuted", "inconclusive", "not refuted", "vacuous"]
 
@@ -39,6 +42,18 @@ class Interval:
     """What the interval is over: clients or seeds."""
     per_seed: tuple[float, ...] = ()
     """The mean of each repetition, in the order of the seeds, so that runs on the same seeds can be paired."""
+
+
+def main_metric(*utilities: Mapping[str, Interval]) -> str:
+    """What models are compared in: accuracy, each client's own where clients hold different classes.
+
+    Without any accuracy the first metric that there is; empty where there is none.
+    """
+    known = [utility for utility in utilities if utility]
+    for name in (OWN_ACCURACY, ACCURACY):
+        if known and all(name in utility for utility in known):
+            return name
+    return next((name for utility in known for name in utility), "")
 
 
 @dataclass(frozen=True)
@@ -69,6 +84,8 @@ class Communication:
     per_round: tuple[tuple[int, int], ...]
     start_bytes: int = 0
     """A common warmed-up model, sent to every client before round 1; no round counts it."""
+    per_seed: tuple[int, ...] = ()
+    """Bytes up and down of each repetition, in the order of the seeds."""
 
 
 @dataclass(frozen=True)

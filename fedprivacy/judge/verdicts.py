@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from fedprivacy.judge import corrected
-from fedprivacy.judge.result import JUDGED_FROM, Baseline, Communication, Finding, Interval, Kind, Verdict
+from fedprivacy.judge.result import (
+    JUDGED_FROM,
+    OWN_ACCURACY,
+    Baseline,
+    Communication,
+    Finding,
+    Interval,
+    Kind,
+    Verdict,
+    main_metric,
+)
 from fedprivacy.metrics.intervals import Interval as Estimate
 
 STRONGER_KNOWN = "a stronger attack is known and was not run"
@@ -142,22 +152,24 @@ def _gain_words(gain: Finding) -> str:
 
 
 def utility(
-    protocol: str, own: Interval, baselines: Sequence[Baseline], paired: Mapping[str, Estimate]
+    protocol: str, reached: Mapping[str, Interval], baselines: Sequence[Baseline], paired: Mapping[str, Estimate]
 ) -> list[Verdict]:
-    """Whether the protocol beats each baseline, seed by seed; one seed decides nothing.
+    """Whether the protocol beats each baseline in the accuracy that counts, seed by seed; one seed decides nothing.
 
     Clients of one run share the public folds, each other's predictions and the test set, so an interval over them is
     far too narrow for a verdict.
     """
     verdicts = []
+    metric = main_metric(reached)
+    own, name = reached[metric], "own accuracy" if metric == OWN_ACCURACY else "accuracy"
     for baseline in baselines:
-        other = baseline.utility.get("test_accuracy")
+        other = baseline.utility.get(metric)
         gap = paired.get(baseline.name)
         if other is None or gap is None:
             continue
         claim = f"{protocol} trains better models than {baseline.name} ({baseline.why})"
         number = (
-            f"accuracy {100 * own.mean:.1f}% against {100 * other.mean:.1f}%, paired difference {100 * gap.value:+.1f}"
+            f"{name} {100 * own.mean:.1f}% against {100 * other.mean:.1f}%, paired difference {100 * gap.value:+.1f}"
         )
         number += f" [{100 * gap.low:+.1f}, {100 * gap.high:+.1f}] points over {own.n} {own.over}."
         kind: Kind = "supported" if gap.low > 0 else "refuted" if gap.high < 0 else "inconclusive"

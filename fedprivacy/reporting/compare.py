@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from rich.console import Console
 
-from fedprivacy.judge import comparison
-from fedprivacy.judge.result import PrivacyClaim, RunResult
+from fedprivacy.judge import comparison, differences
+from fedprivacy.judge.result import Finding, PrivacyClaim, RunResult, Verdict, main_metric
 from fedprivacy.reporting.document import (
     Block,
     Cell,
     Column,
     Document,
+    Footnotes,
     Layouts,
     Line,
     Section,
@@ -22,9 +24,8 @@ from fedprivacy.reporting.document import (
 )
 from fedprivacy.reporting.findings import metric_key, metric_name
 from fedprivacy.reporting.markdown import document_to_markdown
-from fedprivacy.reporting.sections import several
-from fedprivacy.reporting.sections.inversion import compared
-from fedprivacy.reporting.sections.rate_table import Entry, RateTable
+from fedprivacy.reporting.sections import beside, several
+from fedprivacy.reporting.sections.chance_table import chance_table
 from fedprivacy.reporting.sections.traffic import fedavg_ratio
 from fedprivacy.reporting.sections.utility import mean_of
 from fedprivacy.reporting.sections.verdicts import verdict_line
@@ -33,7 +34,7 @@ from fedprivacy.reporting.terminal import render_document
 from fedprivacy.reporting.text import MISSING, clean, counted, epsilon, fixed, listed, plain, scientific, size, times
 from fedprivacy.reporting.text import level as level_words
 
-RATES = ("auc", "tpr@1%fpr", "tpr@0.1%fpr")
+RATES = ("auc", "tpr@10%fpr", "tpr@1%fpr")
 SHARED_SETTINGS: Mapping[str, str] = {
     "dataset": "data.dataset",
     "candidates": "data.candidates",
@@ -73,13 +74,15 @@ def side_by_side(results: Sequence[RunResult], labels: Sequence[str] | None = No
     names = run_labels(results) if labels is None else [clean(label) for label in labels]
     if len(names) != len(results):
         raise ValueError(f"{len(results)} results need as many labels, got {len(names)}")
-    blocks: list[Block] = [_shapes(results, names), *_leaks(results, names, judged)]
-    blocks += compared(results, names)
+    blocks: list[Block] = [_shapes(results, names), *_leaks(results, names)]
+    blocks += beside.tables(results, names)
     blocks += _claims(results)
     blocks += [Line(words, "warn") for words in _differences(results)]
     section = Section(f"{counted(len(results), 'run')} side by side", tuple(blocks))
+    lines = tuple(_verdicts(results, names)) if judged else ()
+    sections = (*((Section("Held against the first", lines),) if lines else ()), section)
     banner = several.compared(results, names) if judged else several.swept(results)
-    return Document("fedprivacy: comparison" if judged else "fedprivacy: sweep", (section,), banner)
+    return Document("fedprivacy: comparison" if judged else "fedprivacy: sweep", sections, banner)
 
 
 def run_labels(results: Sequence[RunResult]) -> list[str]:
@@ -95,7 +98,7 @@ def _share(result: RunResult) -> str:
 
 def _shapes(results: Sequence[RunResult], names: Sequence[str]) -> Layouts:
     """Utility, bytes and epsilon: a row a run, or a column a run."""
-    metric = next((name for result in results for name in result.utility), None)
+    metric = main_metric(*(result.utility for result in results)) or None
     facts = [*([metric_name(metric)] if metric else []), "bytes", "public", "vs FedAvg", "epsilon"]
     runs = [_facts(result, metric) for result in results]
     caption = f"Mean with {_levels(results)} interval; bytes: up and down, public: delivery of public records"
@@ -106,27 +109,40 @@ def _shapes(results: Sequence[RunResult], names: Sequence[str]) -> Layouts:
     return Layouts(((Table(wide, tuple(by_run), caption),), (Table(turned, tuple(by_fact), caption),)))
 
 
-def _leaks(results: Sequence[RunResult], names: Sequence[str], judged: bool) -> Iterator[Block]:
-    """A table a seat and knowledge, what follows from it, and what cannot be compared."""
+def verdicts_of(results: Sequence[RunResult], names: Sequence[str]) -> list[Verdict]:
+    """Each run against the first: in utility, in what each seat learns at equal power and knowledge, in bytes."""
+    runs = list(zip(names, results, strict=True))
+    leaks = [verdict for table in comparison.tables(results, names) for verdict in comparison.verdicts(table)]
+    return [*differences.utility(runs), *leaks, *differences.traffic(runs)]
+
+
+def _verdicts(results: Sequence[RunResult], names: Sequence[str]) -> Iterator[Line]:
+    """The verdicts, and what other attacks learned, a line each."""
+    yield from (verdict_line(replace(verdict, source="")) for verdict in verdicts_of(results, names))
+    yield from beside.outcomes(results, names)
+
+
+def _leaks(results: Sequence[RunResult], names: Sequence[str]) -> Iterator[Block]:
+    """A table a seat and knowledge, and what cannot be compared."""
     for table in comparison.tables(results, names):
         known = f", which knows {clean(table.knowledge)}" if table.knowledge else ""
         caption = f"Membership: what the {clean(table.seat)} learns{known}"
-        entries = [entry for standing in table.rows for entry in _entries(standing)]
-        yield RateTable(entries, caption, (), True, True, titles=("run", "by")).layouts()
-        for verdict in comparison.verdicts(table) if judged else ():
-            yield verdict_line(verdict)
+        rows = [named for standing in table.rows for named in _named(standing)]
+        title = Column("run", fold=True, under="no leakage")
+        yield from filter(None, (chance_table(rows, title, caption, Footnotes(), always=True),))
     yield from (Line(clean(words), "quiet") for words in comparison.unequal(results, names))
 
 
-def _entries(standing: comparison.Standing) -> Iterator[Entry]:
-    """The declared headline, and under it all signals stacked where they were."""
-    wire, used = standing.result.communication, standing.result.utility.get("test_accuracy")
-    cost = ", ".join([*([f"accuracy {fixed(used.mean, 3)}"] if used else []), size(wire.up_bytes + wire.down_bytes)])
+def _named(standing: comparison.Standing) -> Iterator[tuple[Cell, Mapping[str, Finding]]]:
+    """The declared headline and the accuracy it stands at; under it all signals stacked, where they were."""
+    used = standing.result.utility.get(main_metric(standing.result.utility))
+    cost = f"at {fixed(100 * used.mean, 1)}%" if used else ""
     for found in (standing.headline, standing.stack):
         rates = {metric_key(metric): finding for metric, finding in found.items() if metric_key(metric) in RATES}
         if rates:
             first = next(iter(rates.values()))
-            yield Entry(standing.run, f"{first.statistic} on {first.observation}", False, rates, cost)
+            how = f"{clean(first.statistic)} on {clean(first.observation)}"
+            yield cell(clean(standing.run), how, cost, tone="strong"), rates
 
 
 def _facts(result: RunResult, metric: str | None) -> list[str | Cell]:

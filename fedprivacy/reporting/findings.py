@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from fedprivacy.judge.result import Finding
+from fedprivacy.judge.result import OWN_ACCURACY, Finding
 from fedprivacy.reporting.text import clean
 
 _TPR = re.compile(r"tpr@(?P<fpr>[0-9.]+)%(?:fpr)?", re.IGNORECASE)
@@ -55,6 +55,8 @@ def metric_name(metric: str) -> str:
     fpr = fpr_of(metric)
     if fpr is not None:
         return f"TPR at {fpr:g}% FPR"
+    if metric == OWN_ACCURACY:
+        return "own test accuracy"
     words = clean(metric).replace("_", " ").split(" ")
     return " ".join(_ACRONYMS.get(word.lower(), word) for word in words)
 

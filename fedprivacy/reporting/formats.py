@@ -11,7 +11,7 @@ from typing import Any, Literal
 from rich.console import Console
 
 from fedprivacy.judge.result import RunResult, Verdict
-from fedprivacy.reporting.compare import run_labels, side_by_side
+from fedprivacy.reporting.compare import run_labels, side_by_side, verdicts_of
 from fedprivacy.reporting.document import Document
 from fedprivacy.reporting.html import Figures, document_to_html
 from fedprivacy.reporting.latex import document_to_latex
@@ -80,7 +80,8 @@ def of_runs(
     table = side_by_side(results, names, judged)
     runs = [{"run": name, "result": result.to_json()} for name, result in zip(names, results, strict=True)]
     content = {"schema": RUNS, "runs": runs}
-    return Findings(table, tidy(results, names), (), content, lambda: document_to_html(table, figures()))
+    verdicts = verdicts_of(results, names) if judged else []
+    return Findings(table, tidy(results, names), verdicts, content, lambda: document_to_html(table, figures()))
 
 
 def of_table(

@@ -72,7 +72,7 @@ def assembled(
     judged += verdicts.theft(findings, wire.what_is_sent, "the claim that is tested")
     judged += verdicts.inversion(findings, wire.what_is_sent, "the claim that is tested")
     if utility:
-        judged += verdicts.utility(wire.protocol, utility["test_accuracy"], baselines, gaps)
+        judged += verdicts.utility(wire.protocol, utility, baselines, gaps)
     judged += verdicts.bandwidth(
         wire.protocol, sizes, wire.averages_whole_models or len(wire.federation.architectures) > 1
     )
@@ -117,6 +117,7 @@ def _communication(federation: FederationSettings, repetitions: Sequence[Repetit
         fedavg_bytes=_fedavg_bytes(federation, summaries),
         start_bytes=round(float(np.mean([s["start_bytes"] for s in summaries]))),
         per_round=tuple((int(a), int(b)) for a, b in rounds),
+        per_seed=tuple(sum(map(sum, s["per_round"])) for s in summaries) if len(summaries) > 1 else (),
     )
 
 

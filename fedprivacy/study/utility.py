@@ -48,9 +48,14 @@ def _counted(utility: Mapping[str, Mapping[str, float]]) -> list[str]:
 
 
 def paired(utilities: Utilities, others: Utilities, level: float) -> Estimate | None:
-    """Accuracy minus that of a baseline: seed by seed, of one seed client by client; None where they are no pairs."""
-    own = [[u[name]["accuracy"] for name in _counted(u)] for u in utilities]
-    theirs = [[u[name]["accuracy"] for name in _counted(u)] for u in others]
+    """The accuracy that counts minus a baseline's: seed by seed, of one seed client by client; None without pairs.
+
+    Where clients hold different classes each client's own accuracy counts.
+    """
+    models = [model for utility in (*utilities, *others) for model in utility.values()]
+    metric = "own_accuracy" if all("own_accuracy" in model for model in models) else "accuracy"
+    own = [[u[name][metric] for name in _counted(u)] for u in utilities]
+    theirs = [[u[name][metric] for name in _counted(u)] for u in others]
     if len(own) > 1:
         return paired_interval([np.mean(a) for a in own], [np.mean(b) for b in theirs], level)
     if len(own[0]) < 2 or len(own[0]) != len(theirs[0]):

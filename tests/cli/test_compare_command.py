@@ -49,6 +49,32 @@ def test_one_training_serves_all_shares(tmp_path: Path) -> None:
     assert sizes == {1.0: 180, 0.5: 90}
 
 
+def test_a_comparison_is_kept_with_its_page_figure_and_rows(tmp_path: Path) -> None:
+    line = [
+        "compare",
+        "fedavg",
+        "fml",
+        *SMALL,
+        "--attack",
+        "labels",
+        "--partition",
+        "tasks",
+        "--classes-per-client",
+        "5",
+    ]
+    ran = CliRunner().invoke(cli, [*line, "--clients", "2", "--statistic", "loss", "--out", str(tmp_path)])
+    assert ran.exit_code == 0, ran.output
+    words = " ".join(ran.output.split())
+    assert "trains better models than fedavg. Accuracy on each client's own classes" in words
+    assert "fml sends fewer bytes than fedavg" in words and "Classes that a client holds" in words
+    (kept,) = tmp_path.glob("compare-fedavg-fml-*")
+    assert {path.name for path in kept.iterdir()} == {
+        *("report.html", "comparison.md", "rows.csv", "comparison.json", "leakage-over-accuracy.png"),
+    }
+    assert (kept / "leakage-over-accuracy.png").read_bytes().startswith(b"\x89PNG")
+    assert "<svg" in (kept / "report.html").read_text()
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [

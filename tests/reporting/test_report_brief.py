@@ -182,3 +182,10 @@ def test_the_readme_shows_the_report_in_its_present_form(usual: RunResult) -> No
     ):
         found = [joined(words) for words in re.findall(mark, shown, re.MULTILINE)]
         assert found and set(found) <= {joined(words) for words in re.findall(mark, drawn, re.MULTILINE)}
+
+
+def test_a_leak_has_to_clear_chance_for_all_adversaries_together(usual: RunResult, make: SimpleNamespace) -> None:
+    near = [make.auc("joint", 0.53, 0.0285, headline=True, adversary=f"client-{k} (active)") for k in range(8)]
+    text = joined(printed(replace(usual, findings=tuple(near))))
+    assert text.count("Corrected for the number of adversaries the interval reaches chance") == 8
+    assert "Corrected" not in joined(printed(replace(usual, findings=tuple(near[:1]))))

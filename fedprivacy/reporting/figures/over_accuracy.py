@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.figure import Figure
 
-from fedprivacy.metrics.intervals import mean_interval
+from fedprivacy.metrics.intervals import Interval, mean_interval
 from fedprivacy.reporting.figures.style import colour, drawing, marker, to_png
 
 
@@ -27,8 +27,10 @@ def over_accuracy_figure(curve: Sequence[Point], points: Sequence[Point], task: 
     return to_png(over_accuracy(curve, points, task, level))
 
 
-def over_accuracy(curve: Sequence[Point], points: Sequence[Point], task: str, level: float) -> Figure:
-    """A colour a protocol, a mark a seat. Points with intervals at ``level`` over seeds, the curve without."""
+def over_accuracy(
+    curve: Sequence[Point], points: Sequence[Point], task: str, level: float, metric: str = "test accuracy"
+) -> Figure:
+    """A colour a protocol, a mark a seat. Points with intervals at ``level`` over several seeds, the curve without."""
     curve = sorted(curve, key=lambda point: float(np.mean(point.accuracy)))
     labels = list(dict.fromkeys(point.label for point in points))
     seats = list(dict.fromkeys(point.seat for point in points))
@@ -45,16 +47,23 @@ def over_accuracy(curve: Sequence[Point], points: Sequence[Point], task: str, le
             axes.errorbar(
                 use.value,
                 auc.value,
-                xerr=[[max(0.0, use.value - use.low)], [max(0.0, use.high - use.value)]],
-                yerr=[[max(0.0, auc.value - auc.low)], [max(0.0, auc.high - auc.value)]],
+                xerr=_ends(use, len(point.accuracy)),
+                yerr=_ends(auc, len(point.auc)),
                 fmt=marker(place),
                 color=shade,
                 markerfacecolor="white" if place == 0 else shade,
                 elinewidth=1,
                 label=f"{point.label}, {point.seat}",
             )
-        axes.set_xlabel("test accuracy")
+        axes.set_xlabel(metric)
         axes.set_ylabel("AUC of membership (0.5: chance)")
         axes.set_title(f"{task}: what each seat learns, over what the models learn", loc="left")
         axes.legend(fontsize=7, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
         return made
+
+
+def _ends(estimate: Interval, seeds: int) -> list[list[float]] | None:
+    """How far the ends of an interval lie from its value; one seed has none."""
+    if seeds < 2:
+        return None
+    return [[max(0.0, estimate.value - estimate.low)], [max(0.0, estimate.high - estimate.value)]]

@@ -66,6 +66,13 @@ OTHERS: Mapping[str, Other] = {
 }
 
 
+def judged(other: Other, findings: Sequence[Finding]) -> dict[str, Verdict]:
+    """The verdict on each adversary of one attack; all of them hold together."""
+    found = other.judge(findings, "", "")
+    names = dict.fromkeys(f.adversary for f in findings)
+    return {name: verdict for name in names for verdict in found if f"the {name} " in verdict.claim}
+
+
 def banner(result: RunResult) -> Banner:
     """Of an audit what became of the claim, else the worst that an attack learned, membership before others."""
     if result.audit is not None:
@@ -96,9 +103,9 @@ def _others(findings: Sequence[Finding]) -> Iterator[Banner]:
     for attack, other in OTHERS.items():
         own = [f for f in findings if f.attack == attack and f.headline]
         told = []
-        refuted = [verdict.claim for verdict in other.judge(findings, "", "") if verdict.verdict == "refuted"]
+        found = judged(other, [f for f in findings if f.attack == attack])
         for adversary in dict.fromkeys(f.adversary for f in own):
-            leaks = any(f"the {adversary} " in claim or f"the {adversary}'s" in claim for claim in refuted)
+            leaks = adversary in found and found[adversary].verdict == "refuted"
             words = (other.leaks if leaks else f"{other.silent}; {NO_PROOF}").format(who=_who(adversary))
             words = words[:1].upper() + words[1:]
             first = next(f for f in own if f.adversary == adversary)

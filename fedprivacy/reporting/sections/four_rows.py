@@ -6,18 +6,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from fedprivacy.judge.result import Finding
-from fedprivacy.reporting.document import Cell, Column, Footnotes, Table, cell, row
+from fedprivacy.reporting.document import Cell, Column, Footnotes, Table, cell
 from fedprivacy.reporting.findings import (
     fpr_of,
     is_null,
     is_selected,
     main_target,
-    metric_name,
-    metric_order,
     of_statistic,
 )
-from fedprivacy.reporting.sections.rate_table import marked_value
-from fedprivacy.reporting.text import MISSING, chance_level, clean, counted
+from fedprivacy.reporting.sections.chance_table import chance_table
+from fedprivacy.reporting.text import clean, counted
 
 LOSS = "loss"
 """The statistic that every attack has to beat: one model, one number, no reference."""
@@ -72,18 +70,11 @@ def four_rows(findings: Sequence[Finding]) -> Table | None:
     """The rows of one adversary (AUC and TPR), chance below each title; None where no number speaks for all."""
     known = attacks(findings)
     chosen = list(_roles(findings, known))
-    metrics = _with_numbers([one for _, one in chosen])
-    if not metrics:
+    if not chosen:
         return None
-    first = chosen[0][1]
-    marks = Footnotes()
-    rows = [
-        row([_name(role, one, first, marks), *(_value(one, first, metric, marks) for metric in metrics)])
-        for role, one in chosen
-    ]
-    heads = [Column(metric_name(metric), under=_chance(first.rates.get(metric))) for metric in metrics]
-    columns = (Column("attack", fold=True, under="chance"), *heads)
-    return Table(columns, tuple(rows), _caption(first), (*marks.lines(), *_notes(chosen, metrics)))
+    first, marks = chosen[0][1], Footnotes()
+    rows = [(_name(role, one, first, marks), one.rates) for role, one in chosen]
+    return chance_table(rows, Column("attack", fold=True, under="chance"), _caption(first), marks)
 
 
 def _roles(findings: Sequence[Finding], known: Sequence[Attack]) -> Iterator[tuple[str, Attack]]:
@@ -118,38 +109,8 @@ def _name(role: str, one: Attack, first: Attack, marks: Footnotes) -> Cell:
     return cell(words, tone="strong" if role.startswith(HEADLINE) else "plain")
 
 
-def _value(one: Attack, first: Attack, metric: str, marks: Footnotes) -> Cell:
-    """The number with its interval, and its own chance where that is not the one above."""
-    finding = one.rates.get(metric)
-    if finding is None:
-        return cell(MISSING)
-    value = marked_value(finding, marks, clean(finding.note))
-    chance = _chance(finding)
-    own = f"chance {chance}" if chance not in (MISSING, _chance(first.rates.get(metric))) else ""
-    return cell(*value.lines, own, tone=value.tone)
-
-
-def _chance(finding: Finding | None) -> str:
-    if finding is None:
-        return MISSING
-    return chance_level(finding.chance, finding.chance_low, finding.chance_high)
-
-
-def _with_numbers(chosen: Sequence[Attack]) -> list[str]:
-    """Metrics of which some row has a number; AUC first."""
-    metrics = dict.fromkeys(metric for one in chosen for metric in one.rates)
-    seen = [m for m in metrics if any(m in one.rates and one.rates[m].value is not None for one in chosen)]
-    return sorted(seen, key=metric_order)
-
-
 def _caption(first: Attack) -> str:
     """Who, on what, about how many candidates."""
     one = next(iter(first.rates.values()))
     records = f"{counted(one.members, 'member')}, {counted(one.non_members or 0, 'non-member')}" if one.members else ""
     return "; ".join(filter(None, (f"{clean(one.adversary)}, {clean(first.observation)}", records)))
-
-
-def _notes(chosen: Sequence[tuple[str, Attack]], metrics: Sequence[str]) -> Iterator[str]:
-    for metric in metrics:
-        if any(metric in one.rates and one.rates[metric].flag == "few" for _, one in chosen):
-            yield f"{metric_name(metric)} rests on fewer than ten false positives: no verdict does."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from fedprivacy.judge.result import PrivacyClaim, RunResult
+from fedprivacy.judge.result import PrivacyClaim, RunResult, main_metric
 from fedprivacy.reporting.document import Facts
 from fedprivacy.reporting.findings import metric_name
 from fedprivacy.reporting.sections.claim import claim_gaps
@@ -23,7 +23,8 @@ def _accuracy(result: RunResult) -> Iterator[tuple[str, str]]:
     if not result.utility:
         yield "accuracy", "no model was tested"
         return
-    metric, own = next(iter(result.utility.items()))
+    metric = main_metric(result.utility)
+    own = result.utility[metric]
     gaps = []
     for baseline in result.baselines:
         other = baseline.utility.get(metric)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from fedprivacy.judge import corrected
 from fedprivacy.judge.result import Finding, RunResult, Verdict
 from fedprivacy.reporting.document import Line
 from fedprivacy.reporting.findings import groups, headline_statistics, is_rate
 from fedprivacy.reporting.outcome import against_chance
-from fedprivacy.reporting.sections.banner import OTHERS, Other
+from fedprivacy.reporting.sections.banner import OTHERS, Other, judged
 from fedprivacy.reporting.sections.four_rows import attacks, strongest
 from fedprivacy.reporting.sections.verdicts import adversary_lines
 from fedprivacy.reporting.settings import seeds, setting
 from fedprivacy.reporting.text import clean, counted, estimate, levels, sentence
 
 MOST_NOTES = 3
+NOT_TOGETHER = "Corrected for the number of adversaries the interval reaches chance, so no verdict rests on it."
 
 
 def learned(result: RunResult) -> list[Line]:
@@ -23,13 +25,12 @@ def learned(result: RunResult) -> list[Line]:
         return [Line("No attack was run: nothing is known about leakage.", "warn")]
     lines: list[Line] = []
     rated = [f for f in result.findings if is_rate(f.metric)]
+    together = {f.adversary: f for f in corrected.together([f for f in rated if _decides(f)])}
     for adversary in dict.fromkeys(f.adversary for f in rated):
-        lines += _membership([f for f in rated if f.adversary == adversary])
+        lines += _membership([f for f in rated if f.adversary == adversary], together.get(adversary))
     for attack, other in OTHERS.items():
         own = [f for f in result.findings if f.attack == attack]
-        for adversary in dict.fromkeys(f.adversary for f in own):
-            theirs = [f for f in own if f.adversary == adversary]
-            lines += [_line(adversary, other, verdict) for verdict in other.judge(theirs, "", "")]
+        lines += [_line(adversary, other, verdict) for adversary, verdict in judged(other, own).items()]
     return [*lines, Line(" ".join(_certainty(result)), "quiet")]
 
 
@@ -39,11 +40,21 @@ def remarks(result: RunResult) -> list[Line]:
     return notes[:MOST_NOTES]
 
 
-def _membership(findings: Sequence[Finding]) -> Iterator[Line]:
-    """The declared headline; where it does not leak, also the strongest attack that does."""
+def _decides(finding: Finding) -> bool:
+    return finding.headline and finding.metric == "AUC" and finding.target == "all clients"
+
+
+def _membership(findings: Sequence[Finding], together: Finding | None) -> Iterator[Line]:
+    """The declared headline; where it does not leak, also the strongest attack that does.
+
+    ``together``: its AUC with an interval that holds for all adversaries, which a leak has to clear too.
+    """
     found = groups(findings)
     declared = [group for group in found if headline_statistics(group.findings)]
     lines = [line for group in declared or found for line in adversary_lines(group)]
+    alone = next((f for f in findings if _decides(f)), None)
+    if alone is not None and together is not None and against_chance(alone) == "leak" != against_chance(together):
+        lines = [Line(f"{line.text} {NOT_TOGETHER}", "warn") for line in lines]
     yield from lines
     best = strongest(attacks(findings))
     if best is not None and not any(line.tone == "bad" for line in lines):

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import takewhile
 
 from fedprivacy.judge import comparison
-from fedprivacy.judge.result import Finding, RunResult
+from fedprivacy.judge.result import Finding, RunResult, main_metric
 from fedprivacy.metrics.intervals import corrected_level
 from fedprivacy.reporting.document import Banner, Tone
 from fedprivacy.reporting.findings import (
@@ -92,8 +92,8 @@ def swept(results: Sequence[RunResult]) -> Banner:
 
 def _cost(words: str, under: RunResult, without: RunResult | None) -> Banner:
     """What is paid for it: accuracy beside that without noise."""
-    metric = next(iter(under.utility), None)
-    if metric is None:
+    metric = main_metric(under.utility)
+    if not metric:
         return Banner(words, "plain")
     if without is None or metric not in without.utility:
         return Banner(words, "plain", metric_name(metric), mean_of(under.utility[metric]))

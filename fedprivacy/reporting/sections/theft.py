@@ -16,6 +16,8 @@ WORDS = (
 )
 COLUMNS = {"agreement": "agreement", "agreement gain": "gain", "KL": "KL", "accuracy": "accuracy"}
 """Metric -> title of its column."""
+MEASURES = ("agreement", "agreement gain")
+"""What is read first, and how much of it needs the messages."""
 AFTER = "agreement after round "
 
 

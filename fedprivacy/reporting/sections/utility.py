@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from fedprivacy.judge.result import Baseline, Interval, RunResult
+from fedprivacy.judge.result import OWN_ACCURACY, Baseline, Interval, RunResult, main_metric
 from fedprivacy.metrics.intervals import paired_interval
 from fedprivacy.reporting.document import Block, Column, Line, Section, Table, cell, row
 from fedprivacy.reporting.findings import client_key, metric_name
@@ -18,13 +18,18 @@ from fedprivacy.reporting.text import MISSING, clean, counted, decimals, estimat
 from fedprivacy.reporting.text import level as level_words
 
 MANY_CLIENTS = 12
+OWN = (
+    "Clients hold different classes, so what counts is each client's own accuracy: on test records weighted to the "
+    "classes of its own records."
+)
 
 
 def utility_section(result: RunResult) -> Section:
     """The first metric with differences from the baselines and values per client; means of the others."""
     if not result.utility:
         return Section("Utility", (Line("No utility was measured.", "quiet"),))
-    metric, *others = result.utility
+    metric = main_metric(result.utility)
+    others = [name for name in result.utility if name != metric]
     blocks: list[Block] = [_means(result, metric)]
     blocks.extend(_comparison(result, metric, baseline) for baseline in result.baselines)
     blocks.extend(table for table in (_clients(result, metric), _others(result, others)) if table is not None)
@@ -74,7 +79,7 @@ def _means(result: RunResult, metric: str) -> Table:
         name = cell(clean(baseline.name), clean(baseline.why))
         lines.append(row([name, mean_of(other), gap, size(baseline.up_bytes + baseline.down_bytes)]))
     title = metric_name(metric)
-    notes = []
+    notes = [OWN] if metric == OWN_ACCURACY else []
     others = [b.utility[metric] for b in result.baselines if metric in b.utility]
     if any(_paired(ours, other) for other in others):
         notes.append(f"Differences are taken {'seed by seed' if ours.per_seed else 'client by client'}.")
