@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fedprivacy import seeds
+from fedprivacy import catalog, seeds
 from fedprivacy.config.base import build
 from fedprivacy.config.federation import FederationSettings
 from fedprivacy.config.run import RunConfig
@@ -19,7 +19,6 @@ from fedprivacy.data.records import Dataset, Division
 from fedprivacy.federation import engine
 from fedprivacy.federation.environment import Environment
 from fedprivacy.federation.interfaces import FederatedProtocol
-from fedprivacy.study.resolve import resolve
 from fedprivacy.training.learner import Seed, Workbench
 
 CLASSES, WIDTH = 3, 5
@@ -108,7 +107,7 @@ class World:
 
     @property
     def protocol(self) -> FederatedProtocol:
-        return resolve(self.config).protocol
+        return catalog.protocol(self.config.protocol, self.config.options)
 
     def run(self, env: Environment | None = None) -> engine.Federation:
         """The whole federation, in a new folder."""
