@@ -28,7 +28,7 @@ def scores(tmp_path: Path) -> Callable[[float], Path]:
 
 
 def test_a_false_claim_about_scores_ends_with_one(fedprivacy, scores) -> None:
-    ended = fedprivacy("audit --epsilon 1 --scores", scores(4.0))
+    ended = fedprivacy("audit --full --epsilon 1 --scores", scores(4.0))
     assert ended.code == 1
     assert "REFUTED: One record (add-remove) has epsilon 1 at delta 1e-5" in ended.out
     assert "Apart, for no verdict rests on them" in ended.out
@@ -92,7 +92,7 @@ def test_an_audit_from_training_is_resumed_found_again_and_repeated_from_its_fol
         ("audit {small} --defense dp-sgd --epsilon 2 --canaries 500", "lower --canaries"),
         ("audit {small} --defense dp-sgd --epsilon 2 --guesses 5000", "--guesses: 5000 guesses need as many canaries"),
         ("audit {small} --defense dp-sgd", "needs --epsilon"),
-        ("audit {small} --protocol local", "nothing is sent"),
+        ("audit {small} --protocol local", "sends nothing"),
     ],
 )
 def test_what_cannot_be_audited_is_one_line(fedprivacy, scores, line, words) -> None:

@@ -205,4 +205,4 @@ def test_the_example_runs_and_adds_at_most_ten_lines(tmp_path: Path) -> None:
         [sys.executable, str(example)], cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert "observing uploaded weights: membership leaks" in " ".join(done.stdout.split())
+    assert "server (honest-but-curious): membership leaks" in " ".join(done.stdout.split())

@@ -122,7 +122,6 @@ def test_where_it_stands_and_where_not() -> None:
         (settings(momentum=0.9), False),
         (settings(optimizer="adam"), False),
         (settings().model_copy(update={"defense": RunConfig().defense}), False),
-        (settings().model_copy(update={"protocol": "fedprox"}), True),
     ):
         run = RunConfig.model_validate({**config.model_dump(), **attacked})
         assert ("noised-updates" in [name for _, name in resolve(run).seats.observations]) is there
