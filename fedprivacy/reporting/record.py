@@ -194,7 +194,7 @@ def _evidence(record: Record) -> list[Block]:
         Column("by", fold=True),
         Column("measure"),
         Column("value"),
-        Column("no leak"),
+        Column("no leakage"),
     )
     lines = tuple(
         row(

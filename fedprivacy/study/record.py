@@ -54,18 +54,8 @@ def record(result: RunResult) -> Record:
     return Record(
         schema=RECORD,
         product=Product(run_name(result), "Machine learning model", _made(result), result.provenance.data_digest),
-        dp_flavor=Flavour(
-            _flavour(claim),
-            f"training records of {dataset}",
-            claim.why if claim.epsilon is None else "none that crosses",
-        ),
-        privacy_loss=Loss(
-            claim.unit,
-            claim.relation,
-            RELATIONS.get(claim.relation, "{}").format(claim.unit),
-            claim.epsilon,
-            claim.delta,
-        ),
+        dp_flavor=Flavour(_flavour(claim), f"training records of {dataset}", _unprotected(claim)),
+        privacy_loss=Loss(claim.unit, claim.relation, _relation(claim), claim.epsilon, claim.delta),
         model=_trust(claim),
         accounting=Accounting(claim.accountant, claim.cross_check, claim.worst, claim.why),
         implementation=Implementation(
@@ -93,7 +83,7 @@ def _relation(claim: PrivacyClaim) -> str:
 
 
 def _unprotected(claim: PrivacyClaim) -> str:
-    return claim.why if claim.epsilon is None else "nothing that crosses the wire is left out of the claim"
+    return claim.why if claim.epsilon is None else "nothing that crosses the wire"
 
 
 def _flavour(claim: PrivacyClaim) -> str:
