@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from fedprivacy.judge import corrected
 from fedprivacy.judge.result import (
@@ -47,48 +47,62 @@ def _judged(finding: Finding, words: str) -> tuple[Kind, str]:
 
 def labels(findings: Sequence[Finding], what_is_sent: str, source: str) -> list[Verdict]:
     """One verdict an adversary, from the headline's gain over the better guess: uniform, or the public prior."""
-    verdicts = []
-    own = [f for f in findings if f.attack == "labels" and f.headline and f.target == "all clients"]
-    for finding in corrected.together(own):
-        claim = f"Sharing {what_is_sent} does not tell the {finding.adversary} which classes a client holds"
-        if finding.flag == "error":
-            verdicts.append(Verdict(claim, source, "inconclusive", f"the attack gave no number: {finding.note}"))
-        elif "gain" in finding.metric:
-            verdicts.append(Verdict(claim, source, *_judged_gain(finding, corrected.words(own))))
-    return verdicts
+    claim = f"Sharing {what_is_sent} does not tell the", "which classes a client holds"
+    return _of_gains(findings, "labels", claim, source, _judged_gain)
 
 
 def _judged_gain(finding: Finding, words: str) -> tuple[Kind, str]:
-    how = f"{finding.statistic} on {finding.observation}"
-    if finding.value is None or finding.low is None or finding.n < FEWEST_CLIENTS:
-        return "inconclusive", f"an interval needs {FEWEST_CLIENTS} clients, and {finding.n} can be judged ({how})."
-    guesses = "a uniform guess and the public prior"
-    if finding.low > 0:
+    how, guesses = _how(finding), "a uniform guess and the public prior"
+    if finding.low is not None and finding.low > 0:
         return "refuted", f"{how} is nearer to the truth than {guesses}, with its whole interval{words}."
     return "inconclusive", f"{how} is not measurably nearer to the truth than the better of {guesses}."
 
 
 def theft(findings: Sequence[Finding], what_is_sent: str, source: str) -> list[Verdict]:
     """One verdict an adversary, from how much better its copies agree than a model that saw no message."""
-    verdicts = []
-    own = [f for f in findings if f.attack == "theft" and f.headline and f.target == "all clients"]
-    for finding in corrected.together(own):
-        claim = f"Sharing {what_is_sent} does not give the {finding.adversary} a copy of a client's model"
-        if finding.flag == "error":
-            verdicts.append(Verdict(claim, source, "inconclusive", f"the attack gave no number: {finding.note}"))
-        elif "gain" in finding.metric:
-            verdicts.append(Verdict(claim, source, *_judged_copies(finding, corrected.words(own))))
-    return verdicts
+    claim = f"Sharing {what_is_sent} does not give the", "a copy of a client's model"
+    return _of_gains(findings, "theft", claim, source, _judged_copies)
 
 
 def _judged_copies(finding: Finding, words: str) -> tuple[Kind, str]:
-    how = f"copies by {finding.statistic}"
-    if finding.value is None or finding.low is None or finding.n < FEWEST_CLIENTS:
-        return "inconclusive", f"an interval needs {FEWEST_CLIENTS} clients, and {finding.n} can be judged ({how})."
-    number = f"{100 * finding.value:+.1f} [{100 * finding.low:+.1f}, {100 * (finding.high or 0.0):+.1f}] points{words}"
-    if finding.low > 0:
+    how, value, low, high = _how(finding), finding.value or 0.0, finding.low or 0.0, finding.high or 0.0
+    number = f"{100 * value:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}] points{words}"
+    if low > 0:
         return "refuted", f"{how} agree with the clients' models more than one that saw no message, by {number}."
     return "inconclusive", f"{how} do not measurably agree more than a model that saw no message: {number}."
+
+
+def _of_gains(
+    findings: Sequence[Finding],
+    attack: str,
+    claim: tuple[str, str],
+    source: str,
+    judged: Callable[[Finding, str], tuple[Kind, str]],
+) -> list[Verdict]:
+    """One verdict an adversary from what an attack's headline gains; ``claim``: before and behind its name."""
+    verdicts = []
+    own = [f for f in findings if f.attack == attack and f.headline and f.target == "all clients"]
+    for finding in corrected.together(own):
+        told = f"{claim[0]} {finding.adversary} {claim[1]}"
+        if finding.flag == "error":
+            verdicts.append(Verdict(told, source, "inconclusive", f"the attack gave no number: {finding.note}"))
+        elif "gain" not in finding.metric:
+            continue
+        elif finding.value is None or finding.low is None or finding.n < FEWEST_CLIENTS:
+            why = f"an interval needs {FEWEST_CLIENTS} clients, and {finding.n} can be judged ({_how(finding)})."
+            verdicts.append(Verdict(told, source, "inconclusive", why))
+        else:
+            verdicts.append(Verdict(told, source, *judged(finding, corrected.words(own))))
+    return verdicts
+
+
+def _how(finding: Finding) -> str:
+    """What gave a number, in words."""
+    return (
+        f"copies by {finding.statistic}"
+        if finding.attack == "theft"
+        else f"{finding.statistic} on {finding.observation}"
+    )
 
 
 def inversion(findings: Sequence[Finding], what_is_sent: str, source: str) -> list[Verdict]:
