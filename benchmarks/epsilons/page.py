@@ -224,9 +224,11 @@ def summary(rows: Sequence[Found]) -> str:
     packages = {row.package for row in rows}
     refuted = sum(row.refuted for row in claims)
     formula = sum(row.false and not row.refuted for row in claims)
+    left = len(claims) - refuted - formula
     return (
         f"{len(claims)} claims and {len(controls)} honest controls of {len(packages)} packages: {refuted} claims are "
-        f"refuted by measurement, {formula} more are false by their formula, {len(claims) - refuted - formula} hold. "
+        f"refuted by measurement, {formula} more are false by their formula, "
+        f"{left} {'holds' if left == 1 else 'hold'}. "
         f"{sum(row.refuted for row in controls)} of the controls are refuted."
     )
 

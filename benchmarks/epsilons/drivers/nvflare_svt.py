@@ -1,4 +1,8 @@
-"""NVFLARE's SVTPrivacy at its defaults: which weights are sent by a sparse vector, each with Laplace noise."""
+"""NVFLARE's SVTPrivacy at its defaults: which weights are sent by a sparse vector, each with Laplace noise.
+
+``epsilon`` pays for the choice of weights alone. Its own ledger counts what is sent as well, after the fact; that
+figure stands here for the closed form.
+"""
 
 from __future__ import annotations
 
