@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from fedprivacy import seeds
 from fedprivacy.adversary.sight import Wire
 from fedprivacy.data.canaries import canaries
+from fedprivacy.data.records import Ids
 from fedprivacy.federation import engine
-from fedprivacy.federation.interfaces import SharesPredictions
+from fedprivacy.federation.environment import Environment
+from fedprivacy.federation.interfaces import Defense, FederatedProtocol, SharesPredictions
 from fedprivacy.federation.knowledge import Knowledge
 from fedprivacy.federation.probes import planted_folds, probe_last_round, spread_probes
 from fedprivacy.study.ran import Ran, rounds_before
@@ -46,3 +50,18 @@ def plant(ran: Ran, knowledge: Knowledge) -> list[Transcript]:
 def is_static(wire: Wire) -> bool:
     """Whether the same public records are used in every round."""
     return any(release.fixed_fold for release in wire.releases)
+
+
+def probe_by_running_again(
+    protocol: FederatedProtocol, env: Environment, probes: Ids, where: Path, defense: Defense | None
+) -> list[Transcript]:
+    """The last rounds of as many runs as it takes to ask about ``probes``, for what cannot be taken up before them.
+
+    Seeds are named, so the rounds before are those of the honest run, and clients answer before they learn from it.
+    """
+    told, last = list[Transcript](), env.rounds
+    for number, fold in enumerate(planted_folds(probes, env.division.public[last - 1], 1.0)):
+        again = engine.run(protocol, env.with_planted({last: fold}), where / f"run-{number}", defense).transcript
+        kept = again.restricted(lambda message: message.round == last)
+        told.append(Transcript(kept.messages, tuple(f for f in again.folds if f.round == last), kept.store))
+    return told

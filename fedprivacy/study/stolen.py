@@ -77,7 +77,8 @@ def _of_adversary(level: float, repetitions: Sequence[Repetition], adversary: Ad
             return [_finding(level, adversary, HISTORY, "all clients", AGREEMENT, None, None, 0, True, stolen, "error")]
         truth, notes = load_true_answers(repetition.place), "; ".join(stolen.notes)
         labels = repetition.game.dataset.y_test[: truth.shape[2]]
-        told = [k for k in range(truth.shape[1]) if not np.isnan(next(iter(stolen.copies.values()))[k]).any()]
+        copied = next(iter(stolen.copies.values()))
+        told = [k for k in range(truth.shape[1]) if not (np.isnan(copied[k]).any() or np.isnan(truth[:, k]).any())]
         names += [client_name(k) for k in told]
         for name, scores in _rows(stolen, truth[-1], labels, told).items():
             rows.setdefault(name, []).append(scores)

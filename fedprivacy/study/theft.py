@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,9 +15,10 @@ from fedprivacy.data.raw import Array
 from fedprivacy.federation import phases
 from fedprivacy.federation.dishonest import state_after
 from fedprivacy.federation.environment import Environment, Part
-from fedprivacy.federation.interfaces import SharesPredictions, prepared
+from fedprivacy.federation.interfaces import RunsWhole, SharesPredictions, prepared
 from fedprivacy.federation.knowledge import Knowledge
 from fedprivacy.federation.probes import probe_last_round
+from fedprivacy.study.planted import probe_by_running_again
 from fedprivacy.study.ran import Ran, rounds_before
 from fedprivacy.wire.transcript import Transcript
 
@@ -36,31 +36,42 @@ def truth_path(place: Path) -> Path:
     return place / "truth" / "theft.safetensors"
 
 
-def points(rounds: int) -> tuple[int, ...]:
-    """The rounds after which copies are told: a third, two thirds, all."""
+UNKNOWN = "no model that a client ends with is known; say wire.ended('client-0', net), or return {'client-0': net}"
+ENDED = "copies are held against the models that clients end with, after they learned from the last answers"
+
+
+def points(ran: Ran) -> tuple[int, ...]:
+    """The rounds after which copies are told: a third, two thirds, all; of what runs as a whole, the end alone."""
+    rounds = ran.env.rounds
+    if isinstance(ran.protocol, RunsWhole):
+        return (rounds,)
     return tuple(sorted({max(1, round(rounds * share / 3)) for share in (1, 2, 3)}))
 
 
 def observe_theft(ran: Ran) -> None:
     """Write the answers of every adversary's copies, and those of the clients; a failure is written with its cause."""
     queries = ran.env.dataset.x_test[:TESTED]
+    truth = _true_answers(ran, queries) if ran.study.seats.theft else np.empty(0)
     for adversary in ran.study.seats.theft:
         path, knowledge = theft_path(ran.place, adversary), ran.knowledge("theft")
         try:
+            if np.isnan(truth).all():
+                raise ValueError(UNKNOWN)
             if adversary.power == "active":
                 found = _asked(ran, adversary, knowledge, queries)
             else:
                 view = view_of([ran.done.transcript], adversary)
-                found = steal(view, knowledge, points(ran.env.rounds), queries)
+                found = steal(view, knowledge, points(ran), queries)
         except (ValueError, FloatingPointError) as error:
             folder.write_arrays(path, {}, {"failed": str(error)})
             continue
         arrays = {f"copies/{name}": logp for name, logp in found.copies.items()}
         arrays |= {"unaided": found.unaided, "course": found.course}
-        header = {"order": list(found.copies), "points": list(found.points), "notes": list(found.notes)}
+        notes = [*found.notes, *([ENDED] if isinstance(ran.protocol, RunsWhole) else [])]
+        header = {"order": list(found.copies), "points": list(found.points), "notes": notes}
         folder.write_arrays(path, arrays, header)
     if ran.study.seats.theft:
-        folder.write_arrays(truth_path(ran.place), {"answers": _true_answers(ran, queries)}, {})
+        folder.write_arrays(truth_path(ran.place), {"answers": truth}, {})
 
 
 def load_stolen(path: Path) -> Stolen | str:
@@ -81,11 +92,17 @@ def load_true_answers(place: Path) -> Float:
 def _true_answers(ran: Ran, queries: Array) -> Float:
     """Of the models that answered in each of the rounds :func:`points`: before anybody learns from the answers.
 
-    Rounds that no checkpoint holds are played again.
+    Rounds that no checkpoint holds are played again. Of what runs as a whole those that it ends with; NaN for a client
+    whose model is not known.
     """
     protocol, defense, done, place = ran.protocol, ran.defense, ran.done, ran.place
+    if isinstance(protocol, RunsWhole):
+        known = done.state.parts
+        nothing = np.full((len(queries), len(ran.env.dataset.classes)), np.nan)
+        ends = [known.get(phases.model_part(k)) for k in range(ran.env.clients)]
+        return np.asarray([[nothing if w is None else _answers(ran.env, w, k, queries) for k, w in enumerate(ends)]])
     env, found, state = prepared(ran.env, defense), [], None
-    for round in points(env.rounds):
+    for round in points(ran):
         if isinstance(protocol, SharesPredictions):
             last = round == env.rounds
             state = done.before_last if last else state_after(protocol, env, place, round - 1, defense, state)
@@ -105,7 +122,6 @@ def _answers(env: Environment, weights: Part, client: int, queries: Array) -> Fl
 def _asked(ran: Ran, adversary: Adversary, knowledge: Knowledge, queries: Array) -> Stolen:
     """Copies by a server that asks about related and unrelated records, as many as the run's own folds held."""
     protocol, env, done = ran.protocol, ran.env, ran.done
-    assert isinstance(protocol, SharesPredictions)
     own = np.unique(np.concatenate([*env.division.public, knowledge.auxiliary]))
     draw = seeds.numpy_generator(knowledge.root, "theft", "asked")
     related = draw.permutation(own)[: env.rounds * len(env.division.public[0])]
@@ -115,9 +131,11 @@ def _asked(ran: Ran, adversary: Adversary, knowledge: Knowledge, queries: Array)
     both = replace(data, x_train=x, y_train=y)
     unrelated = np.arange(len(data.y_train), len(y))
     room = replace(env, dataset=both)
-    told: Sequence[Transcript] = probe_last_round(
-        protocol, room, done.before_last, np.concatenate([related, unrelated]), 1.0, ran.place / "probes", ran.defense
-    )
+    probes, place, told = np.concatenate([related, unrelated]), ran.place / "probes", list[Transcript]()
+    if isinstance(protocol, SharesPredictions):
+        told = probe_last_round(protocol, room, done.before_last, probes, 1.0, place, ran.defense)
+    else:
+        told = probe_by_running_again(protocol, room, probes, place, ran.defense)
     honest = rounds_before(done.transcript, env.rounds)
     view, known = view_of([honest, *told], adversary), replace(knowledge, dataset=both)
     labelled = labelled_records(view_of([done.transcript], adversary))
