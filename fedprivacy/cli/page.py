@@ -29,6 +29,7 @@ class Found:
 
     out: Path
     workers: int
+    quiet: bool = False
 
     def place(self, config: RunConfig) -> Path:
         """The folder of a run."""
@@ -37,9 +38,9 @@ class Found:
     def train(self, config: RunConfig) -> tuple[RunResult, Path]:
         """A federation without an attack, and its folder."""
         where = self.place(config)
-        say(f"{config.protocol}, {config.rounds} rounds, seed {config.seed}:")
+        self._say(f"{config.protocol}, {config.rounds} rounds, seed {config.seed}:")
         again = "the same command; finished runs are found again"
-        return carry_out(config, where, self.workers, "cpu", True, False, False, False, again), where
+        return carry_out(config, where, self.workers, "cpu", True, False, False, self.quiet, again), where
 
     def attack(self, config: RunConfig, run: Path) -> RunResult:
         """The transcripts of ``run``, attacked as ``config`` says."""
@@ -47,8 +48,12 @@ class Found:
         used = config.defense
         defense = "" if used.name == "none" else f" under {used.name} {used.epsilon or ''}".rstrip()
         share = f"{100 * config.attack.known_share:g}% of the pool known"
-        say(f"{config.protocol}{defense}, {config.rounds} rounds, seed {config.seed}, {share}:")
-        return attacked_again(config, run, where, "cpu", False, False, self.workers, True, NOTE)
+        self._say(f"{config.protocol}{defense}, {config.rounds} rounds, seed {config.seed}, {share}:")
+        return attacked_again(config, run, where, "cpu", False, self.quiet, self.workers, True, NOTE)
+
+    def _say(self, words: str) -> None:
+        if not self.quiet:
+            say(words)
 
 
 def verdict(

@@ -1,17 +1,26 @@
-"""``fedprivacy.reproduce``: a paper's table beside ours."""
+"""``fedprivacy.reproduce``: a paper's table beside ours, or a page of ours on any data."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from fedprivacy import catalog
+from fedprivacy.cli.carry_out import ready
+from fedprivacy.cli.page import Found
 from fedprivacy.config.base import UsageError
 from fedprivacy.face.result import Rows
+from fedprivacy.face.settings import configured
 from fedprivacy.judge.result import Verdict
+from fedprivacy.reporting.document import Document
+from fedprivacy.reporting.markdown import document_to_markdown
+from fedprivacy.reporting.tidy import tidy
 from fedprivacy.study import reproduce as recipes
+from fedprivacy.study.tables import recipe as tables
+from fedprivacy.study.tables.made import make
+from fedprivacy.study.tables.page import document, figures
 
 
 @dataclass(frozen=True)
@@ -35,29 +44,80 @@ class Reproduction:
         return self.table()._repr_html_()
 
 
+@dataclass(frozen=True, eq=False)
+class Page:
+    """A page of ours made anew: its words, the numbers behind them, and figures as PNG by name."""
+
+    title: str
+    rows: Rows
+    figures: Mapping[str, bytes]
+    _document: Document
+
+    def table(self) -> Rows:
+        """All numbers of all runs, one a row, as plain dictionaries."""
+        return self.rows
+
+    def to_markdown(self) -> str:
+        """The page as Markdown, without its figures."""
+        return document_to_markdown(self._document)
+
+    def _repr_html_(self) -> str:
+        return self.rows._repr_html_()
+
+
 def reproduce(
     recipe: str,
     *,
-    data_dir: str | Path,
+    data_dir: str | Path | None = None,
     rows: Sequence[str] = (),
-    seeds: int = 1,
+    seeds: int | None = None,
     image_size: int | None = None,
     rounds: int | None = None,
     out: str | Path = "runs",
     workers: int = 1,
-) -> Reproduction:
-    """A paper's table beside ours, with the ablations that could explain it away. Finished rows are found again."""
+    **settings: Any,
+) -> Reproduction | Page:
+    """A paper's table beside ours, with the ablations that could explain it away; or a page of ours on any data.
+
+    ``reproduce("gupta2025", data_dir=DIR)`` is a paper's. ``reproduce("frontier", data=(x, y))`` is a page of rows and
+    columns, as is a ``.toml`` file of one's own; ``settings`` are those of its runs, as in :func:`fedprivacy.run`, and
+    ``rows`` words that the rows to make hold. What is finished is found again.
+    """
+    where = Path(out) / f"reproduce-{Path(recipe).stem}"
     if recipe in catalog.PAGES:
         raise UsageError(f"reproduce: {recipe} is a page that the command line makes: fedprivacy reproduce {recipe}.")
+    if recipe in catalog.TABLES or recipe.endswith(".toml"):
+        given = {"data_dir": data_dir, "image_size": image_size, "rounds": rounds, "seeds": seeds, **settings}
+        return _page(recipe, rows, where, workers, {k: v for k, v in given.items() if v is not None})
     chosen = recipes.recipe(recipe)
-    if not Path(data_dir).expanduser().is_dir():
+    if settings:
+        raise UsageError(f"reproduce: {recipe} is a paper's, with its own settings; leave out {', '.join(settings)}.")
+    if data_dir is None or not Path(data_dir).expanduser().is_dir():
         raise UsageError(f"data_dir: there is no folder at {data_dir}.")
     changes: dict[str, Any] = {"data": {"data_dir": str(data_dir)}}
     if image_size is not None:
         changes["data"]["image_size"] = image_size
     if rounds is not None:
         changes["rounds"] = rounds
-    where = Path(out) / f"reproduce-{recipe}"
     keys = [key.upper() for key in rows]
-    found, verdicts = recipes.reproduce(chosen, changes, keys, seeds, where, workers, lambda *_: None, lambda _: None)
+    found, verdicts = recipes.reproduce(
+        chosen, changes, keys, seeds or 1, where, workers, lambda *_: None, lambda _: None
+    )
     return Reproduction(chosen.title, tuple(found), tuple(verdicts), int(chosen.base["clients"]))
+
+
+def _page(recipe: str, rows: Sequence[str], where: Path, workers: int, settings: Mapping[str, Any]) -> Page:
+    page = tables.recipe(recipe)
+    given = {name: str(value) if name == "data_dir" else value for name, value in settings.items()}
+    base = configured(given, where, {"seeds": page.seeds, **page.base})
+    made = make(
+        tables.lines(page, base, rows), Found(where, workers, True), lambda line: ready(line.config, workers, "cpu")
+    )
+    done = [(one.line.title, one.result) for one in made if one.result is not None]
+    numbers = tidy([result for _, result in done], [title for title, _ in done])
+    return Page(
+        page.title,
+        Rows(map(asdict, numbers)),
+        figures(page, made),
+        document(page, made, base, f"reproduce({recipe!r})"),
+    )

@@ -40,11 +40,13 @@ UNKNOWN = "no model that a client ends with is known; say wire.ended('client-0',
 ENDED = "copies are held against the models that clients end with, after they learned from the last answers"
 
 
-def points(ran: Ran) -> tuple[int, ...]:
-    """The rounds after which copies are told: a third, two thirds, all; of what runs as a whole, the end alone."""
-    rounds = ran.env.rounds
-    if isinstance(ran.protocol, RunsWhole):
-        return (rounds,)
+def told_after(ran: Ran) -> tuple[int, ...]:
+    """The rounds after which copies are told; of what runs as a whole only the end is known."""
+    return (ran.env.rounds,) if isinstance(ran.protocol, RunsWhole) else points(ran.env.rounds)
+
+
+def points(rounds: int) -> tuple[int, ...]:
+    """A third of the rounds, two thirds, all."""
     return tuple(sorted({max(1, round(rounds * share / 3)) for share in (1, 2, 3)}))
 
 
@@ -61,7 +63,7 @@ def observe_theft(ran: Ran) -> None:
                 found = _asked(ran, adversary, knowledge, queries)
             else:
                 view = view_of([ran.done.transcript], adversary)
-                found = steal(view, knowledge, points(ran), queries)
+                found = steal(view, knowledge, told_after(ran), queries)
         except (ValueError, FloatingPointError) as error:
             folder.write_arrays(path, {}, {"failed": str(error)})
             continue
@@ -102,7 +104,7 @@ def _true_answers(ran: Ran, queries: Array) -> Float:
         ends = [known.get(phases.model_part(k)) for k in range(ran.env.clients)]
         return np.asarray([[nothing if w is None else _answers(ran.env, w, k, queries) for k, w in enumerate(ends)]])
     env, found, state = prepared(ran.env, defense), [], None
-    for round in points(ran):
+    for round in points(env.rounds):
         if isinstance(protocol, SharesPredictions):
             last = round == env.rounds
             state = done.before_last if last else state_after(protocol, env, place, round - 1, defense, state)
