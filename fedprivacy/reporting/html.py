@@ -74,7 +74,7 @@ def document_to_html(document: Document, figures: Figures) -> str:
         dark=DARK,
         lead=lead,
         figures=[figure for figure in drawn if figure not in lead],
-        beside=int(len(lead) == 1),
+        beside=int(len(lead) == 1 and all(map(_is_line, document.sections[0].blocks))),
         first=[section for section in document.sections if not section.last],
         last=[section for section in document.sections if section.last],
     )

@@ -12,11 +12,12 @@ from html.parser import HTMLParser
 import pytest
 
 from fedprivacy.judge.result import RunResult, from_json
+from fedprivacy.reporting.compare import side_by_side
 from fedprivacy.reporting.figures import leakage_figure
 from fedprivacy.reporting.figures.drawn import DARK, drawn
 from fedprivacy.reporting.figures.leakage import leakage
 from fedprivacy.reporting.findings import is_client
-from fedprivacy.reporting.html import to_html
+from fedprivacy.reporting.html import document_to_html, to_html
 from fedprivacy.reporting.text import estimate
 
 Results = Mapping[str, Callable[[], RunResult]]
@@ -87,6 +88,14 @@ def test_figures_that_show_the_verdict_stand_on_the_first_screen(results: Result
     lead, _, rest = html.partition("<nav")
     assert lead.count("<figure") == 2 and "What each seat learns" in lead and "Originals" in lead
     assert rest.count("<figure") == 1 and "AUC with interval" in rest
+
+
+def test_only_sentences_stand_beside_a_figure(results: Results) -> None:
+    figures = {"roc": leakage_figure(results["ordinary"]())}
+    lead = to_html(results["ordinary"](), figures).partition("<nav")[0]
+    assert "What each adversary learned</h2>" in lead
+    table = document_to_html(side_by_side([results["ordinary"]()], judged=False), figures).partition("<nav")[0]
+    assert "<h2" not in table and "<figure" in table
 
 
 def test_a_figure_that_is_no_png_is_refused(results: Results) -> None:
