@@ -79,8 +79,8 @@ def of_runs(
     names = run_labels(results) if labels is None else list(labels)
     table = side_by_side(results, names, judged)
     runs = [{"run": name, "result": result.to_json()} for name, result in zip(names, results, strict=True)]
-    content = {"schema": RUNS, "runs": runs}
     verdicts = verdicts_of(results, names) if judged else []
+    content = {"schema": RUNS, "runs": runs, "verdicts": [asdict(verdict) for verdict in verdicts]}
     return Findings(table, tidy(results, names), verdicts, content, lambda: document_to_html(table, figures()))
 
 

@@ -38,6 +38,8 @@ class Runs:
 
     schema: Literal["fedprivacy/runs/1"]
     runs: tuple[Labelled, ...]
+    verdicts: tuple[Verdict, ...]
+    """Each run against the first."""
 
 
 @dataclass(frozen=True)

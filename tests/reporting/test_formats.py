@@ -72,6 +72,7 @@ def test_json_follows_its_schema_and_a_changed_one_does_not(any_result: RunResul
     jsonschema.validate(content, schema.stored("result"))
     several = json.loads(of_runs([any_result, any_result]).text("json"))
     jsonschema.validate(several, schema.stored("runs"))
+    assert all(verdict["claim"] and verdict["why"] for verdict in several["verdicts"])
     for broken in ({**content, "more": 1}, {**content, "schema": "fedprivacy/0"}, {**content, "findings": [{}]}):
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate(broken, schema.stored("result"))
