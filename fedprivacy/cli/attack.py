@@ -12,6 +12,7 @@ from fedprivacy.cli.carry_out import made_by_reading
 from fedprivacy.cli.flags import configured
 from fedprivacy.cli.help import Command, settings_but
 from fedprivacy.cli.limits import Limits, broken, limited
+from fedprivacy.cli.say import say
 from fedprivacy.cli.settings import configuration, fields_of, flag_of
 from fedprivacy.cli.show import show
 from fedprivacy.cli.written import Destination, findings_of, in_full, written
@@ -153,6 +154,7 @@ def recorded(
     """A recording attacked like a run, in a folder of its own beside it: what was found, in which settings, where."""
     from fedprivacy.catalog import EVERY
     from fedprivacy.cli.carry_out import carry_out, placed, ready
+    from fedprivacy.recording.game import read_game
     from fedprivacy.study.every import with_every_attack
     from fedprivacy.study.recorded import configuration as recording
 
@@ -160,6 +162,8 @@ def recorded(
     every = EVERY in wanted.split(",")
     attack = configuration({**given, "attack__attacks": "membership" if every else wanted}).attack
     config = recording(run, attack.model_dump(exclude_unset=True), models)
+    if config.rounds < (planned := read_game(run).rounds):
+        say(f"{run} holds {config.rounds} whole rounds of the {planned} that were planned; what is there is attacked.")
     config = with_every_attack(config) if every else config
     ready(config, None, device)
     where = placed(config, Path(out) if out else run.parent)

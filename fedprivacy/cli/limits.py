@@ -16,6 +16,7 @@ import click
 
 from fedprivacy.cli.say import say
 from fedprivacy.config.base import UsageError
+from fedprivacy.judge.result import JUDGED_FROM
 
 if TYPE_CHECKING:
     from fedprivacy.config.run import RunConfig
@@ -117,6 +118,11 @@ def _above(result: RunResult, limits: Limits) -> Iterator[str]:
             if finding.value is None or finding.low is None or finding.flag:
                 why = finding.note or {"few": "too few records for a verdict"}.get(finding.flag, "below resolution")
                 yield f"no number for the limit {metric}={limit:g} {where}: {why}"
+            elif finding.too_few:
+                counts = (
+                    f"{finding.members} members and {finding.non_members} non-members, {JUDGED_FROM} of each needed"
+                )
+                yield f"no number for the limit {metric}={limit:g} {where}: {counts}"
             elif finding.low > limit:
                 interval = f"{finding.value:.4f} [{finding.low:.4f}, {finding.high or finding.value:.4f}]"
                 yield f"above the limit: {finding.metric} {interval} > {limit:g} {where}"

@@ -38,3 +38,5 @@ def read_toml(path: Path, named: str = "--config") -> dict[str, Any]:
         raise UsageError(f"{named}: cannot read {path}: {error}.") from None
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{named}: {path} is not TOML: {error}.") from None
+    except RecursionError:
+        raise UsageError(f"{named}: {path} is nested too deeply.") from None

@@ -147,6 +147,11 @@ class Finding:
     per_seed: tuple[float, ...] = ()
     """The value of each repetition, in the order of the seeds, so that runs on the same seeds can be paired."""
 
+    @property
+    def too_few(self) -> bool:
+        """Whether it rests on fewer members or non-members than decide anything."""
+        return any(count is not None and count < JUDGED_FROM for count in (self.members, self.non_members))
+
 
 @dataclass(frozen=True)
 class AuditRow:

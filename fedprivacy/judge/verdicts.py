@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 
 from fedprivacy.judge import corrected
 from fedprivacy.judge.result import (
-    JUDGED_FROM,
     OWN_ACCURACY,
     Baseline,
     Communication,
@@ -38,7 +37,7 @@ def _judged(finding: Finding, words: str) -> tuple[Kind, str]:
     how = f"{finding.statistic} on {finding.observation}"
     if finding.value is None or finding.low is None or finding.high is None:
         return "inconclusive", f"the attack gave no number: {finding.note}"
-    if min(finding.members or 0, finding.non_members or 0) < JUDGED_FROM:
+    if finding.too_few:
         return "inconclusive", f"too few candidates to say ({how})."
     if finding.low > 0.5 and finding.value > (finding.chance_high or 0.5):
         return "refuted", f"the AUC of {how} and its whole interval{words} lie above chance."

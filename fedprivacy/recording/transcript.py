@@ -8,7 +8,7 @@ import numpy as np
 
 from fedprivacy import folder
 from fedprivacy.config.base import UsageError
-from fedprivacy.recording.files import START, TRANSCRIPT, one_line
+from fedprivacy.recording.files import COINS, MODELS, START, TRANSCRIPT, one_line
 from fedprivacy.wire.codec import decode, value_bytes
 from fedprivacy.wire.log import Contents, Entry, read
 from fedprivacy.wire.parties import SERVER, client_name
@@ -16,6 +16,9 @@ from fedprivacy.wire.transcript import Message, PublicFold, Transcript
 
 FINISHED = "finished"
 """What the last line of a finished federation's log says."""
+
+WITH_START, WITH_MODELS = "start", "models"
+"""What lines say of the files that not every recording has, so that one that is gone is told."""
 
 
 def read_transcript(where: Path, clients: int, records: int) -> tuple[Transcript, bool]:
@@ -25,9 +28,13 @@ def read_transcript(where: Path, clients: int, records: int) -> tuple[Transcript
     """
     with one_line():
         entries, contents = read(where / TRANSCRIPT, torn=True)
-    finished = bool(entries) and isinstance(entries[-1].more, dict) and entries[-1].more.get(FINISHED) is True
-    entries = entries[:-1] if finished else entries
+    finished = bool(entries) and _says(entries[-1], FINISHED)
     path = where / TRANSCRIPT
+    for told, name in ((WITH_START, START), (WITH_MODELS, MODELS)):
+        with_truth = name != MODELS or (where / COINS).exists()
+        if with_truth and not (where / name).exists() and any(_says(one, told) for one in entries):
+            raise UsageError(f"{where / name} is missing, and {path} says that it was written.")
+    entries = entries[:-1] if finished else entries
     if not entries:
         raise UsageError(f"{path} holds no whole round.")
     _check_rounds(entries, path)
@@ -40,6 +47,10 @@ def read_transcript(where: Path, clients: int, records: int) -> tuple[Transcript
     for fold in folds:
         _check_fold(fold, clients, records, path)
     return Transcript(messages, folds, contents), finished
+
+
+def _says(entry: Entry, what: str) -> bool:
+    return isinstance(entry.more, dict) and entry.more.get(what) is True
 
 
 def read_start(where: Path) -> dict[str, np.ndarray] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from fedprivacy.judge.result import JUDGED_FROM, Finding
+from fedprivacy.judge.result import Finding
 from fedprivacy.reporting.findings import metric_name
 from fedprivacy.reporting.text import chance_level, estimate, percent
 
@@ -23,7 +23,7 @@ def against_chance(finding: Finding) -> Outcome:
     """
     if finding.flag == "error":
         return "failed"
-    if min(finding.members or JUDGED_FROM, finding.non_members or JUDGED_FROM) < JUDGED_FROM:
+    if finding.too_few:
         return "unjudged"
     value, chance, low, high = finding.value, finding.chance, finding.low, finding.high
     if finding.flag or value is None or chance is None or low is None or high is None:

@@ -59,6 +59,13 @@ AUDIT = Audit(
         (result(finding(flag="few")), "auc=0.65", "", 1, "too few records"),
         (result(finding(value=None, low=None, flag="below")), "auc=0.65", "", 1, "no number for the limit"),
         (result(finding(value=None, low=None, flag="error", note="gone")), "auc=0.9", "", 1, "gone"),
+        (
+            result(finding(members=40, non_members=900)),
+            "auc=0.65",
+            "",
+            1,
+            "40 members and 900 non-members, 100 of each",
+        ),
         (result(finding(headline=False)), "auc=0.59", "", 1, "no headline finding"),
         (result(finding()), "epsilon=4", "", 0, ""),
         (result(finding()), "epsilon=3.9", "", 1, "epsilon 4 > 3.9"),

@@ -1,4 +1,4 @@
-"""Bad inputs by number: flags, TOML, arrays, images, scores, stored runs. A number is the same input anywhere."""
+"""Bad inputs by number: flags, TOML, arrays, images, scores, stored runs, recordings. A number is the same anywhere."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from fedprivacy.config.protocol_cards import CARDS
 from fedprivacy.config.run import RunConfig
 from fedprivacy.config.toml import to_toml
 
-SHARES = {"flags": 1000, "toml": 700, "npz": 500, "images": 200, "scores": 600, "folder": 2000}
+SHARES = {"flags": 800, "toml": 700, "npz": 500, "images": 200, "scores": 600, "folder": 2000, "recording": 200}
 """How many of each kind there are: 5,000."""
 
 SMALL = ("--dataset", "digits", "--clients", "2", "--rounds", "2", "--candidates", "20", "--public-size", "10")
@@ -60,11 +60,16 @@ class Case:
     repair: Callable[[], None] = lambda: None
 
 
-def case(kind: str, number: int, run: Path) -> Case:
-    """Input ``number`` of a kind; ``run`` is a finished run folder."""
+STORED = ("folder", "recording")
+"""Kinds of which one sound folder is damaged."""
+
+
+def case(kind: str, number: int, stored: Path) -> Case:
+    """Input ``number`` of a kind; ``stored`` is a finished run folder, or a recording for that kind."""
     draw = random.Random(f"{kind} {number}")
     makers = {"flags": _flags, "toml": _toml, "npz": _npz, "images": _images, "scores": _scores}
-    return _folder(draw, run) if kind == "folder" else makers[kind](draw)
+    of_stored = {"folder": _folder, "recording": _recording}
+    return of_stored[kind](draw, stored) if kind in STORED else makers[kind](draw)
 
 
 def value(draw: random.Random) -> str:
@@ -276,7 +281,18 @@ COMMANDS: dict[str, tuple[tuple[str, ...], ...]] = {
 def _folder(draw: random.Random, run: Path) -> Case:
     part = draw.choice(sorted(COMMANDS))
     files = [run / part] if (run / part).is_file() else sorted(p for p in (run / part).rglob("*") if p.is_file())
-    path = draw.choice(files)
+    words = tuple(str(run) if word == "RUN" else word for word in draw.choice(COMMANDS[part]))
+    return _hurt("folder", draw, draw.choice(files), words)
+
+
+def _recording(draw: random.Random, recording: Path) -> Case:
+    files = sorted(path for path in recording.rglob("*") if path.is_file())
+    words = ("attack", str(recording), "--statistic", "loss", "--format", "json")
+    return _hurt("recording", draw, draw.choice(files), words)
+
+
+def _hurt(kind: str, draw: random.Random, path: Path, words: tuple[str, ...]) -> Case:
+    """One file of a stored folder lost, damaged, forged, or turned into what no file should be."""
     before = path.read_bytes()
     how = draw.randrange(10)
     forged = how >= 6 and path.suffix in (".json", ".toml")
@@ -303,8 +319,7 @@ def _folder(draw: random.Random, run: Path) -> Case:
         path.unlink(missing_ok=True)
         path.write_bytes(before)
 
-    words = tuple(str(run) if word == "RUN" else word for word in draw.choice(COMMANDS[part]))
-    return Case("folder", words, prepare, forged, repair)
+    return Case(kind, words, prepare, forged, repair)
 
 
 def _forged(draw: random.Random, path: Path, before: bytes) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -115,6 +116,25 @@ def test_a_loop_that_fails_leaves_its_whole_rounds(tmp_path: Path, game: Callabl
         raise ZeroDivisionError
     told, finished = transcript(tmp_path / "rec")
     assert not finished and [m.round for m in told.messages] == [1]
+
+
+@pytest.mark.parametrize("name", ["start.safetensors", "truth/models.safetensors"])
+def test_a_file_that_the_log_speaks_of_and_that_is_gone_is_told(
+    name: str, game: Callable[..., Any], tmp_path: Path
+) -> None:
+    dealt = game()
+    with record(tmp_path / "rec", dealt) as wire:
+        wire.started(dealt.model())
+        wire.sent(1, "client-0", "server", scalars={"records": 1})
+        wire.ended("client-0", dealt.model())
+    (tmp_path / "rec" / name).unlink()
+    with pytest.raises(UsageError, match=f"{name} is missing"):
+        transcript(tmp_path / "rec")
+
+
+def test_a_recording_without_its_truth_can_be_read(recording: Path) -> None:
+    shutil.rmtree(recording / "truth")
+    assert transcript(recording)[1]
 
 
 def test_a_torn_last_line_does_not_count(recording: Path) -> None:

@@ -21,7 +21,7 @@ from fedprivacy.federation.own.deal import Deal
 from fedprivacy.federation.own.wire import Wire
 from fedprivacy.recording.files import MODELS, SHADOWS, START, TRANSCRIPT
 from fedprivacy.recording.game import RecordedGame, write_coins, write_game
-from fedprivacy.recording.transcript import FINISHED
+from fedprivacy.recording.transcript import FINISHED, WITH_MODELS, WITH_START
 from fedprivacy.wire.log import Log
 from fedprivacy.wire.transcript import Message, PublicFold
 
@@ -39,7 +39,7 @@ def recorded(where: Path, game: Deal, training: Mapping[str, Any], fresh: bool =
     def closed(round: int, messages: Sequence[Message], folds: Sequence[PublicFold]) -> None:
         if wire.start is not None and not (place / START).exists():
             folder.write_arrays(place / START, {name: t.numpy() for name, t in wire.start.items()})
-        log.append(round, messages, folds, {})
+        log.append(round, messages, folds, {WITH_START: wire.start is not None})
 
     wire = Wire(game, log.contents, None, closed)
     yield wire
@@ -47,7 +47,7 @@ def recorded(where: Path, game: Deal, training: Mapping[str, Any], fresh: bool =
     models = {f"{owner}/{name}": t.numpy() for owner, part in wire.final.items() for name, t in part.items()}
     if models:
         folder.write_arrays(place / MODELS, models)
-    log.append(wire.round + 1, [], [], {FINISHED: True})
+    log.append(wire.round + 1, [], [], {FINISHED: True, WITH_MODELS: bool(models)})
 
 
 def begun(where: Path, game: Deal, training: Mapping[str, Any], fresh: bool) -> Path:
