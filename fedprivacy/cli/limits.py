@@ -116,7 +116,8 @@ def _above(result: RunResult, limits: Limits) -> Iterator[str]:
         for finding in held:
             where = f"({finding.adversary}, {finding.observation}, {finding.statistic})"
             if finding.value is None or finding.low is None or finding.flag:
-                why = finding.note or {"few": "too few records for a verdict"}.get(finding.flag, "below resolution")
+                few = "fewer than ten false positives are allowed at this FPR, so no verdict rests on it"
+                why = {"few": few}.get(finding.flag) or finding.note or "below resolution"
                 yield f"no number for the limit {metric}={limit:g} {where}: {why}"
             elif finding.too_few:
                 counts = (

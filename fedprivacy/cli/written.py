@@ -66,6 +66,10 @@ class Destination:
         chosen: Any = form or by_name or "table"
         if output is None:
             return cls(chosen, None, full)
+        if form is None and by_name is None and output.suffix:
+            raise UsageError(
+                f"--output: no format ends in {output.suffix}; there are {', '.join(SUFFIXES)}, or name it by --format."
+            )
         if output.is_symlink():
             raise UsageError(f"--output: {output} is a link; name the file itself, or leave --output out to print.")
         if output.is_dir():

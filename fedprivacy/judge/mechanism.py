@@ -35,7 +35,7 @@ class MechanismAudit:
     reachable: float | None
     """What Gaussian noise of exactly this claim would have shown; None at delta 0."""
     estimate: tuple[float, float, float] | None
-    """Epsilon and its interval if the output is Gaussian; None where it is not, and at delta 0."""
+    """Epsilon and its interval if the output is Gaussian, of one spread; None where it is not, and at delta 0."""
     verdict: Verdict
 
     @property

@@ -23,11 +23,11 @@ FEWEST_CLIENTS = 3
 """Clients below which a verdict on label distributions is only inconclusive: two tell next to nothing of a spread."""
 
 
-def leakage(findings: Sequence[Finding], what_is_sent: str, source: str) -> list[Verdict]:
-    """One verdict an adversary, from the headline AUC over all clients."""
+def leakage(findings: Sequence[Finding], what_is_sent: str, source: str, federations: int = 1) -> list[Verdict]:
+    """One verdict an adversary, from the headline AUC over all clients; ``federations`` of a seed are judged."""
     verdicts = []
     own = [f for f in findings if f.headline and f.metric == "AUC" and f.target == "all clients"]
-    for finding in corrected.together(own):
+    for finding in corrected.together(own, federations):
         claim = f"Sharing {what_is_sent} does not tell the {finding.adversary} which records were trained on"
         verdicts.append(Verdict(claim, source, *_judged(finding, corrected.words(own))))
     return verdicts

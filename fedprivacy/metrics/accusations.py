@@ -44,6 +44,7 @@ def benjamini_hochberg(p_values: ArrayLike, rate: float) -> Bool:
     if not 0 < rate < 1:
         raise ValueError(f"a false discovery rate lies between 0 and 1, got {rate}.")
     ordered = np.sort(values)
-    below = np.flatnonzero(ordered <= rate * np.arange(1, len(values) + 1) / max(1, len(values)))
+    steps = rate * np.arange(1, len(values) + 1) / max(1, len(values))
+    below = np.flatnonzero(ordered <= steps * (1 + 1e-12))  # p-values are fractions, and ties are not lost to rounding
     rejected: Bool = values <= ordered[below[-1]] if len(below) else np.zeros(len(values), dtype=np.bool_)
     return rejected

@@ -19,7 +19,7 @@ OURS = "ours"
 ABOUT = (
     "Least leakage first, at equal seat and knowledge. Where intervals overlap the order says nothing. A protocol that "
     "leaks little because its models learned little stands high too: read leakage beside accuracy. Of several attacks "
-    "the strongest stands here, with the version of the attacks."
+    "the strongest stands here, with the version of the attacks; its interval is not corrected for that choice."
 )
 HOW = (
     "A protocol or a stronger attack gets in by one file, its result, and one command: fedprivacy leaderboard add RUN "

@@ -47,7 +47,7 @@ def mechanism_report(found: MechanismAudit) -> Document:
 def estimated(estimate: tuple[float, float, float] | None) -> str:
     """``about 10.4 [10.1, 10.8], which decides nothing``."""
     if estimate is None:
-        return "no estimate: the outputs are not Gaussian, or delta is 0"
+        return "no estimate: the outputs are not Gaussian of one spread, or delta is 0"
     middle, low, high = estimate
     if low > BEYOND:
         return f"above {count(int(BEYOND))}, which decides nothing"

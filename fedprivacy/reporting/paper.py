@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from fedprivacy.judge.result import Verdict
 from fedprivacy.reporting.document import Block, Column, Document, Line, Section, Table, row
 from fedprivacy.reporting.findings import is_client, is_null, is_rate, metric_name, metric_order, metric_short
-from fedprivacy.reporting.text import MISSING, clean, count, epsilon, estimate, fixed, levels, size
+from fedprivacy.reporting.text import MISSING, clean, count, epsilon, estimate, fixed, levels, sentence, size
 from fedprivacy.reporting.tidy import ALL, Row
 
 KINDS: Mapping[str, str] = {
@@ -36,7 +36,7 @@ def paper(rows: Sequence[Row], title: str, verdicts: Sequence[Verdict] = ()) -> 
         own = [one for one in rows if one.kind == kind and not is_client(one.target)]
         for adversary in dict.fromkeys(one.adversary for one in own):
             blocks += _of_adversary([one for one in own if one.adversary == adversary], name, adversary)
-    blocks += [Line(f"{one.verdict}: {clean(one.claim)}. {clean(one.why)}") for one in verdicts]
+    blocks += [Line(f"{one.verdict}: {clean(one.claim)}. {sentence(clean(one.why))}") for one in verdicts]
     return Document(title, (Section("Findings", tuple(blocks)),))
 
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from fedprivacy.reporting.document import Block, Column, Document, Facts, Line, Section, Table, row
 from fedprivacy.reporting.findings import metric_name
-from fedprivacy.reporting.text import MISSING, chance_level, clean, count, epsilon, estimate, scientific
+from fedprivacy.reporting.text import MISSING, chance_level, clean, count, epsilon, estimate, scientific, sentence
 
 RECORD: Literal["fedprivacy/record/1"] = "fedprivacy/record/1"
 TrustModel = Literal["local", "central", "none"]
@@ -210,7 +210,7 @@ def _evidence(record: Record) -> list[Block]:
         if one.value is not None or one.note
     )
     versions = dict.fromkeys(one.attack_version for one in record.evidence)
-    told = [Line(f"{one.verdict}: {clean(one.claim)}. {clean(one.why)}") for one in record.verdicts]
+    told = [Line(f"{one.verdict}: {clean(one.claim)}. {sentence(clean(one.why))}") for one in record.verdicts]
     return [*told, Table(heads, lines, notes=(f"Attacks: {', '.join(versions)}.",))]
 
 

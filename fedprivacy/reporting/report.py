@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from fedprivacy.judge.result import RunResult
+from fedprivacy.parts import RECORDING
 from fedprivacy.reporting.document import Document, Section
 from fedprivacy.reporting.sections.audit import audit_section
 from fedprivacy.reporting.sections.claim import claim_section
@@ -40,4 +43,6 @@ def origin(result: RunResult) -> tuple[Section, ...]:
 def title(result: RunResult) -> str:
     """What was run on which data."""
     dataset = setting(result.config, "data.dataset")
+    if str(dataset or "").startswith(RECORDING):
+        return f"fedprivacy: recording {clean(Path(str(dataset).removeprefix(RECORDING)).name)}"
     return f"fedprivacy: {run_name(result)}" + (f" on {clean(dataset)}" if dataset else "")

@@ -12,6 +12,7 @@ import numpy as np
 from fedprivacy.adversary.knowledge import granted
 from fedprivacy.config.federation import FederationSettings
 from fedprivacy.judge import verdicts
+from fedprivacy.judge.corrected import judged_federations
 from fedprivacy.judge.result import (
     Baseline,
     Communication,
@@ -67,7 +68,8 @@ def assembled(
         if gap is not None:
             gaps[name] = gap
     sizes = _communication(study.federation, repetitions)
-    judged: list[Verdict] = verdicts.leakage(findings, wire.what_is_sent, "the claim that is tested")
+    several = judged_federations(study.attack.targets, study.attack.shadows)
+    judged: list[Verdict] = verdicts.leakage(findings, wire.what_is_sent, "the claim that is tested", several)
     judged += verdicts.labels(findings, wire.what_is_sent, "the claim that is tested")
     judged += verdicts.theft(findings, wire.what_is_sent, "the claim that is tested")
     judged += verdicts.inversion(findings, wire.what_is_sent, "the claim that is tested")

@@ -23,6 +23,7 @@ from fedprivacy.judge.result import Finding, RunResult
 from fedprivacy.reporting.leaderboard import ENTRY, OURS, Entry, Measured, Seat, document
 from fedprivacy.reporting.markdown import document_to_markdown
 from fedprivacy.reporting.settings import defense_name, options, setting
+from fedprivacy.reporting.text import scientific
 from fedprivacy.study import recipes
 
 FREE = ("protocol", "options", "attack", "defense")
@@ -73,6 +74,7 @@ def _flat(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
 def assert_of_suite(result: RunResult) -> None:
     """Raise UsageError where ``result`` was made under other settings than the present suite."""
     own, wanted = fixed(result.config), fixed(suite().config.model_dump(mode="json"))
+    own["attack.followed"], wanted["attack.followed"] = setting(result.config, "attack.followed"), None
     differ = [f"{name} = {own.get(name)} (suite: {value})" for name, value in wanted.items() if own.get(name) != value]
     if differ:
         raise UsageError(
@@ -88,7 +90,7 @@ def measured(result: RunResult, by: str) -> Measured:
     assert_of_suite(result)
     accuracy, wire, claim = result.utility["test_accuracy"], result.communication, result.privacy
     versions, level = result.provenance.versions, setting(result.config, "attack.level")
-    told = (defense_name(result), options(setting(result.config, "options")))
+    told = (defense_name(result), _defense(result), options(setting(result.config, "options")))
     return Measured(
         suite=suite().version,
         by=by,
@@ -108,6 +110,15 @@ def measured(result: RunResult, by: str) -> Measured:
         unit=claim.unit,
         seats=tuple(_seats(result)),
     )
+
+
+def _defense(result: RunResult) -> str:
+    """What else a defense is set to: two that differ in delta or a clip are two."""
+    if not defense_name(result):
+        return ""
+    claimed = setting(result.config, "defense.delta") if setting(result.config, "defense.epsilon") is not None else None
+    delta = "" if claimed is None else f"delta {scientific(claimed)}"
+    return ", ".join(filter(None, (delta, options(setting(result.config, "defense.options")))))
 
 
 def _seats(result: RunResult) -> Iterator[Seat]:

@@ -79,3 +79,8 @@ def test_the_empirical_rate_is_at_most_nominal_in_null_and_planted_banks(kind: s
     assert wrong.mean() <= rate + 3 * error
     if effect and kind != "uneven":
         assert right.mean() > 0.1, "it finds members"
+
+
+def test_exact_ties_are_not_lost_to_rounding() -> None:
+    p_values = np.r_[np.full(30, 1 / 150), np.ones(15)]
+    assert benjamini_hochberg(p_values, 0.01).sum() == 30

@@ -49,9 +49,10 @@ def from_bias(gradient: Float, by_class: Float) -> Float:
 def from_change(changes: Float, prior: Float) -> Float:
     """Shares [K, C] from what local training did to the bias of the last layer, ``changes`` [K, C] (end minus start).
 
-    For cross-entropy a bias moves by ``share - mean p`` a step, up to the rate and number of steps. Clients that start
-    alike have nearly the same ``mean p``, so their differences are those of their shares, up to one factor. It is the
-    largest that leaves no share below zero, so a skew is overstated where nobody lacks a class.
+    For cross-entropy a bias moves by ``share - mean p`` a step, times the rate. Clients that start alike have nearly
+    the same ``mean p``, so where they take equally many steps their differences are those of their shares, up to one
+    factor. It is the largest that leaves no share below zero, so a skew is overstated where nobody lacks a class.
+    ``prior`` [C] has no zero.
     """
     apart = changes - changes.mean(axis=0)
     with np.errstate(divide="ignore", invalid="ignore"):

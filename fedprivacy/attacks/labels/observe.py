@@ -158,8 +158,13 @@ def _from_change(view: View, knowledge: Knowledge, me: int | None) -> LabelEstim
         )
     prior = _histogram(knowledge, knowledge.auxiliary)
     clients = list(found)
-    shares = estimators.from_change(np.stack([np.mean(found[client], axis=0) for client in clients]), prior)
-    note = "the architecture is not known; the change of the last layer's bias, told apart from that of the others"
+    counts = prior * len(knowledge.auxiliary)
+    smooth = (counts + 1) / (counts.sum() + classes)
+    shares = estimators.from_change(np.stack([np.mean(found[client], axis=0) for client in clients]), smooth)
+    note = (
+        "the architecture is not known; the change of the last layer's bias, told apart from that of the others as if "
+        "all took equally many steps"
+    )
     by_client = _by_client(knowledge, dict(zip(clients, shares, strict=True)))
     return LabelEstimates({CHANGE: by_client}, prior, "received models", (note,))
 

@@ -10,7 +10,8 @@ looking after every run, and a claim that is far off falls early. Sequential aud
 arXiv 2509.07055; of whole trade-off curves: Kutta et al. 2026, arXiv 2602.06518.
 
 Two bettors share the wealth: one on scores above a threshold, one on scores not above it with in and out exchanged.
-Threshold and stake of each are those that would have grown fastest (Kelly 1956) on the runs before.
+Threshold and stake of each are those that would have grown fastest on the runs before (Kelly 1956; its stake is that
+of delta 0, so nearly the fastest where delta is small).
 """
 
 from __future__ import annotations

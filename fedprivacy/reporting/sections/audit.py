@@ -10,17 +10,18 @@ from fedprivacy.reporting.text import clean, count, counted, epsilon, level, sci
 
 NO_EVIDENCE = "inconclusive: no evidence of privacy"
 READING = (
-    "A lower bound says: epsilon is not below this. Reachable is what the strongest adversary of a mechanism exactly "
-    "as claimed would have measured. The ceiling is what an infinite leak would have shown with as many canaries; no "
-    "claim at or above it can be refuted here. A bound of 0 is no evidence of privacy."
+    "A lower bound says: epsilon is not below this. {}The ceiling is what an infinite leak would have shown with as "
+    "many canaries; no claim at or above it can be refuted here. A bound of 0 is no evidence of privacy."
 )
+REACHABLE = "Reachable is what the strongest adversary of a mechanism exactly as claimed would have measured. "
 
 
 def audit_section(audit: Audit, full: bool = True) -> Section:
     """Facts, the judged bounds, those that assume more where it is ``full``, and the controls."""
     judged = [one for one in audit.rows if one.judged]
     apart = [one for one in audit.rows if full and not one.judged and not one.control]
-    blocks: list[Block] = [Line(READING, "quiet"), Facts(_facts(audit))]
+    reading = READING.format(REACHABLE if any(one.reachable is not None for one in audit.rows) else "")
+    blocks: list[Block] = [Line(reading, "quiet"), Facts(_facts(audit))]
     if judged:
         blocks.append(_table(judged, audit, "Held against the claim"))
     if apart:

@@ -25,7 +25,10 @@ def learned(result: RunResult) -> list[Line]:
         return [Line("No attack was run: nothing is known about leakage.", "warn")]
     lines: list[Line] = []
     rated = [f for f in result.findings if is_rate(f.metric)]
-    together = {f.adversary: f for f in corrected.together([f for f in rated if _decides(f)])}
+    several = corrected.judged_federations(
+        setting(result.config, "attack.targets"), setting(result.config, "attack.shadows")
+    )
+    together = {f.adversary: f for f in corrected.together([f for f in rated if _decides(f)], several)}
     for adversary in dict.fromkeys(f.adversary for f in rated):
         lines += _membership([f for f in rated if f.adversary == adversary], together.get(adversary))
     for attack, other in OTHERS.items():
@@ -79,6 +82,8 @@ def _certainty(result: RunResult) -> Iterator[str]:
     at = levels({f.level for f in result.findings})
     if result.provenance.seeds > 1:
         yield f"Intervals: {at}, over {seeds(result)}."
+    elif setting(result.config, "protocol") is None:
+        yield f"Intervals: {at}, over the records of the file."
     else:
         yield f"Intervals: {at}, over the records and clients of {seeds(result)} alone; another seed may differ."
     effort = setting(result.config, "attack.effort")

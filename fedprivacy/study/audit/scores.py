@@ -26,7 +26,7 @@ from fedprivacy.study.stored import RESULT
 UNFAIR = 1e-6
 """Probability, under fair coins, of as uneven a split, below which flags are refused."""
 
-ASSUMED = "the flags of the file are taken for fair independent coins, one a record, in or out"
+ASSUMED = "The flags of the file are taken for fair independent coins, one a record, in or out."
 
 
 def audit_file(given: ScoresFile, config: RunConfig, epsilon: float, where: Path | None = None) -> RunResult:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from fedprivacy.attacks.membership.headline import declared
-from fedprivacy.config.base import UsageError, build
+from fedprivacy.config.base import Interrupted, UsageError, build
 from fedprivacy.config.run import RunConfig
 from fedprivacy.judge.comparison import standings
 from fedprivacy.judge.result import Finding, RunResult
@@ -107,6 +107,8 @@ def measure(base: RunConfig, protocols: Sequence[str], seeds: int, runner: Runne
         try:
             runs = ran(protocol, base.rounds)
             found += rows(protocol, base.rounds, runs)
+        except Interrupted:
+            raise
         except UsageError as error:
             refused.append(f"{protocol}: {error}")
             continue

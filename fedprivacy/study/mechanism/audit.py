@@ -67,8 +67,9 @@ def audit_mechanism(
     """Call ``mechanism`` ``calls`` times on neighbouring inputs and hold ``stated`` against the outputs.
 
     ``pairs``: the inputs by what they are in words; of several the one that tells most is found on a fifth of the
-    calls, which then decide nothing. ``root`` seeds the order of calls and what is learned, never the mechanism's own
-    noise. Raises UsageError for inputs that do not fit, too few calls, or a mechanism that fails.
+    calls, or on 400 a pair where that is more, which then decide nothing. ``root`` seeds the order of calls and what is
+    learned, never the mechanism's own noise. Raises UsageError for inputs that do not fit, too few calls, or a
+    mechanism that fails.
     """
     if calls < FEWEST:
         raise UsageError(f"--calls: {FEWEST} at least, of which half judge; {calls:,} would tell nothing.")

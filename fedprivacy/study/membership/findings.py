@@ -20,6 +20,7 @@ from fedprivacy.attacks.membership.headline import GIVE_ODDS, STACK, declared
 from fedprivacy.config.run import AttackConfig
 from fedprivacy.federation.knowledge import Observed
 from fedprivacy.judge import examiner
+from fedprivacy.judge.corrected import judged_federations
 from fedprivacy.judge.result import Finding
 from fedprivacy.judge.target import Label
 from fedprivacy.judge.verdicts import STRONGER_KNOWN
@@ -29,9 +30,6 @@ from fedprivacy.study.repetition import Repetition
 from fedprivacy.study.resolved import Study
 from fedprivacy.wire.parties import client_name
 from fedprivacy.wire.release import MODELS, PREDICTIONS
-
-BANK_FROM = 8
-"""Shadow federations from which every federation of the bank is a target by default."""
 
 AVERAGED = (
     "other clients start from averages that hold the target's updates, so as references they are not quite out, which "
@@ -95,9 +93,7 @@ def _loaded(repetition: Repetition, adversary: Adversary, observation: str, alon
 
 def judges_bank(attack: AttackConfig) -> bool:
     """Whether every federation of the bank is a target."""
-    return attack.shadows > 0 and (
-        attack.targets == "bank" or (attack.targets == "auto" and attack.shadows >= BANK_FROM)
-    )
+    return judged_federations(attack.targets, attack.shadows) > 1
 
 
 def _targets(study: Study, repetition: Repetition, adversary: Adversary, loaded: Loaded) -> Iterator[list[Judged]]:

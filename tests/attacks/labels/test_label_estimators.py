@@ -11,7 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import log_softmax
 
-from fedprivacy.attacks.labels.estimators import argmax_hist, class_means, from_bias, log_ratio, mean_softmax
+from fedprivacy.attacks.labels.estimators import (
+    argmax_hist,
+    class_means,
+    from_bias,
+    from_change,
+    log_ratio,
+    mean_softmax,
+)
 from fedprivacy.models.build import build
 
 
@@ -83,3 +90,15 @@ def test_a_class_that_was_never_seen_gets_its_own_corner() -> None:
     means = class_means(rows(0), np.zeros(50, dtype=np.int64))
     np.testing.assert_allclose(means[1:], np.eye(4)[1:])
     np.testing.assert_allclose(means[0], np.exp(rows(0)).mean(axis=0))
+
+
+def test_differences_of_changes_are_those_of_shares() -> None:
+    shares = np.array([[0.7, 0.3, 0.0], [0.1, 0.3, 0.6], [0.4, 0.3, 0.3]])
+    p = np.array([0.5, 0.2, 0.3])
+    found = from_change(0.05 * 12 * (shares - p), np.array([0.4, 0.3, 0.3]))
+    np.testing.assert_allclose(found, shares, atol=1e-12)
+
+
+def test_clients_that_moved_alike_get_the_prior() -> None:
+    prior = np.array([0.5, 0.25, 0.25])
+    np.testing.assert_allclose(from_change(np.ones((3, 3)), prior), np.tile(prior, (3, 1)))
