@@ -116,7 +116,9 @@ def _above(result: RunResult, limits: Limits) -> Iterator[str]:
         for finding in held:
             where = f"({finding.adversary}, {finding.observation}, {finding.statistic})"
             if finding.value is None or finding.low is None or finding.flag:
-                few = "fewer than ten false positives are allowed at this FPR, so no verdict rests on it"
+                few = "too few records for a verdict"
+                if metric.startswith("tpr"):
+                    few += ": fewer than ten false positives are allowed at this FPR"
                 why = {"few": few}.get(finding.flag) or finding.note or "below resolution"
                 yield f"no number for the limit {metric}={limit:g} {where}: {why}"
             elif finding.too_few:

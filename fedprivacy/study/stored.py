@@ -128,8 +128,8 @@ def at_work(where: Path) -> Iterator[None]:
 def reading(where: Path) -> Iterator[None]:
     """Read a finished run that nobody may write to meanwhile. Links and special files in its folder are refused."""
     if not (where / CONFIG).exists() or not (where / RESULT).exists():
-        missing = "does not exist" if not where.exists() else "holds no finished run"
-        raise UsageError(f"{where} {missing} (config.toml and result.json are needed).")
+        why = "config.toml and result.json are needed" if where.exists() else "there is no such folder"
+        raise UsageError(f"{where} holds no finished run ({why}).")
     try:
         with lock.held(lock_of(where), shared=True):
             folder.assert_plain(where)
