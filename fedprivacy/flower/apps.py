@@ -27,7 +27,7 @@ from fedprivacy.federation.projected import Parcel, Party
 from fedprivacy.federation.tested import scored
 from fedprivacy.flower.nodes import CLIENT, client_of
 from fedprivacy.recording.files import MODELS, START, TRANSCRIPT
-from fedprivacy.recording.transcript import FINISHED
+from fedprivacy.recording.transcript import FINISHED, WITH_MODELS
 from fedprivacy.study.resolve import resolve
 from fedprivacy.wire.log import Log
 from fedprivacy.wire.parties import SERVER, client_name
@@ -105,7 +105,7 @@ def serve(config: RunConfig, grid: Grid, where: Path, wait: float, fresh: bool) 
     models = {f"{owner}/{n}": t.numpy() for owner, (_, part) in me.models().items() for n, t in part.items()}
     if models:
         folder.write_arrays(place / MODELS, models)
-    log.append(me.state.round + 1, [], [], {FINISHED: True})
+    log.append(me.state.round + 1, [], [], {FINISHED: True, WITH_MODELS: bool(models)})
 
 
 def answer(config: RunConfig, message: Message, context: Context) -> Message:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -75,9 +74,9 @@ def test_predictions_are_attacked_by_whoever_receives_them(tmp_path: Path, game:
     assert {f.adversary.partition(" ")[0] for f in found.findings} == {"server", "client-0"}
     assert {f.observation for f in found.findings} == {"distilled surrogate"}
     assert set(found.utility["test_accuracy"].per_client) == {"client-0", "client-1"}
-    shutil.rmtree(tmp_path / "rec" / "truth" / "models.safetensors", ignore_errors=True)
-    (tmp_path / "rec" / "truth" / "models.safetensors").unlink()
-    again = fedprivacy.attack(tmp_path / "rec", model=Net, surrogate_epochs=3, fresh=True)
+    with record(tmp_path / "blind" / "rec", dealt) as wire:
+        sharing(dealt, wire)
+    again = fedprivacy.attack(tmp_path / "blind" / "rec", model=Net, surrogate_epochs=3)
     assert not again.utility and numbers(again, "server") == numbers(found, "server")
     assert str(again) and again._repr_html_()
 

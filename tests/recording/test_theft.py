@@ -50,6 +50,7 @@ def test_a_recording_is_copied_as_far_as_its_models_are_known(
             wire.ended(owner, net)
     found = fedprivacy.attack(tmp_path / "rec", model=loops.Net, attack="theft")
     assert {adversary for adversary, _ in agreement(found)} == {"server (honest-but-curious)"}
-    (tmp_path / "rec" / "truth" / "models.safetensors").unlink()
-    blind = fedprivacy.attack(tmp_path / "rec", model=loops.Net, attack="theft", fresh=True)
+    with fedprivacy.record(tmp_path / "blind" / "rec", dealt) as wire:
+        loops.sharing(dealt, wire)
+    blind = fedprivacy.attack(tmp_path / "blind" / "rec", model=loops.Net, attack="theft")
     assert not agreement(blind) and "no model that a client ends with is known" in blind.findings[0].note
