@@ -174,7 +174,8 @@ FEDERATION_LOCK = ".lock"
 def federation(where: Path, identity: Identity) -> Iterator[None]:
     """Be the only one who trains the federation in a folder, waiting for whoever else does; see that it is the same."""
     with lock.held(where / FEDERATION_LOCK, wait=True):
-        folder.sweep(where)
+        if identity.shadow is not None:  # a run's own folder was swept before its workers began to write below it
+            folder.sweep(where)
         told = where / "federation.json"
         if told.exists():
             stored = folder.read_json(told)

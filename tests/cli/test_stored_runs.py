@@ -196,3 +196,15 @@ def test_changed_settings_are_told(run: Path, fedprivacy: Call) -> None:
     path = run / "config.toml"
     path.write_text(path.read_text().replace("lr = 0.001", "lr = 0.002"))
     assert "config.toml was changed" in fedprivacy(f"attack {run} --level 0.9").complaint
+
+
+@pytest.mark.parametrize("shadow", [None, 3])
+def test_a_federation_sweeps_its_own_folder_and_never_what_others_write_below_a_run(
+    shadow: int | None, tmp_path: Path
+) -> None:
+    other = tmp_path / "baselines" / "local-0" / ".summary.json.part"
+    other.parent.mkdir(parents=True)
+    other.write_text("half")
+    identity = stored.Identity("settings", "data", "cpu", "", root=0, shadow=shadow)
+    with stored.federation(tmp_path, identity):
+        assert other.exists() == (shadow is None)
