@@ -60,7 +60,10 @@ class Pace:
 
 
 def save(where: Path, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint to the folder ``where`` and remove all but the last :data:`KEPT`."""
+    """Write a checkpoint to the folder ``where``, which then holds the last :data:`KEPT`.
+
+    The oldest goes first: a kill in between leaves one too few, and the next checkpoint makes up for it.
+    """
     stored: dict[str, Tensor] = {}
     names: dict[int, str] = {}
     parts: dict[str, dict[str, str]] = {}
@@ -77,9 +80,10 @@ def save(where: Path, checkpoint: Checkpoint) -> None:
         "position": asdict(checkpoint.position),
     }
     data = safetensors.torch.save(unshared(stored), {"header": folder.header_text(header)})
-    folder.write_bytes(where / _name(checkpoint.state.round), folder.sealed(data))
-    for old in _files(where)[:-KEPT]:
+    path = where / _name(checkpoint.state.round)
+    for old in [file for file in _files(where) if file != path][: -(KEPT - 1)]:
         old.unlink(missing_ok=True)
+    folder.write_bytes(path, folder.sealed(data))
 
 
 def load(path: Path) -> Checkpoint:

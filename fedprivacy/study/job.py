@@ -55,10 +55,15 @@ def federate(
     study = resolve(RunConfig.model_validate_json(config))
     identity = stored.Identity.of_federation(study.config, study.dataset.digest, device, root, shadow)
     with stored.federation(place, identity):
-        if not (place / SUMMARY).exists():
-            return _federate(tick, study, root, shadow, place, device)
-        tick(study.federation.rounds)
-        return folder.read_json(place / SUMMARY)
+        if (place / SUMMARY).exists():
+            tick(study.federation.rounds)
+            summary = folder.read_json(place / SUMMARY)
+        else:
+            summary = _federate(tick, study, root, shadow, place, device)
+        if shadow is not None:
+            for spent in ("transcript", "checkpoint", "probes", "active"):
+                shutil.rmtree(place / spent, ignore_errors=True)
+        return summary
 
 
 def _federate(
@@ -85,9 +90,6 @@ def _federate(
         "memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
     }
     folder.write_json(place / SUMMARY, summary)
-    if shadow is not None:
-        for spent in ("transcript", "checkpoint", "probes", "active"):
-            shutil.rmtree(place / spent, ignore_errors=True)
     return summary
 
 

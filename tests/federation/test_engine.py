@@ -150,6 +150,25 @@ def test_dying_at_any_write_loses_nothing(
     assert number > 6
 
 
+def test_dying_right_after_the_last_checkpoint_leaves_no_older_one(
+    world: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    protocol, env = world(clients=2, rounds=5, data={"candidates": 20, "public_size": 8})
+    whole = engine.run(protocol, env, tmp_path / "whole")
+    replace = Path.replace
+
+    def dying(path: Path, target: Path) -> None:
+        replace(path, target)
+        if target.name == "round-00005.safetensors":
+            raise Stop
+
+    with monkeypatch.context() as patch, pytest.raises(Stop):
+        patch.setattr(Path, "replace", dying)
+        engine.run(protocol, env, tmp_path / "died")
+    assert_same(engine.run(protocol, env, tmp_path / "died"), whole)
+    assert left(tmp_path / "died") == left(tmp_path / "whole")
+
+
 def test_nothing_is_written_when_the_check_fails(world: Any, tmp_path: Path) -> None:
     protocol, env = world(options={"kl": "literal"})
     with pytest.raises(UsageError, match="kl = 'literal' is for two classes, digits has 10"):

@@ -61,6 +61,18 @@ def test_more_shadows_train_only_what_is_missing(configured: Configure, tmp_path
     assert longer.findings == direct.findings
 
 
+def test_what_a_kill_left_of_a_shadows_messages_goes_when_the_bank_is_found(
+    configured: Configure, tmp_path: Path
+) -> None:
+    ran(configured(1), tmp_path / "out")
+    place = places(configured(1), tmp_path / "out")[0]
+    before = sorted(place.rglob("*"))
+    (place / "transcript").mkdir()
+    (place / "transcript" / "log.jsonl").write_text("killed before this was removed")
+    ran(configured(1, level=0.9), tmp_path / "out")
+    assert sorted(place.rglob("*")) == before
+
+
 def test_statistics_and_headline_share_a_bank_and_training_does_not(configured: Configure, tmp_path: Path) -> None:
     plan = Plan(tmp_path / "run")
     one = bank(resolve(configured(2)), plan, 0)
