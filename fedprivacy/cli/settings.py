@@ -41,6 +41,7 @@ ONLY_WITH = {
     "data.classes_per_client": ("data.partition", ("shards", "tasks")),
     "training.momentum": ("training.optimizer", ("sgd",)),
     "training.adam_eps": ("training.optimizer", ("adam",)),
+    "training.adam_eps_form": ("training.optimizer", ("adam",)),
 }
 """Flags that change nothing unless another setting has one of some values. In a file they may stand; typed, they are
 meant."""

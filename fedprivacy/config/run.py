@@ -106,6 +106,9 @@ class TrainingConfig(Part):
     """L2 penalty in the optimiser."""
     adam_eps: float = Field(default=1e-8, gt=0)
     """Epsilon of Adam (Keras: 1e-7)."""
+    adam_eps_form: Literal["torch", "keras"] = "torch"
+    """Where epsilon stands: torch, after bias correction; keras, before it, so that a fresh optimiser's is 32 times
+    larger."""
     batch_size: int = Field(default=32, ge=1, le=MOST)
     """Records of one step."""
     local_epochs: int = Field(default=2, ge=1, le=MOST)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from fedprivacy import seeds
 from fedprivacy.config.run import TrainingConfig
+from fedprivacy.training.adam import as_keras
 from fedprivacy.training.losses import cross_entropy, predicted_class
 from fedprivacy.training.memory import keep_freed_memory
 from fedprivacy.training.passes import passes
@@ -71,13 +72,16 @@ def label_loss(logits: Tensor, labels: Tensor, _: Tensor) -> Tensor:
 def optimizer_over(parameters: Iterable[Tensor], config: TrainingConfig) -> torch.optim.Optimizer:
     """A fresh optimiser with the settings of ``config``."""
     if config.optimizer == "adam":
-        return torch.optim.Adam(
+        adam = torch.optim.Adam(
             parameters,
             lr=config.lr,
             eps=config.adam_eps,
             weight_decay=config.weight_decay,
             fused=True,
         )
+        if config.adam_eps_form == "keras":
+            as_keras(adam, config.adam_eps)
+        return adam
     return torch.optim.SGD(
         parameters,
         lr=config.lr,

@@ -18,8 +18,8 @@ class Path:
     """What one or several pieces of local training pass through.
 
     ``points``: weights and buffers just before an optimiser step, evenly spread over the steps of each piece.
-    ``stretch``: mean over steps of ``sqrt(v_hat)`` by parameter, by which Adam divides a step; empty under an optimiser
-    without second moments.
+    ``stretch``: mean over steps of ``sqrt(v_hat) + eps`` by parameter, by which Adam divides a step, eps as it counts
+    beside ``v_hat``; empty under an optimiser without second moments.
     """
 
     def __init__(self, number: int) -> None:
@@ -61,7 +61,7 @@ class Path:
             if "exp_avg_sq" not in state:
                 continue
             unbiased = state["exp_avg_sq"] / (1 - group["betas"][1] ** float(state["step"]))
-            look = unbiased.sqrt()
+            look = unbiased.sqrt() + group["eps"]
             self._sums[name] = self._sums[name] + look if name in self._sums else look
 
 

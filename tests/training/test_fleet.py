@@ -43,7 +43,14 @@ def kl_fleet_loss(logits: Tensor, _: Tensor, targets: Tensor) -> Tensor:
     return (targets.exp() * (targets - log_probabilities(logits))).sum(1).mean()
 
 
-@pytest.mark.parametrize("optimizer", [{"optimizer": "adam"}, {"optimizer": "sgd", "momentum": 0.9, "lr": 0.05}])
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        {"optimizer": "adam"},
+        {"optimizer": "sgd", "momentum": 0.9, "lr": 0.05},
+        {"adam_eps": 1e-3, "adam_eps_form": "keras"},
+    ],
+)
 @pytest.mark.parametrize("distilled", [False, True])
 def test_stacked_equals_alone(optimizer: dict[str, object], distilled: bool) -> None:
     made = bench(mlp(), weight_decay=1e-3, **optimizer)

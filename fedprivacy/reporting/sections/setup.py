@@ -130,7 +130,8 @@ def _training(config: Any) -> Iterator[str]:
         yield f"{counted(epochs, 'local epoch')} a round"
     tiny = setting(config, "training.adam_eps")
     if optimizer == "adam" and tiny:
-        yield f"epsilon {scientific(tiny)}"
+        before = setting(config, "training.adam_eps_form") == "keras"
+        yield f"epsilon {scientific(tiny)}" + (" before bias correction, as in Keras" if before else "")
     state = setting(config, "training.optimizer_state")
     if state is not None:
         yield "moments kept from round to round" if state == "persistent" else "a fresh optimiser each round"

@@ -1,13 +1,14 @@
 """Steps of Adam and SGD on flat vectors, and their adjoints.
 
 A step takes (w, state, g) to (w', state'); its adjoint takes the derivatives of some scalar by (w', state') to those by
-(w, state, g). Both follow torch's rules: bias-corrected moments, ``epsilon`` outside the root, weight decay as an L2
-term of the gradient, momentum without dampening.
+(w, state, g). Both follow torch's rules: bias-corrected moments, ``epsilon`` outside the root (in either form of
+:mod:`fedprivacy.training.adam`), weight decay as an L2 term of the gradient, momentum without dampening.
 
 Adam's adjoint has an epsilon of its own. The derivative of a step by its gradient is of the order lr / (sqrt(v) + eps),
 and by v of lr m / v^1.5: for coordinates that hardly ever had a gradient both are astronomically large over a range of
 g that is astronomically small, and products of hundreds of such factors say nothing of a finite change of a record's
-weight. ``adjoint_eps`` smooths them away; at the step's own epsilon the adjoint is exact.
+weight. ``adjoint_eps``, added to ``sqrt(v_hat)`` where the step adds less, smooths them away; at 0 the
+adjoint is exact.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from torch import Tensor
 from torch.optim.adam import adam
 
 from fedprivacy.config.run import TrainingConfig
+from fedprivacy.training.adam import Form, corrected
 
 State = tuple[Tensor, ...]
 TINY = 1e-30
@@ -34,6 +36,7 @@ class Adam:
     lr: float
     eps: float
     weight_decay: float = 0.0
+    form: Form = "torch"
     adjoint_eps: float = 3e-4
 
     def fresh(self, w: Tensor) -> State:
@@ -56,7 +59,7 @@ class Adam:
             beta2=BETA_2,
             lr=self.lr,
             weight_decay=self.weight_decay,
-            eps=self.eps,
+            eps=corrected(self.eps, self.form, BETA_2, number),
             maximize=False,
         )
         return new, (m, v)
@@ -70,11 +73,12 @@ class Adam:
             g = g.add(w, alpha=self.weight_decay)
         unbias = (1 - BETA_2**number) ** 0.5
         rate = self.lr / (1 - BETA_1**number) * unbias
+        smooth = unbias * max(self.adjoint_eps, corrected(self.eps, self.form, BETA_2, number))
         by_g = torch.empty_like(g)
         operands = (*state, g, by_w, *by_state, by_g)
         for m, v, gradient, over_w, over_m, over_v, over_g in zip(*(t.split(BLOCK) for t in operands), strict=True):
             root = v.sqrt()
-            inverse = (root + self.adjoint_eps * unbias).reciprocal_()
+            inverse = (root + smooth).reciprocal_()
             pull = over_w * inverse
             over_m.sub_(pull, alpha=rate)
             over_v.addcdiv_(pull.mul_(inverse).mul_(m), root.add_(TINY), value=0.5 * rate)
@@ -122,10 +126,8 @@ class Sgd:
 Optimiser = Adam | Sgd
 
 
-def optimiser_of(config: TrainingConfig, adjoint_eps: float | None = None) -> Optimiser:
-    """The optimiser of a configuration; ``adjoint_eps``: Adam's own epsilon in the adjoint, None for the default."""
+def optimiser_of(config: TrainingConfig) -> Optimiser:
+    """The optimiser of a configuration."""
     if config.optimizer == "sgd":
         return Sgd(config.lr, config.momentum, config.weight_decay)
-    if adjoint_eps is None:
-        return Adam(config.lr, config.adam_eps, config.weight_decay)
-    return Adam(config.lr, config.adam_eps, config.weight_decay, adjoint_eps)
+    return Adam(config.lr, config.adam_eps, config.weight_decay, config.adam_eps_form)

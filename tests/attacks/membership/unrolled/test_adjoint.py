@@ -78,16 +78,18 @@ def events(own: bool) -> list[Event]:
     return [Private(1), Answer(1), fit, over, Private(2), Answer(2)]
 
 
-ADAM = Adam(0.05, EPS, adjoint_eps=EPS)
+ADAM = Adam(0.05, EPS, adjoint_eps=0)
+KERAS = Adam(0.05, EPS / 10, form="keras", adjoint_eps=0)
 CASES = [
     (ADAM, TrainingConfig(batch_size=3), events(own=False)),
     (ADAM, TrainingConfig(batch_size=3), events(own=True)),
     (ADAM, TrainingConfig(batch_size=3, local_steps=3, optimizer_state="fresh"), events(own=False)),
     (
-        Adam(0.05, EPS, 0.1, EPS),
+        Adam(0.05, EPS, 0.1, adjoint_eps=0),
         TrainingConfig(batch_size=4),
         [Private(1), Answer(1), Restart(), Private(2), Answer(2)],
     ),
+    (KERAS, TrainingConfig(batch_size=3), events(own=False)),
     (Sgd(0.2, 0.9, 0.05), TrainingConfig(batch_size=3), events(own=True)),
     (Sgd(0.2), TrainingConfig(batch_size=3), events(own=False)),
 ]
