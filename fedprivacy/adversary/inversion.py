@@ -21,7 +21,7 @@ Source = Literal["updates", "aggregate", "imprint", "predictions"]
 
 def from_known_weights(release: Release) -> bool:
     """Whether what is sent is an update from weights that its receivers know."""
-    return release.kind in MODELS and release.reference != ""
+    return release.reads in MODELS and release.reference != ""
 
 
 def trains_on_labels(release: Release) -> bool:
@@ -44,7 +44,7 @@ def imprintable(wire: Wire) -> bool:
 
 def mean_of_a_round(release: Release) -> bool:
     """Whether the server's message is the mean of one round's models, so that it tells their mean update."""
-    return release.kind in MODELS and release.of in ("mean", "weighted") and release.whole_after == 1
+    return release.reads in MODELS and release.of in ("mean", "weighted") and release.whole_after == 1
 
 
 def inversion_source(sight: Sight) -> Source:
@@ -55,7 +55,7 @@ def inversion_source(sight: Sight) -> Source:
         raise UsageError(f"{start} sends nothing, so there is nothing to invert; use another protocol.")
     sent = wire.model
     invertible = sent is not None and from_known_weights(sent)
-    if not invertible and not any(r.kind in PREDICTIONS for r in wire.releases):
+    if not invertible and not any(r.reads in PREDICTIONS for r in wire.releases):
         raise UsageError(
             f"{start} sends neither predictions on public records nor updates from weights that others know; use "
             "--attack labels or membership."

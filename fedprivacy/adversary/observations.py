@@ -161,7 +161,7 @@ def _why_not(sight: Sight) -> str:
         return "nothing is sent"
     if sight.adversary.position == SERVER and not wire.has_server:
         return "there is no server, nodes send to their neighbours"
-    parts = [r.whole_after for r in sight.releases if r.kind in MODELS and not sight.whole(r)]
+    parts = [r.whole_after for r in sight.releases if r.reads in MODELS and not sight.whole(r)]
     known = [rounds for rounds in parts if rounds is not None]
     if known:
         return (

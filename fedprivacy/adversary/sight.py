@@ -66,7 +66,7 @@ class Wire:
     @property
     def model(self) -> Release | None:
         """The models, or updates of one, that clients send; None where they send none."""
-        return next((r for r in self.releases if r.sender == "client" and r.kind in MODELS), None)
+        return next((r for r in self.releases if r.sender == "client" and r.reads in MODELS), None)
 
     @property
     def start_known(self) -> bool:
@@ -85,7 +85,7 @@ class Wire:
     @property
     def consensus(self) -> Release | None:
         """The predictions that the server sends; None where it sends none."""
-        return next((r for r in self.releases if r.sender == SERVER and r.kind in PREDICTIONS), None)
+        return next((r for r in self.releases if r.sender == SERVER and r.reads in PREDICTIONS), None)
 
     @property
     def heads(self) -> int | None:
@@ -99,7 +99,7 @@ class Wire:
         own = [r for r in models if r.sender == "client"]
         return (
             bool(models)
-            and all(r.kind in WEIGHTS and r.whole_after == 1 and not r.architecture for r in models)
+            and all(r.reads in WEIGHTS and r.whole_after == 1 and not r.architecture for r in models)
             and all(r.receivers == SERVER for r in own)
             and all(r.of in ("mean", "weighted") for r in models if r.sender == SERVER)
         )
@@ -117,10 +117,10 @@ class Wire:
     def what_is_sent(self) -> str:
         """In one word, what a claim of privacy rests on: the first thing that clients send."""
         first = next((r for r in self.releases if r.sender == "client"), None)
-        return "nothing" if first is None else _WORDS.get(first.kind, first.name)
+        return "nothing" if first is None else _WORDS.get(first.reads, first.name)
 
 
-_WORDS = {"coded-labels": "predictions", "update": "updates", "low-rank": "updates"}
+_WORDS = {"update": "updates"}
 
 
 @dataclass(frozen=True)
@@ -152,12 +152,12 @@ class Sight:
 
     def each(self, kinds: Collection[str]) -> tuple[Release, ...]:
         """Releases of ``kinds`` that tell of single clients, itself aside."""
-        found = [r for r in self.releases if r.kind in kinds and r.alone and self.wire.readable(r)]
+        found = [r for r in self.releases if r.reads in kinds and r.alone and self.wire.readable(r)]
         return tuple(r for r in found if self.me is None or not (r.of == "own" and r.receivers == SERVER))
 
     def together(self, kinds: Collection[str]) -> tuple[Release, ...]:
         """Releases of ``kinds`` that mix several clients."""
-        return tuple(r for r in self.releases if r.kind in kinds and not r.alone)
+        return tuple(r for r in self.releases if r.reads in kinds and not r.alone)
 
     def whole(self, release: Release) -> bool:
         """Whether every tensor of the model has crossed the wire by the end of the run."""

@@ -13,7 +13,7 @@ def theft_seat(sight: Sight) -> Adversary:
     """The adversary, where it can copy single clients' models. Raises UsageError where not, and says why."""
     wire, name = sight.wire, sight.adversary.name
     start = f"--attack theft: protocol {wire.protocol}"
-    if not any(r.kind in PREDICTIONS for r in wire.releases):
+    if not any(r.reads in PREDICTIONS for r in wire.releases):
         why = "sends models themselves, so there is nothing to copy" if wire.model else "shares no predictions"
         raise UsageError(f"{start} {why}; use a protocol that shares predictions.")
     if sight.adversary.power == "active":

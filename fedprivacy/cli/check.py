@@ -15,7 +15,7 @@ from fedprivacy.cli.settings import assignments
 @click.option(
     "--kind",
     default=None,
-    metavar="protocol|model|data|defense|statistic|observation|reconstruction",
+    metavar="protocol|model|data|defense|statistic|observation|reconstruction|payload",
     help="What it is, where that cannot be told from what it offers.",
 )
 @click.option("--set", "given", multiple=True, metavar="NAME=VALUE", help="A setting of the part itself; repeatable.")

@@ -25,6 +25,7 @@ RENAMED = {
     "attack.adversaries": "--adversary",
     "attack.statistics": "--statistic",
     "attack.schedule": "--probe-schedule",
+    "attack.payloads": "--payload",
     "defense.name": "--defense",
     "training.client_models": "--client-models",
     "training.output": "--model-output",

@@ -7,7 +7,9 @@ from typing import Literal
 
 from fedprivacy.config.run import RunConfig
 
-Kind = Literal["protocol", "model", "data", "defense", "statistic", "observation", "reconstruction", "mechanism"]
+Kind = Literal[
+    "protocol", "model", "data", "defense", "statistic", "observation", "reconstruction", "payload", "mechanism"
+]
 PARTS: Mapping[str, Kind] = {
     "protocol": "protocol",
     "training.model": "model",
@@ -18,6 +20,7 @@ PARTS: Mapping[str, Kind] = {
     "attack.headline": "statistic",
     "attack.observations": "observation",
     "attack.inversion.methods": "reconstruction",
+    "attack.payloads": "payload",
 }
 """Dotted path of each setting that names a part, or several, and the kind of the part."""
 

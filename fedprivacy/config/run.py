@@ -164,6 +164,8 @@ class AttackConfig(Part):
     """Share of each client's candidates that the adversary knows, drawn from a named seed; it scores no others."""
     observations: Names = ()
     """Observations to make, such as joint-updates; empty makes all that each adversary can."""
+    payloads: Names = ()
+    """Payload types from outside that messages of a recording are of; those of a protocol come with it."""
     followed: int | None = Field(default=None, ge=1)
     """Clients that are attacked: the first so many; None: all. What follows one client at a time costs as much each."""
     budget: float | None = Field(default=None, gt=0)

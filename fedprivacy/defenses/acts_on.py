@@ -12,8 +12,8 @@ Problem = Callable[[Release], str | None]
 """Why a release cannot be acted on; None where it can."""
 
 SOFT = ("probabilities", "logits", "losses")
-FREE = ("predictions", "coded-labels", "weights", "update", "low-rank")
-"""Kinds of payload that are computed from the model and public records alone."""
+FREE = ("predictions", "weights", "update")
+"""Kinds of what receivers work with that are computed from the model and public records alone."""
 SUMMED = ("predictions", "weights", "update")
 """Kinds of payload whose sum means something."""
 
@@ -150,7 +150,7 @@ def summable(release: Release) -> str | None:
 
 def follows_from_the_model(release: Release) -> str | None:
     """Why a release is not post-processing of the model."""
-    if release.kind in FREE:
+    if release.reads in FREE:
         return None
     if release.name == "n_k":
         return "a record count is no post-processing of the model; use options.weighting = 'uniform'"

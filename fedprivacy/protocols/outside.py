@@ -106,7 +106,7 @@ def _frozen(value: Any) -> Hashable:
 
 def played(protocol: FederatedProtocol, releases: Iterable[Release]) -> tuple[Played, ...]:
     """What everybody knows well enough of its clients to play them: what the protocol has methods for, and follows."""
-    known = any(r.sender == "client" and r.kind in MODELS and r.loss != "more" and r.steps_known for r in releases)
+    known = any(r.sender == "client" and r.reads in MODELS and r.loss != "more" and r.steps_known for r in releases)
     found: list[Played] = []
     if isinstance(protocol, TrainsLocally) and (known or not isinstance(protocol, OwnFederation)):
         found.append("training")

@@ -9,7 +9,7 @@ import numpy as np
 from fedprivacy import folder
 from fedprivacy.config.base import UsageError
 from fedprivacy.recording.files import COINS, MODELS, START, TRANSCRIPT, one_line
-from fedprivacy.wire.codec import decode, value_bytes
+from fedprivacy.wire.codec import UnknownKind, decode, value_bytes
 from fedprivacy.wire.log import Contents, Entry, read
 from fedprivacy.wire.parties import SERVER, client_name
 from fedprivacy.wire.transcript import Message, PublicFold, Transcript
@@ -84,6 +84,12 @@ def _check(message: Message, contents: Contents, parties: set[str], checked: set
     try:
         payload = decode(data)
         kind = payload.kind
+    except UnknownKind as error:
+        kind = repr(error.kind[:40])
+        raise UsageError(
+            f"{where}: its content is of kind {kind}, which is none of fedprivacy's; if it is from outside, name "
+            "its class by --payload or payload=, if it is to run with your rights."
+        ) from None
     except Exception as error:  # whatever a made-up content provokes in a decoder is one line
         raise UsageError(f"{where}: its content cannot be decoded ({type(error).__name__}).") from None
     if kind != message.kind:

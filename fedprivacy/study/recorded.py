@@ -21,6 +21,7 @@ from fedprivacy.data.records import Division
 from fedprivacy.federation.bench import workbench
 from fedprivacy.federation.own.recorded import RecordedFederation
 from fedprivacy.models.names import MODELS
+from fedprivacy.recording import payloads
 from fedprivacy.recording.files import SHADOWS
 from fedprivacy.recording.game import read_coins, read_game
 from fedprivacy.study.game import Game
@@ -62,6 +63,7 @@ def configuration(where: Path, attack: Mapping[str, Any], models: Sequence[str] 
     ``models``: architectures by name; those that the recording names are used only where they are fedprivacy's own or
     were handed over in this session, for a recording never loads code by itself. Raises UsageError.
     """
+    payloads.known(attack.get("payloads", ()))
     recording = RecordedFederation(where.resolve())
     game, (transcript, _) = recording.game, recording.read
     names = tuple(models) or game.models

@@ -27,6 +27,10 @@ PUBLIC_PASSES = ("public_epochs", "distill_epochs", "digest_epochs", "server_epo
 def resolve(config: RunConfig) -> Study:
     """The study of ``config``. UsageError for everything that can be found wrong without torch or data."""
     data.check(config.data)
+    if config.attack.payloads:
+        from fedprivacy.recording import payloads
+
+        payloads.known(config.attack.payloads)
     options = catalog.options(config.protocol, config.options)
     check.settings(config)
     wire = _wire(config, options)

@@ -69,20 +69,20 @@ def _counts(release: Release, federation: FederationSettings) -> tuple[int, int]
     if release.sender == "client":
         receivers = 1 if release.receivers == "server" else federation.clients - 1
         return taking * release.times * receivers, taking * release.times
-    everybody = federation.clients if release.kind in UPDATES | PROTOTYPES else taking
+    everybody = federation.clients if release.reads in UPDATES | PROTOTYPES else taking
     if release.of == "relay":
         return taking * (taking - 1) * release.times, taking * release.times
     return everybody * release.times, release.times * (everybody if release.of == "mean of others" else 1)
 
 
 def _values(release: Release, env: Environment, weights: dict[str, int]) -> float:
-    if release.kind in MODELS:
+    if release.reads in MODELS:
         return weights.get(release.architecture, sum(weights.values()) / len(weights))
     classes = 1 if env.settings.training.output == "sigmoid" else len(env.dataset.classes)
-    if release.kind in PREDICTIONS:
+    if release.reads in PREDICTIONS:
         each = {"labels": 1, "losses": 4}.get(release.form, 4 * classes)
         return env.settings.data.public_size * each
-    return 4.0 * 256 * classes if release.kind in PROTOTYPES else 4.0
+    return 4.0 * 256 * classes if release.reads in PROTOTYPES else 4.0
 
 
 def announced(study: Study, env: Environment, where: Path, workers: int) -> str:

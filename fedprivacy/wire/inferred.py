@@ -13,11 +13,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import nnls
-from torch import Tensor
 
+from fedprivacy.wire.codec import kind_sent, tensors_of
 from fedprivacy.wire.parties import SERVER
 from fedprivacy.wire.payload import Predictions, Scalars, Update, Weights
-from fedprivacy.wire.payloads import Prototypes
 from fedprivacy.wire.release import Loss, Of, Receivers, Release
 from fedprivacy.wire.transcript import Message, Transcript
 
@@ -50,23 +49,33 @@ def release_name(message: Message) -> str:
 
 def releases_in(transcript: Transcript, told: Told = Told()) -> tuple[Release, ...]:
     """The releases behind a transcript, in the order in which they first appear."""
-    groups: dict[tuple[str, str, str, str], list[Message]] = {}
+    groups: dict[tuple[str, str, str, str, str], list[Message]] = {}
+    crossed = {digest: kind_sent(transcript.store.get(digest)) for digest in {m.digest for m in transcript.messages}}
     for message in transcript.messages:
         sender = "server" if message.sender == SERVER else "client"
         receiver = "server" if message.receiver == SERVER else "clients" if sender == "server" else "neighbours"
         relayed = "relay" if sender == "server" and message.purpose.startswith("of client-") else ""
-        groups.setdefault((sender, receiver, release_name(message), relayed), []).append(message)
+        kind = crossed[message.digest]
+        groups.setdefault((sender, receiver, release_name(message), kind, relayed), []).append(message)
     return tuple(_release(transcript, same, told, *key) for key, same in groups.items())
 
 
 def _release(
-    transcript: Transcript, same: Sequence[Message], told: Told, sender: str, receivers: str, name: str, relayed: str
+    transcript: Transcript,
+    same: Sequence[Message],
+    told: Told,
+    sender: str,
+    receivers: str,
+    name: str,
+    kind: str,
+    relayed: str,
 ) -> Release:
     first = transcript.payload(same[0])
     known: Receivers = "server" if receivers == "server" else "clients" if receivers == "clients" else "neighbours"
     found = Release(
         name,
-        same[0].kind,
+        kind,
+        opened="" if kind == same[0].kind else same[0].kind,
         sender="server" if sender == "server" else "client",
         receivers=known,
         trained_as_told=told.steps_known,
@@ -170,14 +179,8 @@ def _of(sent: NDArray[np.float64], uploads: Mapping[str, NDArray[np.float64]], r
 def _entries(transcript: Transcript, message: Message) -> NDArray[np.float64]:
     """Some entries of a payload as one row, the same places for payloads of one shape."""
     payload = transcript.payload(message)
-    if isinstance(payload, Predictions):
-        tensors: list[Tensor] = [payload.values]
-    elif isinstance(payload, Prototypes):
-        tensors = [payload.means]
-    elif isinstance(payload, Weights | Update | Scalars):
-        tensors = [tensor for _, tensor in sorted(payload.tensors.items()) if tensor.is_floating_point()]
-    else:
-        tensors = []
+    tensors = [tensor for _, tensor in sorted(tensors_of(payload).items())]
+    tensors = [tensor for tensor in tensors if tensor.is_floating_point()] or tensors
     flat = np.concatenate([np.zeros(0), *(tensor.double().flatten().numpy() for tensor in tensors)])
     step = max(1, len(flat) // COORDINATES)
     return np.asarray(flat[::step], dtype=np.float64)

@@ -69,7 +69,18 @@ KINDS: dict[str, type[Any]] = {kind.kind: kind for kind in (Predictions, Weights
 
 
 def register(kind: type[PayloadT]) -> type[PayloadT]:
-    """Make a payload type decodable (class decorator)."""
-    if KINDS.setdefault(kind.kind, kind) is not kind:
+    """Make a payload type one that can be sent and decoded (class decorator).
+
+    A class that is defined again, as a notebook does, takes the place of its former self. Raises ValueError where
+    another has its name.
+    """
+    if kind.kind in KINDS and not registered(kind):
         raise ValueError(f"two payload types are named {kind.kind!r}")
+    KINDS[kind.kind] = kind
     return kind
+
+
+def registered(kind: type[Payload]) -> bool:
+    """Whether a payload type, or its former self, was made known."""
+    known = KINDS.get(kind.kind)
+    return known is not None and (known.__module__, known.__qualname__) == (kind.__module__, kind.__qualname__)

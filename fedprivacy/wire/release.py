@@ -17,9 +17,9 @@ Reference = Literal["", "received", "start"]
 Loss = Literal["labels", "labels at the start", "more"]
 Rule = Literal["softmax", "power"]
 
-PREDICTIONS = frozenset({"predictions", "coded-labels"})
+PREDICTIONS = frozenset({"predictions"})
 WEIGHTS = frozenset({"weights"})
-UPDATES = frozenset({"update", "low-rank"})
+UPDATES = frozenset({"update"})
 MODELS = WEIGHTS | UPDATES
 PROTOTYPES = frozenset({"prototypes"})
 
@@ -39,13 +39,15 @@ class Release:
     name: str
     """As in the privacy events: ``predictions``, ``weights``, ``accuracy``, ``n_k``."""
     kind: str
-    """Kind of the payload."""
+    """Kind of the payload that crosses the wire."""
     form: str = ""
     """Form of predictions that are sent."""
     times: int = 1
     """Messages with different content a round."""
     forms: frozenset[str] = frozenset()
     """All forms of predictions that the receivers can work with."""
+    opened: str = ""
+    """Kind of what its receivers make of it, where that is another: low-rank factors are opened into an update."""
     merged: Literal["", "mean", "weighted", "other"] = ""
     """What the server makes of the participants' messages, through the channel's ``combined``: their plain mean, a
     weighted mean, or something else; empty: it passes them on."""
@@ -91,6 +93,11 @@ class Release:
     """The sender trains whatever weights it is sent, and sends what became of them."""
     sharpened: Sharpened | None = None
     """What the server did to a mean of probabilities before it sent it."""
+
+    @property
+    def reads(self) -> str:
+        """Kind of what its receivers work with, and so of what an attack reads."""
+        return self.opened or self.kind
 
     @property
     def alone(self) -> bool:

@@ -16,7 +16,9 @@ from fedprivacy.config.base import UsageError
 EXAMPLE = Path(__file__).parents[2] / "examples" / "own_federation.py"
 
 
-@pytest.mark.parametrize("name", ["rival-momentum", "rival-net", "rival-digits", "rival-signs", "rival-gap"])
+@pytest.mark.parametrize(
+    "name", ["rival-momentum", "rival-net", "rival-digits", "rival-signs", "rival-gap", "rival-bytes"]
+)
 def test_a_strangers_parts_keep_what_they_must(name: str, rivalfed: Path) -> None:
     report = fedprivacy.check(name)
     assert report.kept, str(report)

@@ -39,8 +39,6 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("fedkd-hybrid", {"order": "logits-first", "weighting": "uniform"}),
     ("profe", {"topology": "full"}),
 ]
-SENT = {"low-rank": "update"}
-"""Kinds that their receivers open into another."""
 
 
 def named(case: tuple[str, dict[str, Any]]) -> str:
@@ -83,7 +81,7 @@ def declared_for(message: Message, releases: Sequence[Release]) -> list[Release]
     return [
         r
         for r in releases
-        if r.sender == role(message.sender) and r.receivers in receivers and SENT.get(r.kind, r.kind) == message.kind
+        if r.sender == role(message.sender) and r.receivers in receivers and message.kind in (r.kind, r.opened)
     ]
 
 

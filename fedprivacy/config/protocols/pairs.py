@@ -60,13 +60,22 @@ class FedKdOptions(Part):
         sent = Release(
             "update",
             "low-rank",
+            opened="update",
             merged="mean",
             architecture=mentee,
             slot="mentee",
             reference="received",
             trains_what_it_is_sent=True,
         )
-        mean = Release("update", "low-rank", sender="server", receivers="clients", of="mean", architecture=mentee)
+        mean = Release(
+            "update",
+            "low-rank",
+            opened="update",
+            sender="server",
+            receivers="clients",
+            of="mean",
+            architecture=mentee,
+        )
         return sent, mean
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar, Literal
 
 from pydantic import Field
@@ -83,12 +84,13 @@ class CfdOptions(Part):
 
     def releases(self, federation: FederationSettings) -> tuple[Release, ...]:
         """Coded labels of fixed public records up, those of the server's own model down."""
+        coded = Release("predictions", "coded-labels", opened="predictions")
         if self.bits_up == 32:
             shared = predicted(federation, "probabilities", merged="mean", fixed_fold=True)
         else:
-            shared = Release("predictions", "coded-labels", merged="mean", answers_queries=True, fixed_fold=True)
-        kind = "predictions" if self.bits_down == 32 else "coded-labels"
-        return shared, Release("predictions", kind, sender="server", receivers="clients", of="mix")
+            shared = replace(coded, merged="mean", answers_queries=True, fixed_fold=True)
+        back = Release("predictions", "predictions") if self.bits_down == 32 else coded
+        return shared, replace(back, sender="server", receivers="clients", of="mix")
 
 
 class FedDfOptions(Part):

@@ -113,7 +113,7 @@ class OwnFederation:
         learner = env.workbench.learner(env.architecture(client), start)
         epochs = phases.fit_private(learner, env, client, round)
         end = learner.weights()
-        sends_updates = any(r.sender == "client" and r.kind in UPDATES for r in self.releases(env.settings))
+        sends_updates = any(r.sender == "client" and r.reads in UPDATES for r in self.releases(env.settings))
         payload = change(start, end) if sends_updates else Weights(end)
         return LocalWork({self.held(client): end}, phases.rows(epochs, round, client, "private"), payload)
 

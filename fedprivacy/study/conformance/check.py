@@ -10,13 +10,32 @@ from fedprivacy.config.base import UsageError, build, near_miss
 from fedprivacy.config.named import Kind
 from fedprivacy.config.run import RunConfig
 from fedprivacy.data.sources import load
-from fedprivacy.study.conformance import data, defense, federation, model, observation, reconstruction, statistic
+from fedprivacy.recording.payloads import made_known
+from fedprivacy.study.conformance import (
+    data,
+    defense,
+    federation,
+    model,
+    observation,
+    payload,
+    reconstruction,
+    statistic,
+)
 from fedprivacy.study.conformance.checked import Checked, Look, Report, looked
 from fedprivacy.study.conformance.kinds import kind_of
 from fedprivacy.study.conformance.tried import tried_defense, tried_observation, tried_protocol
 
 DELTA = 1e-5
-CHECKED: tuple[Kind, ...] = ("protocol", "model", "data", "defense", "statistic", "observation", "reconstruction")
+CHECKED: tuple[Kind, ...] = (
+    "protocol",
+    "model",
+    "data",
+    "defense",
+    "statistic",
+    "observation",
+    "reconstruction",
+    "payload",
+)
 """Kinds that there is a suite for."""
 
 SETTINGS: Mapping[str, Any] = {
@@ -79,4 +98,7 @@ def _looks(
         return observation.looks(made, tried_observation(made, config))
     if kind == "reconstruction":
         return reconstruction.looks(part)
+    if kind == "payload":
+        made_known(name, part)
+        return payload.looks(part, lambda: payload.example(part))
     raise UsageError(f"check {name}: there is no suite for a part of kind {kind}; there are {', '.join(CHECKED)}.")

@@ -16,6 +16,7 @@ from torch import Tensor
 from fedprivacy.federation import engine
 from fedprivacy.federation.environment import Environment
 from fedprivacy.federation.interfaces import FederatedProtocol, RunsWhole
+from fedprivacy.study.conformance import payload
 from fedprivacy.study.conformance.checked import Look, hold
 from fedprivacy.wire.inferred import release_name
 from fedprivacy.wire.parties import SERVER, client_index, client_name
@@ -124,6 +125,7 @@ def looks(stage: Stage, other: Stage) -> Iterator[tuple[str, Look]]:
         yield "its models can be tested", tested
         yield "what clients send is declared", declared
         yield "what clients send is counted for privacy", counted
+        yield "its payloads can be opened", lambda: payload.hold_all(done[0].transcript)
         yield "messages go between parties that exist", parties
 
 

@@ -16,6 +16,7 @@ OFFERS: tuple[tuple[Kind, tuple[str, ...]], ...] = (
     ("defense", ("outgoing",)),
     ("model", ("forward", "state_dict")),
     ("data", ("__getitem__", "__len__")),
+    ("payload", ("kind", "__dataclass_fields__")),
 )
 """A class or object with these attributes is a part of that kind."""
 

@@ -68,7 +68,7 @@ def membership(
         groups += [number] * len(targets)
     if attack.coop and not alone and study.wire.model is not None and study.federation.clients > 1:
         notes = (AVERAGED, *notes)
-    decodable = any(release.kind in MODELS | PREDICTIONS for release in study.wire.releases)
+    decodable = any(release.reads in MODELS | PREDICTIONS for release in study.wire.releases)
     if headline and decodable and not set(theirs) & set(GIVE_ODDS):
         notes = (WEAKER, *notes)
     federations = len(judged) // len(repetitions)

@@ -153,7 +153,7 @@ def test_agreement_and_divergence_by_hand() -> None:
 def test_it_is_for_protocols_that_share_predictions(protocol: str, configured: Callable[..., Any]) -> None:
     config = configured(protocol)
     quiet = config.model_copy(update={"attack": config.attack.model_copy(update={"attacks": ()})})
-    shares = any(release.kind in ("predictions", "coded-labels") for release in resolve(quiet).wire.releases)
+    shares = any(release.reads == "predictions" for release in resolve(quiet).wire.releases)
     if shares:
         assert "server" in {adversary.name for adversary in resolve(config).seats.theft}
         return

@@ -121,7 +121,7 @@ def _trained_extractor(name: str, start: Part, known: Payload, knowledge: Knowle
     """A client's local training over all rounds, on auxiliary records, pulled to the received prototypes."""
     learner = knowledge.workbench.learner(name, start)
     means, present = (t.to(learner.device) for t in prototypes.table(known, len(knowledge.dataset.classes)))
-    weight = next((r.pull for r in knowledge.wire.releases if r.kind in PROTOTYPES), UNTOLD)
+    weight = next((r.pull for r in knowledge.wire.releases if r.reads in PROTOTYPES), UNTOLD)
 
     def step(x: Tensor, labels: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         hidden, logits = features_and_logits(learner.module, x)

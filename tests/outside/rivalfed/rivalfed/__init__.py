@@ -1,1 +1,1 @@
-"""A protocol, a model, a defense, a statistic and a data set for fedprivacy."""
+"""A protocol, a model, a defense, a statistic, a payload type and a data set for fedprivacy."""

@@ -1,6 +1,6 @@
 """Updates up, averaged with momentum at the server; the model down."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -9,6 +9,7 @@ from fedprivacy.federation.interfaces import RoundOutcome
 from fedprivacy.wire.channel import change
 from fedprivacy.wire.payload import Update, Weights
 from fedprivacy.wire.release import Release
+from rivalfed.payload import Bytes
 
 MODEL, SPEED = "server/model", "server/speed"
 
@@ -16,9 +17,11 @@ MODEL, SPEED = "server/model", "server/speed"
 @dataclass(frozen=True)
 class Momentum:
     momentum: float = 0.5
+    compact: bool = False
 
     def releases(self, federation):
         up = Release("update", "update", merged="mean", known_start=True, reference="received", loss="labels")
+        up = replace(up, kind=Bytes.kind, opened="update") if self.compact else up
         return up, Release("weights", "weights", sender="server", receivers="clients", of="mix")
 
     def init(self, env):
@@ -31,7 +34,8 @@ class Momentum:
         trained, held, sent = phases.private_phase(state, round, env), state.parts[MODEL], {}
         for client in env.senders(round):
             moved = change(held, trained.state.parts[phases.model_part(client)])
-            sent[f"client-{client}"] = channel.send(f"client-{client}", "server", moved)
+            packed = Bytes.of(moved) if self.compact else moved
+            sent[f"client-{client}"] = channel.send(f"client-{client}", "server", packed)
         total = {n: sum(one.tensors[n] for one in sent.values()) for n in held}
         mean = channel.combined(sent, lambda: Update({n: t / len(sent) for n, t in total.items()}))
         speed = {n: self.momentum * state.parts[SPEED][n] + mean.tensors[n] for n in held}
