@@ -14,8 +14,8 @@ from fedprivacy.cli.help import Command, settings_but
 from fedprivacy.cli.limits import Limits, broken, limited
 from fedprivacy.cli.say import say
 from fedprivacy.cli.settings import configuration, fields_of, flag_of
-from fedprivacy.cli.show import show
-from fedprivacy.cli.written import Destination, findings_of, in_full, written
+from fedprivacy.cli.show import draw, show
+from fedprivacy.cli.written import Destination, findings_of, illustrated, in_full, written
 from fedprivacy.config.base import UsageError
 
 if TYPE_CHECKING:
@@ -76,6 +76,7 @@ def _idle(given: Mapping[str, Any]) -> frozenset[str]:
 @click.option("--device", default="cpu", show_default=True, metavar="NAME", help="Torch device, such as cuda.")
 @click.option("--fresh", is_flag=True, help="Replace what the same attack left before.")
 @written
+@illustrated
 @in_full
 @limited
 def command(
@@ -88,6 +89,7 @@ def command(
     fresh: bool,
     form: str | None,
     output: Path | None,
+    figures: bool,
     full: bool,
     fail_above: tuple[str, ...],
     fail_below: tuple[str, ...],
@@ -115,13 +117,18 @@ def command(
         raise UsageError("attack needs a stored run, or --scores FILE.npz, and not both.")
     to = Destination.of(form, output, fresh, full)
     if scores is not None:
-        return broken(_foreign(scores, out, fresh, to, given), limits)
+        result, place = _foreign(scores, out, fresh, to, given)
+        if figures:
+            draw(result, place)
+        return broken(result, limits)
     assert run is not None
     from fedprivacy.recording.files import is_recording
 
     if is_recording(run):
         result, _, where = recorded(run, models, out, device, fresh, to, given)
         to.deliver(findings_of(result, where), lambda: show(result, where, to.full, "attack"))
+        if figures:
+            draw(result, where)
         return broken(result, limits)
     if models:
         raise UsageError(f"--model is for a recording, and {run} is none; a stored run knows its models.")
@@ -139,6 +146,8 @@ def command(
         where = placed(config, Path(out) if out else run.parent)
         result = attacked_again(config, run, where, device, fresh, to.form == "json")
         to.deliver(findings_of(result, where), lambda: show(result, where, to.full, "attack"))
+        if figures:
+            draw(result, where)
         return broken(result, limits)
 
 
@@ -171,7 +180,9 @@ def recorded(
     return carry_out(config, where, 1, device, not fresh, fresh, False, to.form == "json", again), config, where
 
 
-def _foreign(scores: Path, out: str | None, fresh: bool, to: Destination, given: dict[str, Any]) -> RunResult:
+def _foreign(
+    scores: Path, out: str | None, fresh: bool, to: Destination, given: dict[str, Any]
+) -> tuple[RunResult, Path | None]:
     """The report of a file; a run folder only where --out asks for one."""
     typed = (name.replace("__", ".") for name, value in given.items() if value not in (None, ()))
     other = next((path for path in typed if path not in WITH_SCORES), None)
@@ -189,4 +200,4 @@ def _foreign(scores: Path, out: str | None, fresh: bool, to: Destination, given:
     where = None if out is None else made_by_reading(Path(out), f"scores-{scores.stem}", fresh)
     result = judge_file(read, config.attack, where)
     to.deliver(findings_of(result, where), lambda: show(result, where, to.full, "attack"))
-    return result
+    return result, where

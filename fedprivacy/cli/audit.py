@@ -15,8 +15,8 @@ from fedprivacy.cli.help import Command, settings_but
 from fedprivacy.cli.limits import Limits, broken, limited
 from fedprivacy.cli.run import again
 from fedprivacy.cli.settings import configuration, fields_of, flag_of
-from fedprivacy.cli.show import show
-from fedprivacy.cli.written import Destination, findings_of, in_full, written
+from fedprivacy.cli.show import draw, show
+from fedprivacy.cli.written import Destination, findings_of, illustrated, in_full, written
 from fedprivacy.config.base import UsageError
 from fedprivacy.study import recipes
 from fedprivacy.study.resolve import resolve
@@ -42,7 +42,7 @@ WITH_RECORDING = OF_ATTACKS | {"training.model", "training.client_models", *(WIT
 OF_TRAINING = frozenset({"control", "resume", "workers", "device"})
 """Options of an audit that trains."""
 
-IDLE_OF_OWN = frozenset({"out", "fail_above", "fail_below"})
+IDLE_OF_OWN = frozenset({"out", "figures", "fail_above", "fail_below"})
 """Options that do nothing with a mechanism of one's own, beside those of training."""
 
 COMMON = (
@@ -91,6 +91,7 @@ def _idle(given: Mapping[str, Any]) -> frozenset[str]:
 @click.option("--fresh", is_flag=True, help="Throw an earlier audit of the same configuration away.")
 @click.option("--allow-code", is_flag=True, help="Let code from outside that a stored run names run with your rights.")
 @written
+@illustrated
 @in_full
 @limited
 def command(
@@ -106,6 +107,7 @@ def command(
     allow_code: bool,
     form: str | None,
     output: Path | None,
+    figures: bool,
     full: bool,
     fail_above: tuple[str, ...],
     fail_below: tuple[str, ...],
@@ -141,8 +143,10 @@ def command(
     flags = {name: given.pop(name) for name in own.FLAGS}
     if mechanism is not None:
         _refuse(given, own.WITH, "--mechanism", control, resume)
-        if out is not None or limits != Limits():
-            raise UsageError("--out and limits do nothing with --mechanism; --output FILE writes what is printed.")
+        if out is not None or figures or limits != Limits():
+            raise UsageError(
+                "--out, --figures and limits do nothing with --mechanism; --output FILE writes what is told."
+            )
         return own.audited(mechanism, given, flags, to)
     for name, value in flags.items():
         if value is not None:
@@ -162,6 +166,8 @@ def command(
         config = configuration(given, base(given))
         where, result = _trained(config, control is not False, Path(out or "runs"), workers, device, resume, fresh, to)
     to.deliver(findings_of(result, where), lambda: show(result, where, to.full, "audit"))
+    if figures:
+        draw(result, where)
     refuted = any(verdict.verdict == "refuted" for verdict in result.verdicts)
     return max(int(refuted), broken(result, limits))
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fedprivacy.cli.written import Destination, findings_of, in_full, written_with
+from fedprivacy.cli.written import Destination, findings_of, illustrated, in_full, written_with
 
 if TYPE_CHECKING:
     from fedprivacy.judge.result import RunResult
@@ -32,6 +32,7 @@ RECORD = "record"
 )
 @click.option("--allow-code", is_flag=True, help="Let code from outside that a stored run names run with your rights.")
 @written_with(RECORD)
+@illustrated
 @in_full
 def command(
     run: Path,
@@ -41,20 +42,27 @@ def command(
     allow_code: bool,
     form: str | None,
     output: Path | None,
+    figures: bool,
     full: bool,
 ) -> None:
     """Draw the report of a stored run again, without training.
 
     \b
     fedprivacy report RUN --output page.html
+    fedprivacy report RUN --figures
     fedprivacy report RUN --format record --output record.json
     fedprivacy report RUN --per-record --fdr 0.05
     """
     from fedprivacy.cli.carry_out import read_result
-    from fedprivacy.cli.show import show
+    from fedprivacy.cli.show import draw, show
+    from fedprivacy.study.contents import assert_whole
 
     to = Destination.of(None if form == RECORD else form, output, fresh, full)
     result = read_result(run)
+    if figures:
+        with _drawn(run):
+            assert_whole(run)
+            draw(result, run)
     if form == RECORD:
         _record(result, to)
         return
@@ -63,8 +71,6 @@ def command(
         return
     with _drawn(run):
         if to.form == "html":
-            from fedprivacy.study.documents import assert_whole
-
             assert_whole(run)
         to.deliver(findings_of(result, run), lambda: show(result, None, to.full, pictures=run))
 

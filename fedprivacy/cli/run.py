@@ -13,8 +13,8 @@ from fedprivacy.cli.flags import configured
 from fedprivacy.cli.help import Command
 from fedprivacy.cli.limits import Limits, broken, limited
 from fedprivacy.cli.settings import configuration
-from fedprivacy.cli.show import show
-from fedprivacy.cli.written import Destination, findings_of, in_full, written
+from fedprivacy.cli.show import draw, show
+from fedprivacy.cli.written import Destination, findings_of, illustrated, in_full, written
 
 COMMON = (
     "--protocol",
@@ -42,6 +42,7 @@ COMMON = (
 @click.option("--fresh", is_flag=True, help="Throw an earlier run of the same configuration away.")
 @click.option("--baselines/--no-baselines", default=True, show_default=True, help="Train the local baselines too.")
 @written
+@illustrated
 @in_full
 @limited
 def command(
@@ -53,6 +54,7 @@ def command(
     baselines: bool,
     form: str | None,
     output: Path | None,
+    figures: bool,
     full: bool,
     fail_above: tuple[str, ...],
     fail_below: tuple[str, ...],
@@ -75,6 +77,8 @@ def command(
     where = placed(config, Path(out))
     result = carry_out(config, where, workers, device, resume, fresh, baselines, to.form == "json", again(where, out))
     to.deliver(findings_of(result, where), lambda: show(result, where, to.full, "run"))
+    if figures:
+        draw(result, where)
     return broken(result, limits)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fedprivacy.cli.say import tell
+from fedprivacy.config.base import UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -34,6 +35,15 @@ def show(
             tell(f"All numbers: fedprivacy report {shlex.quote(str(where))} --full")
 
 
+def draw(result: RunResult, where: Path | None) -> None:
+    """Figures and page of a result in its run folder."""
+    from fedprivacy.study.documents import write_documents
+
+    if where is None:
+        raise UsageError("--figures needs a run folder to draw in: name one with --out.")
+    tell(f"Page, with its figures in figures/: {write_documents(result, where)}")
+
+
 def show_pictures(console: Console, run: Path | None) -> None:
     """The pictures of a run folder where ``console`` can show them, else where they lie."""
     from fedprivacy.reporting.half_blocks import can_show, show_panel
@@ -46,5 +56,7 @@ def show_pictures(console: Console, run: Path | None) -> None:
             show_panel(panel, console)
         else:
             console.print(
-                f"Pictures: {run / 'figures' / f'inversion-{panel.name}.png'}", highlight=False, soft_wrap=True
+                f"Pictures of {panel.name}: fedprivacy report {shlex.quote(str(run))} --figures",
+                highlight=False,
+                soft_wrap=True,
             )

@@ -129,6 +129,12 @@ in_full = click.option(
 """Decorator: the flag of every command whose report has a short form."""
 
 
+illustrated = click.option(
+    "--figures", is_flag=True, help="Draw figures/*.png and the page report.html in the run folder too."
+)
+"""Decorator: the flag of every command that leaves or reads a run folder."""
+
+
 def written_with(*more: str) -> Callable[[CommandT], CommandT]:
     """The same with ``more`` formats of a command's own."""
 

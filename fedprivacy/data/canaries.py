@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.linalg import hadamard
 
 from fedprivacy import seeds
 from fedprivacy.config.base import UsageError
@@ -82,7 +82,7 @@ def _apart(records: NDArray[np.generic], ids: Ids, rng: np.random.Generator) -> 
         return np.where(_dealt(len(ids), size, rng), np.uint8(255), np.uint8(0)).reshape(shape)
     order = 1 << max(1, int(max(size, len(ids) + 1) - 1).bit_length())
     columns = rng.permutation(order)[:size]
-    signs = hadamard(order)[1 + rng.permutation(order - 1)[: len(ids)]][:, columns].astype(np.float64)
+    signs = scipy.linalg.hadamard(order)[1 + rng.permutation(order - 1)[: len(ids)]][:, columns].astype(np.float64)
     wide = records.reshape(len(records), -1).astype(np.float64)
     rows = wide.mean(axis=0) + FAR * np.where(wide.std(axis=0) > 0, wide.std(axis=0), 1.0) * signs
     return np.asarray(rows.reshape(shape), dtype=records.dtype)

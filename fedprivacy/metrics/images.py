@@ -9,9 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy.optimize import linear_sum_assignment
-from scipy.spatial.distance import cdist
 
 from fedprivacy.metrics.intervals import Interval, clopper_pearson
 from fedprivacy.metrics.scores import Float, Int
@@ -49,7 +48,7 @@ def pairwise_mse(first: ArrayLike, second: ArrayLike) -> Float:
     if not left.shape[0] or not right.shape[0]:
         return np.zeros((left.shape[0], right.shape[0]))
     size = int(np.prod(left.shape[1:]))
-    errors: Float = cdist(left.reshape(-1, size), right.reshape(-1, size), "sqeuclidean") / size
+    errors: Float = scipy.spatial.distance.cdist(left.reshape(-1, size), right.reshape(-1, size), "sqeuclidean") / size
     return errors
 
 
@@ -77,7 +76,7 @@ def score_images(reconstructions: ArrayLike, truths: ArrayLike, mean_image: Arra
     missing = max(0, true_images.shape[0] - guesses.shape[0])
     offered = np.concatenate([guesses, np.repeat(blank, missing, axis=0)])
     errors = pairwise_mse(true_images, offered)
-    rows, columns = linear_sum_assignment(errors)
+    rows, columns = scipy.optimize.linear_sum_assignment(errors)
     mse = errors[rows, columns]
     match = np.where(columns < guesses.shape[0], columns, -1).astype(np.int64)
     return ImageScores(mse, psnr(mse), _similarity(true_images, offered[columns]), match)

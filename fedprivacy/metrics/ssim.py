@@ -9,7 +9,7 @@ images too small for one of 11.
 from __future__ import annotations
 
 import numpy as np
-from scipy.ndimage import correlate1d
+import scipy
 
 from fedprivacy.metrics.scores import Float
 
@@ -42,6 +42,6 @@ def _blur(images: Float, reach: int) -> Float:
     """Gaussian means over full windows only: ``reach`` pixels are lost on each side."""
     weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / SIGMA) ** 2)
     weights /= weights.sum()
-    rows = correlate1d(images, weights, axis=2)[:, :, reach:-reach]
-    blurred: Float = correlate1d(rows, weights, axis=3)[:, :, :, reach:-reach]
+    rows = scipy.ndimage.correlate1d(images, weights, axis=2)[:, :, reach:-reach]
+    blurred: Float = scipy.ndimage.correlate1d(rows, weights, axis=3)[:, :, :, reach:-reach]
     return blurred

@@ -16,9 +16,8 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import cast
 
-from scipy import optimize
+import scipy
 
-from fedprivacy.privacy import loss_distribution, renyi
 from fedprivacy.privacy.claim import RECEIVERS, SEEDED, TRANSCRIPT, Claim
 from fedprivacy.privacy.closed_forms import gaussian_epsilon, replace_one, subsampling
 from fedprivacy.privacy.events import PrivacyEvent, Relation
@@ -108,6 +107,8 @@ def epsilon_of(book: Ledger, delta: float) -> Cost:
     if book.gaussian_only:
         exact = gaussian_epsilon(math.sqrt(book.mu_squared), delta) if book.mu_squared else 0.0
         return Cost(exact, "closed form")
+    from fedprivacy.privacy import loss_distribution, renyi  # a second of imports, where a run has no noise to add up
+
     rough = renyi.epsilon(book, delta)
     bounds = [(rough, "RDP")]
     if book.pure is not None:
@@ -178,7 +179,7 @@ def _as_replace_one(book: Ledger, delta: float) -> Cost:
     low = math.log(delta) - 1
     while excess(low) > 0 and low > -600:
         low *= 1.5
-    root = cast("float", optimize.brentq(excess, low, math.log(delta), xtol=1e-4))
+    root = cast("float", scipy.optimize.brentq(excess, low, math.log(delta), xtol=1e-4))
     while excess(root) > 0:
         root -= 1e-3
     found = epsilon_of(book, math.exp(root))

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 from typing import cast
 
-from scipy import optimize
+import scipy
 
 from fedprivacy.privacy.accountant import epsilon_of
 from fedprivacy.privacy.ledger import ledger
@@ -73,7 +73,7 @@ def most_leak(
     else:
         while excess(high := low + math.log(2)) <= 0:
             low = high
-    root = cast("float", optimize.brentq(excess, low, high, xtol=PRECISION / 4))
+    root = cast("float", scipy.optimize.brentq(excess, low, high, xtol=PRECISION / 4))
     while excess(root) > 0:
         root -= PRECISION / 2
     return math.exp(root)

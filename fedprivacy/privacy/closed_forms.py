@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import cast
 
-from scipy import optimize, special
+import scipy
+from scipy import special
 
 
 def gaussian_delta(epsilon: float, mu: float) -> float:
@@ -29,7 +30,9 @@ def gaussian_epsilon(mu: float, delta: float) -> float:
     high = 1.0
     while gaussian_delta(high, mu) > delta:
         high *= 2
-    root = cast("float", optimize.brentq(lambda e: gaussian_delta(e, mu) - delta, 0.0, high, xtol=1e-12, rtol=1e-12))
+    root = cast(
+        "float", scipy.optimize.brentq(lambda e: gaussian_delta(e, mu) - delta, 0.0, high, xtol=1e-12, rtol=1e-12)
+    )
     while gaussian_delta(root, mu) > delta:
         root += 1e-12 * max(1.0, root)
     return root

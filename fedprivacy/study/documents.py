@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from fedprivacy import folder
 from fedprivacy.adversary.threat import Adversary
-from fedprivacy.folder import Damaged
 from fedprivacy.judge.result import Audit, RunResult
 from fedprivacy.metrics.pooling import pool_by_rank
 from fedprivacy.metrics.roc import auc
@@ -51,9 +50,6 @@ def drawings(result: RunResult, where: Path) -> dict[str, Callable[[], Figure]]:
 PICTURES = "inversion"
 """Before the name of an adversary: the figure of its pictures."""
 
-CONTENTS = "contents.json"
-"""Names of the files that a report or an audit of a run folder rests on, so that a missing one is told."""
-
 
 def figures(result: RunResult, where: Path) -> dict[str, bytes]:
     """All of them as PNG, for whoever takes them elsewhere."""
@@ -69,17 +65,6 @@ def drawn_for_page(result: RunResult, where: Path) -> dict[str, Drawn]:
         else drawn(draw(), name, in_words(name, result))
         for name, draw in drawings(result, where).items()
     }
-
-
-def assert_whole(where: Path) -> None:
-    """Raise Damaged where a file that reports and audits of a run folder rest on is gone, or one has joined them."""
-    if folder.read_json(where / CONTENTS).get("files") != _drawn_from(where):
-        raise Damaged(f"{where}: files that its report rests on are gone, or others have joined them")
-
-
-def _drawn_from(where: Path) -> list[str]:
-    found = [path for part in ("scores", "pictures") for path in where.rglob(f"{part}/*.safetensors")]
-    return sorted(str(path.relative_to(where)) for path in found)
 
 
 def claim_rows(audit: Audit) -> list[ClaimRow]:
@@ -115,7 +100,6 @@ def write_documents(result: RunResult, where: Path) -> Path:
     """Write ``figures/*.png`` and ``report.html`` and return the page's path."""
     for name, png in figures(result, where).items():
         folder.write_bytes(where / "figures" / f"{name}.png", png)
-    folder.write_json(where / CONTENTS, {"files": _drawn_from(where)})
     page = where / "report.html"
     folder.write_text(page, to_html(result, drawn_for_page(result, where)))
     return page

@@ -15,9 +15,8 @@ from fedprivacy.config.inversion import InversionConfig
 from fedprivacy.config.run import RunConfig
 from fedprivacy.execution.pool import Job, run_jobs
 from fedprivacy.judge.result import RunResult
-from fedprivacy.study import room, stored
+from fedprivacy.study import contents, room, stored
 from fedprivacy.study.assembled import assembled
-from fedprivacy.study.documents import write_documents
 from fedprivacy.study.estimate import announced
 from fedprivacy.study.inversion.invert import UNITS
 from fedprivacy.study.observe import stacks_alone
@@ -68,7 +67,7 @@ def carried_out(study: Study, plan: Plan, notes: Sequence[str] = ()) -> RunResul
     repetitions = [_repetition(study, plan, root, summaries, compared) for root in study.roots]
     cpu = sum(float(summary["cost"]["cpu_seconds"]) for summary in summaries.values())
     result = assembled(study, repetitions, plan.workers, time.perf_counter() - start, cpu, notes)
-    write_documents(result, plan.where)
+    contents.note(plan.where)
     folder.write_json(plan.where / stored.RESULT, result.to_json())
     return result
 

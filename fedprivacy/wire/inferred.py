@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.optimize import nnls
 
 from fedprivacy.wire.codec import kind_sent, tensors_of
 from fedprivacy.wire.parties import SERVER
@@ -172,7 +172,7 @@ def _of(sent: NDArray[np.float64], uploads: Mapping[str, NDArray[np.float64]], r
     others = [row for who, row in rows.items() if who != receiver]
     if others and len(others) < len(rows) and near(np.mean(others, axis=0)):
         return "mean of others"
-    shares, _ = nnls(stacked.T, sent)
+    shares, _ = scipy.optimize.nnls(stacked.T, sent)
     return "weighted" if abs(shares.sum() - 1) < 1e-2 and near(shares @ stacked) else "mix"
 
 

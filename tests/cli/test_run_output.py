@@ -200,3 +200,23 @@ def test_a_reader_that_stops_early_leaves_the_exit_code(tmp_path: Path) -> None:
         running.stdout.close()
         assert running.stderr.read() == b""
     assert running.returncode == 0
+
+
+SHORT = "--dataset digits --clients 2 --rounds 1 --candidates 60 --auxiliary 40 --workers 1"
+HEAVY = ("matplotlib.figure", "scipy.optimize", "scipy.stats", "dp_accounting", "sklearn.base", "skimage", "opacus")
+
+
+def test_a_run_imports_what_it_uses_and_draws_only_when_asked(fedprivacy: Call, tmp_path: Path) -> None:
+    words = ["run", "--protocol", "fedavg", "--attack", "membership", "--no-baselines", *SHORT.split()]
+    code = (
+        "import sys; from fedprivacy.cli.main import main; sys.argv = ['fedprivacy', *sys.argv[1:]]\n"
+        f"try: main()\nexcept SystemExit as end: print(end.code, [m for m in {HEAVY} if m in sys.modules])"
+    )
+    ran = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert ran.stdout.splitlines()[-1] == "0 []"
+    (where,) = tmp_path.glob("runs/fedavg-*")
+    assert not (where / "report.html").exists() and not (where / "figures").exists()
+    ended = fedprivacy("report --figures", str(where))
+    assert ended.code == 0 and "report.html" in ended.out
+    assert {"roc.png", "leakage.png"} <= {path.name for path in (where / "figures").iterdir()}
+    assert "<svg" in (where / "report.html").read_text()

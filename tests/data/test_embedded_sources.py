@@ -5,10 +5,14 @@ from __future__ import annotations
 import mlxtend.data
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
 from fedprivacy.data import embedded
-from fedprivacy.data.embedded import read_digits, read_mnist5k
+from fedprivacy.data.embedded import numbers, read_digits, read_mnist5k
 
 
 @pytest.fixture(scope="module")
@@ -50,3 +54,19 @@ def test_the_files_are_read_directly_with_the_installed_packages() -> None:
     assert embedded._table("mlxtend", "data/data/mnist_5k.csv.gz") is not None
     assert embedded._table("mlxtend", "data/data/elsewhere.csv.gz") is None
     assert embedded._table("no_such_package", "x.csv.gz") is None
+
+
+@given(arrays(np.int64, st.tuples(st.integers(1, 6), st.integers(1, 5)), elements=st.integers(0, 70_000)))
+def test_a_table_of_text_is_the_numbers_it_says(table: NDArray[np.int64]) -> None:
+    text = "\n".join(",".join(map(str, row)) for row in table)
+    for ending in ("", "\n"):
+        read = numbers((text + ending).encode())
+        assert read.dtype == np.int64 and np.array_equal(read, table)
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b"1,2\n3,x", b"1.5,2", b"1, 2", b"-1,2", b"1,,2", b"1,2\n3", b"1\n2,3,4", b"1,2\n,3"]
+)
+def test_other_text_is_refused(text: bytes) -> None:
+    with pytest.raises(ValueError):
+        numbers(text)

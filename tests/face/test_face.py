@@ -20,6 +20,7 @@ from fedprivacy.config.protocols.averaging import FedAvgOptions
 from fedprivacy.face.result import TABLES
 from fedprivacy.face.settings import configured, keywords
 from fedprivacy.protocols.fedavg import FedAvg
+from fedprivacy.study.documents import write_documents
 
 SMALL: dict[str, Any] = {
     "clients": 2,
@@ -117,8 +118,9 @@ def test_a_data_frame_without_pandas_is_told(result: fedprivacy.RunResult, monke
         result.table("findings").frame()
 
 
-def test_figures_are_those_of_the_page(result: fedprivacy.RunResult, tmp_path: Path) -> None:
-    assert result.folder is not None
+def test_figures_are_those_of_the_page(result: fedprivacy.RunResult) -> None:
+    assert result.folder is not None and not (result.folder / "figures").exists()
+    write_documents(result, result.folder)
     for kind in ("roc", "leakage"):
         figure = result.figure(kind)
         assert figure.axes

@@ -18,6 +18,7 @@ from fedprivacy.privacy.comparable import Comparable
 from fedprivacy.study.audit.audited import family_of
 from fedprivacy.study.audit.guessed import by_unit
 from fedprivacy.study.audit.run import audit, without_noise
+from fedprivacy.study.documents import write_documents
 from fedprivacy.study.run import Plan
 
 
@@ -56,6 +57,8 @@ def test_an_honest_claim_is_not_refuted_and_the_control_fires(honest: tuple[RunR
     assert max(row.low for row in control) > 1
     assert found.noise_fired <= found.noise_allowed
     assert from_json(folder.read_json(where / "result.json")) == result
+    assert not (where / "report.html").exists()
+    write_documents(result, where)
     assert {path.name for path in (where / "figures").iterdir()} >= {"claim.png"}
     assert "Held against the claim" in (where / "report.html").read_text()
 

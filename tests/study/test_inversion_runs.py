@@ -22,6 +22,7 @@ from fedprivacy.data.pixels import pixel_scale
 from fedprivacy.federation.engine import run as run_federation
 from fedprivacy.federation.engine import stored_transcript
 from fedprivacy.judge.result import Finding, RunResult, from_json
+from fedprivacy.study.documents import write_documents
 from fedprivacy.study.inversion.batches import UNTOLD, Batches
 from fedprivacy.study.inversion.findings import GAIN, PSNR, _Writer
 from fedprivacy.study.inversion.reconstructed import (
@@ -84,6 +85,7 @@ def test_a_result_holds_card_pictures_and_chance_rows(small_config: Configure, t
     assert {f.statistic for f in result.findings if f.attack == "inversion"} > {BEST, MEAN, RANDOM, NEAREST, NULL}
     nearest, mean = one(result, PSNR, NEAREST).value, one(result, PSNR, MEAN).value
     assert nearest is not None and mean is not None and nearest > mean
+    write_documents(result, tmp_path)
     assert (tmp_path / "figures" / "inversion-server.png").stat().st_size > 1000
     assert "What it knew" in (tmp_path / "report.html").read_text()
 

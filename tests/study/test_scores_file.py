@@ -16,6 +16,7 @@ from fedprivacy.config.run import AttackConfig, RunConfig
 from fedprivacy.judge.result import Finding, RunResult, from_json
 from fedprivacy.metrics.pooling import ranks_within
 from fedprivacy.study.audit.scores import audit_file
+from fedprivacy.study.documents import write_documents
 from fedprivacy.study.membership.foreign import judge_file
 from fedprivacy.study.membership.scores_file import read_scores
 
@@ -191,8 +192,10 @@ def test_without_shadows_only_what_needs_none(written: Callable[..., Path]) -> N
 
 def test_a_run_folder_is_written_where_asked(written: Callable[..., Path], tmp_path: Path) -> None:
     where = tmp_path / "out"
-    judge_file(read_scores(written(**plain())), AttackConfig(), where)
-    assert (where / "result.json").exists() and (where / "figures" / "roc.png").exists()
+    result = judge_file(read_scores(written(**plain())), AttackConfig(), where)
+    assert (where / "result.json").exists()
+    write_documents(result, where)
+    assert (where / "figures" / "roc.png").exists()
     page = (where / "report.html").read_text()
     assert "Nothing crossed the wire" not in page and "Epsilon" not in page and "Leakage: membership" in page
 

@@ -12,8 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 import torch
-from scipy.interpolate import PchipInterpolator
 from torch import Tensor, nn
 
 EMPTY = 1e-12
@@ -66,7 +66,7 @@ def thresholds_from(public: Tensor, direction: Tensor, bins: int, lowest: float,
     levels = np.arange(1, bins) / bins
     if bins > knots:
         points = np.linspace(0, 1, knots + 1)
-        quantiles = PchipInterpolator(points, np.quantile(projected, points))(levels)
+        quantiles = scipy.interpolate.PchipInterpolator(points, np.quantile(projected, points))(levels)
     else:
         quantiles = np.quantile(projected, levels)
     if bins > 1 and lowest >= quantiles[0]:

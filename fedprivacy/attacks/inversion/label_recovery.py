@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
+import scipy
 import torch
-from scipy.optimize import nnls
 from torch import Tensor, nn
 
 from fedprivacy.adversary.threat import Float, Int
@@ -59,7 +59,7 @@ def class_counts(derivatives: Float, mean_softmax: Float, records: int) -> Int:
     """
     classes = derivatives.size
     system = np.vstack([np.eye(classes) - mean_softmax.T, np.full((1, classes), SUM_WEIGHT)])
-    shares, _ = nnls(system, np.append(-derivatives, SUM_WEIGHT))
+    shares, _ = scipy.optimize.nnls(system, np.append(-derivatives, SUM_WEIGHT))
     return largest_remainder(shares, records)
 
 

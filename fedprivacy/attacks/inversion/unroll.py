@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
+import scipy
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vjp, vmap
 from torch.nn import functional as F
@@ -164,7 +164,7 @@ def _averaged(found: Reconstruction, copies: int) -> Reconstruction:
             continue
         flat = images[target].flatten(2).double().cpu()
         for copy in range(1, copies):
-            _, columns = linear_sum_assignment(torch.cdist(flat[0], flat[copy]).numpy())
+            _, columns = scipy.optimize.linear_sum_assignment(torch.cdist(flat[0], flat[copy]).numpy())
             order = torch.from_numpy(np.asarray(columns)).to(images.device)
             images[target, copy] = images[target, copy, order]
             targets[target, copy] = targets[target, copy, order]

@@ -9,7 +9,7 @@ arXiv 2110.09074).
 from __future__ import annotations
 
 import numpy as np
-from scipy.optimize import nnls
+import scipy
 
 from fedprivacy.adversary.threat import Float, Int
 from fedprivacy.attacks.membership.logits import log_softmax
@@ -42,7 +42,7 @@ def from_bias(gradient: Float, by_class: Float) -> Float:
     classes = len(gradient)
     heavy = 1e3 * max(1.0, float(np.abs(gradient).max()))
     system = np.vstack([np.eye(classes) - by_class.T, np.full((1, classes), heavy)])
-    found, _ = nnls(system, np.append(-gradient, heavy))
+    found, _ = scipy.optimize.nnls(system, np.append(-gradient, heavy))
     return np.asarray(found / found.sum()) if found.sum() > 0 else np.full(classes, 1 / classes)
 
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import math
 
+import scipy
 from numpy.typing import ArrayLike
-from scipy.optimize import brentq
 from scipy.special import ndtri, xlogy
 
 from fedprivacy.metrics.epsilon.bound import ASSUMPTIONS, Curve, EpsilonBound, check_audit
@@ -34,7 +34,7 @@ def auc_lower(area: float, pairs: int, tail: float) -> float:
 
     if area <= 0.5 or excess(0.5) <= 0:
         return 0.5
-    return math.exp(-budget) if area == 1 else float(brentq(excess, 0.5, area, xtol=1e-14))
+    return math.exp(-budget) if area == 1 else float(scipy.optimize.brentq(excess, 0.5, area, xtol=1e-14))
 
 
 def epsilon_from_auc(

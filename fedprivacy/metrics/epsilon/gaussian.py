@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from functools import lru_cache
 
-from scipy.optimize import brentq
+import scipy
 from scipy.special import log_ndtr
 
 
@@ -34,7 +34,11 @@ def gdp_epsilon(mu: float, delta: float) -> float:
         high *= 2
     # -inf (a delta that underflows) would break the interpolation, so it is cut far below any delta.
     floor = math.log(delta) - 100
-    return float(brentq(lambda e: max(floor, _log_delta(mu, e)) - math.log(delta), 0.0, high, xtol=1e-12, rtol=1e-14))
+    return float(
+        scipy.optimize.brentq(
+            lambda e: max(floor, _log_delta(mu, e)) - math.log(delta), 0.0, high, xtol=1e-12, rtol=1e-14
+        )
+    )
 
 
 @lru_cache(maxsize=4096)
@@ -50,5 +54,7 @@ def gdp_mu(epsilon: float, delta: float) -> float:
         high *= 2
     floor = math.log(delta) - 100
     return float(
-        brentq(lambda mu: max(floor, _log_delta(mu, epsilon)) - math.log(delta), 1e-12, high, xtol=1e-13, rtol=1e-14)
+        scipy.optimize.brentq(
+            lambda mu: max(floor, _log_delta(mu, epsilon)) - math.log(delta), 1e-12, high, xtol=1e-13, rtol=1e-14
+        )
     )

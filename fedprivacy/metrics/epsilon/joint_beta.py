@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy.optimize import brentq
+import scipy
 from scipy.special import betainc, betaincinv
 
 from fedprivacy.metrics.epsilon.bound import CredibleEpsilon, check_audit
@@ -46,6 +46,6 @@ def joint_beta_interval(
         high = 1.0
         while chance(high) < probability:
             high *= 2
-        return float(brentq(lambda t: chance(t) - probability, 0.0, high, xtol=1e-9))
+        return float(scipy.optimize.brentq(lambda t: chance(t) - probability, 0.0, high, xtol=1e-9))
 
     return CredibleEpsilon(quantile(tail), quantile(1 - tail), "joint-beta credible interval", level, delta)

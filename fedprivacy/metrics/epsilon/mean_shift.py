@@ -12,9 +12,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from scipy.special import ndtri
-from scipy.stats import f as f_distribution
-from scipy.stats import jarque_bera
 
 from fedprivacy.metrics.epsilon.bound import check_audit
 from fedprivacy.metrics.epsilon.gaussian import gdp_epsilon
@@ -42,7 +41,7 @@ def gaussian_estimate(scores: Pair, *, delta: float, level: float = 0.95) -> Gau
     """
     half = -float(ndtri(check_audit(level, delta) / 2))
     sides = (scores.first, scores.second)
-    if any(np.ptp(side) == 0 or float(jarque_bera(side).pvalue) < UNLIKE for side in sides):
+    if any(np.ptp(side) == 0 or float(scipy.stats.jarque_bera(side).pvalue) < UNLIKE for side in sides):
         return None
     if _equal_spread(*sides) < UNLIKE:
         return None
@@ -55,7 +54,7 @@ def gaussian_estimate(scores: Pair, *, delta: float, level: float = 0.95) -> Gau
 
 def _equal_spread(first: Float, second: Float) -> float:
     """Two-sided p-value of equal variances, exact for Gaussian samples (Fisher's ratio)."""
-    law = f_distribution(first.size - 1, second.size - 1)
+    law = scipy.stats.f(first.size - 1, second.size - 1)
     ratio = float(np.var(first, ddof=1) / np.var(second, ddof=1))
     return 2 * float(min(law.cdf(ratio), law.sf(ratio)))
 

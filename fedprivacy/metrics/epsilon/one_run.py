@@ -15,7 +15,7 @@ import math
 from functools import lru_cache
 
 import numpy as np
-from scipy.optimize import brentq
+import scipy
 from scipy.special import betainc, gammaln
 
 from fedprivacy.metrics.epsilon.bound import ASSUMPTIONS, EpsilonBound, check_audit
@@ -67,7 +67,7 @@ def one_run_bound(m: int, r: int, v: int, delta: float, error: float) -> float:
     high = 1.0
     while _p_value(m, r, v, high, delta, ways) <= error:
         high *= 2
-    return float(brentq(lambda e: _p_value(m, r, v, e, delta, ways) - error, 0.0, high, xtol=1e-10))
+    return float(scipy.optimize.brentq(lambda e: _p_value(m, r, v, e, delta, ways) - error, 0.0, high, xtol=1e-10))
 
 
 def one_run_epsilon(m: int, r: int, v: int, *, delta: float, level: float = 0.95) -> EpsilonBound:

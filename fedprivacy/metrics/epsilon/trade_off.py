@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri
 
 Float = NDArray[np.float64]
@@ -82,4 +82,4 @@ def strongest_accuracy(curve: TradeOff, share: float) -> float:
     def excess(x: float) -> float:
         return x + float(curve.forced(np.array([x]))[0]) - share
 
-    return float(brentq(excess, 0.0, 1.0, xtol=1e-12)) / share
+    return float(scipy.optimize.brentq(excess, 0.0, 1.0, xtol=1e-12)) / share

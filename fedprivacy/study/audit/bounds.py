@@ -29,8 +29,8 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy.stats import binom
 
 from fedprivacy import seeds
 from fedprivacy.metrics.epsilon.bound import Curve, EpsilonBound
@@ -230,7 +230,7 @@ def noise_control(
     for draw in range(draws):
         noise = seeds.numpy_generator(root, "audit", "noise", draw).normal(size=coins.shape)
         fired += _one_run(noise, coins, delta, strict, guesses, draw, TESTS["dp"]).low > 0
-    return NoiseControl(draws, fired, int(binom.ppf(0.999, draws, 1 - strict)))
+    return NoiseControl(draws, fired, int(scipy.stats.binom.ppf(0.999, draws, 1 - strict)))
 
 
 def _one_run(

@@ -13,11 +13,11 @@ from fedprivacy.config.run import DefenseConfig, RunConfig
 from fedprivacy.federation.interfaces import releases_of
 from fedprivacy.judge.result import PrivacyClaim, RunResult
 from fedprivacy.privacy.accountant import claim as claim_of
+from fedprivacy.study import contents
 from fedprivacy.study.audit.audited import PLAYED, STATED, audited, held
 from fedprivacy.study.audit.guessed import not_judged
 from fedprivacy.study.audit.scores import claimable
 from fedprivacy.study.dataset import dataset_of
-from fedprivacy.study.documents import assert_whole, write_documents
 from fedprivacy.study.resolve import resolve
 from fedprivacy.study.run import Plan, execute
 from fedprivacy.study.stored import RESULT, same_data, same_version
@@ -81,7 +81,7 @@ def audit(config: RunConfig, plan: Plan, control: bool = True) -> RunResult:
         off = (place, _what(config, result, off_result))
         result = _with_cost(result, off_result)
     found = audited(result, config, plan.where, off)
-    write_documents(found, plan.where)
+    contents.note(plan.where)
     folder.write_json(plan.where / RESULT, found.to_json())
     return found
 
@@ -94,12 +94,12 @@ def audit_stored(result: RunResult, config: RunConfig, stored: Path, where: Path
     if "membership" not in config.attack.attacks:
         raise UsageError(f"{stored} holds no scores of a membership attack: `fedprivacy attack {stored}` makes some.")
     fair(config)
-    assert_whole(stored)
+    contents.assert_whole(stored)
     same_version(stored)
     same_data(stored, dataset_of(config.data).digest)
     found = audited(replace(result, config=config.model_dump(mode="json")), config, stored)
     if where is not None:
-        write_documents(found, where)
+        contents.note(where)
         folder.write_json(where / RESULT, found.to_json())
     return found
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from scipy.stats import binomtest
+import scipy
 
 from fedprivacy import folder
 from fedprivacy.attacks.membership.statistics.outside import statistic as made
@@ -15,10 +15,10 @@ from fedprivacy.config.base import UsageError
 from fedprivacy.config.run import RunConfig
 from fedprivacy.judge.result import PrivacyClaim, RunResult
 from fedprivacy.privacy.comparable import Comparable
+from fedprivacy.study import contents
 from fedprivacy.study.audit.audited import STATED, Settings, audit_of
 from fedprivacy.study.audit.guessed import Guessed
 from fedprivacy.study.audit.verdict import verdicts_of
-from fedprivacy.study.documents import write_documents
 from fedprivacy.study.membership.foreign import COUNTED, WHO, from_bank, from_scores, judge_file
 from fedprivacy.study.membership.scores_file import ScoresFile
 from fedprivacy.study.stored import RESULT
@@ -33,8 +33,8 @@ def audit_file(given: ScoresFile, config: RunConfig, epsilon: float, where: Path
     """The claim ``epsilon`` at the configured delta for one record (add-remove), against the scores of ``given``.
 
     Of several models in the file the first is judged: the others are its references with known members. Without
-    statistics to use, the first scores of the file, or the default statistic of logits. With ``where`` the result and
-    its page are written there. Raises UsageError for a statistic with references where their members tell those of the
+    statistics to use, the first scores of the file, or the default statistic of logits. With ``where`` scores and
+    result are written there. Raises UsageError for a statistic with references where their members tell those of the
     judged model, as in a bank with each record in exactly half of the models: it would refute a model that tells
     nothing.
     """
@@ -62,7 +62,7 @@ def audit_file(given: ScoresFile, config: RunConfig, epsilon: float, where: Path
     base = judge_file(given, attack)
     result = replace(base, privacy=stated, audit=found, verdicts=verdicts_of(stated, found))
     if where is not None:
-        write_documents(result, where)
+        contents.note(where)
         folder.write_json(where / RESULT, result.to_json())
     return result
 
@@ -77,7 +77,7 @@ def _fair(given: ScoresFile) -> None:
     """Raise UsageError where the flags of the judged model cannot have come from fair coins."""
     flags = given.member if given.member.ndim == 1 else given.member[0]
     inside = int(flags.sum())
-    if binomtest(inside, len(flags)).pvalue < UNFAIR:
+    if scipy.stats.binomtest(inside, len(flags)).pvalue < UNFAIR:
         raise UsageError(
             f"{given.name}: {inside:,} of {len(flags):,} flags say member. The bound rests on fair coins, one a "
             "record; audit records that were in or out with probability one half."

@@ -27,7 +27,7 @@ from fedprivacy.judge import verdicts
 from fedprivacy.judge.result import Communication, Finding, PrivacyClaim, Provenance, RunResult, Verdict
 from fedprivacy.judge.target import Label
 from fedprivacy.metrics.auc_interval import auc_interval
-from fedprivacy.study.documents import write_documents
+from fedprivacy.study import contents
 from fedprivacy.study.membership.judged import Judged, judged_findings, save_scores
 from fedprivacy.study.membership.scores_file import Bank, ScoresFile
 from fedprivacy.study.versions import versions
@@ -45,7 +45,7 @@ DEPENDENT = COUNTED + (
 def judge_file(given: ScoresFile, attack: AttackConfig, where: Path | None = None) -> RunResult:
     """Findings and verdicts on ``given``, with the statistics, headline and level of ``attack``.
 
-    With ``where`` the scores of the first target, the result, its figures and page are written there.
+    With ``where`` the scores of the first target, and the result are written there.
     """
     start, cpu = time.perf_counter(), time.process_time()
     judged, notes = from_scores(given, attack) if given.bank is None else from_bank(given, given.bank, attack)
@@ -55,7 +55,7 @@ def judge_file(given: ScoresFile, attack: AttackConfig, where: Path | None = Non
     result = _result(given, attack, findings, notes, time.perf_counter() - start, time.process_time() - cpu)
     if where is not None:
         save_scores(where / "scores" / "file.safetensors", judged[0], given.name)
-        write_documents(result, where)
+        contents.note(where)
         folder.write_json(where / "result.json", result.to_json())
     return result
 

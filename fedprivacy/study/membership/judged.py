@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from fedprivacy import folder
 from fedprivacy.adversary.threat import Adversary, Float, Int, Truth
@@ -76,9 +75,10 @@ def _same_order(one: Sequence[Sequence[Target]], other: Sequence[Sequence[Target
     return all(np.array_equal(_ranks_of(a), _ranks_of(b)) for a, b in pairs)
 
 
-def _ranks_of(scores: Float) -> Float:
-    ranks: Float = np.asarray(rankdata(scores, nan_policy="omit"), dtype=np.float64)
-    return ranks
+def _ranks_of(scores: Float) -> Int:
+    """Each score's place among the distinct ones [n]; those that were not given (NaN) share the last."""
+    places: Int = np.unique(scores, return_inverse=True)[1]
+    return places
 
 
 def _with_scores(targets: Sequence[Judged], statistic: str) -> list[Target]:
