@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from fedprivacy.adversary.position import Adversary
+from fedprivacy.adversary.sight import Sight, Wire
 
-def followed(clients: int, number: int | None, me: int | None = None) -> tuple[int, ...]:
-    """The first ``number`` of ``clients``, all where that is None; a client that attacks, ``me``, is none."""
-    others = [client for client in range(clients) if client != me]
-    return tuple(others[:number])
+
+def followed(adversary: Adversary, wire: Wire, number: int | None) -> tuple[int, ...]:
+    """The first ``number`` of the clients that ``adversary`` hears of, all where that is None; itself is none."""
+    return Sight(adversary, wire).heard[:number]

@@ -137,6 +137,16 @@ class Sight:
         return client_index(position) if position.startswith("client-") else None
 
     @property
+    def heard(self) -> tuple[int, ...]:
+        """The clients of which it receives anything, alone or mixed with others; itself aside."""
+        others = [client for client in range(self.wire.federation.clients) if client != self.me]
+        told = [r for r in self.wire.releases if r.receivers != SERVER]
+        if self.me is None or any(not r.edges for r in told):
+            return tuple(others)
+        edges = frozenset().union(*(r.edges for r in told))
+        return tuple(client for client in others if (min(client, self.me), max(client, self.me)) in edges)
+
+    @property
     def active_server(self) -> bool:
         """Whether it is a server that departs from the protocol."""
         return self.adversary.power == "active" and self.adversary.position == SERVER

@@ -64,6 +64,7 @@ def _rows(card: Card) -> list[tuple[str, str]]:
         ("different models", "yes" if card.heterogeneous_models else "no"),
         ("clients weigh", card.weighting),
         ("source", card.source),
+        *([("not the paper's", card.guessed)] if card.guessed else []),
     ]
 
 

@@ -121,7 +121,7 @@ def table(page: Recipe, name: str, base: RunConfig, only: Sequence[str], found: 
     from fedprivacy.reporting.terminal import render_document
     from fedprivacy.reporting.tidy import tidy
     from fedprivacy.study.tables.made import make
-    from fedprivacy.study.tables.page import document, figures
+    from fedprivacy.study.tables.page import document, figures, judged
 
     chosen = lines(page, base, only)
     made = make(chosen, found, lambda line: ready(line.config, found.workers, "cpu"))
@@ -133,7 +133,8 @@ def table(page: Recipe, name: str, base: RunConfig, only: Sequence[str], found: 
     results = [(one.line.title, one.result) for one in made if one.result is not None]
     rows = tidy([result for _, result in results], [title for title, _ in results])
     to.deliver(
-        lambda: of_table(page.title, rows, (), lambda: drawn, words, told), lambda: render_document(told, Output())
+        lambda: of_table(page.title, rows, judged(page, made), lambda: drawn, words, told),
+        lambda: render_document(told, Output()),
     )
     say(f"Page{', with its figures in figures/' if drawn else ''}: {place}")
 

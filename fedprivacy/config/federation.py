@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from fedprivacy.config.base import UsageError
 from fedprivacy.config.run import DataConfig, RunConfig, TrainingConfig
+from fedprivacy.wire.graph import Graph, graph
 
 
 @dataclass(frozen=True)
@@ -18,6 +20,7 @@ class FederationSettings:
     dropout_rate: float
     data: DataConfig
     training: TrainingConfig
+    topology: str = "ring"
     protocol: str = ""
     """What the protocol is called, for messages alone."""
 
@@ -31,6 +34,7 @@ class FederationSettings:
             config.dropout_rate,
             config.data,
             config.training,
+            config.topology,
             config.protocol,
         )
 
@@ -38,6 +42,14 @@ class FederationSettings:
         """Name of the architecture of client ``client``."""
         models = self.training.client_models or (self.training.model,)
         return models[client % len(models)]
+
+    @property
+    def graph(self) -> Graph:
+        """Who hears whom where there is no server. UsageError where the topology does not fit the clients."""
+        try:
+            return graph(self.topology, self.clients)
+        except ValueError as error:
+            raise UsageError(f"--topology: {error}.") from None
 
     @property
     def architectures(self) -> tuple[str, ...]:

@@ -30,6 +30,10 @@ class Card:
     options: type[Part]
     own_heads: bool = False
     """Clients may have outputs for their own classes alone: no model of theirs is merged with another's."""
+    guessed: str = ""
+    """What the paper leaves open, or could not be read, and was chosen here."""
+    between_neighbours: bool = False
+    """Clients send to their neighbours in a topology, without a server."""
     bound: Literal["", "lower", "upper"] = ""
     """Whether it is no protocol at all but what protocols are held against: nothing exchanged, or everything."""
 
@@ -125,6 +129,7 @@ CARDS: dict[str, Card] = {
         source="Shen et al. 2020, arXiv 2006.16765",
         target="fedprivacy.protocols.fml:Fml",
         own_heads=True,
+        guessed="the weights of the memes in their mean (equal), the schedule of alpha and beta (from published code)",
         options=options.FmlOptions,
     ),
     "fedkd": Card(
@@ -137,6 +142,8 @@ CARDS: dict[str, Card] = {
         source="Wu et al. 2022, arXiv 2108.13323",
         target="fedprivacy.protocols.fedkd:FedKd",
         own_heads=True,
+        guessed="what travels (updates of a round, as in the published code, where the paper says gradients), and that "
+        "the loss between hidden states counts once",
         options=options.FedKdOptions,
     ),
     "fedckd": Card(
@@ -148,6 +155,7 @@ CARDS: dict[str, Card] = {
         weighting="n_k (option: uniform)",
         source="arXiv 2411.03569",
         target="fedprivacy.protocols.fedckd:FedCkd",
+        guessed="the weights of both teachers, the temperature, and a first round without a teacher of one's own",
         options=options.FedCkdOptions,
     ),
     "fedmd": Card(
@@ -216,7 +224,34 @@ CARDS: dict[str, Card] = {
         source="arXiv 2412.11207",
         target="fedprivacy.protocols.profe:ProFe",
         own_heads=True,
+        guessed="the weights of all terms and how they fade (from code of the same group), topology, plain averaging",
         options=options.ProFeOptions,
+        between_neighbours=True,
+    ),
+    "dfedavg": Card(
+        "Decentralised federated averaging",
+        "to neighbours: weights; no server",
+        public_data=False,
+        labelled=False,
+        heterogeneous_models=False,
+        weighting="Metropolis-Hastings over the topology (option: uniform over neighbours and self)",
+        source="Sun, Li, Wang 2021, arXiv 2104.11375",
+        target="fedprivacy.protocols.dfedavg:DFedAvg",
+        options=options.DFedAvgOptions,
+        between_neighbours=True,
+    ),
+    "gossip-mutual": Card(
+        "Mutual learning between neighbours",
+        "to neighbours: weights, as teachers on private records; no server",
+        public_data=False,
+        labelled=False,
+        heterogeneous_models=True,
+        weighting="uniform over neighbours",
+        source="in the setting of Khalil et al. 2024, arXiv 2402.01863",
+        target="fedprivacy.protocols.gossip_mutual:GossipMutual",
+        guessed="all of it: a design of its own in a known setting",
+        options=options.GossipMutualOptions,
+        between_neighbours=True,
     ),
     "fedkd-hybrid": Card(
         "Common layers and predictions together",
@@ -227,6 +262,7 @@ CARDS: dict[str, Card] = {
         weighting="n_k for layers (option: uniform), uniform for logits",
         source="arXiv 2501.04066",
         target="fedprivacy.protocols.fedkd_hybrid:FedKdHybrid",
+        guessed="the loss on the public records (divergence from the mean logits alone), its passes, the order",
         options=options.FedKdHybridOptions,
     ),
     "local": Card(

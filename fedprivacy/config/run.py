@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from fedprivacy.config.base import Part
 from fedprivacy.config.canaries import CanaryConfig
 from fedprivacy.config.inversion import InversionConfig
+from fedprivacy.wire.graph import canonical
 
 MOST = 2**31 - 1
 """Largest whole number that a count may be: no machine holds more."""
@@ -209,6 +211,9 @@ class RunConfig(Part):
     """Share of the clients that takes part in a round."""
     dropout_rate: float = Field(default=0.0, ge=0, lt=1)
     """Probability that a participant drops out mid-round: it trains, but its message never leaves."""
+    topology: str = "ring"
+    """Who hears whom where there is no server: ring, star, full, random-regular (of degree 4, or random-regular:3), a
+    file of edges (two client numbers a line), or edges such as 0-1 1-2."""
     seed: int = Field(default=0, ge=0, lt=2**53)
     """Root of all named seeds."""
     seeds: int = Field(default=1, ge=1, le=10_000)
@@ -232,6 +237,15 @@ class RunConfig(Part):
         if self.canaries.coins != "record" and self.data.inclusion != 0.5:
             raise ValueError(f"a coin that decides a {self.canaries.coins} is fair: data.inclusion must be 0.5")
         return self
+
+    @field_validator("topology")
+    @classmethod
+    def _edges(cls, topology: str) -> str:
+        """Edges in the place of the file that holds them, so that a run is known by what it was."""
+        file = Path(topology).expanduser()
+        if "\n" not in topology and len(topology) < 4096 and file.is_file():
+            return canonical(file.read_text(encoding="utf-8"))
+        return canonical(topology)
 
     def digest(self) -> str:
         """Twelve hex digits that name this configuration; equal configurations share runs on disk."""

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from fedprivacy.config.federation import FederationSettings
 from fedprivacy.federation.environment import Environment, FederationState, HistoryRow, Part
 from fedprivacy.federation.interfaces import FederatedProtocol
 from fedprivacy.wire.payload import Payload
@@ -42,5 +43,5 @@ class TrainsLocally(FederatedProtocol, Protocol):
 class MixesModels(Protocol):
     """A protocol without a server: a client's next model is mixed from its own and those that it hears."""
 
-    def mixed(self, own: Part, heard: Sequence[Part]) -> Part:
-        """The model that a client holds after it has heard others, by order of arrival."""
+    def mixed(self, settings: FederationSettings, client: int, own: Part, heard: Mapping[int, Part]) -> Part:
+        """The model that ``client`` holds after it has heard others, by their number."""

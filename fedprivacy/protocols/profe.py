@@ -9,7 +9,7 @@ features to the student's size.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fedprivacy.config.federation import FederationSettings
 from fedprivacy.config.protocols import ProFeOptions
 from fedprivacy.federation import averaging, phases, projections
 from fedprivacy.federation.environment import Environment, FederationState, HistoryRow, Part
@@ -78,32 +79,34 @@ class ProFe:
     def round(self, state: FederationState, round: int, env: Environment, channel: Channel) -> RoundOutcome:
         history: list[HistoryRow] = []
         own: dict[int, tuple[Part, Prototypes]] = {}
-        heard: dict[int, list[tuple[Part, Prototypes]]] = {client: [] for client in range(env.clients)}
-        senders = env.senders(round)
+        heard: dict[int, dict[int, tuple[Part, Prototypes]]] = {client: {} for client in range(env.clients)}
+        senders, graph = env.senders(round), env.settings.graph
         for client in env.participants(round):
             parts, epochs, held = self._trained(state, env, client, round)
             state = state.having(parts)
             history += phases.rows(epochs, round, client, "private")
             own[client] = (parts[student_part(client)], held)
         for client in senders:
-            receivers = self.neighbours(client, env.clients)
+            receivers = graph.neighbours(client)
             names, sender = [client_name(peer) for peer in receivers], client_name(client)
             if not receivers:
                 continue
             weights = channel.send(sender, names, Weights(self._packed(own[client][0])), "student").tensors
             means = channel.send(sender, names, own[client][1], "prototypes")
             for peer in receivers:
-                heard[peer].append(({n: t.float() if t.is_floating_point() else t for n, t in weights.items()}, means))
+                full = {n: t.float() if t.is_floating_point() else t for n, t in weights.items()}
+                heard[peer][client] = full, means
         for client in own:
-            everything = [own[client], *heard[client]]
+            everything = [own[client], *heard[client].values()]
             known = prototypes.of_part(state.parts[prototypes_part(client)])
             merged = prototypes.renewed(known, prototypes.merged([held for _, held in everything]))
-            mean = self.mixed(own[client][0], [weights for weights, _ in heard[client]])
+            models = {peer: weights for peer, (weights, _) in heard[client].items()}
+            mean = self.mixed(env.settings, client, own[client][0], models)
             state = state.having({student_part(client): mean, prototypes_part(client): prototypes.to_part(merged)})
         events = [
             phases.unprotected(client, round, release.name)
             for client in senders
-            if self.neighbours(client, env.clients)
+            if graph.neighbours(client)
             for release in releases_of(self, env)
         ]
         return RoundOutcome(state.having({}, round), history, events)
@@ -116,8 +119,8 @@ class ProFe:
         packed = Weights(self._packed(parts[student_part(client)]))
         return LocalWork(parts, phases.rows(epochs, round, client, "private"), packed)
 
-    def mixed(self, own: Part, heard: Sequence[Part]) -> Part:
-        return weighted_mean([own, *heard])
+    def mixed(self, settings: FederationSettings, client: int, own: Part, heard: Mapping[int, Part]) -> Part:
+        return weighted_mean([own, *heard.values()])
 
     def models(self, state: FederationState, env: Environment) -> Mapping[str, tuple[str, Part]]:
         return phases.own_models(state, env)
@@ -137,12 +140,6 @@ class ProFe:
     def student(self, env: Environment) -> str:
         """Architecture of the student."""
         return self.options.student or env.settings.training.model
-
-    def neighbours(self, client: int, clients: int) -> list[int]:
-        """Who hears a node: the next and the previous on the ring, or everybody."""
-        if self.options.topology == "full":
-            return [peer for peer in range(clients) if peer != client]
-        return sorted({(client - 1) % clients, (client + 1) % clients} - {client})
 
     def teaching(self, round: int) -> tuple[float, float]:
         """alpha and beta of a round: halved each round, 0 below 0.1."""

@@ -43,6 +43,16 @@ def what_is_sent(config: RunConfig, wire: Wire, options: Any) -> None:
     defenses.check_releases(config.defense, config.protocol, of_clients(wire.releases), options)
 
 
+def topology(config: RunConfig, wire: Wire) -> None:
+    """Raise UsageError where who hears whom is asked for, and everything passes a server."""
+    asked = config.topology != RunConfig.model_fields["topology"].default
+    if asked and wire.has_server and not any(release.receivers == "neighbours" for release in wire.releases):
+        raise UsageError(
+            f"--topology: protocol {config.protocol} passes a server, so a topology does nothing; neighbours send to "
+            f"each other in {catalog.able('between_neighbours')}."
+        )
+
+
 def guesses(config: RunConfig) -> None:
     """Raise UsageError where an audit is to guess more canaries than there can be."""
     asked, candidates = config.canaries, config.data.candidates

@@ -35,6 +35,7 @@ def resolve(config: RunConfig) -> Study:
     check.settings(config)
     wire = _wire(config, options)
     check.what_is_sent(config, wire, options)
+    check.topology(config, wire)
     check.guesses(config)
     check.stated_labels(config)
     seats, own = seats_of(config.attack, config.data, wire), getattr(options, "options", options)

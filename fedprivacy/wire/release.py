@@ -57,6 +57,8 @@ class Release:
     sender: Sender = "client"
     receivers: Receivers = "server"
     """``clients``: all of them; ``neighbours``: other clients, without a server."""
+    edges: frozenset[tuple[int, int]] = frozenset()
+    """Which clients are neighbours, the lower number first; empty, where they are not told: all may be."""
     of: Of = "own"
     """Whose knowledge it carries. ``own``: of the client that sends it. ``relay``: of one client, passed on by the
     server under its name. ``mean``, ``weighted``: the plain or weighted mean of what the round's senders sent.

@@ -92,6 +92,16 @@ profe: client-0 eavesdropper
   active-server: - | - | -
   client-0: joint-updates students prototypes | models | -
   eavesdropper: joint-updates students prototypes | models | -
+dfedavg: client-0 eavesdropper
+  server: - | - | -
+  active-server: - | - | -
+  client-0: joint-updates students | models | updates
+  eavesdropper: joint-updates students | models | updates
+gossip-mutual: client-0 eavesdropper
+  server: - | - | -
+  active-server: - | - | -
+  client-0: joint-updates students | models | updates
+  eavesdropper: joint-updates students | models | updates
 fedkd-hybrid: active-server server
   server: joint-predictions surrogate uploaded-weights | predictions | predictions
   active-server: joint-probes probes | predictions | -

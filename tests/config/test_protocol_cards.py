@@ -49,3 +49,9 @@ def test_all_settings_are_exported() -> None:
 def test_reading_the_cards_costs_no_torch() -> None:
     code = "import sys; import fedprivacy.config.protocol_cards; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("name", CARDS)
+def test_a_card_says_whether_neighbours_send_to_each_other(name: str) -> None:
+    releases = resolve(RunConfig(protocol=name)).wire.releases
+    assert CARDS[name].between_neighbours == any(release.receivers == "neighbours" for release in releases)

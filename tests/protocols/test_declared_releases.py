@@ -37,7 +37,7 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("feddf", {"weighting": "uniform"}),
     ("fedkd-hybrid", {"shared_layers": ("head",)}),
     ("fedkd-hybrid", {"order": "logits-first", "weighting": "uniform"}),
-    ("profe", {"topology": "full"}),
+    ("dfedavg", {"mixing": "uniform"}),
 ]
 
 

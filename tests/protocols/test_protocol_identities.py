@@ -178,7 +178,7 @@ def test_quantised_students_average_like_exact_ones_up_to_16_bits(world: MakeWor
 
 
 def test_a_full_topology_ends_in_one_student(world: MakeWorld) -> None:
-    parts = final(world("profe", {"topology": "full", "transport_bits": 32}, sizes=(8, 8, 8, 8), rounds=1))
+    parts = final(world("profe", {"transport_bits": 32}, topology="full", sizes=(8, 8, 8, 8), rounds=1))
     for peer in range(1, 4):
         close(parts["client-0/student"], parts[f"client-{peer}/student"])
         close(parts["client-0/prototypes"], parts[f"client-{peer}/prototypes"])

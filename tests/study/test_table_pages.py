@@ -15,9 +15,10 @@ from fedprivacy.config.run import RunConfig
 from fedprivacy.judge.result import Communication, Finding, Interval, PrivacyClaim, Provenance, RunResult
 from fedprivacy.reporting.document import Document, Table
 from fedprivacy.reporting.markdown import document_to_markdown
+from fedprivacy.study.tables.claims import judged
 from fedprivacy.study.tables.made import Made, make
 from fedprivacy.study.tables.page import document, figures
-from fedprivacy.study.tables.recipe import Line, Recipe, checked, laid_over, lines, recipe
+from fedprivacy.study.tables.recipe import Claim, Line, Recipe, checked, laid_over, lines, recipe
 
 AUC = {"head": "AUC", "show": "finding", "metric": ["AUC"], "statistic": ["loss"]}
 ACCURACY = {"head": "accuracy", "show": "utility", "metric": ["test_accuracy"]}
@@ -184,3 +185,66 @@ def test_the_first_refusal_is_raised_where_every_row_is_refused() -> None:
 
     with pytest.raises(UsageError, match="no such data"):
         make(lines(page(), BASE), Planted(), check)
+
+
+CLAIM = {"says": "More rounds are better", "group": "few rounds", "row": "shared", "against": "averaged"}
+TRAINED = {"show": "utility", "metric": ["test_accuracy"]}
+
+
+def result(accuracies: tuple[float, ...], sent: int = 100) -> RunResult:
+    whole = Planted().train(BASE)[0]
+    utility = {"test_accuracy": Interval(sum(accuracies) / len(accuracies), 0.0, 1.0, per_seed=accuracies)}
+    return replace(whole, utility=utility, communication=Communication(sent, sent, 0, sent, 0, ()))
+
+
+@pytest.mark.parametrize(
+    ("asked", "gains", "verdict"),
+    [
+        ({"least": 0.0}, (0.05, 0.06, 0.05), "supported"),
+        ({"least": 0.0}, (-0.05, -0.06, -0.05), "refuted"),
+        ({"least": 0.0}, (0.05, -0.06, 0.05), "inconclusive"),
+        ({"least": -0.01}, (0.001, -0.001, 0.0), "supported"),
+        ({"least": 0.02}, (0.011, 0.009, 0.01), "refuted"),
+        ({"least": 0.0, "most": 0.02}, (0.05, 0.06, 0.05), "refuted"),
+        ({"least": 0.0}, (0.05,), "inconclusive"),
+    ],
+)
+def test_a_difference_is_judged_by_its_whole_interval(asked: Any, gains: tuple[float, ...], verdict: str) -> None:
+    other = tuple(0.5 + 0.1 * place for place in range(len(gains)))
+    own = tuple(one + gain for one, gain in zip(other, gains, strict=True))
+    claim = build(Claim, {**CLAIM, **TRAINED, **asked, "published": "74 against 70"}, "test")
+    found = judged(claim, result(own), result(other), "A. Author 2020", 0.95)
+    assert (found.verdict, found.source) == (verdict, "A. Author 2020")
+    assert found.why.startswith("The paper: 74 against 70. Here: shared minus averaged: ")
+    assert ("one seed has no interval" in found.why) == (len(gains) == 1)
+
+
+@pytest.mark.parametrize(("most", "verdict"), [(0.3, "supported"), (0.2, "refuted")])
+def test_bytes_are_counted_and_their_ratio_judged(most: float, verdict: str) -> None:
+    claim = build(Claim, {**CLAIM, "show": "bytes", "metric": ["up"], "most": most}, "test")
+    found = judged(claim, result((0.5, 0.6), sent=25), result((0.5, 0.6)), "", 0.95)
+    assert found.verdict == verdict and "shared sends 4 times fewer bytes than averaged (25%)" in found.why
+    assert "no figure of it could be read" in found.why
+
+
+def test_a_claim_whose_rows_did_not_run_or_do_not_exist_is_told() -> None:
+    claim = build(Claim, {**CLAIM, **TRAINED, "least": 0.0}, "test")
+    assert judged(claim, None, result((0.5, 0.6)), "", 0.95).why.endswith("shared was not run")
+    with pytest.raises(UsageError, match="claim 'More rounds are better': group 'few rounds' has no row 'nobody'"):
+        page(claims=[{**CLAIM, **TRAINED, "against": "nobody"}])
+
+
+def test_verdicts_stand_first_with_what_was_guessed_and_what_was_published() -> None:
+    rows = [ROWS[0], {"name": "shared", "settings": {"protocol": "profe"}, "published": "96.8"}]
+    columns = [ACCURACY, {"head": "the paper's", "show": "published"}]
+    which = page(rows=rows, columns=columns, claims=[{**CLAIM, **TRAINED, "least": 0.1}], source="A. Author 2020")
+    told = document(which, made(which), BASE, "the command")
+    text = document_to_markdown(told)
+    assert told.sections[0].title == "Verdicts"
+    assert "REFUTED: More rounds are better (A. Author 2020)" in text and "which are not the paper's" in text
+    assert "Not the paper's in profe: the weights of all terms" in text
+    assert tables(told)[0] == (
+        ("what", "accuracy", "the paper's"),
+        ("averaged", "0.565 [0.465, 0.665]", "-"),
+        ("shared", "0.565 [0.465, 0.665]", "96.8"),
+    )

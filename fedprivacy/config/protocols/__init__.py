@@ -9,6 +9,7 @@ from fedprivacy.config.protocols.averaging import (
     LayerwiseOptions,
 )
 from fedprivacy.config.protocols.bounds import CentralOptions, LocalOptions
+from fedprivacy.config.protocols.gossip import DFedAvgOptions, GossipMutualOptions
 from fedprivacy.config.protocols.mutual import MutualOptions
 from fedprivacy.config.protocols.pairs import FedCkdOptions, FedKdOptions, FmlOptions, ProFeOptions
 from fedprivacy.config.protocols.prototypes import FedProtoOptions
@@ -18,6 +19,7 @@ __all__ = [
     "CentralOptions",
     "CfdOptions",
     "ClockOptions",
+    "DFedAvgOptions",
     "DsFlOptions",
     "FedAsyncOptions",
     "FedAvgOptions",
@@ -30,6 +32,7 @@ __all__ = [
     "FedProtoOptions",
     "FedProxOptions",
     "FmlOptions",
+    "GossipMutualOptions",
     "LayerwiseOptions",
     "LocalOptions",
     "MutualOptions",

@@ -102,8 +102,6 @@ class ProFeOptions(Part):
 
     student: str | None = None
     """Architecture of the shared model; none: training.model."""
-    topology: Literal["ring", "full"] = "ring"
-    """Who hears whom: the two neighbours on a ring, or everybody."""
     temperature: float = Field(default=2.0, gt=0)
     """Softens teacher and student; the divergence is multiplied by its square."""
     alpha: float = Field(default=1.0, ge=0)
@@ -122,5 +120,8 @@ class ProFeOptions(Part):
     def releases(self, federation: FederationSettings) -> tuple[Release, ...]:
         """A student's weights and class prototypes to the neighbours, who alone know what they began from."""
         student = self.student or federation.training.model
-        weights = Release("weights", "weights", receivers="neighbours", architecture=student, slot="student")
-        return weights, Release("prototypes", "prototypes", receivers="neighbours")
+        edges = federation.graph.edges
+        weights = Release(
+            "weights", "weights", receivers="neighbours", edges=edges, architecture=student, slot="student"
+        )
+        return weights, Release("prototypes", "prototypes", receivers="neighbours", edges=edges)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from fedprivacy.config.protocol_cards import CARDS
+from fedprivacy.config.protocol_cards import CARDS, Card
 from fedprivacy.judge.result import RunResult
 from fedprivacy.parts import RECORDING
 from fedprivacy.reporting.document import Facts, Section
@@ -15,8 +15,10 @@ from fedprivacy.reporting.text import clean, count, counted, listed, percent, sc
 
 def setup_section(result: RunResult) -> Section:
     """Protocol, data, model, clients, rounds, training, defense, attack and seeds; facts not stored are left out."""
+    card = _card(result.config)
     pairs = [
         ("protocol", _protocol(result)),
+        ("not the paper's", "" if card is None else card.guessed),
         ("data", ", ".join(_data(result.config))),
         ("public folds", _public(result.config) if _uses_public(result) else ""),
         ("model", _model(result.config)),
@@ -70,9 +72,13 @@ def _skew(config: Any, partition: Any) -> str:
     return f" ({count(classes)} class{'' if classes == 1 else 'es'} a client)" if known else ""
 
 
+def _card(config: Any) -> Card | None:
+    return CARDS.get(str(setting(config, "protocol")))
+
+
 def _uses_public(result: RunResult) -> bool:
     """Whether the protocol has a use for public records; unknown protocols are taken to."""
-    card = CARDS.get(str(result.config.get("protocol")))
+    card = _card(result.config)
     options = result.config.get("options")
     asked = isinstance(options, Mapping) and bool(options.get("public_labels"))
     return card is None or card.public_data or asked
@@ -101,6 +107,9 @@ def _federation(config: Any) -> Iterator[str]:
         yield counted(clients, "client")
     if rounds is not None:
         yield counted(rounds, "round")
+    card, topology = _card(config), setting(config, "topology")
+    if card is not None and card.between_neighbours and topology is not None:
+        yield f"topology {clean(topology)}"
     share = setting(config, "participation")
     if share is not None and share < 1:
         yield f"{percent(share)} of the clients in a round"

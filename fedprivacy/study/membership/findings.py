@@ -104,7 +104,7 @@ def _targets(study: Study, repetition: Repetition, adversary: Adversary, loaded:
     labels = played.dataset.y_train[played.candidates]
     auxiliary = played.dataset.y_train[played.division.auxiliary]
     federations = [Shadow(observed, flips) for observed, flips in zip(loaded, coins, strict=True)]
-    attacked = followed(study.federation.clients, attack.followed, adversary.client)
+    attacked = followed(adversary, study.wire, attack.followed)
     for number in range(len(federations) if judges_bank(attack) else 1):
         own = federations[number]
         others = [one for place, one in enumerate(federations) if place != number]

@@ -45,10 +45,8 @@ class Bank:
 
     def targets(self) -> Iterator[tuple[str, Int]]:
         """Clients that are attacked, each with its candidates; all together where no source tells one client."""
-        played, attacked = (
-            self.repetition.game,
-            followed(self.study.federation.clients, self.study.attack.followed, self.adversary.client),
-        )
+        played = self.repetition.game
+        attacked = followed(self.adversary, self.study.wire, self.study.attack.followed)
         firsts = [one[0] for one in self.observed.values()]
         told = max(firsts, key=lambda one: len(one.logp))
         for name, _, theirs in sources(told, played.owners, self.adversary):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from fedprivacy.adversary.position import seat
-from fedprivacy.judge.result import Finding, Interval, RunResult
+from fedprivacy.judge.result import Communication, Finding, Interval, RunResult
 from fedprivacy.metrics.intervals import paired_interval
 from fedprivacy.reporting.figures.frontier import allowed_auc
 from fedprivacy.reporting.findings import is_null, is_selected, main_target
@@ -16,13 +16,11 @@ from fedprivacy.study.tables.recipe import Column
 
 FAILED = "failed"
 
-BYTES = {
-    "up": lambda sizes: sizes.up_bytes,
-    "down": lambda sizes: sizes.down_bytes,
-    "both": lambda sizes: sizes.up_bytes + sizes.down_bytes,
-    "payload": lambda sizes: sizes.payload_bytes,
-    "public": lambda sizes: sizes.public_bytes,
-}
+
+def counted(what: str, sizes: Communication) -> int:
+    """Bytes of a whole run: up, down, both, payload, public."""
+    both = sizes.up_bytes + sizes.down_bytes
+    return both if what == "both" else int(getattr(sizes, f"{what}_bytes"))
 
 
 @dataclass(frozen=True)
@@ -54,7 +52,7 @@ def text(column: Column, result: RunResult, source: Source | None = None, other:
     """The cell; ``other``: the run whose value is taken away, where the column takes one away."""
     if column.show == "bytes":
         parties = result.config["clients"] * result.config["rounds"] if column.each == "message" else 1
-        return size(BYTES[column.metric[0]](result.communication) / parties)
+        return size(counted(column.metric[0], result.communication) / parties)
     if column.show == "epsilon":
         return epsilon(result.privacy.epsilon)
     if column.show == "allowed":
@@ -62,8 +60,8 @@ def text(column: Column, result: RunResult, source: Source | None = None, other:
     if column.show == "verdict":
         return _verdict(column, result)
     if column.show == "count":
-        counted = _finding(column, result.findings, source)
-        return MISSING if counted is None else f"{counted.n:,}"
+        rests = _finding(column, result.findings, source)
+        return MISSING if rests is None else f"{rests.n:,}"
     if cause(column, result, source):
         return FAILED
     found = number(column, result, source)
@@ -85,14 +83,15 @@ def number(column: Column, result: RunResult, source: Source | None) -> Number |
     """The number behind a cell; None where the run has none."""
     if column.show == "utility":
         found = next((result.utility[name] for name in column.metric if name in result.utility), None)
-        return None if found is None else _of_utility(found)
+        return None if found is None else of_utility(found)
     chosen = _finding(column, result.findings, source)
     if chosen is None or chosen.value is None:
         return None
     return Number(chosen.value, chosen.low, chosen.high, chosen.per_seed or (chosen.value,))
 
 
-def _of_utility(found: Interval) -> Number:
+def of_utility(found: Interval) -> Number:
+    """A figure of utility as a number with its seeds."""
     alone = found.low == found.high
     low, high = (None, None) if alone else (found.low, found.high)
     return Number(found.mean, low, high, found.per_seed or (found.mean,))

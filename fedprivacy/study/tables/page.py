@@ -5,27 +5,37 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from fedprivacy.config.protocol_cards import CARDS
 from fedprivacy.config.run import RunConfig
+from fedprivacy.judge.result import Verdict
 from fedprivacy.reporting.document import Block, Column, Document, Section, Table, row
 from fedprivacy.reporting.document import Line as Sentence
 from fedprivacy.reporting.figures.frontier import frontier_figure
 from fedprivacy.reporting.figures.pictures import pictures_figure
 from fedprivacy.reporting.pictures import panels
+from fedprivacy.reporting.sections.verdicts import verdict_line
 from fedprivacy.reporting.text import MISSING, counted, sentence
-from fedprivacy.study.tables import cells
+from fedprivacy.study.tables import cells, claims
 from fedprivacy.study.tables.cells import Source
 from fedprivacy.study.tables.made import Made
 from fedprivacy.study.tables.recipe import Column as Shown
 from fedprivacy.study.tables.recipe import Group, Recipe
 
 SOURCE = ("adversary", "observes", "statistic")
+VERDICTS = (
+    "A verdict is of the claim on these data at this size, which are not the paper's. Each interval holds by itself: "
+    "none is widened for the number of claims."
+)
 
 
 def document(page: Recipe, made: Sequence[Made], base: RunConfig, command: str) -> Document:
     """All of it; a column in which nothing stands is left out."""
     groups = [g for g in page.groups if any(one.line.group is g for one in made)]
     about = [Sentence(words, "quiet") for words in (*page.about, _game(base))]
-    sections = [Section("What is compared", tuple(about))]
+    verdicts = tuple(map(verdict_line, judged(page, made)))
+    sections = [Section("Verdicts", (*verdicts, Sentence(VERDICTS, "quiet")))] if verdicts else []
+    about += [Sentence(f"Not the paper's in {name}: {words}.", "quiet") for name, words in _guessed(made).items()]
+    sections += [Section("What is compared", tuple(about))]
     for group in groups if page.grouped else ():
         table = _grouped(page, [one for one in made if one.line.group is group and one.result])
         notes: list[Block] = [Sentence(group.about, "quiet")] if group.about else []
@@ -37,6 +47,19 @@ def document(page: Recipe, made: Sequence[Made], base: RunConfig, command: str) 
     end = f"{command} ({minutes:.1f} cpu-minutes; a stopped page goes on, and finished runs are found again)."
     told = (*(Sentence(words) for words in refused), Sentence(f"Made by: {end}", "quiet"))
     return Document(f"{page.title} ({base.data.dataset})", (*sections, Section("How it was made", told)))
+
+
+def judged(page: Recipe, made: Sequence[Made]) -> tuple[Verdict, ...]:
+    """What becomes of the page's claims."""
+    ran = {(one.line.group.name, one.line.row.name): one.result for one in made if one.result is not None}
+    level = made[0].line.config.attack.level if made else 0.95
+    return claims.every(page.claims, ran, page.source, level)
+
+
+def _guessed(made: Sequence[Made]) -> dict[str, str]:
+    """By protocol, what its paper leaves open and was chosen here."""
+    names = dict.fromkeys(one.line.config.protocol for one in made)
+    return {name: CARDS[name].guessed for name in names if name in CARDS and CARDS[name].guessed}
 
 
 def figures(page: Recipe, made: Sequence[Made]) -> dict[str, bytes]:
@@ -105,6 +128,8 @@ def _causes(columns: Sequence[Shown], made: Sequence[Made]) -> tuple[str, ...]:
 def _cell(page: Recipe, place: int, one: Made, source: Source | None, made: Sequence[Made]) -> str:
     column = page.columns[place]
     assert one.result is not None
+    if column.show == "published":
+        return one.line.row.published or MISSING
     rival = next((m.result for m in made if m.line.group is one.line.group and m.line.row.name == column.minus), None)
     return cells.text(column, one.result, source, rival)
 

@@ -29,6 +29,8 @@ class Row(Entry):
 
     figure: bool = False
     """Whether the pictures of this run are drawn."""
+    published: str = ""
+    """The paper's own figures, as it prints them."""
 
 
 class Group(Entry):
@@ -42,8 +44,9 @@ class Column(Part):
     """What of a result is shown under ``head``; of several metrics or statistics the first that a run has."""
 
     head: str
-    show: Literal["utility", "finding", "headline", "count", "bytes", "epsilon", "allowed", "verdict"]
-    """count: of what a finding rests on. allowed: the largest AUC that the claim leaves to any attack on one record."""
+    show: Literal["utility", "finding", "headline", "count", "bytes", "epsilon", "allowed", "verdict", "published"]
+    """published: what a row says of its paper. count: of what a finding rests on. allowed: the largest AUC that the
+    claim leaves to any attack on one record."""
     metric: Names = ()
     """Of utility, findings (* stands for any text), bytes (up, down, both, payload, public), or words in the claim of a
     verdict."""
@@ -61,6 +64,25 @@ class Column(Part):
     """Bytes of the whole run, or of one client in one round."""
     words: dict[str, str] = Field(default_factory=dict)
     """How a verdict is told: the first key that stands in it, or in its reason, decides."""
+
+
+class Claim(Part):
+    """One claim of a paper, and the two rows that decide it."""
+
+    says: str
+    """The claim, with the margin that is asked where the paper names none."""
+    published: str = "no figure of it could be read"
+    """The paper's own figures."""
+    group: str
+    row: str
+    against: str
+    show: Literal["utility", "bytes"] = "utility"
+    metric: Names = Field(min_length=1)
+    """Of utility the first that both rows have, or of bytes (up, down, both, payload, public)."""
+    least: float | None = None
+    """The value of ``row`` minus that of ``against`` (of bytes: over it) is at least this."""
+    most: float | None = None
+    """It is at most this."""
 
 
 class Recipe(Part):
@@ -85,6 +107,10 @@ class Recipe(Part):
     """Heads of the columns that are shown in a table with a column a group."""
     figure: Literal["none", "frontier"] = "none"
     """What is drawn of each group."""
+    source: str = ""
+    """The paper that the page is about."""
+    claims: Annotated[tuple[Claim, ...], Field(strict=False)] = ()
+    """What it says, to be held against the rows."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +146,13 @@ def checked(page: Recipe, name: str) -> Recipe:
             for c in page.columns
             if c.minus and rows and not any(c.minus in [r.name for r in rows_of(page, g)] for g in page.groups)
         ]
+    told = {(group.name, row.name) for group in page.groups for row in rows_of(page, group)}
+    unknown += [
+        f"claim '{claim.says}': group '{claim.group}' has no row '{row}'"
+        for claim in page.claims
+        for row in (claim.row, claim.against)
+        if (claim.group, row) not in told
+    ]
     if unknown:
         raise UsageError(f"recipe {name}: {unknown[0]}.")
     return page

@@ -7,11 +7,12 @@ Weights that travel in groups are changes of those tensors alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from fedprivacy.adversary.threat import EAVESDROPPER, View
+from fedprivacy.adversary.threat import View
+from fedprivacy.config.federation import FederationSettings
 from fedprivacy.federation.environment import Part
 from fedprivacy.federation.local_training import MixesModels
 from fedprivacy.wire.parties import SERVER, client_index
@@ -36,30 +37,45 @@ class Change:
     end: Part
 
 
-def changes(view: View, start: Mapping[int, Part], mixing: object = None) -> Iterator[Change]:
+def changes(
+    view: View, start: Mapping[int, Part], settings: FederationSettings, mixing: MixesModels | None = None
+) -> Iterator[Change]:
     """All changes that ``view`` shows: each client's own where any upload can be read, else those of all together.
 
-    ``start``: the weights that each client began from, empty where they are not known. ``mixing``: the protocol; where
-    its clients mix what they hear, their next start follows from what was heard.
+    ``start``: the weights that each client began from, empty where they are not known. ``mixing``: the protocol, where
+    its clients mix what they hear: whoever sees all that a client heard knows its next start.
     """
     told = view.transcripts[0]
     own = view.position if view.position.startswith("client-") else None
     readable = [m for m in told.messages if m.kind in CHANGES]
     if any(m.sender not in (SERVER, own) for m in readable):
-        hears_all = view.position in (EAVESDROPPER, SERVER)
-        return _uploads(told, readable, start, mixing, hears_all)
+        known = _mixes_known(view.position, settings) if mixing is not None else frozenset[int]()
+        return _uploads(told, readable, start, settings, mixing, known)
     return _broadcasts(told, readable, start, own)
 
 
+def _mixes_known(position: str, settings: FederationSettings) -> frozenset[int]:
+    """The clients of which ``position`` sees every model that they mix: it hears them and all of their neighbours."""
+    if not position.startswith("client-"):
+        return frozenset(range(settings.clients))
+    own, graph = client_index(position), settings.graph
+    heard = {own, *graph.neighbours(own)}
+    return frozenset(client for client in heard if heard.issuperset(graph.neighbours(client)))
+
+
 def _uploads(
-    told: Transcript, readable: Sequence[Message], start: Mapping[int, Part], mixing: object, hears_all: bool
+    told: Transcript,
+    readable: Sequence[Message],
+    start: Mapping[int, Part],
+    settings: FederationSettings,
+    mixing: MixesModels | None,
+    mixes_known: Collection[int],
 ) -> Iterator[Change]:
     clients = list(start)
     held = {client: dict(part) for client, part in start.items()}
     fresh = {client: dict(part) for client, part in start.items()}
     for number, messages in groupby(readable, key=lambda m: m.round):
         said: dict[int, Part] = {}
-        heard: dict[int, list[Part]] = {client: [] for client in clients}
         for message in messages:
             if message.sender == SERVER:
                 client = client_index(message.receiver)
@@ -75,12 +91,11 @@ def _uploads(
                 fresh[client] = {}
                 if found is not None:
                     yield found
-            if message.receiver != SERVER:
-                heard[client_index(message.receiver)].append(said[client])
-        if isinstance(mixing, MixesModels):
+        if mixing is not None:
             for client in clients:
-                known = hears_all and client in said
-                held[client] = dict(mixing.mixed(said[client], heard[client])) if known else {}
+                heard = {peer: said[peer] for peer in settings.graph.neighbours(client) if peer in said}
+                known = client in mixes_known and client in said
+                held[client] = dict(mixing.mixed(settings, client, said[client], heard)) if known else {}
                 fresh[client] = dict(held[client])
 
 

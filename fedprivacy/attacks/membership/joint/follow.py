@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from fedprivacy.adversary.followed import followed
-from fedprivacy.adversary.threat import Bool, Float, View
+from fedprivacy.adversary.threat import Adversary, Bool, Float, View
 from fedprivacy.attacks.membership.joint.along import along, denominators, undone
 from fedprivacy.attacks.membership.joint.changes import Change, changes
 from fedprivacy.attacks.membership.joint.decode import Decoded, decoded
@@ -18,7 +18,7 @@ from fedprivacy.attacks.membership.joint.gradients import stacked
 from fedprivacy.attacks.membership.joint.noise import weighted
 from fedprivacy.attacks.membership.joint.simulate import Columns, Simulation, joined
 from fedprivacy.federation.knowledge import Knowledge, Rules
-from fedprivacy.federation.local_training import TrainsLocally
+from fedprivacy.federation.local_training import MixesModels, TrainsLocally
 from fedprivacy.training.learner import Records
 from fedprivacy.wire.parties import client_index
 
@@ -59,6 +59,7 @@ class Follower:
     ) -> None:
         self.knowledge, self.rules, self.protocol, self.grade = knowledge, rules, protocol, grade
         self.own = client_index(position) if position.startswith("client-") else None
+        self.position = position
         everybody = [client for client in range(knowledge.settings.clients) if client != self.own]
         self.owned = knowledge.attack.owners == "known"
         self.simulation = Simulation(knowledge, rules, everybody, grade.worlds, grade.points, self.owned)
@@ -71,7 +72,8 @@ class Follower:
         clients = range(self.knowledge.settings.clients)
         parts = self.rules.initial.parts if self.rules.initial is not None else {}
         start = {client: parts.get(self.protocol.held(client), {}) for client in clients}
-        for change in changes(view, start, self.protocol):
+        mixing = self.protocol if isinstance(self.protocol, MixesModels) else None
+        for change in changes(view, start, self.knowledge.settings, mixing):
             if change.clients == (self.own,) or self._is_left(change):
                 continue
             if len(change.clients) > 1 and not self.together:
@@ -97,7 +99,7 @@ class Follower:
 
     def _wanted(self) -> list[int]:
         """The clients that are attacked, where each is seen by itself."""
-        return list(followed(self.knowledge.settings.clients, self.knowledge.attack.followed, self.own))
+        return list(followed(Adversary(self.position), self.knowledge.wire, self.knowledge.attack.followed))
 
     def _is_left(self, change: Change) -> bool:
         """Whether this is of one client that nobody attacks."""

@@ -32,7 +32,7 @@ from fedprivacy.data.records import Ids
 from fedprivacy.federation.environment import Environment
 from fedprivacy.federation.interfaces import prepared
 from fedprivacy.federation.knowledge import Knowledge, Observed, Rules
-from fedprivacy.federation.local_training import TrainsLocally
+from fedprivacy.federation.local_training import MixesModels, TrainsLocally
 from fedprivacy.training.dp_sgd import DpSgd
 from fedprivacy.training.learner import Records
 
@@ -74,7 +74,8 @@ class NoisedUpdates:
         parts = rules.initial.parts if rules.initial is not None else {}
         start = {client: parts.get(rules.protocol.held(client), {}) for client in clients}
         found: dict[int, Normal] = {}
-        for change in changes(view, start, rules.protocol):
+        mixing = rules.protocol if isinstance(rules.protocol, MixesModels) else None
+        for change in changes(view, start, knowledge.settings, mixing):
             if len(change.clients) == 1:
                 _add(found, change, knowledge, rules, env, fit)
         scores = np.full((env.clients, 1, len(knowledge.candidates)), np.nan)

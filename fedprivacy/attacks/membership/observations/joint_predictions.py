@@ -25,7 +25,7 @@ import torch
 
 from fedprivacy import seeds
 from fedprivacy.adversary.followed import followed
-from fedprivacy.adversary.threat import Float, Signals, View
+from fedprivacy.adversary.threat import Adversary, Float, Signals, View
 from fedprivacy.attacks.membership.observations.probes import Probes
 from fedprivacy.attacks.membership.received import Answer, answers
 from fedprivacy.attacks.membership.unrolled.descent import Descent
@@ -35,7 +35,6 @@ from fedprivacy.attacks.membership.unrolled.situation import Situation, situatio
 from fedprivacy.attacks.membership.unrolled.work import forward, steps_within
 from fedprivacy.data.records import Ids
 from fedprivacy.federation.knowledge import Knowledge, Observed
-from fedprivacy.wire.parties import client_index
 
 
 @dataclass(frozen=True)
@@ -134,8 +133,7 @@ class JointProbes:
 
 def _told(view: View, knowledge: Knowledge) -> dict[int, list[Answer]]:
     """Answers by client, without one's own and those of clients that are not attacked."""
-    me = client_index(view.position) if view.position.startswith("client-") else None
-    attacked = followed(knowledge.settings.clients, knowledge.attack.followed, me)
+    attacked = followed(Adversary(view.position), knowledge.wire, knowledge.attack.followed)
     told: dict[int, list[Answer]] = {}
     for answer in answers(view):
         if answer.client in attacked:

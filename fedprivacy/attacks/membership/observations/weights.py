@@ -65,7 +65,7 @@ class DecodedUpdates(UploadedWeights):
 class Students(UploadedWeights):
     """Students that neighbours send each other (arXiv 2412.11207)."""
 
-    name: ClassVar[str] = "students of neighbours"
+    name: ClassVar[str] = "models of neighbours"
 
 
 @dataclass(frozen=True)
