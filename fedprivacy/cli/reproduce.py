@@ -12,13 +12,15 @@ import cloup
 
 from fedprivacy import catalog
 from fedprivacy.cli.completion import names, of_catalog, papers_and_pages
+from fedprivacy.cli.settings import paths
 from fedprivacy.cli.written import Destination, written_options
 from fedprivacy.config.base import UsageError, near_miss
 
 if TYPE_CHECKING:
     from fedprivacy.judge.result import Verdict
     from fedprivacy.reporting.formats import Findings
-    from fedprivacy.study.reproduce import Recipe, Row
+    from fedprivacy.study.paper.recipe import Recipe
+    from fedprivacy.study.paper.rows import Row
 
 
 @click.command("reproduce", cls=cloup.Command)
@@ -30,6 +32,13 @@ if TYPE_CHECKING:
     click.option("--rows", default="", metavar="A,B,...", help="Only these rows of a table (of leakage: protocols)."),
     click.option("--image-size", type=int, default=None, metavar="N", help="Smaller images: faster, another task."),
     click.option("--rounds", type=int, default=None, metavar="N", help="Other than the paper's."),
+    click.option(
+        "--set",
+        "given",
+        multiple=True,
+        metavar="PATH=VALUE",
+        help="Another setting of a paper's rows, such as training.lr=0.01; repeatable.",
+    ),
 )
 @cloup.option_group(
     "A page of ours alone",
@@ -54,6 +63,7 @@ def command(
     rows: str,
     image_size: int | None,
     rounds: int | None,
+    given: tuple[str, ...],
     out: str,
     workers: int | None,
     fresh: bool,
@@ -65,6 +75,7 @@ def command(
 
     \b
     fedprivacy reproduce gupta2025 --data-dir DIR --rows C,F,H
+    fedprivacy reproduce gupta2025 --data-dir DIR --rows C,F --set training.lr=0.0003
     fedprivacy reproduce verdict --dataset mnist5k --seeds 5
     fedprivacy reproduce leakage --rows mutual,fml --seeds 5
     fedprivacy reproduce frontier --dataset npz --data-dir FILE.npz
@@ -74,6 +85,8 @@ def command(
     """
     to = Destination.of(form, output, fresh)
     if recipe in catalog.PAGES | catalog.TABLES or recipe.endswith(".toml"):
+        if given:
+            raise UsageError(f"--set: it belongs to a paper's recipe; {recipe} takes settings from --config.")
         place = Path(out) / f"reproduce-{Path(recipe).stem}"
         _page(recipe, data_dir, seeds, rows, image_size, rounds, place, workers, to, of_pages)
         return
@@ -85,38 +98,33 @@ def command(
         if value is not None:
             flag = "epsilon" if name == "budgets" else name
             raise UsageError(f"--{flag}: recipe {recipe} is a paper's, with its own settings.")
-    changes: dict[str, Any] = {}
     if data_dir is None:
         raise UsageError(f"recipe {recipe} reads the paper's data: give --data-dir DIR.")
     if not Path(data_dir).expanduser().is_dir():
         raise UsageError(f"--data-dir: there is no folder at {data_dir}.")
-    changes["data"] = {"data_dir": data_dir, **({"image_size": image_size} if image_size else {})}
+    changes = paths(given, "--set")
+    changes.setdefault("data", {}).update({"data_dir": data_dir} | ({"image_size": image_size} if image_size else {}))
     if rounds is not None:
         changes["rounds"] = rounds
     from fedprivacy.cli.carry_out import clear_ends
+    from fedprivacy.cli.page import Found
     from fedprivacy.cli.progress import Display
-    from fedprivacy.study import reproduce as recipes
+    from fedprivacy.study.paper import made, page
+    from fedprivacy.study.paper import recipe as recipes
 
     chosen = recipes.recipe(recipe)
-    keys = [key.strip().upper() for key in rows.split(",") if key.strip()]
+    where, cores = Path(out) / f"reproduce-{recipe}", workers or os.cpu_count() or 1
+    wanted = [word.strip() for word in rows.split(",") if word.strip()]
     with Display(quiet=False) as display, clear_ends("the same command; finished rows are found again"):
-        found, verdicts = recipes.reproduce(
-            chosen,
-            changes,
-            keys,
-            seeds,
-            Path(out) / f"reproduce-{recipe}",
-            workers or os.cpu_count() or 1,
-            display.tick,
-            display.start,
+        found, verdicts = made.reproduce(
+            chosen, changes, wanted, seeds, where, Found(where / "games", cores), cores, display.tick, display.start
         )
-    clients = int(chosen.base["clients"])
 
     def findings() -> Findings:
         from fedprivacy.reporting.formats import of_table
 
-        markdown = recipes.to_markdown(found, verdicts, clients)
-        return of_table(chosen.title, recipes.tidied(found), verdicts, markdown=markdown)
+        markdown = page.to_markdown(chosen, found, verdicts)
+        return of_table(chosen.title, page.tidied(found), verdicts, markdown=markdown)
 
     to.deliver(findings, lambda: _show(chosen, found, verdicts, seeds))
 
@@ -124,7 +132,7 @@ def command(
 def _show(chosen: Recipe, found: Sequence[Row], verdicts: Sequence[Verdict], seeds: int) -> None:
     from fedprivacy.cli.output import Output
     from fedprivacy.reporting.terminal import render_document
-    from fedprivacy.study.paper_table import document
+    from fedprivacy.study.paper.page import document
 
     render_document(document(chosen, found, verdicts, seeds), Output())
 

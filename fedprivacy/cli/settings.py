@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 from pydantic.fields import FieldInfo
 
 from fedprivacy.catalog import EVERY
-from fedprivacy.config.base import Part, UsageError, build
+from fedprivacy.config.base import Part, UsageError, build, near_miss
 from fedprivacy.config.protocol_cards import CARDS
 from fedprivacy.config.run import RunConfig
 from fedprivacy.config.toml import read_toml
@@ -138,6 +138,25 @@ def assignments(texts: tuple[str, ...], where: str, fields: Mapping[str, FieldIn
         name, value = name.strip().replace("-", "_"), value.strip()
         field = (fields or {}).get(name)
         found[name] = _guessed(value) if field is None else _typed(value, field.annotation, f"{where} {name}")
+    return found
+
+
+def paths(texts: Sequence[str], where: str) -> dict[str, Any]:
+    """``training.lr=0.01`` settings by their dotted paths, as nested tables; values as the fields say."""
+    found: dict[str, Any] = {}
+    fields = fields_of()
+    for text in texts:
+        path, equals, value = text.partition("=")
+        path = path.strip().replace("-", "_")
+        if not equals:
+            raise UsageError(f"{where}: '{text}' is not PATH=VALUE, such as training.lr=0.01.")
+        if path not in fields:
+            raise UsageError(f"{where}: no setting '{path}' exists. {near_miss(path, fields)}")
+        *parts, last = path.split(".")
+        target = found
+        for part in parts:
+            target = target.setdefault(part, {})
+        target[last] = _typed(value.strip(), fields[path].annotation, f"{where} {path}")
     return found
 
 

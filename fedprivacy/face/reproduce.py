@@ -17,7 +17,11 @@ from fedprivacy.judge.result import Verdict
 from fedprivacy.reporting.document import Document
 from fedprivacy.reporting.markdown import document_to_markdown
 from fedprivacy.reporting.tidy import tidy
-from fedprivacy.study import reproduce as recipes
+from fedprivacy.study.paper import made as paper
+from fedprivacy.study.paper.page import to_markdown
+from fedprivacy.study.paper.recipe import Recipe
+from fedprivacy.study.paper.recipe import recipe as paper_recipe
+from fedprivacy.study.paper.rows import Row
 from fedprivacy.study.tables import recipe as tables
 from fedprivacy.study.tables.made import make
 from fedprivacy.study.tables.page import document, figures
@@ -25,20 +29,24 @@ from fedprivacy.study.tables.page import document, figures
 
 @dataclass(frozen=True)
 class Reproduction:
-    """The rows of a paper's table, ours beside the published, and what became of its claim."""
+    """The rows of a paper's table, ours beside the published, and what became of its claims."""
 
-    title: str
-    rows: tuple[recipes.Row, ...]
+    recipe: Recipe
+    rows: tuple[Row, ...]
     verdicts: tuple[Verdict, ...]
-    clients: int
+
+    @property
+    def title(self) -> str:
+        """What the table is about."""
+        return self.recipe.title
 
     def table(self) -> Rows:
         """One row of the paper a row, as plain dictionaries."""
         return Rows(asdict(row) for row in self.rows)
 
     def to_markdown(self) -> str:
-        """The table with its verdict, as Markdown."""
-        return recipes.to_markdown(self.rows, self.verdicts, self.clients)
+        """The tables with the verdicts, as Markdown."""
+        return to_markdown(self.recipe, self.rows, self.verdicts)
 
     def _repr_html_(self) -> str:
         return self.table()._repr_html_()
@@ -89,7 +97,7 @@ def reproduce(
     if recipe in catalog.TABLES or recipe.endswith(".toml"):
         given = {"data_dir": data_dir, "image_size": image_size, "rounds": rounds, "seeds": seeds, **settings}
         return _page(recipe, rows, where, workers, {k: v for k, v in given.items() if v is not None})
-    chosen = recipes.recipe(recipe)
+    chosen = paper_recipe(recipe)
     if settings:
         raise UsageError(f"reproduce: {recipe} is a paper's, with its own settings; leave out {', '.join(settings)}.")
     if data_dir is None or not Path(data_dir).expanduser().is_dir():
@@ -99,11 +107,18 @@ def reproduce(
         changes["data"]["image_size"] = image_size
     if rounds is not None:
         changes["rounds"] = rounds
-    keys = [key.upper() for key in rows]
-    found, verdicts = recipes.reproduce(
-        chosen, changes, keys, seeds or 1, where, workers, lambda *_: None, lambda _: None
+    found, verdicts = paper.reproduce(
+        chosen,
+        changes,
+        rows,
+        seeds or 1,
+        where,
+        Found(where / "games", workers, True),
+        workers,
+        lambda *_: None,
+        lambda _: None,
     )
-    return Reproduction(chosen.title, tuple(found), tuple(verdicts), int(chosen.base["clients"]))
+    return Reproduction(chosen, tuple(found), tuple(verdicts))
 
 
 def _page(recipe: str, rows: Sequence[str], where: Path, workers: int, settings: Mapping[str, Any]) -> Page:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fedprivacy.data.needs import trained_part
 from fedprivacy.federation.environment import Environment, FederationState, HistoryRow, Part
 from fedprivacy.federation.interfaces import RoundOutcome
 from fedprivacy.privacy import NoNoise, PrivacyEvent
@@ -56,7 +57,8 @@ def start(env: Environment, clients: Iterable[int] | None = None) -> RoundOutcom
 def warm_up(env: Environment, architecture: str, key: tuple[str | int, ...]) -> tuple[Part, list[HistoryRow]]:
     """Random weights of ``architecture``, fitted to the warm-up records (without their validation part)."""
     weights = env.workbench.initial(architecture, (env.root, key))
-    records = env.records(env.division.warmup)
+    whole = env.division.warmup
+    records = env.records(whole[: trained_part(len(whole), env.settings.data.validation)])
     if not len(records):
         return weights, []
     learner = env.workbench.learner(architecture, weights)

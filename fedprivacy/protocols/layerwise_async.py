@@ -15,6 +15,7 @@ from torch import Tensor
 
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.protocols import LayerwiseOptions
+from fedprivacy.data.needs import trained_part
 from fedprivacy.federation import averaging, phases
 from fedprivacy.federation.environment import Environment, FederationState, HistoryRow, Part
 from fedprivacy.federation.interfaces import RoundOutcome
@@ -26,7 +27,7 @@ from fedprivacy.wire.channel import Channel
 from fedprivacy.wire.parties import SERVER, client_name
 from fedprivacy.wire.payload import Scalars, Weights
 
-SERVER_MODEL = "server/model"
+SERVER_MODEL, SERVER_MOMENTS = "server/model", "server/moments"
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,8 @@ class LayerwiseAsync:
     def init(self, env: Environment) -> RoundOutcome:
         outcome = phases.start(env)
         return RoundOutcome(
-            outcome.state.having({SERVER_MODEL: outcome.state.parts[phases.model_part(0)]}), outcome.history
+            outcome.state.having({SERVER_MODEL: outcome.state.parts[phases.model_part(0)], SERVER_MOMENTS: {}}),
+            outcome.history,
         )
 
     def round(self, state: FederationState, round: int, env: Environment, channel: Channel) -> RoundOutcome:
@@ -66,13 +68,14 @@ class LayerwiseAsync:
                 float(channel.send(client_name(client), SERVER, Scalars(value), "accuracy").tensors["accuracy"])
             )
         merged = merge(sent, accuracies, self.options.normalise) if sent else {}
-        server = {**state.parts[SERVER_MODEL], **merged}
-        server, rows = self._server_phase(server, round, env)
+        server, moments, rows = self._server_phase(
+            {**state.parts[SERVER_MODEL], **merged}, state.parts[SERVER_MOMENTS], round, env
+        )
         history += rows
         download = Weights({name: server[name] for name in group})
         everyone = [client_name(client) for client in range(env.clients)]
         received = channel.send(SERVER, everyone, download, "group").tensors
-        parts: dict[str, Part] = {SERVER_MODEL: server}
+        parts: dict[str, Part] = {SERVER_MODEL: server, SERVER_MOMENTS: moments}
         for client in range(env.clients):
             parts[phases.model_part(client)] = {**state.parts[phases.model_part(client)], **received}
         releases = ("weights", "accuracy")
@@ -98,17 +101,27 @@ class LayerwiseAsync:
         return [name for name in module.state_dict() if name.startswith(prefixes) == deep]
 
     def _server_phase(
-        self, weights: Mapping[str, Tensor], round: int, env: Environment
-    ) -> tuple[dict[str, Tensor], list[HistoryRow]]:
+        self, weights: Mapping[str, Tensor], moments: Part, round: int, env: Environment
+    ) -> tuple[Part, Part, list[HistoryRow]]:
+        """The server's model after its public phase, what its optimiser keeps, and the history."""
         if not self.options.server_epochs:
-            return dict(weights), []
-        learner = env.workbench.learner(env.architecture(0), weights)
-        fold = env.records(env.public_ids(round))
+            return weights, moments, []
+        learner = env.workbench.learner(env.architecture(0), weights, moments)
+        fold = env.public_ids(round)
+        fold = fold[: max(1, trained_part(len(fold), 1 - self.options.server_share))]
         name = ("server", "round", round, "public")
         epochs = phases.fitted(
-            learner, fold, self.options.server_epochs, env, name, "server phase", phases.SERVER_ID, round
+            learner,
+            env.records(fold),
+            self.options.server_epochs,
+            env,
+            name,
+            "server phase",
+            phases.SERVER_ID,
+            round,
         )
-        return learner.weights(), phases.rows(epochs, round, phases.SERVER_ID, "server")
+        kept = learner.moments() if self.options.server_optimizer == "persistent" else {}
+        return learner.weights(), kept, phases.rows(epochs, round, phases.SERVER_ID, "server")
 
 
 def merge(states: Sequence[Mapping[str, Tensor]], accuracies: Sequence[float], normalise: str) -> dict[str, Tensor]:

@@ -14,7 +14,9 @@ import pytest
 
 from fedprivacy.cli.written import SUFFIXES
 from fedprivacy.reporting import schema
-from fedprivacy.study import reproduce as recipes
+from fedprivacy.study.paper import made as papers
+from fedprivacy.study.paper.claims import judged
+from fedprivacy.study.paper.rows import Row
 
 Call = Callable[..., Any]
 ENDINGS = {form: ending for ending, form in reversed(SUFFIXES.items())}
@@ -41,14 +43,12 @@ def ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
     def reproduced(chosen: Any, *_: Any) -> Any:
         made = [
-            recipes.Row(
-                row["key"], row["name"], (0.9, 0.92), (0.95, 0.96), (0.91, 0.93), 0.01, 10, 20, 0, 5, {}, 1.0, 9
-            )
-            for row in chosen.rows[:2]
+            Row(row.key, row.name, (0.9, 0.92), (0.95, 0.96), (0.91, 0.93), 0.01, 10, 20, 0, 5, {}, 1.0, 9)
+            for row in chosen.rows[:3]
         ]
-        return made, [recipes.judged(chosen, made)]
+        return made, judged(chosen, made)
 
-    monkeypatch.setattr(recipes, "reproduce", reproduced)
+    monkeypatch.setattr(papers, "reproduce", reproduced)
     return tmp_path
 
 

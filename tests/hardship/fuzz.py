@@ -28,7 +28,7 @@ from typing import Any
 
 import numpy as np
 
-import fedprivacy.study.reproduce
+import fedprivacy.study.paper.made
 import fedprivacy.study.run
 from fedprivacy.cli import main as entry
 from fedprivacy.config.base import build
@@ -140,7 +140,7 @@ def _stopped_before_training(trains: bool) -> Iterator[None]:
     def accepted(*_: Any, **__: Any) -> None:
         raise Accepted
 
-    places = () if trains else (fedprivacy.study.run, fedprivacy.study.reproduce)
+    places = () if trains else (fedprivacy.study.run, fedprivacy.study.paper.made)
     kept = [place.run_jobs for place in places]
     for place in places:
         place.run_jobs = accepted  # type: ignore[assignment]

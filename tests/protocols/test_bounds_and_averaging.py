@@ -169,6 +169,31 @@ def test_the_server_trains_its_model_before_it_sends_the_group(ran: Any) -> None
     )
 
 
+@pytest.mark.parametrize("state", ["fresh", "persistent"])
+def test_the_server_keeps_a_part_back_and_its_moments(ran: Any, state: str) -> None:
+    """As published: the first 70% of each fold train, by one optimiser over all rounds."""
+    options = {"server_epochs": 2, "server_share": 0.7, "server_optimizer": state}
+    env, done = ran("layerwise-async", options, rounds=3)
+    own = [ran("layerwise-async", options, rounds=rounds)[1].state.parts for rounds in (1, 2)]
+    start = own[1]["server/model"], own[1]["server/moments"]
+    sent = {m.sender: m for m in done.transcript.messages if m.round == 3 and m.purpose == "group"}
+    clients = [done.transcript.payload(sent[f"client-{k}"]).tensors for k in range(3)]  # type: ignore[attr-defined]
+    weights = [
+        float(done.transcript.payload(m).tensors["accuracy"])  # type: ignore[attr-defined]
+        for m in done.transcript.messages
+        if m.round == 3 and m.purpose == "accuracy"
+    ]
+    learner = env.workbench.learner("mlp", {**start[0], **merge(clients, weights, "sum")}, start[1])
+    fold = env.public_ids(3)
+    records = env.records(fold[: int(len(fold) * 0.7)])
+    phases.fitted(learner, records, 2, env, ("server", "round", 3, "public"), "test", -1, 3)
+    assert same_bits(learner.weights(), done.state.parts["server/model"])
+    moments = done.state.parts["server/moments"]
+    steps = 2 * -(-len(records) // env.settings.training.batch_size)
+    assert {int(v) for name, v in moments.items() if name.endswith("step")} == ({3 * steps} if start[1] else set())
+    assert bool(start[1]) == (state == "persistent") and len(records) < len(fold)
+
+
 def test_the_groups_take_turns_and_together_are_the_model(ran: Any) -> None:
     _, done = ran("layerwise-async", {"deep_every": 3}, rounds=4)
     sent = {m.round: m for m in done.transcript.messages if m.sender == "client-0" and m.purpose == "group"}

@@ -16,7 +16,7 @@ import torch
 from fedprivacy.data.records import Dataset
 from fedprivacy.federation import engine
 from fedprivacy.study import dataset as dataset_room
-from fedprivacy.study.reproduce import recipe
+from fedprivacy.study.paper.recipe import recipe
 from fedprivacy.study.resolve import resolve
 from fedprivacy.training.learner import Epoch, Learner, Workbench
 from fedprivacy.wire.parties import SERVER
@@ -34,20 +34,29 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Any:
         names = ("with_mask", "without_mask")
         dataset = Dataset("facemask", x, y, x[:4], y[:4], names, "0")
         patch.setattr(dataset_room, "dataset_of", lambda data: dataset)
-        patch.setattr(Learner, "fit", lambda self, records, epochs, *_, **__: [Epoch(0.0, 0.0)] * epochs)
+        trained: dict[tuple[Any, ...], int] = {}
+
+        def fit(self: Learner, records: Any, epochs: int, seed: Any, *_: Any, **__: Any) -> list[Epoch]:
+            trained[(running[0], *seed[1])] = len(records)
+            return [Epoch(0.0, 0.0)] * epochs
+
+        patch.setattr(Learner, "fit", fit)
         patch.setattr(Workbench, "logits", lambda self, model, weights, x: torch.zeros(len(x), 1))
         paper, place = recipe("gupta2025"), tmp_path_factory.mktemp("data")
         done: dict[str, tuple[Any, engine.Federation]] = {}
+        running = [""]
 
         def run(key: str) -> tuple[Any, engine.Federation]:
             if key not in done:
-                (row,) = (row for row in paper.rows if row["key"] == key)
+                running[0] = key
+                (row,) = (row for row in paper.rows if row.key == key)
                 study = resolve(paper.config(row, {"data": {"data_dir": str(place)}}))
                 env, _ = study.environment(0)
                 where: Path = tmp_path_factory.mktemp(key)
                 done[key] = env, engine.run(study.protocol, env, where)
             return done[key]
 
+        run.trained = trained  # type: ignore[attr-defined]
         yield run
 
 
@@ -88,6 +97,17 @@ def test_mutual_learning_sends_a_number_a_public_image(runs: Any) -> None:
     assert images == 18_930_000 and {fold.receivers for fold in done.transcript.folds} == {5}
     assert pytest.approx(14_170, rel=1e-3) == 2 * 12 * WEIGHTS / (2_524 + 10_096)
     assert 2 * 12 * WEIGHTS / (2_524 + 10_096 + images) == pytest.approx(9.4, abs=0.05)
+
+
+def test_the_common_start_is_trained_without_its_validation_part(runs: Any) -> None:
+    """41 of the 52 images of its fold, as Keras splits them; 36 where three tenths are held back."""
+    runs("C")
+    assert runs.trained["C", "initial", "gupta-cnn", "warmup"] == 41
+    env, _ = runs("H")
+    assert runs.trained["H", "initial", "gupta-cnn", "warmup"] == 36
+    for round in range(1, 13):
+        assert runs.trained["H", "server", "round", round, "public"] == int(0.7 * len(env.public_ids(round)))
+        assert runs.trained["H", "client", 0, "round", round, "private"] == len(env.private(0, round)) in (36, 37)
 
 
 def test_history_rows_are_those_of_the_published_table(runs: Any) -> None:

@@ -11,8 +11,9 @@ from rich.console import Console
 from fedprivacy import catalog
 from fedprivacy.judge.result import Verdict
 from fedprivacy.reporting.terminal import render_document
-from fedprivacy.study.paper_table import document
-from fedprivacy.study.reproduce import Row, cells, recipe
+from fedprivacy.study.paper.page import cells, document
+from fedprivacy.study.paper.recipe import recipe
+from fedprivacy.study.paper.rows import Row
 
 
 @pytest.mark.parametrize("name", list(catalog.RECIPES))
@@ -20,14 +21,19 @@ from fedprivacy.study.reproduce import Row, cells, recipe
 def test_no_word_of_a_paper_table_is_broken(name: str, width: int) -> None:
     chosen = recipe(name)
     reached, sent = ((0.913, 0.921), (0.98, 0.97), (0.93, 0.95), 0.01), (1_234_567_000, 98_765_000, 45_000, 2_000_000)
-    rows = [Row(one["key"], one["name"], *reached, *sent, one.get("published", {}), 12.0, 345.0) for one in chosen.rows]
+    rows = [Row(r.key, r.name, *reached, *sent, r.published, 12.0, 345.0, r.group) for r in chosen.rows]
     file = io.StringIO()
-    judged = Verdict(chosen.claim, chosen.source, "inconclusive", "one seed has no interval")
+    judged = Verdict(chosen.claims[0].claim, chosen.source, "inconclusive", "one seed has no interval")
     render_document(document(chosen, rows, [judged], 2), Console(file=file, width=width))
     text = file.getvalue()
     assert max(map(cell_len, text.splitlines())) <= width
     shown = {word.strip(",:") for word in text.split()}
-    clients = int(chosen.base["clients"])
-    told = [word.strip(",:") for one in rows for words in cells(one, clients) for word in words.split() if word != "/"]
+    told = [
+        word.strip(",:")
+        for one in rows
+        for words in cells(one, chosen.clients)
+        for word in words.split()
+        if word != "/"
+    ]
     assert not [word for word in told if word not in shown]
     assert text.index("INCONCLUSIVE") < text.index("accuracy %")

@@ -57,6 +57,10 @@ class LayerwiseOptions(Part):
     """The deep group is sent in every such round, the shallow group in all others."""
     server_epochs: int = Field(default=5, ge=0)
     """Passes of the server's model over the labelled public fold."""
+    server_share: float = Field(default=1.0, gt=0, le=1)
+    """Part of the public fold, from its beginning, that the server trains on; as published 0.7."""
+    server_optimizer: Literal["fresh", "persistent"] = "fresh"
+    """Whether the server's optimiser keeps its moments from round to round, as published."""
     private_training: ClassVar[bool] = True
 
     def releases(self, federation: FederationSettings) -> tuple[Release, ...]:

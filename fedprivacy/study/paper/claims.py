@@ -1,0 +1,164 @@
+"""A paper's claims judged on its rows.
+
+Accuracy: paired differences over seeds, in accuracy at one half and in AUC, so that a better threshold alone does not
+count as a better model. A row of the paper's own supports the claim only if it beats every rival and every control in
+both, at a level corrected for the number of own rows; it is refuted if every own row loses to a rival in both.
+
+Bandwidth: bytes of all messages and of the delivery of public records, which no seed moves. An own row must need fewer
+than every rival with the delivery counted.
+
+Membership: the AUC of one adversary of equal power and knowledge, paired over seeds. An own row supports the claim if
+it tells less than every rival, and refutes it if it tells more than one.
+
+A changed task (other image size, other rounds, other settings) is another task: it gets no verdict on the paper.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from scipy.stats import t as student
+
+from fedprivacy.judge.result import Kind, Verdict
+from fedprivacy.metrics.intervals import Interval, corrected_level, paired_interval
+from fedprivacy.reporting.text import counted, size
+from fedprivacy.study.paper.recipe import Claim, Recipe
+from fedprivacy.study.paper.rows import Row
+
+LEVEL = 0.95
+FINE = 0.005
+"""Half a point: the precision that the seeds still needed are told for."""
+MOST_SEEDS = 1000
+SAME = 1.05
+"""Ratio of bytes up to which two rows need as much."""
+
+
+def judged(chosen: Recipe, rows: Sequence[Row], same_task: bool = True) -> list[Verdict]:
+    """One verdict a claim of which an own row was run."""
+    found = {row.key: row for row in rows}
+    return [Verdict(c.claim, chosen.source, *_of(c, found, same_task)) for c in chosen.claims if {*c.own} & {*found}]
+
+
+def _of(claim: Claim, found: Mapping[str, Row], same_task: bool) -> tuple[Kind, str]:
+    own = [found[key] for key in claim.own if key in found]
+    others = [found[key] for key in (*claim.rivals, *claim.controls) if key in found]
+    if not others:
+        return "inconclusive", "the rows that decide it were not all run"
+    about = {"accuracy": _accuracy, "bandwidth": _bandwidth, "membership": _membership}[claim.about]
+    kind, why = about(claim, own, others)
+    missing = sorted({*claim.own, *claim.rivals, *claim.controls} - set(found))
+    if missing:
+        why += f"; not run: {', '.join(missing)}"
+        kind = "inconclusive" if kind == "supported" else kind
+    if not same_task:
+        kind, why = "inconclusive", f"another task than the paper's: {why}"
+    if claim.overturned_by:
+        why += f". Could be overturned by: {claim.overturned_by}"
+    return kind, why
+
+
+def _accuracy(claim: Claim, own: Sequence[Row], others: Sequence[Row]) -> tuple[Kind, str]:
+    if len(own[0].accuracy) < 2:
+        return "inconclusive", _single(own, others, "accuracy", 100, "points")
+    level = corrected_level(LEVEL, len(claim.own))
+    words, winners, losers = [], [], []
+    for a in own:
+        gaps = {b.key: [gap for name in ("accuracy", "auc") for gap in _gap(a, b, name, level)] for b in others}
+        words += [f"{a.key} - {key}: {_said(pair)}" for key, pair in gaps.items()]
+        if all(gap.low > 0 for pair in gaps.values() for gap in pair):
+            winners.append(a.key)
+        if any(all(gap.high < 0 for gap in gaps[key]) for key in claim.rivals if key in gaps):
+            losers.append(a.key)
+    why = "; ".join(words) + f"; intervals at {100 * level:g}%, corrected for {counted(len(claim.own), 'own row')}"
+    if winners:
+        return "supported", f"by row {', '.join(winners)}: {why}"
+    if len(losers) == len(claim.own):
+        return "refuted", why
+    needed = {b.key: seeds_for(own[0].accuracy, b.accuracy, FINE, level) for b in others}
+    more = ", ".join(f"{own[0].key} - {key} {number}" for key, number in needed.items())
+    return "inconclusive", f"{why}; seeds for half a point: {more}"
+
+
+def _bandwidth(claim: Claim, own: Sequence[Row], others: Sequence[Row]) -> tuple[Kind, str]:
+    words, ratios = [], []
+    for a in own:
+        for b in others:
+            plain, whole = (_bytes(b, counts) / _bytes(a, counts) for counts in (False, True))
+            ratios.append(whole)
+            words.append(f"{a.key} against {b.key}: {_times(plain)} in messages, {_times(whole)} with public records")
+    start = max(row.start_bytes for row in (*own, *others))
+    why = "; ".join(words) + f"; the common start of {size(start)} to all clients comes on top on both sides"
+    if min(ratios) > SAME:
+        return "supported", why
+    return ("refuted" if max(ratios) < 1 / SAME else "inconclusive"), why
+
+
+def _membership(claim: Claim, own: Sequence[Row], others: Sequence[Row]) -> tuple[Kind, str]:
+    told = "; ".join(f"{row.key} {_mean(row)} ({row.attack})" for row in (*own, *others))
+    if any(not row.membership.get("AUC") for row in (*own, *others)):
+        return "inconclusive", f"an attack gave no number: {told}"
+    if len(own[0].membership["AUC"]) < 2:
+        return "inconclusive", f"{_single(own, others, 'membership', 1, 'AUC')}: {told}"
+    level = corrected_level(LEVEL, len(claim.own) * len(others))
+    gaps = {(a.key, b.key): _gap(a, b, "membership", level)[0] for a in own for b in others}
+    words = "; ".join(f"{a} - {b}: {_signed(gap)}" for (a, b), gap in gaps.items())
+    why = f"AUC of membership {words} at {100 * level:g}%; {told}"
+    if all(gap.high < 0 for gap in gaps.values()):
+        return "supported", why
+    return ("refuted" if any(gap.low > 0 for gap in gaps.values()) else "inconclusive"), why
+
+
+def seeds_for(own: Sequence[float], other: Sequence[float], half: float, level: float) -> str:
+    """How many seeds a paired interval of this spread needs to reach plus or minus ``half``."""
+    spread = float(np.std(np.subtract(own, other), ddof=1))
+    for number in range(2, MOST_SEEDS):
+        if student.ppf((1 + level) / 2, number - 1) * spread / math.sqrt(number) <= half:
+            return f"{number}"
+    return f"over {MOST_SEEDS}"
+
+
+def _values(row: Row, name: str) -> Sequence[float]:
+    return row.membership.get("AUC", ()) if name == "membership" else getattr(row, name)
+
+
+def _gap(own: Row, other: Row, name: str, level: float) -> list[Interval]:
+    """The paired difference, where both rows have the metric in as many seeds; else none."""
+    a, b = _values(own, name), _values(other, name)
+    return [paired_interval(a, b, level)] if len(a) == len(b) > 1 else []
+
+
+def _single(own: Sequence[Row], others: Sequence[Row], name: str, scale: float, unit: str) -> str:
+    digits = 1 if scale > 1 else 3
+    gaps = "; ".join(
+        f"{a.key} - {b.key}: {scale * (_values(a, name)[0] - _values(b, name)[0]):+.{digits}f} {unit}"
+        for a in own
+        for b in others
+    )
+    return f"one seed has no interval ({gaps}); --seeds 5"
+
+
+def _said(gaps: Sequence[Interval]) -> str:
+    accuracy, *auc = gaps
+    low, high = 100 * accuracy.low, 100 * accuracy.high
+    return ", ".join(
+        [f"{100 * accuracy.value:+.1f} [{low:+.1f}, {high:+.1f}] points", *(f"AUC {_signed(g, 4)}" for g in auc)]
+    )
+
+
+def _signed(gap: Interval, digits: int = 3) -> str:
+    return f"{gap.value:+.{digits}f} [{gap.low:+.{digits}f}, {gap.high:+.{digits}f}]"
+
+
+def _mean(row: Row) -> str:
+    values = row.membership.get("AUC", ())
+    return f"{np.mean(values):.3f}" if values else "-"
+
+
+def _bytes(row: Row, public: bool) -> int:
+    return max(1, row.up_bytes + row.down_bytes + (row.public_bytes if public else 0))
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:,.1f} times fewer bytes" if ratio >= 1 else f"{1 / ratio:,.1f} times more bytes"

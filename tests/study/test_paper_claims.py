@@ -1,0 +1,111 @@
+"""A paper's claims: each verdict from made-up rows whose answer is known, and seeds counted by simulation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fedprivacy.config.base import UsageError, build
+from fedprivacy.metrics.intervals import paired_interval
+from fedprivacy.study.paper.claims import judged, seeds_for
+from fedprivacy.study.paper.recipe import Recipe, recipe
+from fedprivacy.study.paper.rows import Row
+
+NOISE = (0.001, -0.002, 0.0, 0.002, -0.001)
+
+
+def row(key: str, accuracy: float, sent: int = 100, public: int = 0, leak: float | None = None, seeds: int = 5) -> Row:
+    values = tuple(accuracy + noise for noise in NOISE[:seeds])
+    told = {} if leak is None else {"AUC": tuple(leak + noise for noise in NOISE[::-1][:seeds])}
+    return Row(key, key, values, values, (), 0.0, sent // 2, sent // 2, public, 0, {}, 1.0, 1.0, "", told, "a")
+
+
+def paper(about: str, rivals: Sequence[str] = ("F",), controls: Sequence[str] = ()) -> Recipe:
+    rows = [{"key": key, "name": key, "protocol": "local"} for key in ("C", "F", "B")]
+    claim = {"about": about, "claim": "It is so", "own": ("C",), "rivals": tuple(rivals), "controls": tuple(controls)}
+    claim["overturned_by"] = "a miracle"
+    content = {"title": "t", "source": "s", "base": {"clients": 5}, "rows": rows, "claims": [claim]}
+    return build(Recipe, content, "test")
+
+
+def verdict(chosen: Recipe, rows: Sequence[Row], **more: Any) -> tuple[str, str]:
+    (found,) = judged(chosen, rows, **more)
+    return found.verdict, found.why
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "kind"), [((0.95, 0.90, 0.92), "supported"), ((0.95, 0.90, 0.95), "inconclusive"),
+                           ((0.85, 0.90, 0.80), "refuted")]
+)  # fmt: skip
+def test_better_than_every_rival_and_control(accuracy: tuple[float, ...], kind: str) -> None:
+    rows = [row(key, value) for key, value in zip("CFB", accuracy, strict=True)]
+    found, why = verdict(paper("accuracy", controls=("B",)), rows)
+    assert found == kind and why.endswith("Could be overturned by: a miracle")
+
+
+def test_a_control_that_was_not_run_leaves_it_open() -> None:
+    found, why = verdict(paper("accuracy", controls=("B",)), [row("C", 0.95), row("F", 0.9)])
+    assert found == "inconclusive" and "not run: B" in why
+
+
+def test_one_seed_and_another_task_decide_nothing() -> None:
+    rows = [row("C", 0.95, seeds=1), row("F", 0.9, seeds=1)]
+    assert verdict(paper("accuracy"), rows) == ("inconclusive", verdict(paper("accuracy"), rows)[1])
+    assert "+5.0 points" in verdict(paper("accuracy"), rows)[1]
+    found, why = verdict(paper("accuracy"), [row("C", 0.95), row("F", 0.9)], same_task=False)
+    assert found == "inconclusive" and why.startswith("another task")
+
+
+@pytest.mark.parametrize(
+    ("sent", "public", "kind"), [(10, 0, "supported"), (10, 95, "refuted"), (10, 88, "inconclusive")]
+)
+def test_public_records_are_counted_as_bytes(sent: int, public: int, kind: str) -> None:
+    found, why = verdict(paper("bandwidth"), [row("C", 0.9, sent, public), row("F", 0.9, 98)])
+    assert found == kind and "9.8 times fewer bytes in messages" in why
+
+
+@pytest.mark.parametrize(("leak", "kind"), [(0.55, "supported"), (0.75, "refuted"), (0.65, "inconclusive")])
+def test_the_row_that_tells_less_is_the_private_one(leak: float, kind: str) -> None:
+    found, why = verdict(paper("membership"), [row("C", 0.9, leak=leak), row("F", 0.9, leak=0.65)])
+    assert found == kind and f"C {leak:.3f}" in why
+
+
+def test_an_attack_without_a_number_decides_nothing() -> None:
+    found, why = verdict(paper("membership"), [row("C", 0.9), row("F", 0.9, leak=0.6)])
+    assert found == "inconclusive" and "no number" in why
+
+
+def test_claims_whose_rows_were_not_run_are_not_mentioned() -> None:
+    assert judged(paper("accuracy"), [row("F", 0.9)]) == []
+
+
+def test_so_many_seeds_reach_the_precision() -> None:
+    """Drawn from the spread that was seen: intervals of that many seeds are about as wide, those of half are wider."""
+    own, other = (0.9, 0.93, 0.91, 0.92, 0.94), (0.91, 0.91, 0.92, 0.91, 0.92)
+    spread = float(np.std(np.subtract(own, other), ddof=1))
+    number = int(seeds_for(own, other, 0.005, 0.95))
+
+    def half(seeds: int) -> float:
+        draw = np.random.default_rng(0).normal(0, 1, seeds)
+        gaps = (draw - draw.mean()) / draw.std(ddof=1) * spread
+        found = paired_interval(gaps, np.zeros(seeds), 0.95)
+        return (found.high - found.low) / 2
+
+    assert half(number) <= 0.005 < half(number - 1)
+
+
+def test_rows_are_chosen_by_key_and_group_and_other_data_leave_the_folder() -> None:
+    chosen = recipe("gupta2025")
+    assert [r.key for r in chosen.chosen(["F", "C"])] == ["C", "F"]
+    assert {r.group for r in chosen.chosen([])} == {"", "game"}
+    assert {r.group for r in chosen.chosen(["mnist", "A"])} == {"", "mnist"}
+    with pytest.raises(UsageError, match="has no row Z"):
+        chosen.chosen(["Z"])
+    changes = {"data": {"data_dir": "somewhere", "image_size": 32}, "training": {"lr": 0.5}}
+    by_key = {r.key: chosen.config(r, changes) for r in chosen.rows}
+    assert by_key["DM"].data.data_dir is None and by_key["DM"].data.image_size is None
+    assert by_key["C"].data.image_size == 32 and by_key["C"].training.lr == 0.5
+    assert by_key["C2"].training.lr == 3e-4 and by_key["H"].data.validation == 0.3
