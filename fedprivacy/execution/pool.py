@@ -1,7 +1,7 @@
 """Where independent jobs run: this process, or a pool of worker processes. The results do not depend on which.
 
 A job is a function by name with plain arguments, so that it can go to another process. Workers start from a fork
-server that has imported torch once; a worker ends by itself when the process that asked for it is gone.
+server that has imported torch once; a worker ends by itself, in order, when the process that asked for it is gone.
 """
 
 from __future__ import annotations
@@ -17,8 +17,13 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from typing import Any
 
+from fedprivacy import lock
+
 Tick = Callable[[str, int], None]
 """(job name, units done so far)."""
+
+TO_UNWIND = 10.0
+"""Seconds that a worker has to end in order once nobody waits for it."""
 
 _ticks: Any = None
 
@@ -53,8 +58,8 @@ def run_jobs(jobs: Sequence[Job], workers: int, threads: int, tick: Tick) -> Ite
     with ProcessPoolExecutor(
         min(workers, len(jobs)), context, initializer=_start_worker, initargs=(queue, threads)
     ) as pool:
-        waiting = {pool.submit(_in_worker, job): job for job in jobs}
         try:
+            waiting = {pool.submit(_in_worker, job): job for job in jobs}
             while waiting:
                 finished, _ = wait(waiting, timeout=0.1, return_when=FIRST_COMPLETED)
                 _drain(queue, tick)
@@ -85,14 +90,18 @@ def _start_worker(queue: Any, threads: int) -> None:
 
     def watch() -> None:
         asked_by.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+        threading.main_thread().join(TO_UNWIND)
         os._exit(1)
 
-    threading.Thread(target=watch, daemon=True).start()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all, and the one who asked passes it on
     signal.signal(signal.SIGTERM, _end)
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _end(*_: Any) -> None:
-    """Unwind when asked to end, so that no temporary file and no lock is left."""
+    """Unwind when asked to end, undisturbed, so that no temporary file and no lock is left."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise SystemExit(1)
 
 
@@ -100,6 +109,7 @@ def _in_worker(job: Job) -> Any:
     try:
         return _call(job, lambda done: _ticks.put((job.name, done)))
     except SystemExit:
+        lock.tidy()
         os._exit(1)  # the pool would take it for the job's answer and go on with the next
 
 

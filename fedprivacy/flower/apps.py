@@ -74,7 +74,12 @@ def party(config: RunConfig, name: str, **more: Any) -> Party:
 def serve(config: RunConfig, grid: Grid, where: Path, wait: float, fresh: bool) -> None:
     """The server's part: deliver, collect and merge until all rounds are over; a recording in ``where``."""
     env, _ = resolve(config).environment(config.seed)
-    place = begun(where, Deal(env, coins=config.canaries.coins), config.training.model_dump(mode="json"), fresh)
+    game = Deal(env, coins=config.canaries.coins)
+    with begun(where, game, config.training.model_dump(mode="json"), fresh) as place:
+        _serve(config, grid, place, wait)
+
+
+def _serve(config: RunConfig, grid: Grid, place: Path, wait: float) -> None:
     log = Log(place / TRANSCRIPT)
     me = party(config, SERVER, store=log.contents)
     _start(me.state, config, place)

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from fedprivacy import folder, parts
+from fedprivacy import folder, lock, parts
 from fedprivacy.attacks.version import NAME
 from fedprivacy.config.base import UsageError, build
 from fedprivacy.config.protocol_cards import CARDS
@@ -171,8 +171,16 @@ def entries(board: Path) -> list[Entry]:
 
 
 def add(result: RunResult, board: Path, by: str) -> tuple[Path, Measured]:
-    """Put ``result`` on the board and make its page again; the same run by the same hand replaces its earlier one."""
+    """Put ``result`` on the board and make its page again; the same run by the same hand replaces its earlier one.
+
+    One after the other, so that the page is one of all entries.
+    """
     new = measured(result, by)
+    with lock.held(lock.beside(board), wait=True):
+        return _add(result, new, board, by), new
+
+
+def _add(result: RunResult, new: Measured, board: Path, by: str) -> Path:
     protocol = str(setting(result.config, "protocol"))
     path = board / f"{slug(protocol)}.json"
     card = CARDS.get(protocol)
@@ -184,7 +192,7 @@ def add(result: RunResult, board: Path, by: str) -> tuple[Path, Measured]:
     kept = sorted((*others, new), key=lambda one: (-one.suite, one.by != OURS, one.by, one.settings))
     write(path, replace(before, measured=tuple(kept)))
     make_page(board)
-    return path, new
+    return path
 
 
 def _key(one: Measured) -> tuple[object, ...]:

@@ -107,17 +107,11 @@ def read_identity(where: Path) -> Identity:
         raise Damaged(f"{where / IDENTITY} does not say what the folder is of") from None
 
 
-def lock_of(where: Path) -> Path:
-    """The lock file of a run folder, beside it, since --fresh removes what is in it."""
-    place = where.absolute()
-    return place.with_name(f".{place.name or 'root'}.lock")
-
-
 @contextlib.contextmanager
 def at_work(where: Path) -> Iterator[None]:
     """Be the only one who writes to a run folder. UsageError that names whoever else does."""
     try:
-        with lock.held(lock_of(where)):
+        with lock.held(lock.beside(where)):
             folder.sweep(where)
             yield
     except lock.Held as error:
@@ -131,7 +125,7 @@ def reading(where: Path) -> Iterator[None]:
         why = "config.toml and result.json are needed" if where.exists() else "there is no such folder"
         raise UsageError(f"{where} holds no finished run ({why}).")
     try:
-        with lock.held(lock_of(where), shared=True):
+        with lock.held(lock.beside(where), shared=True):
             folder.assert_plain(where)
             yield
     except lock.Held as error:

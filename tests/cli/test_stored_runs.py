@@ -156,11 +156,11 @@ def test_fresh_removes_no_folder_that_is_no_run(run: Path, fedprivacy: Call) -> 
 @pytest.mark.parametrize("line", [RUN, f"{RUN} --fresh", "attack {run} --level 0.9", "audit {run}"])
 def test_beside_a_live_run_a_command_names_its_owner(line: str, run: Path, fedprivacy: Call) -> None:
     before = everything(run)
-    with lock.held(stored.lock_of(run)):
+    with lock.held(lock.beside(run)):
         ended = fedprivacy(line.format(run=run))
     assert ended.code == 2 and "is being written by process" in ended.complaint
     assert everything(run) == before
-    assert not stored.lock_of(run).exists()
+    assert not lock.beside(run).exists()
 
 
 def test_a_report_replaces_no_earlier_one_unless_told(run: Path, fedprivacy: Call) -> None:

@@ -155,6 +155,9 @@ def test_a_folder_is_not_overwritten_unless_asked(recording: Path, game: Callabl
     assert (tmp_path / "other" / "thesis.txt").exists()
     with record(recording, game(), fresh=True) as wire:
         wire.sent(1, "client-0", "server", scalars={"records": 1})
+        with pytest.raises(UsageError, match="is being recorded by process "), record(recording, game(), fresh=True):
+            pass
+    assert not list(recording.parent.glob(".*"))
     assert len(transcript(recording)[0].messages) == 1
 
 

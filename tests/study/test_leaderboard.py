@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -143,3 +146,20 @@ def test_the_board_in_the_repository_is_valid_and_its_page_up_to_date() -> None:
         jsonschema.validate(json.loads(path.read_text()), schema.stored("leaderboard"))
     made = document_to_markdown(document(found, leaderboard.suite().version))
     assert (BOARD / leaderboard.PAGE).read_text() == made, "run: fedprivacy leaderboard page"
+
+
+def test_additions_take_turns_so_that_the_page_is_one_of_all_entries(tmp_path: Path) -> None:
+    board, code = tmp_path / "board", "import sys; from fedprivacy import lock; from pathlib import Path\n"
+    code += "path = lock.beside(Path(sys.argv[1]))\nwith lock.held(path): print('held', flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(board)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdin is not None and other.stdout is not None and other.stdout.readline() == "held\n"
+        adding = threading.Thread(target=leaderboard.add, args=(result("fedavg"), board, "A. Name"))
+        adding.start()
+        adding.join(0.2)
+        assert adding.is_alive() and not board.exists()
+        other.stdin.write("\n")
+        other.stdin.flush()
+        adding.join()
+    assert "A. Name" in page(board) and not list(tmp_path.glob(".*"))

@@ -116,8 +116,9 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 def died(process: subprocess.Popen[str], out: Path, how: str) -> None:
     """Kill the process that was started, its whole group, or one of its workers, and see all of them go."""
+    workers = workers_of(process.pid)
     if how == "worker":
-        os.kill(workers_of(process.pid)[0], signal.SIGKILL)
+        os.kill(workers[0], signal.SIGKILL)
         assert process.wait(timeout=PATIENCE) == 3
         complaints = said(out)[1]
         assert complaints.count("\n") == 1 and "died" in complaints and "fewer workers" in complaints
@@ -127,6 +128,8 @@ def died(process: subprocess.Popen[str], out: Path, how: str) -> None:
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     assert_all_go_away(process.pid, 20)
+    if how == "parent" and workers:  # they end in order
+        assert not [*out.glob("bank/**/.*"), *out.glob("mutual-*/**/.*")]
 
 
 MOMENTS = {
@@ -171,6 +174,7 @@ def test_ctrl_c_leaves_a_run_that_goes_on_and_says_how(
     os.killpg(process.pid, signal.SIGINT)
     code = process.wait(timeout=PATIENCE)
     assert_all_go_away(process.pid, 20)
+    assert not list(out.rglob(".*"))
     printed, complaints = said(out)
     assert code in (2, 130) and printed == ""
     assert complaints.count("\n") == 1, complaints

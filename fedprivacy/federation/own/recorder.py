@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from fedprivacy import folder
+from fedprivacy import folder, lock
 from fedprivacy.config.base import UsageError
 from fedprivacy.data.coins import Bool
 from fedprivacy.federation.own.deal import Deal
@@ -31,9 +31,13 @@ def recorded(where: Path, game: Deal, training: Mapping[str, Any], fresh: bool =
     """The wire of a recording of ``game`` in the new folder ``where``; a shadow of it goes below ``where/shadows``.
 
     ``training``: how clients train, as far as an observer may assume it; empty where nobody says. Raises UsageError for
-    a folder that is taken, unless ``fresh`` throws away what it holds.
+    a folder that is taken, unless ``fresh`` throws away what it holds, and for one that is being recorded.
     """
-    place = begun(where, game, training, fresh)
+    with begun(where, game, training, fresh) as place:
+        yield from _recorded(place, game)
+
+
+def _recorded(place: Path, game: Deal) -> Iterator[Wire]:
     log = Log(place / TRANSCRIPT)
 
     def closed(round: int, messages: Sequence[Message], folds: Sequence[PublicFold]) -> None:
@@ -50,9 +54,19 @@ def recorded(where: Path, game: Deal, training: Mapping[str, Any], fresh: bool =
     log.append(wire.round + 1, [], [], {FINISHED: True, WITH_MODELS: bool(models)})
 
 
-def begun(where: Path, game: Deal, training: Mapping[str, Any], fresh: bool) -> Path:
-    """The folder of a new recording, with its game and its truth. UsageError as :func:`recorded`."""
+@contextmanager
+def begun(where: Path, game: Deal, training: Mapping[str, Any], fresh: bool) -> Iterator[Path]:
+    """The folder of a new recording, with its game and its truth, for one writer. UsageError as :func:`recorded`."""
     place = where if game.number is None else where / SHADOWS / f"{game.number:04d}"
+    try:
+        with lock.held(lock.beside(place)):
+            _begin(place, game, training, fresh)
+            yield place
+    except lock.Held as error:
+        raise UsageError(f"record: {place} is being recorded by {error}; name another folder.") from None
+
+
+def _begin(place: Path, game: Deal, training: Mapping[str, Any], fresh: bool) -> None:
     if place.exists() and any(place.iterdir()):
         if not fresh:
             raise UsageError(f"record: {place} is not empty; name another folder, or say fresh=True to throw it away.")
@@ -63,7 +77,6 @@ def begun(where: Path, game: Deal, training: Mapping[str, Any], fresh: bool) -> 
         write_game(place, game_of(game, training), coins_of(game))
     else:
         write_coins(place, coins_of(game))
-    return place
 
 
 def game_of(game: Deal, training: Mapping[str, Any]) -> RecordedGame:
