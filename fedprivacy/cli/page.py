@@ -38,7 +38,7 @@ class Found:
     def train(self, config: RunConfig) -> tuple[RunResult, Path]:
         """A federation without an attack, and its folder."""
         where = self.place(config)
-        self._say(f"{config.protocol}, {config.rounds} rounds, seed {config.seed}:")
+        self.say(f"{config.protocol}, {config.rounds} rounds, seed {config.seed}:")
         again = "the same command; finished runs are found again"
         return carry_out(config, where, self.workers, "cpu", True, False, False, self.quiet, again), where
 
@@ -48,10 +48,11 @@ class Found:
         used = config.defense
         defense = "" if used.name == "none" else f" under {used.name} {used.epsilon or ''}".rstrip()
         share = f"{100 * config.attack.known_share:g}% of the pool known"
-        self._say(f"{config.protocol}{defense}, {config.rounds} rounds, seed {config.seed}, {share}:")
+        self.say(f"{config.protocol}{defense}, {config.rounds} rounds, seed {config.seed}, {share}:")
         return attacked_again(config, run, where, "cpu", False, self.quiet, self.workers, True, NOTE)
 
-    def _say(self, words: str) -> None:
+    def say(self, words: str) -> None:
+        """One line on what comes next."""
         if not self.quiet:
             say(words)
 

@@ -1,4 +1,4 @@
-"""Progress on standard error: a bar on a terminal; elsewhere a line first and one a minute, with the time left."""
+"""Progress on standard error: a bar on a terminal; elsewhere a line first and one a minute, where it is another."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Work:
         self._begun = clock()
         self._units: dict[str, int] = {}
         self._done: dict[str, int] = {}
-        self._found = 0
+        self._found, self._last = 0, ""
 
     def start(self, jobs: Sequence[Any]) -> None:
         """Tell how much there is to do."""
@@ -32,7 +32,7 @@ class Work:
         """A job has finished ``done`` steps; what its first tick brings beyond one was found and not worked for."""
         if job not in self._done:
             self._found += max(0, done - 1)
-        self._done[job] = done
+        self._done[job], self._last = done, job
 
     @property
     def total(self) -> int:
@@ -46,9 +46,12 @@ class Work:
 
     @property
     def where(self) -> str:
-        """``federation 2 of 3``."""
-        finished = sum(1 for name, units in self._units.items() if self._done.get(name, 0) >= units)
-        return f"federation {min(finished + 1, len(self._units))} of {len(self._units)}"
+        """``federation 2 of 3 (seed 0, shadow 1)``: the one that was heard of last, or is next."""
+        left = [name for name, units in self._units.items() if self._done.get(name, 0) < units]
+        words = f"federation {min(len(self._units) - len(left) + 1, len(self._units))} of {len(self._units)}"
+        if not left or len(self._units) == 1:
+            return words
+        return f"{words} ({self._last if self._last in left else left[0]})"
 
     def left(self) -> float | None:
         """Seconds left at the pace so far; None before the first step of this time."""
@@ -106,8 +109,12 @@ class Display:
         self._bar.stop()
 
     def _speak(self) -> None:
+        before = ""
         while not self._over.wait(EVERY):
-            say(self._work.told())
+            words = self._work.told()
+            if words != before:
+                say(words)
+            before = words
 
     def say(self, words: str) -> None:
         """One line above the bar; nothing where the display is quiet."""

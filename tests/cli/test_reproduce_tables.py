@@ -43,6 +43,7 @@ def test_a_page_from_a_file_is_made_and_found_again(tmp_path: Path) -> None:
     first, again = (CliRunner().invoke(cli, words) for _ in range(2))
     assert first.exit_code == again.exit_code == 0, first.output
     assert "| averaged |" in first.output and "Found in" in again.output
+    assert "row 1 of 2, all: averaged:" in first.output and "row 2 of 2, all: alone:" in first.output
     where = tmp_path / "reproduce-ways"
     assert "| alone |" in (where / "ways.md").read_text()
     table = CliRunner().invoke(cli, [*words[:-2], "--rows", "alone"])

@@ -15,10 +15,13 @@ from fedprivacy.study.tables.recipe import Line
 
 
 class Keeper(Runner, Protocol):
-    """A runner that says where it keeps a run."""
+    """A runner that says where it keeps a run, and what comes next."""
 
     def place(self, config: RunConfig) -> Path:
         """The folder of a run."""
+
+    def say(self, words: str) -> None:
+        """One line on what comes next."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,8 +49,12 @@ def make(lines: Sequence[Line], runner: Keeper, check: Callable[[Line], None]) -
             if len(refused) == len(lines):
                 raise
     made: list[Made] = []
-    for line in lines:
-        made.append(Made(line, None, refused=refused[line.title]) if line.title in refused else _made(line, runner))
+    for number, line in enumerate(lines, start=1):
+        if line.title in refused:
+            made.append(Made(line, None, refused=refused[line.title]))
+            continue
+        runner.say(f"row {number} of {len(lines)}, {line.title}:")
+        made.append(_made(line, runner))
     return made
 
 
