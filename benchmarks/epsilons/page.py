@@ -114,7 +114,7 @@ def found(driver: str, cache: Path) -> Iterator[Found]:
     name = DRIVERS[driver]
     command = [str(HERE / "case.py"), str(HERE / "drivers" / f"{driver}.py")]
     for number, case in enumerate(listed(driver, cache)):
-        stored = cache / "found" / f"{driver}-{number}.json"
+        stored = cache / "found" / f"{driver}-{digest(driver)}-{number}.json"
         if not stored.exists():
             stored.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory() as where:
@@ -130,14 +130,19 @@ def found(driver: str, cache: Path) -> Iterator[Found]:
 def listed(driver: str, cache: Path) -> list[dict[str, Any]]:
     """The cases of a driver as it stands, from the cache where it was asked before."""
     code = HERE / "drivers" / f"{driver}.py"
-    digest = hashlib.sha256(code.read_bytes() + (HERE / "case.py").read_bytes()).hexdigest()[:8]
-    stored = cache / "found" / f"{driver}-cases-{digest}.json"
+    stored = cache / "found" / f"{driver}-{digest(driver)}-cases.json"
     if not stored.exists():
         command = [str(environment(DRIVERS[driver], cache)), str(HERE / "case.py"), str(code)]
         told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         stored.parent.mkdir(parents=True, exist_ok=True)
         stored.write_text(told.splitlines()[-1])
     return list(json.loads(stored.read_text()))
+
+
+def digest(driver: str) -> str:
+    """Of all that a driver's outputs follow from: its code, how it is called, and the versions in its environment."""
+    files = HERE / "drivers" / f"{driver}.py", HERE / "case.py", HERE / "environments" / f"{DRIVERS[driver]}.txt"
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:8]
 
 
 def judged(package: str, case: dict[str, Any], first: np.ndarray, second: np.ndarray) -> Found:

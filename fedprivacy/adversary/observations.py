@@ -83,6 +83,18 @@ def noised_steps(sight: Sight) -> bool:
     return sight.wire.defended.noised_steps and plain and own
 
 
+def noised_changes(sight: Sight) -> bool:
+    """Changes of models under known noise, each client's by one of two that are known."""
+    return sight.wire.defended.noised_releases and sight.wire.one_coin_a_client and changes(sight)
+
+
+def noised_answers(sight: Sight) -> bool:
+    """Predictions under known noise, each client's by one of two models that are known."""
+    wire = sight.wire
+    own = each_ones_answers(sight) and not wire.defended.merges
+    return wire.defended.noised_releases and wire.one_coin_a_client and own
+
+
 def one_model(sight: Sight) -> bool:
     """A whole model that mixes several clients, where no single one's is in sight."""
     return not sight.each(MODELS) and any(map(sight.whole, sight.together(WEIGHTS)))
@@ -112,6 +124,8 @@ PASSIVE: dict[str, ObservationCard] = {
     "noised-updates": ObservationCard(
         "fedprivacy.attacks.membership.joint.noised:NoisedUpdates", noised_steps, "training"
     ),
+    "coin-updates": ObservationCard(f"{_JOINT}.coins:CoinUpdates", noised_changes, "training"),
+    "coin-answers": ObservationCard(f"{_AT}.coin_answers:CoinAnswers", noised_answers, "answers"),
     "joint-updates": ObservationCard(f"{_JOINT}.updates:JointUpdates", changes, "training"),
     "joint-predictions": ObservationCard(f"{_AT}.joint_predictions:JointPredictions", each_ones_answers, "answers"),
     "surrogate": ObservationCard(f"{_AT}.surrogate:Surrogate", predictions),

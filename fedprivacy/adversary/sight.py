@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from fedprivacy.adversary.position import EAVESDROPPER, Adversary
+from fedprivacy.config.canaries import Coins
 from fedprivacy.config.federation import FederationSettings
 from fedprivacy.wire.parties import SERVER, client_index
 from fedprivacy.wire.release import MODELS, PREDICTIONS, UNDEFENDED, WEIGHTS, Defended, Release
@@ -32,6 +33,8 @@ class Wire:
     played: tuple[Played, ...] = ("training", "answers")
     """What everybody knows well enough of a client to play it: how it trains what it is sent, how it comes to its
     answers."""
+    coins: Coins = "record"
+    """What one coin decides, in the game that is played on it."""
 
     @classmethod
     def under(
@@ -42,11 +45,19 @@ class Wire:
         defended: Defended = UNDEFENDED,
         defense: str = "none",
         played: tuple[Played, ...] = ("training", "answers"),
+        coins: Coins = "record",
     ) -> Wire:
         """What is left of ``releases`` under a defense: where it merges, no mean can leave its receiver out."""
         one_mean = defended.merges or defended.hides_each
         found = (replace(r, of="mean") if one_mean and r.of == "mean of others" else r for r in releases)
-        return cls(protocol, federation, tuple(found), defended, defense, played)
+        return cls(protocol, federation, tuple(found), defended, defense, played, coins)
+
+    @property
+    def one_coin_a_client(self) -> bool:
+        """Whether all that a client trains on hangs on one coin."""
+        data = self.federation.data
+        candidates = {"record": 1, "pair": 2}.get(self.coins)
+        return self.coins == "client" or (data.layout == "pools" and data.candidates == candidates)
 
     @property
     def silent(self) -> bool:

@@ -18,6 +18,7 @@ from fedprivacy.cli.settings import configuration, fields_of, flag_of
 from fedprivacy.cli.show import draw, show
 from fedprivacy.cli.written import Destination, findings_of, illustrated, in_full, written
 from fedprivacy.config.base import UsageError
+from fedprivacy.defenses import names as defenses
 from fedprivacy.study import recipes
 from fedprivacy.study.resolve import resolve
 
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
 WITH_RUN = frozenset({"attack.statistics", "attack.level", "canaries.guesses"})
 """Settings that mean something for a stored run."""
 
-WHITE_BOX = "noised-updates"
+EXACT = ("noised-updates", "coin-updates", "coin-answers")
+"""Observations that read all that a claim lets an adversary see, by the noise that is known."""
+
 WITH_SCORES = frozenset({"attack.statistics", "attack.level", "canaries.guesses", "defense.epsilon", "defense.delta"})
 """Settings that mean something for scores from a file."""
 
@@ -118,7 +121,8 @@ def command(
     \b
     fedprivacy audit --defense dp-sgd --epsilon 4
     fedprivacy audit --protocol mutual --defense gaussian --epsilon 8 --canaries 200 --seeds 3
-    fedprivacy audit --protocol fedavg --set weighting=uniform --defense dp-fedavg --epsilon 1 --coins client --seeds 12
+    fedprivacy audit --defense dp-fedavg --epsilon 4
+    fedprivacy audit --defense gaussian --defense-set unit=client --coins client --epsilon 4
     fedprivacy audit runs/mutual-membership-mnist5k-1a2b3c4d
     fedprivacy audit RECORDING --model nets.py:Net --epsilon 4
     fedprivacy audit --scores FILE.npz --epsilon 4 --delta 1e-5
@@ -129,10 +133,11 @@ def command(
     curve (Mahloujifar et al. 2024), which assumes nothing beyond what is claimed. Bounds that assume more are listed
     apart and decide nothing. A bound of 0 is no evidence of privacy.
 
-    Unless told otherwise, where noised steps of training can be read every candidate is a canary with pixels of its
-    own; elsewhere three quarters are out-of-distribution canaries. Predictions are guessed on by a server that plants
-    canaries in public folds, weights by the server. FILE.npz: see `fedprivacy attack
-    --help`.
+    Unless told otherwise, canaries are made for what the claim lets its adversary see. Where noised steps of training,
+    noised updates or noised predictions can be read, every candidate has pixels of its own, or every client two
+    opposite halves, and the known noise is reckoned with; without --protocol a federation is trained in which that
+    reading is strongest. Elsewhere three quarters are out-of-distribution canaries, guessed on by a server that plants
+    them in public folds, or reads weights. FILE.npz: see `fedprivacy attack --help`.
     """
     from fedprivacy.recording.files import is_recording
 
@@ -175,36 +180,50 @@ def command(
 def base(given: dict[str, Any]) -> dict[str, Any]:
     """Settings of an audit that nobody chose: who guesses, on which canaries, and when they are planted."""
     plain, content = configuration(given), dict[str, Any]()
-    wire = resolve(plain).wire
-    if wire.defended.noised_steps and not given.get("protocol") and not given.get("config"):
-        content = recipes.table("private_training")
+    if not given.get("protocol") and not given.get("config"):
+        content = _recipe(plain)
         plain = configuration(given, content)
-        wire = resolve(plain).wire
-    attack: dict[str, Any] = {"attacks": ("membership",)}
-    if wire.defended.merges or not (wire.has_server or wire.silent):
-        attack["adversaries"] = ("client-0",)
-    else:
-        attack["adversaries"] = ("active-server",) if wire.answers_queries else ("server",)
+    wire, coins = resolve(plain).wire, plain.canaries.coins
+    passive = "client-0" if wire.defended.merges or not (wire.has_server or wire.silent) else "server"
+    content["attack"] = {"attacks": ("membership",), "adversaries": (passive,)}
+    exact = _exact(configuration(given, content))
+    if exact is not None:
+        content["attack"]["observations"] = (exact,)
+        content["canaries"] = {**content.get("canaries", {}), "kind": "opposite" if coins == "client" else "orthogonal"}
+        return content
+    if wire.answers_queries and passive == "server":
+        content["attack"]["adversaries"] = ("active-server",)
     if wire.answers_queries and plain.defense.name not in ("none", "dp-sgd"):
-        attack["schedule"] = "spread"
-    content["attack"] = attack
-    if plain.canaries.coins == "record" and _white_box(configuration(given, content)):
-        attack["observations"] = (WHITE_BOX,)
-        content["canaries"] = {"kind": "orthogonal"}
-    elif plain.canaries.coins != "client":
+        content["attack"]["schedule"] = "spread"
+    if coins != "client":
         content["canaries"] = {"kind": "out-of-distribution"}
         if plain.data.candidates is not None and plain.data.layout == "pools":
             most = 3 * plain.clients * plain.data.candidates // 4
-            content["canaries"]["number"] = most if plain.canaries.coins == "record" else most // 2
+            content["canaries"]["number"] = most if coins == "record" else most // 2
     return content
 
 
-def _white_box(config: RunConfig) -> bool:
-    """Whether the adversary can read noised steps as they are."""
-    seen: dict[str, list[str]] = {}
+def _recipe(config: RunConfig) -> dict[str, Any]:
+    """The federation in which a claim of this defense can be read best, where nobody chose another; else nothing."""
+    found = defenses.card(config.defense.name) if config.defense.name != "none" else None
+    if found is None or not (found.defended.noised_steps or found.defended.noised_releases):
+        return {}
+    if found.defended.noised_steps:
+        return recipes.table("private_training")
+    if "update" in found.kinds:
+        return recipes.table("private_clients")
+    content = recipes.table("private_answers")
+    if config.canaries.coins == "client":
+        content["data"]["candidates"] = recipes.table("private_clients")["data"]["candidates"]
+    return content
+
+
+def _exact(config: RunConfig) -> str | None:
+    """The observation by which every adversary reads noised messages as they are; None where one cannot."""
+    seen: dict[str, set[str]] = {}
     for adversary, observation in resolve(config).seats.observations:
-        seen.setdefault(adversary.name, []).append(observation)
-    return bool(seen) and all(WHITE_BOX in names for names in seen.values())
+        seen.setdefault(adversary.name, set()).add(observation)
+    return next((name for name in EXACT if seen and all(name in names for names in seen.values())), None)
 
 
 def _trained(

@@ -55,7 +55,7 @@ class DataConfig(Part):
     """Concentration of the Dirichlet partition; small means skewed."""
     classes_per_client: int = Field(default=2, ge=1, le=MOST)
     """Classes a client holds under the partition shards; under tasks at most."""
-    candidates: int | None = Field(default=400, ge=2, le=MOST)
+    candidates: int | None = Field(default=400, ge=1, le=MOST)
     """Size of a client's candidate pool; None shares out whatever the other roles leave."""
     inclusion: float = Field(default=0.5, gt=0, le=1)
     """Probability of each candidate's coin. 1 trains on everything: no membership game."""

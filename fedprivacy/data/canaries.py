@@ -60,6 +60,8 @@ def planted(dataset: Dataset, division: Division, config: CanaryConfig, root: in
     if config.kind == "mislabelled":
         labels[ids] = (labels[ids] + rng.integers(1, classes, len(ids))) % classes
         return replace(dataset, y_train=labels)
+    if config.kind == "opposite":
+        return _opposite(dataset, division, root)
     labels[ids] = rng.integers(0, classes, len(ids))
     records = dataset.x_train.copy()
     if config.kind == "orthogonal":
@@ -68,6 +70,25 @@ def planted(dataset: Dataset, division: Division, config: CanaryConfig, root: in
             records[own] = _apart(dataset.x_train, own, seeds.numpy_generator(root, "canaries", "apart", client))
     else:
         records[ids] = _random(dataset.x_train, ids, rng)
+    return replace(dataset, x_train=records, y_train=labels)
+
+
+def _opposite(dataset: Dataset, division: Division, root: int) -> Dataset:
+    """One record a client, nearly orthogonal to those of others; labels of either half are one half of the classes.
+
+    From a model that holds all classes for alike, gradients of the two halves are then the same but for their sign.
+    """
+    rng = seeds.numpy_generator(root, "canaries", "opposite")
+    pools = [division.pool(client) for client in range(len(division.candidates))]
+    own = _apart(dataset.x_train, np.array([pool[0] for pool in pools]), rng)
+    records, labels = dataset.x_train.copy(), dataset.y_train.copy()
+    half = len(dataset.classes) // 2
+    for pool, record, (_, side) in zip(pools, own, units(division, "client"), strict=True):
+        records[pool] = record
+        classes = rng.permutation(len(dataset.classes))
+        for number, share in ((1, classes[:half]), (-1, classes[half : 2 * half])):
+            mine = pool[side == number]
+            labels[mine] = share[np.arange(len(mine)) % half]
     return replace(dataset, x_train=records, y_train=labels)
 
 

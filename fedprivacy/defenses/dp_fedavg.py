@@ -9,7 +9,7 @@ and K fixed: N(0, (z S/K)^2). Participants are drawn from a named seed, so no am
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -51,6 +51,9 @@ class DpFedAvg:
     def noise(self, senders: int) -> float:
         return float(self.deviation / senders**0.5)
 
+    def silent(self) -> DpFedAvg:
+        return replace(self, noise_multiplier=0.0)
+
     def check(self, env: Environment, releases: Sequence[Release]) -> None:
         plan.check_every(NAME, env, releases, bounded_change)
         updates.check_numbers(NAME, env)
@@ -89,6 +92,9 @@ class DpFedAvgAggregate:
 
     def noise(self, senders: int) -> float:
         return self.deviation(senders)
+
+    def silent(self) -> DpFedAvgAggregate:
+        return replace(self, noise_multiplier=0.0)
 
     def check(self, env: Environment, releases: Sequence[Release]) -> None:
         plan.check_every(NAME, env, releases, bounded_mean)

@@ -10,7 +10,9 @@ the record. Mechanism: Dwork and Roth 2014; calibration: Balle and Wang 2018 (ar
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from torch import Tensor
 
 from fedprivacy.config.defenses import Budget, GaussianOptions
 from fedprivacy.defenses import noise, plan
@@ -42,6 +44,13 @@ class Gaussian:
         clipped = self.clip.clipped(payload)
         source = noise.stream(self.root, NAME, payload, sender, round)
         return self.clip.opened(clipped + noise.gaussian(clipped.shape, self.deviation, source))
+
+    def silent(self) -> Gaussian:
+        return replace(self, noise_multiplier=0.0)
+
+    def log_ratio(self, sent: Tensor, one: Tensor, other: Tensor) -> float:
+        middle = sent.double() - (one.double() + other.double()) / 2
+        return float((middle * (one - other)).sum()) / max(self.deviation, noise.LEAST) ** 2
 
     def check(self, env: Environment, releases: Sequence[Release]) -> None:
         plan.check_every(NAME, env, releases, clipped)

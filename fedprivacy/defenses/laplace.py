@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from torch import Tensor
 
 from fedprivacy.config.defenses import Budget, LaplaceOptions
 from fedprivacy.defenses import matrices, noise, plan
@@ -18,7 +20,7 @@ from fedprivacy.defenses.acts_on import clipped
 from fedprivacy.defenses.clip import Clip
 from fedprivacy.federation.environment import Environment
 from fedprivacy.privacy import Laplace as LaplaceMechanism
-from fedprivacy.privacy import PrivacyEvent, Unit
+from fedprivacy.privacy import Mechanism, NoNoise, PrivacyEvent, Unit
 from fedprivacy.privacy.calibration import laplace_epsilon
 from fedprivacy.wire.payload import Payload, Predictions
 from fedprivacy.wire.release import Release
@@ -48,11 +50,18 @@ class Laplace:
         source = noise.stream(self.root, NAME, payload, sender, round)
         return self.clip.opened(clipped + noise.laplace(clipped.shape, self.scale, source))
 
+    def silent(self) -> Laplace:
+        return replace(self, epsilon=math.inf)
+
+    def log_ratio(self, sent: Tensor, one: Tensor, other: Tensor) -> float:
+        apart = (sent.double() - other.double()).abs() - (sent.double() - one.double()).abs()
+        return float(apart.sum()) / max(self.scale, noise.LEAST)
+
     def check(self, env: Environment, releases: Sequence[Release]) -> None:
         plan.check_every(NAME, env, releases, clipped)
 
     def events(self, env: Environment, releases: Sequence[Release]) -> Sequence[PrivacyEvent]:
-        mechanism = LaplaceMechanism(self.epsilon)
+        mechanism: Mechanism = LaplaceMechanism(self.epsilon) if math.isfinite(self.epsilon) else NoNoise()
         return plan.events(env, releases, mechanism, self.unit, plan.relation_of(self.unit))
 
 
@@ -68,7 +77,7 @@ def build(options: LaplaceOptions, budget: Budget, env: Environment, releases: S
     bound = options.clip or matrices.largest_sum(plan.public_rows(env), columns)
     centre = matrices.centre(release.form, columns, len(env.dataset.classes))
     if budget.sigma is not None:
-        epsilon = math.sqrt(2) / budget.sigma
+        epsilon = math.sqrt(2) / budget.sigma if budget.sigma > 0 else math.inf
     elif budget.epsilon is not None:
         epsilon = laplace_epsilon(budget.epsilon, budget.delta, plan.most_sends(env, releases))
     else:

@@ -53,9 +53,15 @@ DEFENSES: dict[str, Card] = {
         PREDICTIONS,
         options.GaussianOptions,
         "gaussian",
+        Defended(noised_releases=True),
     ),
     "laplace": _card(
-        "clipped prediction matrices plus Laplace noise", True, PREDICTIONS, options.LaplaceOptions, "laplace"
+        "clipped prediction matrices plus Laplace noise",
+        True,
+        PREDICTIONS,
+        options.LaplaceOptions,
+        "laplace",
+        Defended(noised_releases=True),
     ),
     "randomized-response": _card(
         "predicted labels, each sometimes replaced by another",
@@ -78,7 +84,7 @@ DEFENSES: dict[str, Card] = {
         WEIGHTS,
         options.DpFedAvgOptions,
         "dp_fedavg",
-        Defended(rescales=True),
+        Defended(rescales=True, noised_releases=True),
     ),
     "dp-sgd": _card(
         "noise inside private training; all that the model then tells is free",
@@ -201,8 +207,6 @@ def check(config: DefenseConfig) -> None:
         _check_response(config, getattr(chosen, "epsilon0", None))
     elif used.proven and not noise and not from_outside(config.name):
         raise UsageError(f"defense {config.name} needs --epsilon (noise is calibrated) or --sigma (epsilon follows).")
-    if config.name == "laplace" and config.sigma == 0:
-        raise UsageError("defense laplace: sigma must be above 0; use defense none for no noise.")
 
 
 def _check_response(config: DefenseConfig, epsilon0: float | None) -> None:

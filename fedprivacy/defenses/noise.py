@@ -16,6 +16,9 @@ from fedprivacy import seeds
 from fedprivacy.wire.codec import encode
 from fedprivacy.wire.payload import Payload
 
+LEAST = 1e-6
+"""Deviation that noise which is off is taken to have, where something is divided by it."""
+
 
 def stream(root: int, defense: str, payload: Payload, sender: str, round: int) -> torch.Generator:
     """Generator for the noise of ``defense`` on ``payload``."""

@@ -123,6 +123,22 @@ class AddsNoise(Protocol):
         """Its standard deviation on the mean of what ``senders`` clients sent; of one client's update for 1."""
 
 
+@runtime_checkable
+class NoisesReleases(Protocol):
+    """A defense that bounds what a client sends and adds noise of a known law to every entry of it."""
+
+    def silent(self) -> Defense:
+        """The same with its noise off."""
+
+
+@runtime_checkable
+class WeighsAnswers(NoisesReleases, Protocol):
+    """One of them that acts on predictions, before each client's leave it."""
+
+    def log_ratio(self, sent: Tensor, one: Tensor, other: Tensor) -> float:
+        """Log-likelihood that ``sent`` [N, C] is ``one`` with noise, less that it is ``other`` with noise."""
+
+
 class Defense(Outgoing, Protocol):
     """Stands between clients and the wire, and says what each release costs."""
 

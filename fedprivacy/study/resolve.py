@@ -62,9 +62,8 @@ def _wire(config: RunConfig, options: Any) -> Wire:
         known = outside.played(options, releases)
     else:
         releases = options.releases(federation)
-    return Wire.under(
-        config.protocol, federation, releases, defenses.defended(config.defense), config.defense.name, known
-    )
+    defended, coins = defenses.defended(config.defense), config.canaries.coins
+    return Wire.under(config.protocol, federation, releases, defended, config.defense.name, known, coins)
 
 
 def _baselines(config: RunConfig, options: Any) -> dict[str, Yardstick]:

@@ -147,7 +147,8 @@ class Study:
         secret = root if shadow is None else seeds.value(root, "shadow", shadow)
         members = played.members()
         for client, folds in enumerate(members):
-            if not any(map(len, folds)):
+            # Where one coin decides over all that a client has, having nothing is one of its two faces.
+            if not any(map(len, folds)) and not self.wire.one_coin_a_client:
                 raise UsageError(f"client {client} has no record to train on: raise data.candidates or data.inclusion.")
         bench = workbench(self.federation.training, played.dataset, device)
         env = Environment(self.federation, secret, played.dataset, played.division, members, bench)

@@ -121,6 +121,8 @@ class Defended:
     """Every step of local training sums clipped gradients and adds noise of a known deviation."""
     cuts: bool = False
     """Some coordinates are set to zero."""
+    noised_releases: bool = False
+    """Everything that a client sends is bounded, and noise of a known law added to every entry of it."""
 
 
 UNDEFENDED = Defended()

@@ -11,6 +11,9 @@ import numpy as np
 import pytest
 
 from fedprivacy import folder
+from fedprivacy.cli.audit import base, command
+from fedprivacy.cli.settings import configuration
+from fedprivacy.study.resolve import resolve
 
 
 @pytest.fixture
@@ -100,3 +103,35 @@ def test_what_cannot_be_audited_is_one_line(fedprivacy, scores, line, words) -> 
     ended = fedprivacy(line)
     assert ended.code == 2
     assert words in ended.complaint
+
+
+@pytest.mark.parametrize(
+    ("words", "protocol", "kind", "observation"),
+    [
+        ("--defense dp-sgd", "fedavg", "orthogonal", "noised-updates"),
+        ("--defense dp-fedavg", "fedavg", "opposite", "coin-updates"),
+        ("--defense gaussian", "mutual", "orthogonal", "coin-answers"),
+        ("--defense laplace", "mutual", "orthogonal", "coin-answers"),
+        ("--defense gaussian --defense-set unit=client --coins client", "mutual", "opposite", "coin-answers"),
+        ("--protocol fedavg --defense dp-fedavg --coins client", "fedavg", "opposite", "coin-updates"),
+    ],
+)
+def test_what_a_claim_lets_its_adversary_see_is_read_unless_told_otherwise(words, protocol, kind, observation) -> None:
+    given = command.make_context("audit", [*words.split(), "--epsilon", "4"]).params
+    settings = {name: value for name, value in given.items() if "__" in name or name.endswith("_set") or name == "seed"}
+    config = configuration(settings, base(settings))
+    assert (config.protocol, config.canaries.kind) == (protocol, kind)
+    assert config.attack.observations == (observation,)
+    assert resolve(config).wire.one_coin_a_client == (observation != "noised-updates")
+
+
+def test_an_audit_of_whole_clients_reads_their_coins(fedprivacy) -> None:
+    ended = fedprivacy("audit --defense dp-fedavg --epsilon 8 --clients 40 --seeds 1 --no-control --format json")
+    found = json.loads(ended.out)["audit"]
+    assert (found["unit"], found["relation"], found["m"], found["canaries"]) == (
+        "client",
+        "replace-one",
+        40,
+        "opposite records",
+    )
+    assert max(row["low"] for row in found["rows"] if row["judged"]) > 0

@@ -112,3 +112,27 @@ def test_orthogonal_features_are_orthogonal_around_their_mean() -> None:
         assert np.allclose(np.abs(rows), 1, atol=1e-5)
         cosines = rows @ rows.T / rows.shape[1]
         assert np.abs(cosines - np.eye(20)).mean() < 0.15
+
+
+def test_opposite_halves_share_one_record_and_no_label(digits: Dataset) -> None:
+    settings = DataConfig(dataset="digits", candidates=11, public_size=0, auxiliary=0)
+    division = divide(digits, settings, 9, 1, 0)
+    config = CanaryConfig(kind="opposite", coins="client")
+    changed = planted(digits, division, config, 0)
+    images = []
+    for client, (_, side) in enumerate(units(division, "client")):
+        pool = division.pool(client)
+        own = changed.x_train[pool].reshape(len(pool), -1)
+        assert (own == own[0]).all()
+        images.append(own[0].astype(float))
+        first, second = (set(changed.y_train[pool[side == number]].tolist()) for number in (1, -1))
+        assert len(first) == len(second) == 5 and not first & second
+    assert np.count_nonzero(np.triu(np.array(images) @ np.array(images).T, 1)) == 0
+    others = np.setdiff1d(np.arange(len(digits.y_train)), np.concatenate([division.pool(k) for k in range(9)]))
+    assert np.array_equal(changed.x_train[others], digits.x_train[others])
+
+
+@pytest.mark.parametrize("wrong", [{"coins": "record", "kind": "opposite"}, {"coins": "client", "kind": "mislabelled"}])
+def test_opposite_records_are_those_of_clients(wrong: dict[str, str]) -> None:
+    with pytest.raises(UsageError, match="coins = 'client'"):
+        build(CanaryConfig, wrong, "canaries")

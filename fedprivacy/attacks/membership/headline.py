@@ -2,8 +2,8 @@
 
 An adversary that reads one transcript in several ways has one headline all the same, or the verdict would be a choice
 among results. The order rests on measurements that were published before the run: traps in a dishonest server's model,
-then the exact reading of noised steps, then joint decoding of all candidates, then planted probes, then what is read
-off a single record.
+then the exact reading of noised steps and of noised releases, then joint decoding of all candidates, then planted
+probes, then what is read off a single record.
 """
 
 from __future__ import annotations
@@ -16,7 +16,15 @@ JOINT = "joint"
 STACK = "stack"
 """The statistic that combines all observations of an adversary; it belongs to none of them."""
 
-GIVE_ODDS = ("traps", "noised-updates", "joint-updates", "joint-probes", "joint-predictions")
+GIVE_ODDS = (
+    "traps",
+    "noised-updates",
+    "coin-updates",
+    "coin-answers",
+    "joint-updates",
+    "joint-probes",
+    "joint-predictions",
+)
 """Observations that give log-odds of membership, and no prediction that another statistic could read."""
 
 ORDER = (*GIVE_ODDS, "probes")

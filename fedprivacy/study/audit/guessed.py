@@ -4,7 +4,8 @@ Only the target federation of each seed is judged, never the federations of a sh
 references with known coins, and their guesses may not be pooled (:mod:`fedprivacy.study.audit.bounds`).
 
 All rounds of a canary are one score, hence one guess. Where one coin decides several records (a pair, the halves of a
-client's pool), the score of the coin is the mean rank of the records of one side minus that of the other.
+client's pool), the score of the coin is the mean of the records of one side minus that of the other: of log-odds as
+they are, of other scores by ranks within a target, since they share no scale.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import numpy as np
 
 from fedprivacy import folder
 from fedprivacy.adversary.threat import EAVESDROPPER, Adversary, Bool, Float, Int
+from fedprivacy.attacks.membership.headline import JOINT
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.run import RunConfig
 from fedprivacy.data.coins import units
@@ -84,8 +86,10 @@ def guessed(config: RunConfig, where: Path, claim: PrivacyClaim | None) -> tuple
                 notes.append(f"{adversary}, {title}: statistic {statistic} failed, see its finding")
                 continue
             scores, flips, groups = _joined([part for part in parts if part is not None])
-            # A difference between two sides has a zero of its own, so clients and federations share its scale.
-            scale = groups if config.canaries.coins == "record" else None
+            # A difference between two sides, or of one coin between in and out, has a zero of its own, so that clients
+            # and federations share its scale.
+            alone = config.canaries.coins != "record" or study.wire.one_coin_a_client
+            scale = None if alone else groups
             rows.append(Guessed(str(adversary), title, statistic, scores, flips, scale, len(parts)))
     if not rows:
         raise UsageError(f"nothing to audit: {'; '.join(notes)}.")
@@ -148,26 +152,28 @@ def _of_seed(
             scores.append(values[seen])
             coins.append(flips[seen])
         else:
-            found = by_unit(values[seen], flips[seen], unit[theirs][seen], side[theirs][seen])
+            found = by_unit(_scaled(values[seen], statistic), flips[seen], unit[theirs][seen], side[theirs][seen])
             scores.append(found[0])
             coins.append(found[1])
         groups.append(np.full(len(scores[-1]), number, dtype=np.int64))
     return np.concatenate(scores), np.concatenate(coins), np.concatenate(groups)
 
 
+def _scaled(scores: Float, statistic: str) -> Float:
+    """Log-odds as they are, other scores as ranks within their target."""
+    return scores if statistic == JOINT or not len(scores) else mid_ranks(scores) / len(scores)
+
+
 def by_unit(scores: Float, members: Bool, unit: Int, side: Int) -> tuple[Float, Bool]:
     """One score and one coin for each unit of which both sides were seen, from [n] records of one target.
 
-    The score is the mean rank of side 1 minus that of side -1; the coin says whether side 1 is in.
+    The score is the mean of side 1 minus that of side -1; the coin says whether side 1 is in.
     """
-    if not len(scores):
-        return np.empty(0), np.empty(0, dtype=np.bool_)
-    ranks = mid_ranks(scores) / len(scores)
     found, coins = [], []
     for number in np.unique(unit):
         first, second = (unit == number) & (side == 1), (unit == number) & (side == -1)
         if first.any() and second.any():
-            found.append(float(ranks[first].mean() - ranks[second].mean()))
+            found.append(float(scores[first].mean() - scores[second].mean()))
             coins.append(bool(members[first][0]))
     return np.array(found), np.array(coins, dtype=np.bool_)
 

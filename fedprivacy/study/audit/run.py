@@ -22,7 +22,7 @@ from fedprivacy.study.resolve import resolve
 from fedprivacy.study.run import Plan, execute
 from fedprivacy.study.stored import RESULT, same_data, same_version
 
-NOISELESS: Mapping[str, str] = {"laplace": "none", "randomized-response": "label-only"}
+NOISELESS: Mapping[str, str] = {"randomized-response": "label-only"}
 """What is left of a defense with the noise off, where it does not take sigma = 0."""
 
 

@@ -100,6 +100,21 @@ class World:
     coins: Mapping[int, Bool]
     state: FederationState
 
+    def channel(self, protocol: TrainsLocally, change: Change, defense: Defense | None) -> Channel:
+        """What the clients of ``change`` send through, each from the weights that it was sent."""
+        held = {client_name(client): self._held(protocol, change, client) for client in change.clients}
+        return Channel(change.round, MemoryStore(), defense, held.__getitem__)
+
+    def sent(self, protocol: TrainsLocally, change: Change, client: int, channel: Channel, env: Environment) -> Payload:
+        """What ``client`` sends in ``change``; what it keeps goes on within this world."""
+        before = self.state.having({protocol.held(client): self._held(protocol, change, client)})
+        work = protocol.local(before, change.round, env, client)
+        self.state = before.having(work.parts)
+        return channel.send(client_name(client), SERVER, work.payload)
+
+    def _held(self, protocol: TrainsLocally, change: Change, client: int) -> Part:
+        return {**self.state.parts.get(protocol.held(client), {}), **change.received[client]}
+
 
 @dataclass(frozen=True, eq=False)
 class Played:
@@ -140,23 +155,15 @@ class Simulation:
         return defense.noise(senders) if isinstance(defense, AddsNoise) else 0.0
 
     def _ended(self, world: World, change: Change, paths: Mapping[int, Path]) -> Part:
-        held = {client_name(client): {**self._held(world, client), **change.received[client]} for client in paths}
-        defense = None if self._masked else world.defense
-        channel = Channel(change.round, MemoryStore(), defense, held.__getitem__)
+        channel = world.channel(self.protocol, change, None if self._masked else world.defense)
         sent: dict[str, Payload] = {}
         for client, path in paths.items():
             env = replace(world.env, workbench=Watching(world.env.workbench, self._slot, path))
-            before = world.state.having({self.protocol.held(client): held[client_name(client)]})
-            work = self.protocol.local(before, change.round, env, client)
+            sent[client_name(client)] = world.sent(self.protocol, change, client, channel, env)
             path.close()
-            world.state = before.having(work.parts)
-            sent[client_name(client)] = channel.send(client_name(client), SERVER, work.payload)
         if len(sent) == 1:
-            return _weights(next(iter(sent.values())), change.start)
-        return _weights(channel.combined(sent, lambda: _mean(list(sent.values()))), change.start)
-
-    def _held(self, world: World, client: int) -> Part:
-        return world.state.parts.get(self.protocol.held(client), {})
+            return after(next(iter(sent.values())), change.start)
+        return after(channel.combined(sent, lambda: _mean(list(sent.values()))), change.start)
 
 
 def _world(knowledge: Knowledge, rules: Rules, columns: Mapping[int, Columns], place: int) -> World:
@@ -184,7 +191,7 @@ def _mean(sent: Sequence[Payload]) -> Payload:
     return Update(tensors) if isinstance(sent[0], Update) else Weights(tensors)
 
 
-def _weights(payload: Payload, start: Part) -> dict[str, Tensor]:
+def after(payload: Payload, start: Part) -> dict[str, Tensor]:
     """Weights after a change by ``payload``, where they are among those of ``start``."""
     if isinstance(payload, Update):
         return {name: t + payload.tensors[name] if name in payload.tensors else t for name, t in start.items()}

@@ -73,26 +73,48 @@ class Situation:
     start_known: bool
 
 
-def situation(view: View, knowledge: Knowledge, client: int, given: Sequence[Answer]) -> Situation:
-    """What is known of ``client`` from its answers ``given``. ValueError where its course cannot be followed."""
+@dataclass(frozen=True, eq=False)
+class Course:
+    """One client's run but for its own records: the ``replay`` of it, and its answers ``payloads`` by round, on the
+    records ``asked`` with their ``labels``."""
+
+    rules: Rules
+    replay: Replay
+    asked: Mapping[int, NDArray[np.generic]]
+    asked_ids: Mapping[int, Ids]
+    labels: Mapping[int, Tensor]
+    payloads: Mapping[int, Predictions]
+    start_known: bool
+
+
+def course(view: View, knowledge: Knowledge, client: int, given: Sequence[Answer]) -> Course:
+    """The course of ``client`` with its answers ``given``. ValueError where it cannot be followed."""
     rules, settings, dataset = knowledge.rules, knowledge.settings, knowledge.dataset
     if rules is None or not isinstance(rules.protocol, TellsCourse):
         raise ValueError(f"protocol {settings.protocol} does not tell what its clients do, so none can be followed")
     architecture = settings.architecture(client)
     given_start = (knowledge.starts or {}).get(architecture)
     start = given_start or knowledge.workbench.initial(architecture, (knowledge.root, ("start", architecture)))
-    kept, defense = _own_world(knowledge, rules)
-    pool = _pool(knowledge, rules, client, kept)
     rounds = sorted({answer.round for answer in given})
     asked_ids = {t: np.concatenate([a.records for a in given if a.round == t]) for t in rounds}
     asked = {t: dataset.x_train[ids] for t, ids in asked_ids.items()}
     payloads = {t: _joined([a.payload for a in given if a.round == t]) for t in rounds}
     labels = {t: torch.from_numpy(dataset.y_train[ids]) for t, ids in asked_ids.items()}
     events = _until_last_answer(list(rules.protocol.course(heard(view, client, dataset))))
+    replay = Replay(knowledge.workbench, architecture, start, events)
+    return Course(rules, replay, asked, asked_ids, labels, payloads, given_start is not None)
+
+
+def situation(view: View, knowledge: Knowledge, client: int, given: Sequence[Answer]) -> Situation:
+    """What is known of ``client`` from its answers ``given``. ValueError where its course cannot be followed."""
+    told, settings, dataset = course(view, knowledge, client, given), knowledge.settings, knowledge.dataset
+    replay, asked, events = told.replay, told.asked, told.replay.events
+    kept, defense = _own_world(knowledge, told.rules)
+    pool = _pool(knowledge, told.rules, client, kept)
     pool_x = torch.from_numpy(dataset.x_train[pool.ids])
     shown = [pool_x, *(torch.from_numpy(x) for x in asked.values())]
     shown += [torch.from_numpy(event.records.x) for event in events if isinstance(event, Fit)]
-    model = model_of(knowledge.workbench.module(architecture), shown)
+    model = model_of(knowledge.workbench.module(replay.architecture), shown)
     simulated = Client(
         model,
         optimiser_of(settings.training),
@@ -105,20 +127,19 @@ def situation(view: View, knowledge: Knowledge, client: int, given: Sequence[Ans
         float((pool.prior * pool.largest).mean()),
     )
     private = [Records(dataset.x_train[pool.ids[f]], dataset.y_train[pool.ids[f]]) for f in pool.folds]
-    replay = Replay(knowledge.workbench, architecture, start, events)
-    readings = {t: reading(payloads[t], labels[t]) for t in rounds}
-    sent = None if defense is None else _sent(defense, payloads, labels, client)
+    readings = {t: reading(payload, told.labels[t]) for t, payload in told.payloads.items()}
+    sent = None if defense is None else _sent(defense, told.payloads, told.labels, client)
     return Situation(
         simulated,
-        model.flatten(start),
+        model.flatten(replay.start),
         pool,
         private,
         replay,
         asked,
-        asked_ids,
+        told.asked_ids,
         readings,
         sent,
-        given_start is not None,
+        told.start_known,
     )
 
 
