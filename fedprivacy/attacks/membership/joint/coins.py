@@ -30,7 +30,7 @@ from fedprivacy.data.coins import members_of, units
 from fedprivacy.federation.environment import Environment
 from fedprivacy.federation.interfaces import AddsNoise, NoisesReleases, prepared
 from fedprivacy.federation.knowledge import Knowledge, Observed, Rules
-from fedprivacy.federation.local_training import TrainsLocally
+from fedprivacy.federation.local_training import MixesModels, TrainsLocally
 from fedprivacy.wire.parties import client_index
 
 ASSUMED = "known: both halves of every client, the start of each round, the optimiser, clip bound and noise"
@@ -87,7 +87,8 @@ class CoinUpdates:
         parts = rules.initial.parts if rules.initial is not None else {}
         start = {client: parts.get(rules.protocol.held(client), {}) for client in range(clients)}
         seen: set[int] = set()
-        for change in changes(view, start, rules.protocol):
+        mixing = rules.protocol if isinstance(rules.protocol, MixesModels) else None
+        for change in changes(view, start, knowledge.settings, mixing):
             ends = tuple(_played(world, rules.protocol, change) for world in worlds)
             noising: object = worlds[0].defense
             if not isinstance(noising, AddsNoise):

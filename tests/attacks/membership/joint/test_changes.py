@@ -8,11 +8,14 @@ from torch import Tensor
 
 from fedprivacy.adversary.threat import Adversary, view_of
 from fedprivacy.attacks.membership.joint.changes import changes
+from fedprivacy.config.federation import FederationSettings
+from fedprivacy.config.run import RunConfig
 from fedprivacy.wire.channel import Channel
 from fedprivacy.wire.parties import SERVER, client_name
 from fedprivacy.wire.payload import Update, Weights
 from fedprivacy.wire.transcript import MemoryStore, Transcript
 
+SETTINGS = FederationSettings.of(RunConfig.model_validate({"protocol": "fedavg", "clients": 3}))
 START = {"w": torch.zeros(2), "b": torch.zeros(1)}
 
 
@@ -30,7 +33,7 @@ def told(position: str, *rounds, masked: bool = False):
         channel.send(SERVER, [client_name(client) for client in range(3)], back)
         messages += [m for m in channel.messages if not masked or m.sender == SERVER]
     view = view_of([Transcript(tuple(messages), (), store)], Adversary.parse(position))
-    return list(changes(view, dict.fromkeys(range(3), START)))
+    return list(changes(view, dict.fromkeys(range(3), START), SETTINGS))
 
 
 def moved(change) -> dict[str, list[float]]:
