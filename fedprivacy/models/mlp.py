@@ -19,6 +19,7 @@ class Mlp(nn.Module):
     """Reads records of any shape."""
     deep: ClassVar[tuple[str, ...]] = ("head.",)
     feature_size: ClassVar[int] = 256
+    relu_chain: ClassVar[tuple[str, ...]] = ("hidden", "head")
 
     def __init__(self, shape: tuple[int, ...], outputs: int) -> None:
         super().__init__()

@@ -114,7 +114,7 @@ class DpSgd:
             total = torch.zeros_like(parameter) if clipped is None else clipped.total[parameter]
             parameter.grad = noised(total, self.noise_multiplier * self.max_grad_norm, noise).div_(expected)
         learner.optimizer.step()
-        learner.optimizer.zero_grad(set_to_none=True)
+        learner.optimizer.forget_gradients()
 
 
 def noised(total: Tensor, deviation: float, noise: torch.Generator) -> Tensor:

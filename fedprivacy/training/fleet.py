@@ -25,8 +25,8 @@ from fedprivacy.training.learner import (
     Seed,
     Workbench,
     normalised,
-    optimizer_over,
 )
+from fedprivacy.training.optimiser import Optimiser
 from fedprivacy.training.passes import passes
 
 FleetLoss = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -114,7 +114,7 @@ def _stacked(
     weights: dict[str, Tensor] = {
         name: torch.stack([member.weights[name] for member in members]).to(device).requires_grad_() for name in names
     }
-    optimizer = optimizer_over(weights.values(), bench.config)
+    optimizer = Optimiser(weights.values(), bench.config)
     x = _inputs([member.records.x for member in members]).to(device)
     y = torch.from_numpy(np.stack([member.records.y for member in members])).to(device)
     targets = y
@@ -135,9 +135,7 @@ def _stacked(
         for part in passed[0][1]:
             chosen = rows[:, part]
             values = losses(weights, normalised(x[own, chosen]), y[own, chosen], targets[own, chosen])
-            optimizer.zero_grad(set_to_none=True)
-            values.sum().backward()
-            optimizer.step()
+            optimizer.apply(torch.autograd.grad(values.sum(), optimizer.parameters))
             total += values.detach()
         if not bool(torch.isfinite(total).all()):
             raise Diverged(f"the loss became {float(total.sum())}")

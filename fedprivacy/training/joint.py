@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import islice
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from fedprivacy import seeds
-from fedprivacy.training.learner import Diverged, Epoch, Learner, Records, Seed, normalised
-from fedprivacy.training.losses import predicted_class
+from fedprivacy.training.learner import Epoch, Learner, Records, Seed, normalised, passed, slopes
 from fedprivacy.training.passes import passes
 
 Step = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -25,7 +24,8 @@ def fit_together(
 
     Exactly ``steps`` steps where that is given.
 
-    Raises :class:`Diverged` on a loss that is not finite, and ValueError for guarded records. No records: no steps.
+    Raises :class:`~fedprivacy.training.learner.Diverged` on a loss that is not finite, and ValueError for guarded
+    records. No records: no steps.
     """
     if records.guarded:
         raise ValueError("these records are under differentially private training: models cannot be trained together")
@@ -44,20 +44,14 @@ def fit_together(
 
 
 def _epoch(learners: Sequence[Learner], x: Tensor, y: Tensor, parts: Sequence[Tensor], step: Step) -> Epoch:
-    total = torch.zeros((), dtype=torch.float64, device=x.device)
-    right = torch.zeros((), dtype=torch.int64, device=x.device)
+    parameters = [parameter for learner in learners for parameter in learner.optimizer.parameters]
+    values: list[Tensor] = []
+    answers: list[Tensor] = []
     for rows in parts:
-        labels = y[rows]
-        value, logits = step(normalised(x[rows]), labels, rows)
+        value, logits = step(normalised(x[rows]), y[rows], rows)
+        gradients = iter(slopes(value, parameters))
         for learner in learners:
-            learner.optimizer.zero_grad(set_to_none=True)
-        value.backward()
-        for learner in learners:
-            learner.optimizer.step()
-        total += value.detach() * len(rows)
-        right += (predicted_class(logits.detach()) == labels).sum()
-    seen = sum(map(len, parts))
-    mean = float(total) / seen
-    if not np.isfinite(mean):
-        raise Diverged(f"the loss became {mean}")
-    return Epoch(mean, float(right) / seen)
+            learner.optimizer.apply(list(islice(gradients, len(learner.optimizer.parameters))))
+        values.append(value.detach())
+        answers.append(logits.detach())
+    return passed(values, answers, y[torch.cat(list(parts))], list(map(len, parts)))

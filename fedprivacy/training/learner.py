@@ -6,7 +6,7 @@ Records stay as stored (uint8 images); each batch is indexed and normalised on t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -18,9 +18,10 @@ from torch import Tensor, nn
 
 from fedprivacy import seeds
 from fedprivacy.config.run import TrainingConfig
-from fedprivacy.training.adam import as_keras
+from fedprivacy.training.by_hand import Chain, chain, cross_entropy_slope
 from fedprivacy.training.losses import cross_entropy, predicted_class
 from fedprivacy.training.memory import keep_freed_memory
+from fedprivacy.training.optimiser import Optimiser
 from fedprivacy.training.passes import passes
 
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -28,6 +29,10 @@ Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 Seed = tuple[int, tuple[str | int, ...]]
 """Root and name."""
+
+
+AT_ONCE = 2**22
+"""Numbers of input up to which the records of a pass are made ready together."""
 
 
 class Diverged(Exception):
@@ -67,28 +72,6 @@ class Epoch:
 def label_loss(logits: Tensor, labels: Tensor, _: Tensor) -> Tensor:
     """Plain cross-entropy as a :data:`Loss`."""
     return cross_entropy(logits, labels)
-
-
-def optimizer_over(parameters: Iterable[Tensor], config: TrainingConfig) -> torch.optim.Optimizer:
-    """A fresh optimiser with the settings of ``config``."""
-    if config.optimizer == "adam":
-        adam = torch.optim.Adam(
-            parameters,
-            lr=config.lr,
-            eps=config.adam_eps,
-            weight_decay=config.weight_decay,
-            fused=True,
-        )
-        if config.adam_eps_form == "keras":
-            as_keras(adam, config.adam_eps)
-        return adam
-    return torch.optim.SGD(
-        parameters,
-        lr=config.lr,
-        momentum=config.momentum,
-        weight_decay=config.weight_decay,
-        fused=True,
-    )
 
 
 class Workbench:
@@ -153,12 +136,9 @@ class Learner:
         self._moments = optimizer
 
     @cached_property
-    def optimizer(self) -> torch.optim.Optimizer:
+    def optimizer(self) -> Optimiser:
         """The optimiser, with the given moments loaded."""
-        optimizer = optimizer_over(self.module.parameters(), self.config)
-        if self._moments:
-            _load_moments(optimizer, self._moments)
-        return optimizer
+        return Optimiser(self.module.parameters(), self.config, self._moments or {})
 
     def renew_optimizer(self) -> None:
         """Forget the moments."""
@@ -173,8 +153,7 @@ class Learner:
 
     def scale_lr(self, factor: float) -> None:
         """Multiply the learning rate of the present optimiser."""
-        for group in self.optimizer.param_groups:
-            group["lr"] *= factor
+        self.optimizer.lr *= factor
 
     def fit(
         self,
@@ -208,22 +187,42 @@ class Learner:
         return report
 
     def _epoch(self, x: Tensor, y: Tensor, rows: Tensor, parts: Sequence[slice], loss: Loss) -> Epoch:
-        total = torch.zeros((), dtype=torch.float64, device=self.device)
-        right = torch.zeros((), dtype=torch.int64, device=self.device)
+        seen = rows[: parts[-1].stop]
+        labels = y[seen]
+        ready = normalised(x[seen]) if len(seen) * x[0].numel() <= AT_ONCE else None
+        layers = chain(self.module)
+        values: list[Tensor] = []
+        answers: list[Tensor] = []
+        gradients: Sequence[Tensor | None]
         for part in parts:
             chosen = rows[part]
-            labels = y[chosen]
-            logits = self.module(normalised(x[chosen]))
-            value = loss(logits, labels, chosen)
-            self.optimizer.zero_grad(set_to_none=True)
-            value.backward()
-            self.optimizer.step()
-            total += value.detach() * len(chosen)
-            right += (predicted_class(logits.detach()) == labels).sum()
-        mean = float(total) / parts[-1].stop
-        if not np.isfinite(mean):
-            raise Diverged(f"the loss became {mean}")
-        return Epoch(mean, float(right) / parts[-1].stop)
+            inputs = normalised(x[chosen]) if ready is None else ready[part]
+            if layers is None:
+                logits = self.module(inputs)
+                value = loss(logits, labels[part], chosen)
+                gradients = slopes(value, self.optimizer.parameters)
+            else:
+                value, logits, gradients = self._by_hand(layers, inputs, labels[part], chosen, loss)
+            self.optimizer.apply(gradients)
+            values.append(value.detach())
+            answers.append(logits.detach())
+        return passed(values, answers, labels, [part.stop - part.start for part in parts])
+
+    def _by_hand(
+        self, layers: Chain, inputs: Tensor, labels: Tensor, chosen: Tensor, loss: Loss
+    ) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """Loss, logits and gradients; a term of the loss in the weights themselves is left to autograd."""
+        with torch.no_grad():
+            seen = layers.forward(inputs)
+            logits = seen[-1]
+            if loss is label_loss and logits.shape[1] > 1:
+                value, slope = cross_entropy_slope(logits, labels)
+                return value, logits, layers.gradients(slope, seen)
+        value = loss(logits.requires_grad_(), labels, chosen)
+        slope, *beside = torch.autograd.grad(value, [logits, *self.optimizer.parameters], allow_unused=True)
+        with torch.no_grad():
+            gradients = layers.gradients(torch.zeros_like(logits) if slope is None else slope, seen)
+            return value, logits, [g if more is None else g + more for g, more in zip(gradients, beside, strict=True)]
 
     def logits(self, x: NDArray[Any]) -> Tensor:
         """Logits [N, C] in inference mode, on the CPU."""
@@ -237,13 +236,25 @@ class Learner:
         """The optimiser's state as named tensors; empty before the first step."""
         if "optimizer" not in self.__dict__:
             return dict(self._moments or {})
-        state = self.optimizer.state_dict()["state"]
-        return {
-            f"{index}.{name}": value.detach().cpu().clone().contiguous()
-            for index, slots in state.items()
-            for name, value in slots.items()
-            if value is not None
-        }
+        return self.optimizer.moments()
+
+
+def slopes(value: Tensor, parameters: Sequence[Tensor]) -> list[Tensor | None]:
+    """Derivatives of the scalar ``value`` by ``parameters``; None for those that are frozen or have no part in it."""
+    free = [parameter for parameter in parameters if parameter.requires_grad]
+    found = iter(torch.autograd.grad(value, free, allow_unused=True))
+    return [next(found) if parameter.requires_grad else None for parameter in parameters]
+
+
+def passed(values: Sequence[Tensor], logits: Sequence[Tensor], labels: Tensor, sizes: Sequence[int]) -> Epoch:
+    """What a pass measured: the losses and logits of its steps of ``sizes`` records, ``labels`` of all.
+
+    Raises :class:`Diverged` on a loss that is not finite.
+    """
+    mean = float((torch.stack(list(values)).double().cpu() * torch.tensor(sizes)).sum()) / sum(sizes)
+    if not np.isfinite(mean):
+        raise Diverged(f"the loss became {mean}")
+    return Epoch(mean, float((predicted_class(torch.cat(list(logits))) == labels).double().mean()))
 
 
 PrivateFit = Callable[[Learner, Records, int, Seed, Loss, int], list[Epoch]]
@@ -265,12 +276,3 @@ def normalised(x: Tensor) -> Tensor:
 
 def _copied(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in state.items()}
-
-
-def _load_moments(optimizer: torch.optim.Optimizer, moments: Mapping[str, Tensor]) -> None:
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, value in moments.items():
-        index, _, slot = name.partition(".")
-        state.setdefault(int(index), {})[slot] = value.clone()
-    current = optimizer.state_dict()
-    optimizer.load_state_dict({"state": state, "param_groups": current["param_groups"]})

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
-import torch
 from torch import Tensor
 
 from fedprivacy.training.learner import Learner, Workbench
+from fedprivacy.training.optimiser import BETAS
 
 STRIDE = 4
 """Steps between two looks at Adam's second moments."""
@@ -48,20 +47,19 @@ class Path:
                 self._kept, self._every = self._kept[::2], 2 * self._every
         self._steps += 1
 
-    def after(self, learner: Learner, optimizer: torch.optim.Optimizer) -> None:
+    def after(self, learner: Learner) -> None:
         """Look at the second moments after a step."""
         if (self._steps - 1) % STRIDE:
             return
-        group = optimizer.param_groups[0]
-        if "betas" not in group:
+        optimizer = learner.optimizer
+        if "exp_avg_sq" not in optimizer.slots:
             return
         self._looks += 1
-        for name, parameter in learner.module.named_parameters():
-            state = optimizer.state[parameter]
+        for (name, _), state in zip(learner.module.named_parameters(), optimizer.state, strict=True):
             if "exp_avg_sq" not in state:
                 continue
-            unbiased = state["exp_avg_sq"] / (1 - group["betas"][1] ** float(state["step"]))
-            look = unbiased.sqrt() + group["eps"]
+            unbiased = state["exp_avg_sq"] / (1 - BETAS[1] ** float(state["step"]))
+            look = unbiased.sqrt() + optimizer.eps
             self._sums[name] = self._sums[name] + look if name in self._sums else look
 
 
@@ -81,13 +79,6 @@ class Watching(Workbench):
     ) -> Learner:
         learner = super().learner(model, weights, optimizer, slot)
         if slot == self._slot:
-
-            def before(*_: Any) -> None:
-                self._path.before(learner)
-
-            def after(stepped: torch.optim.Optimizer, *_: Any) -> None:
-                self._path.after(learner, stepped)
-
-            learner.optimizer.register_step_pre_hook(before)
-            learner.optimizer.register_step_post_hook(after)
+            learner.optimizer.before.append(lambda: self._path.before(learner))
+            learner.optimizer.after.append(lambda: self._path.after(learner))
         return learner

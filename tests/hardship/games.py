@@ -75,11 +75,8 @@ def training(
             NET.weight.zero_()
         learner = Learner(NET, CONFIG, torch.device("cpu"))
         seen = [NET.weight.detach().double().numpy().copy()]
-        watch = learner.optimizer.register_step_post_hook(
-            lambda *_: seen.append(NET.weight.detach().double().numpy().copy())
-        )
+        learner.optimizer.after.append(lambda: seen.append(NET.weight.detach().double().numpy().copy()))
         fit(learner, records, epochs, (next(ROOTS), ("mutants",)), nominal=nominal)
-        watch.remove()
         first, second = ((before - after).reshape(-1) for before, after in itertools.pairwise(seen))
         return np.concatenate([first, second - first]) / (CONFIG.lr * bound)
 

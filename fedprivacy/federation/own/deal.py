@@ -22,7 +22,8 @@ from fedprivacy.data.coins import members_of, redraw
 from fedprivacy.data.records import Ids
 from fedprivacy.federation.environment import Environment
 from fedprivacy.federation.own.arrays import tensor_of
-from fedprivacy.training.learner import normalised, optimizer_over
+from fedprivacy.training.learner import normalised
+from fedprivacy.training.optimiser import optimizer_over
 
 Inputs = NDArray[np.float32]
 Labels = NDArray[np.int64]
