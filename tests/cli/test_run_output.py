@@ -203,15 +203,7 @@ def test_a_reader_that_stops_early_leaves_the_exit_code(tmp_path: Path) -> None:
 
 
 SHORT = "--dataset digits --clients 2 --rounds 1 --candidates 60 --auxiliary 40 --workers 1"
-HEAVY = (
-    "matplotlib.figure",
-    "scipy.optimize",
-    "scipy.stats",
-    "dp_accounting",
-    "sklearn.base",
-    "skimage",
-    "torch._dynamo",
-)
+HEAVY = ("matplotlib.figure", "scipy.optimize", "scipy.stats", "dp_accounting", "sklearn.base", "torch._dynamo")
 
 
 def test_a_run_imports_what_it_uses_and_draws_only_when_asked(fedprivacy: Call, tmp_path: Path) -> None:

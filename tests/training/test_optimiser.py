@@ -36,7 +36,7 @@ def test_steps_and_state_are_those_of_torch(settings: dict[str, object], dtype: 
         gradients[0] = gradients[0].t().contiguous().t()
         made.apply(gradients)
         for parameter, gradient in zip(theirs, gradients, strict=True):
-            parameter.grad = gradient
+            parameter.grad = gradient.contiguous()
         reference.step()
         assert all(map(torch.equal, ours, theirs))
     state = reference.state_dict()["state"]
