@@ -360,3 +360,19 @@ def test_the_records_that_a_loop_of_ones_own_drew_are_not_made_up(small_config: 
     stated = {**CHEAP, "inversion": {"knowledge": "strong"}}
     with pytest.raises(UsageError, match="their labels cannot be handed over"):
         resolve(small_config(protocol=name, training=ONE_STEP, attack=stated))
+
+
+def test_many_records_are_read_as_a_mixture_of_public_ones(small_config: Configure, tmp_path: Path) -> None:
+    """Skewed clients: their counts and class means come out better than a guess, and another client's do not."""
+    data = {"partition": "dirichlet", "alpha": 0.3, "auxiliary": 400, "candidates": 80}
+    config = small_config(protocol="fedavg", data=data, attack={**CHEAP, "inversion": {"methods": ("dictionary",)}})
+    found = recovered_of(config, tmp_path)
+    assert {one.attack for one in found.found} == {"dictionary"} and all(0 < one.loss < 1 for one in found.found)
+    study = resolve(config)
+    judged = cases(Batches(study.wire, study.game(0), 0), found)
+    right, chance = (np.mean([getattr(case, name) for case in judged]) for name in ("label_share", "label_chance"))
+    assert right > chance + 0.15
+    gains = np.concatenate([case.scores[BEST].psnr - case.scores[NULL].psnr for case in judged])
+    assert gains.mean() > 0.3
+    few = small_config(protocol="fedavg", data={"auxiliary": 10}, attack=CHEAP)
+    assert any("raise data.auxiliary" in note for note in recovered_of(few, tmp_path / "few").notes)

@@ -15,6 +15,7 @@ from fedprivacy.adversary.threat import View
 from fedprivacy.attacks.inversion.best import BestSettings, Outcome, attacks_for, best_of
 from fedprivacy.attacks.inversion.clock import Clock
 from fedprivacy.attacks.inversion.cosine import CosineSettings
+from fedprivacy.attacks.inversion.dictionary import DICTIONARY, Mixture, mixtures, of_mixture, with_mixture
 from fedprivacy.attacks.inversion.dlg import DlgSettings
 from fedprivacy.attacks.inversion.from_imprint import from_imprint
 from fedprivacy.attacks.inversion.from_predictions import from_predictions
@@ -80,6 +81,7 @@ def _from_updates(
     found: list[Recovered] = []
     notes: dict[str, None] = {}
     plans: list[Situation] = []
+    mixed, why_not = _mixtures(view, knowledge, source, sent[: wanted.messages], scale, names)
     for place, group in enumerate(groups):
 
         def done(share: float, place: int = place) -> None:
@@ -88,19 +90,45 @@ def _from_updates(
         for same in _alike(group, knowledge, scale, names):
             classes = len(knowledge.dataset.classes)
             plan = situation(knowledge.wire, wanted, same[0], scale, classes, _partial(same[0], names))
+            plans += [situation(knowledge.wire, wanted, one, scale, classes, _partial(one, names)) for one in same]
+            if plan.kind == "classes" and wanted.methods == (DICTIONARY,) and not why_not:
+                found += [of_mixture(one, mixed[one.round, one.client]) for one in same]
+                continue
             part = clock.part(1 / (len(groups) - place))
             outcome, labels = _attacked(same, plan, model, knowledge, scale, part, names, stated, done)
-            found += _recovered(same, plan, outcome, labels)
-            plans += [situation(knowledge.wire, wanted, one, scale, classes, _partial(one, names)) for one in same]
+            own = _recovered(same, plan, outcome, labels)
+            found += [with_mixture(one, mixed.get((one.round, one.client))) for one in own]
             notes |= dict.fromkeys([*outcome.errors, *_left_out(outcome)])
     if clock.over:
         notes[f"stopped by the budget of {clock.seconds:g} s: another machine may get further"] = None
+    if why_not:
+        notes[f"dictionary was not run: {why_not}"] = None
     attempts = told(plans, knowledge.settings.training.optimizer, sent[0].merged)
     notes = dict.fromkeys(attempts) | notes
     dropout = any(isinstance(part, nn.Dropout) and part.p > 0 for part in model.modules())
     card = _card_rows(plans[0], knowledge, "; ".join(attempts), dropout)
     title = {"updates": "clients' updates", "aggregate": "mean update of all clients"}[source]
     return Reconstructions(title, tuple(found), card, tuple(notes))
+
+
+def _mixtures(
+    view: View,
+    knowledge: Knowledge,
+    source: Source,
+    sent: Sequence[Sent],
+    scale: PixelScale,
+    names: frozenset[str],
+) -> tuple[dict[tuple[int, int], Mixture], str]:
+    """What the updates are made of that are sought class by class, or why that is not known."""
+    wanted, classes = knowledge.attack.inversion, len(knowledge.dataset.classes)
+    if source != "updates" or (wanted.methods and DICTIONARY not in wanted.methods):
+        return {}, ""
+    plans = {one: situation(knowledge.wire, wanted, one, scale, classes, _partial(one, names)) for one in sent}
+    many = [one for one, plan in plans.items() if plan.kind == "classes"]
+    try:
+        return (mixtures(view, knowledge, many, scale) if many else {}), ""
+    except ValueError as error:
+        return {}, str(error)
 
 
 def _alike(group: Sequence[Sent], knowledge: Knowledge, scale: PixelScale, names: frozenset[str]) -> list[list[Sent]]:

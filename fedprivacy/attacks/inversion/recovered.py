@@ -20,6 +20,7 @@ class Recovered:
     ``round``, ``client`` and ``number`` as in :class:`~fedprivacy.attacks.inversion.messages.Sent`. ``records``: one
     image a record, in any order; ``classes``: image i stands for class ``labels[i]``. ``attack``: the one whose
     result explains the message best, by the attacker's own ``loss``; ``others``: the images of every attack that ran.
+    ``counts`` [classes]: records of each class, where an attack that seeks one image a class tells them.
     """
 
     round: int
@@ -31,6 +32,7 @@ class Recovered:
     attack: str
     loss: float = float("nan")
     others: Mapping[str, Float] = field(default_factory=dict)
+    counts: Float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +51,8 @@ def save(path: Path, result: Reconstructions) -> None:
     rows = []
     for place, one in enumerate(result.found):
         arrays[f"{place}/images"], arrays[f"{place}/labels"] = one.images.astype(np.float32), one.labels
+        if one.counts is not None:
+            arrays[f"{place}/counts"] = one.counts
         for name, images in one.others.items():
             arrays[f"{place}/of/{name}"] = images.astype(np.float32)
         rows.append(
@@ -79,7 +83,14 @@ def load(path: Path) -> Reconstructions | str:
         loss = row.pop("loss")
         images, labels = arrays[f"{place}/images"].astype(np.float64), arrays[f"{place}/labels"]
         found.append(
-            Recovered(**row, images=images, labels=labels, loss=np.nan if loss is None else loss, others=others)
+            Recovered(
+                **row,
+                images=images,
+                labels=labels,
+                loss=np.nan if loss is None else loss,
+                others=others,
+                counts=arrays.get(f"{place}/counts"),
+            )
         )
     card = {name: header["card"][name] for name in header["card order"]}
     return Reconstructions(header["observation"], tuple(found), card, tuple(header["notes"]))

@@ -24,6 +24,7 @@ from fedprivacy.federation import engine
 from fedprivacy.federation.environment import Environment
 from fedprivacy.models.build import build
 from fedprivacy.study.inversion.batches import Batches
+from fedprivacy.study.observe import rules
 from fedprivacy.study.ran import Ran, common_start
 from fedprivacy.training.learner import Seed, Workbench, normalised
 
@@ -52,7 +53,8 @@ def observe_inversions(ran: Ran, tick: Callable[[int], None]) -> None:
                 env = imprinted(env, division, ran.study.wire, ran.study.attack.inversion.bins)
                 transcript = engine.run(ran.protocol, env, ran.place / "imprint", ran.defense).transcript
             start = None if source == "predictions" else common_start(ran.protocol, env)
-            knowledge = replace(ran, env=env).knowledge("inversion", start=start)
+            told = rules(ran.study, env, division)
+            knowledge = replace(ran, env=env).knowledge("inversion", start=start, rules=told)
             stated = _stated(ran, source)
             found = observe_inversion(view_of([transcript], adversary), knowledge, source, stated, progress)
             recovered.save(path, found)

@@ -135,6 +135,11 @@ def _case(
     mean = public.pixels.mean(axis=0)
     share, chance, rows = None, 0.0, dict[str, tuple[ImageScores, Float]]()
     if one.kind == "classes":
+        if one.counts is not None:
+            truth = np.bincount(labels, minlength=len(one.counts))
+            own = one.counts * len(labels) / max(1.0, one.counts.sum())
+            usual = np.bincount(public.labels, minlength=len(one.counts)) * len(labels) / len(public.labels)
+            share, chance = _overlap(own, truth), _overlap(usual, truth)
         held = np.array([c for c in one.labels if (labels == c).any()], dtype=np.int64)
         pixels, labels = np.stack([pixels[labels == c].mean(axis=0) for c in held]), held
 
@@ -219,6 +224,6 @@ def _one(pool: Float, draw: np.random.Generator) -> Float:
     return chosen
 
 
-def _overlap(guess: Int, truth: Int) -> float:
-    """Share of the labels in ``truth`` (counts [C]) that ``guess`` has too."""
+def _overlap(guess: Int | Float, truth: Int) -> float:
+    """Share of the labels in ``truth`` (counts [C]) that ``guess`` (expected counts [C]) has too."""
     return float(np.minimum(guess, truth).sum() / max(1, truth.sum()))

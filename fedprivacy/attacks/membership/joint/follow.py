@@ -16,7 +16,7 @@ from fedprivacy.attacks.membership.joint.changes import Change, changes
 from fedprivacy.attacks.membership.joint.decode import Decoded, decoded
 from fedprivacy.attacks.membership.joint.gradients import stacked
 from fedprivacy.attacks.membership.joint.noise import weighted
-from fedprivacy.attacks.membership.joint.simulate import Columns, Simulation, joined
+from fedprivacy.attacks.membership.joint.simulate import Columns, Simulation, columns_of, joined
 from fedprivacy.federation.knowledge import Knowledge, Rules
 from fedprivacy.federation.local_training import MixesModels, TrainsLocally
 from fedprivacy.training.learner import Records
@@ -62,7 +62,8 @@ class Follower:
         self.position = position
         everybody = [client for client in range(knowledge.settings.clients) if client != self.own]
         self.owned = knowledge.attack.owners == "known"
-        self.simulation = Simulation(knowledge, rules, everybody, grade.worlds, grade.points, self.owned)
+        columns = {client: columns_of(knowledge, rules, client, self.owned) for client in everybody}
+        self.simulation = Simulation(knowledge, rules, columns, grade.worlds, grade.points)
         self.sources: dict[int, Source] = {}
         self.together = False
         self.left_out: set[str] = set()

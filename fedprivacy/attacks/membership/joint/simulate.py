@@ -128,12 +128,12 @@ class Simulation:
     """A number of worlds that follow one federation, change by change."""
 
     def __init__(
-        self, knowledge: Knowledge, rules: Rules, clients: Sequence[int], number: int, points: int, owned: bool = True
+        self, knowledge: Knowledge, rules: Rules, columns: Mapping[int, Columns], number: int, points: int
     ) -> None:
         if not isinstance(rules.protocol, TrainsLocally):
             raise ValueError("the protocol does not say how one client trains by itself")
         self.protocol, self.rules, self.points = rules.protocol, rules, points
-        self.columns = {client: columns_of(knowledge, rules, client, owned) for client in clients}
+        self.columns = columns
         sent = knowledge.wire.model
         self._slot = "" if sent is None else sent.slot
         # Masks cancel in the sum, and the sum is all that was seen.

@@ -1,0 +1,90 @@
+"""Public records as a dictionary: mixtures that were built come out, and a client that is average shows nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from fedprivacy.attacks.inversion.dictionary import RIDGES, Dictionary, Mixture, with_mixture
+from fedprivacy.attacks.inversion.recovered import Recovered
+
+RECORDS, CLASSES, WORLDS, ENTRIES = 60, 3, 6, 40
+
+
+class World:
+    """Records of three classes whose gradients hold their pixels, and clients whose changes are sums of them."""
+
+    def __init__(self, seed: int) -> None:
+        self.draw = np.random.default_rng(seed)
+        self.labels = np.arange(RECORDS) % CLASSES
+        self.mix = self.draw.normal(size=(CLASSES * 5, ENTRIES))
+        self.pixels = self.images(self.labels)
+        self.g = torch.from_numpy(self.gradients(self.pixels, self.labels))
+        self.coins = self.draw.random((WORLDS, RECORDS)) < 0.3
+        self.usual = torch.from_numpy(self.draw.normal(size=ENTRIES))
+        self.changes = torch.from_numpy(self.coins).double() @ self.g + self.usual
+        gram = self.g @ self.g.T
+        self.found = Dictionary(gram, self.changes @ self.g.T, self.coins, self.pixels, self.labels, CLASSES)
+
+    def images(self, labels: np.ndarray) -> np.ndarray:
+        return self.draw.random((len(labels), 1, 2, 2)) * 0.5 + labels[:, None, None, None] * 0.2
+
+    def gradients(self, pixels: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """[n, entries]: a fixed mixture of the pixels and a one, in the place of the class."""
+        flat = np.concatenate([pixels.reshape(len(pixels), -1), np.ones((len(pixels), 1))], axis=1)
+        wide = (np.eye(CLASSES)[labels][:, :, None] * flat[:, None, :]).reshape(len(pixels), -1)
+        return np.asarray(wide @ self.mix)
+
+
+def test_a_strangers_counts_and_mean_images_come_out_exactly() -> None:
+    """None of his records is in the dictionary; all that is used is that gradients are linear in what is sought."""
+    world = World(0)
+    labels = np.array([0] * 9 + [1] * 4 + [2] * 6)
+    pixels = world.images(labels)
+    change = torch.from_numpy(world.gradients(pixels, labels).sum(0)) + world.usual
+    shares = world.found.shares(world.g @ change, 1e-9)
+    counts, images = world.found.described(shares)
+    np.testing.assert_allclose(counts, [9, 4, 6], atol=1e-4)
+    np.testing.assert_allclose(images, np.stack([pixels[labels == c].mean(0) for c in range(3)]), atol=1e-4)
+    away = float((change - world.changes.mean(0)).square().sum())
+    assert world.found.unexplained(world.g @ change, shares, away) < 1e-6 * away
+    assert world.found.answer == pytest.approx(1.0)
+
+
+def test_an_average_client_shows_the_public_means() -> None:
+    world = World(1)
+    average = world.found.played.mean(0)
+    usual = world.found.coins.mean(0).numpy()
+    shares = world.found.shares(average, RIDGES[-1])
+    counts, images = world.found.described(shares)
+    assert shares.sum() == pytest.approx(usual.sum(), rel=0.1)
+    np.testing.assert_allclose(counts, np.full(3, usual.sum() / 3), rtol=0.25)
+    np.testing.assert_allclose(images, world.found.described(np.ones(RECORDS))[1], atol=0.05)
+
+
+def test_the_ridge_follows_how_much_of_the_change_is_noise() -> None:
+    clear = World(2)
+    assert clear.found.best_ridge() == min(RIDGES)
+    clear.found.played += 300 * torch.from_numpy(clear.draw.normal(size=clear.changes.shape)) @ clear.g.T
+    assert clear.found.best_ridge() == max(RIDGES)
+
+
+def test_training_that_does_not_follow_its_records_is_told() -> None:
+    world = World(3)
+    with pytest.raises(ValueError, match="does not follow its records"):
+        Dictionary(world.found.gram, -world.found.played, world.coins, world.pixels, world.labels, CLASSES)
+
+
+def test_it_is_chosen_where_it_explains_the_update_better() -> None:
+    grey = np.full((3, 1, 2, 2), 0.5)
+    other = Recovered(1, 0, 1, "classes", grey, np.arange(3), "cosine", 0.4, {"cosine": grey})
+    better, worse = Mixture(np.ones(3), grey + 0.1, 0.3), Mixture(np.ones(3), grey + 0.1, 0.5)
+    assert with_mixture(other, None) is other
+    assert with_mixture(other, worse).attack == "cosine" and set(with_mixture(other, worse).others) == {
+        "cosine",
+        "dictionary",
+    }
+    chosen = with_mixture(other, better)
+    assert chosen.attack == "dictionary" and chosen.loss == 0.3 and chosen.counts is not None
+    np.testing.assert_array_equal(chosen.images, better.images)
