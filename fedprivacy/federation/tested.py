@@ -25,9 +25,13 @@ def scored(models: Mapping[str, tuple[str, Part]], env: Environment) -> dict[str
     Where the clients' records are skewed also ``own_accuracy``: the test set weighted to the class frequencies of a
     client's private records; for a model that is not a client's, the mean over all clients.
 
-    For two classes also the AUC, and ``tuned_accuracy``: at the threshold that is best on a client's validation
-    records, where there are any; for a model that is not a client's, the mean over every client's threshold, so that
-    it has no more records to tune on. It tells a better model from one that merely sits at a better threshold.
+    ``train_accuracy`` is that on all private records that a client trained on; for a model that is not a client's, the
+    mean over all clients. What lies between the two is what a model learned by heart.
+
+    For two classes also the recall of each (``recall_0``, ``recall_1``), the AUC, and ``tuned_accuracy``: at the
+    threshold that is best on a client's validation records, where there are any; for a model that is not a client's,
+    the mean over every client's threshold, so that it has no more records to tune on. It tells a better model from one
+    that merely sits at a better threshold.
     """
     x, labels = env.dataset.x_test, torch.from_numpy(env.dataset.y_test)
 
@@ -44,12 +48,17 @@ def scored(models: Mapping[str, tuple[str, Part]], env: Environment) -> dict[str
         }
         if not math.isfinite(results[owner]["loss"]):
             raise Diverged(f"training diverged: the loss of {owner} on the test set is {results[owner]['loss']}")
+        learned = [_right(env, architecture, weights, np.concatenate(env.members[client])) for client in whose(owner)]
+        if known_shares := [share for share in learned if share is not None]:
+            results[owner]["train_accuracy"] = float(np.mean(known_shares))
         if env.settings.data.partition != "iid":
             own = [
                 own_accuracy(right.numpy(), env.dataset.y_test, _private_labels(env, client)) for client in whose(owner)
             ]
             results[owner]["own_accuracy"] = float(np.mean(own))
         if len(env.dataset.classes) == 2:
+            for label in (0, 1):
+                results[owner][f"recall_{label}"] = float(right[labels == label].double().mean())
             score = margin(logits)
             results[owner]["auc"] = auc(score[env.dataset.y_test == 1], score[env.dataset.y_test == 0])
             tuned = []
@@ -62,6 +71,15 @@ def scored(models: Mapping[str, tuple[str, Part]], env: Environment) -> dict[str
             if tuned:
                 results[owner]["tuned_accuracy"] = float(np.mean(tuned))
     return results
+
+
+def _right(env: Environment, architecture: str, weights: Part, ids: Ids) -> float | None:
+    """Share of right answers on training records; None of none."""
+    records = env.records(ids)
+    if not len(records):
+        return None
+    guessed = predicted_class(env.workbench.logits(architecture, weights, records.x))
+    return float((guessed == torch.from_numpy(records.y)).double().mean())
 
 
 def scored_otherwise(

@@ -18,12 +18,17 @@ def utility_of(utilities: Utilities, level: float) -> dict[str, Interval]:
     """Every metric of the tested models, by name; ``test_accuracy`` first. None where no model is known."""
     if not all(utilities):
         return {}
-    names = next(iter(utilities[0].values()))
-    found = {f"test_{name}": _interval(utilities, name, level) for name in names}
+    models = [model for utility in utilities for model in utility.values()]
+    names = [name for name in models[0] if all(name in model for model in models)]
+    found = {_titled(name): _interval(utilities, name, level) for name in names}
     if "server" in utilities[0] and "server" not in _counted(utilities[0]):
         alone = [{"server": utility["server"]} for utility in utilities]
         found["server_test_accuracy"] = _interval(alone, "accuracy", level)
     return found
+
+
+def _titled(name: str) -> str:
+    return name if name.startswith("train_") else f"test_{name}"
 
 
 def _interval(utilities: Utilities, metric: str, level: float) -> Interval:

@@ -305,6 +305,12 @@ def test_two_classes_have_an_auc_and_a_tuned_threshold(
         assert result["auc"] == pytest.approx(roc_auc_score(y, score))
         assert result["accuracy"] == pytest.approx(((score > 0) == (y == 1)).mean())
         assert result["tuned_accuracy"] > 0.5
+        assert [result[f"recall_{c}"] for c in (0, 1)] == pytest.approx(
+            [((score > 0) == c)[y == c].mean() for c in (0, 1)]
+        )
+        own = env.records(np.concatenate(env.members[client]))
+        learned = margin(env.workbench.logits(architecture, weights, own.x))
+        assert result["train_accuracy"] == pytest.approx(((learned > 0) == (own.y == 1)).mean())
         tuned = best_threshold(known, held_out.y == 1)
         assert ((known > tuned) == (held_out.y == 1)).sum() == max(right)
 

@@ -20,7 +20,9 @@ NOISE = (0.001, -0.002, 0.0, 0.002, -0.001)
 def row(key: str, accuracy: float, sent: int = 100, public: int = 0, leak: float | None = None, seeds: int = 5) -> Row:
     values = tuple(accuracy + noise for noise in NOISE[:seeds])
     told = {} if leak is None else {"AUC": tuple(leak + noise for noise in NOISE[::-1][:seeds])}
-    return Row(key, key, values, values, (), 0.0, sent // 2, sent // 2, public, 0, {}, 1.0, 1.0, "", told, "a")
+    return Row(
+        key, key, values, values, (), 0.0, sent // 2, sent // 2, public, 0, {}, 1.0, 1.0, membership=told, attack="a"
+    )
 
 
 def paper(about: str, rivals: Sequence[str] = ("F",), controls: Sequence[str] = ()) -> Recipe:

@@ -11,7 +11,7 @@ from rich.console import Console
 from fedprivacy import catalog
 from fedprivacy.judge.result import Verdict
 from fedprivacy.reporting.terminal import render_document
-from fedprivacy.study.paper.page import cells, document
+from fedprivacy.study.paper.page import cells, document, hidden_cells, told_cells
 from fedprivacy.study.paper.recipe import recipe
 from fedprivacy.study.paper.rows import Row
 
@@ -21,19 +21,23 @@ from fedprivacy.study.paper.rows import Row
 def test_no_word_of_a_paper_table_is_broken(name: str, width: int) -> None:
     chosen = recipe(name)
     reached, sent = ((0.913, 0.921), (0.98, 0.97), (0.93, 0.95), 0.01), (1_234_567_000, 98_765_000, 45_000, 2_000_000)
-    rows = [Row(r.key, r.name, *reached, *sent, r.published, 12.0, 345.0, r.group) for r in chosen.rows]
+    more = {"learned": (0.99, 0.98), "recall": ((0.9, 0.91), (0.95, 0.93))}
+    game = {
+        "membership": {"AUC": (0.61, 0.6), "TPR@1%FPR": (0.02, 0.03)},
+        "attack": "the server, joint on joint updates",
+    }
+    rows = [
+        Row(r.key, r.name, *reached, *sent, r.published, 12.0, 345.0, r.group, **more, **(game if r.group else {}))
+        for r in chosen.rows
+    ]
     file = io.StringIO()
     judged = Verdict(chosen.claims[0].claim, chosen.source, "inconclusive", "one seed has no interval")
     render_document(document(chosen, rows, [judged], 2), Console(file=file, width=width))
     text = file.getvalue()
     assert max(map(cell_len, text.splitlines())) <= width
     shown = {word.strip(",:") for word in text.split()}
-    told = [
-        word.strip(",:")
-        for one in rows
-        for words in cells(one, chosen.clients)
-        for word in words.split()
-        if word != "/"
-    ]
+    parts = [part for one in rows for part in [*cells(one, chosen.clients), *hidden_cells(one)]]
+    parts += [part for one in rows if one.attack for part in told_cells(one)]
+    told = [word.strip(",:") for part in parts for word in part.split() if word != "/"]
     assert not [word for word in told if word not in shown]
     assert text.index("INCONCLUSIVE") < text.index("accuracy %")

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from fedprivacy.judge.result import Verdict
-from fedprivacy.metrics.intervals import mean_interval
+from fedprivacy.metrics.intervals import mean_interval, paired_interval
 from fedprivacy.reporting import tidy
 from fedprivacy.reporting.document import Cell, Column, Document, Layouts, Line, Section, Table, row
 from fedprivacy.reporting.sections.verdicts import verdict_line
@@ -19,6 +19,8 @@ NAMES = (Column(""), Column("method", fold=True))
 ACCURACY = ("accuracy %", "sd", "AUC", "tuned %")
 BYTES = ("up", "down", "public")
 PUBLISHED = "published % / AUC"
+HIDDEN = ("trained on %", "gap", "recall of class 0 %", "of class 1 %", "tuned - plain")
+"""Accuracy on the records that were trained on, how far that lies above the test's, and how a threshold sits."""
 LEVEL = 0.95
 
 
@@ -59,13 +61,19 @@ def _section(chosen: Recipe, title: str, rows: Sequence[Row]) -> Section:
     )
     sent = Table((*NAMES, *_right(BYTES)), tuple(row([*one[:2], *one[split:-1]]) for one in found))
     source = (Line(chosen.source),) if any(one.published for one in rows) else ()
-    attacked = [one for one in rows if one.attack]
-    told = (
-        (Table((*NAMES, *_right(RATES)), tuple(row([*map(_below, told_cells(one))]) for one in attacked)),)
-        if attacked
-        else ()
+    more = tuple(
+        Table((NAMES[0], *_right(heads)), tuple(row([*map(_below, one)]) for one in lines), title)
+        for title, heads, lines in _further(rows)
     )
-    return Section(title, (*source, Layouts(((whole,), (reached, sent))), *told))
+    return Section(title, (*source, Layouts(((whole,), (reached, sent))), *more))
+
+
+def _further(rows: Sequence[Row]) -> Iterator[tuple[str, tuple[str, ...], list[list[str]]]]:
+    """Title, heads and cells of the tables beside the first: what accuracy hides, and what was attacked."""
+    if seen := [one for one in rows if one.learned]:
+        yield "What accuracy hides", HIDDEN, [hidden_cells(one) for one in seen]
+    if attacked := [one for one in rows if one.attack]:
+        yield "Membership", (*RATES, "attack"), [told_cells(one) for one in attacked]
 
 
 def _below(told: str) -> Cell:
@@ -107,9 +115,26 @@ def cells(one: Row, clients: int) -> list[str]:
     ]
 
 
+def hidden_cells(one: Row) -> list[str]:
+    """Train-test gap, recall by class and what a tuned threshold adds, as text; in points."""
+    recalls = [estimate(values, 100) for values in one.recall] or ["-", "-"]
+    gaps = [one.key, estimate(one.learned, 100), _points(one.learned, one.accuracy), *recalls]
+    return [*gaps, _points(one.tuned, one.accuracy)]
+
+
+def _points(one: Sequence[float], other: Sequence[float]) -> str:
+    """The paired difference in points, with its interval over several seeds."""
+    if not one or len(one) != len(other):
+        return "-"
+    if len(one) == 1:
+        return f"{100 * (one[0] - other[0]):+.1f}"
+    gap = paired_interval(one, other, LEVEL)
+    return f"{100 * gap.value:+.1f} [{100 * gap.low:+.1f}, {100 * gap.high:+.1f}]"
+
+
 def told_cells(one: Row) -> list[str]:
     """What the attack on one row reached, as text."""
-    return [one.key, one.attack, *(estimate(one.membership.get(rate, ()), digits=3) for rate in RATES)]
+    return [one.key, *(estimate(one.membership.get(rate, ()), digits=3) for rate in RATES), one.attack]
 
 
 def to_markdown(chosen: Recipe, rows: Sequence[Row], verdicts: Sequence[Verdict]) -> str:
@@ -120,8 +145,8 @@ def to_markdown(chosen: Recipe, rows: Sequence[Row], verdicts: Sequence[Verdict]
     for title, found in tables:
         lines += [f"### {title}", ""] if len(tables) > 1 else []
         lines += _markdown(heads, [cells(one, chosen.clients) for one in found])
-        attacked = [told_cells(one) for one in found if one.attack]
-        lines += _markdown(("row", "adversary and attack", *RATES), attacked) if attacked else []
+        for _, more, told in _further(found):
+            lines += _markdown(("row", *more), told)
     lines.append(_about_bytes(chosen, rows))
     for verdict in verdicts:
         lines += ["", f"**{verdict.verdict}**: {verdict.claim}. {verdict.why}"]

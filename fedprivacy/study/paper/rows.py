@@ -38,6 +38,10 @@ class Row:
     memory_mb: float
     """Largest of one federation; 0 where it was not measured."""
     group: str = ""
+    learned: tuple[float, ...] = ()
+    """Accuracy on the private records that were trained on, by seed."""
+    recall: tuple[tuple[float, ...], ...] = ()
+    """By class, for two classes."""
     membership: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     """Membership metrics of the adversary's headline by seed; empty where nothing was attacked."""
     attack: str = ""
@@ -68,6 +72,8 @@ def of_summaries(row: PaperRow, summaries: Sequence[Mapping[str, Any]]) -> Row:
         float(np.mean([s["cost"]["cpu_seconds"] for s in summaries])),
         max(float(s["cost"]["memory_mb"]) for s in summaries),
         row.group,
+        means("train_accuracy"),
+        tuple(filter(None, (means("recall_0"), means("recall_1")))),
     )
 
 
@@ -96,6 +102,8 @@ def of_results(row: PaperRow, trained: Sequence[RunResult], attacked: Sequence[R
         sum(r.provenance.cpu_seconds for r in [*trained, *attacked]) / len(trained),
         0.0,
         row.group,
+        means("train_accuracy"),
+        tuple(filter(None, (means("test_recall_0"), means("test_recall_1")))),
         {name: _values([head.get(name) for head in heads]) for name in RATES},
         how,
     )
