@@ -275,14 +275,19 @@ def test_final_models_are_tested_on_the_test_set(world: Any, tmp_path: Path) -> 
     models = protocol.models(done.state, env)
     results = scored(models, env)
     assert sorted(results) == ["client-0", "client-1", "client-2"]
-    for owner, (_, weights) in models.items():
-        x = torch.from_numpy(env.dataset.x_test).float().flatten(1) / 255
-        hidden = torch.relu(x @ weights["hidden.weight"].T + weights["hidden.bias"])
-        logits = hidden @ weights["head.weight"].T + weights["head.bias"]
-        labels = torch.from_numpy(env.dataset.y_test)
-        right = float((logits.argmax(1) == labels).double().mean())
-        loss = float(torch.nn.functional.cross_entropy(logits, labels))
-        assert results[owner] == pytest.approx({"accuracy": right, "loss": loss}, abs=0.004)
+    for client, (owner, (_, weights)) in enumerate(models.items()):
+        own = np.concatenate(env.members[client])
+        sets = (env.dataset.x_test, env.dataset.y_test), (env.dataset.x_train[own], env.dataset.y_train[own])
+        found = []
+        for x, y in sets:
+            hidden = torch.relu(
+                torch.from_numpy(x).float().flatten(1) / 255 @ weights["hidden.weight"].T + weights["hidden.bias"]
+            )
+            logits, labels = hidden @ weights["head.weight"].T + weights["head.bias"], torch.from_numpy(y)
+            loss = float(torch.nn.functional.cross_entropy(logits, labels))
+            found.append((float((logits.argmax(1) == labels).double().mean()), loss))
+        (right, loss), (learned, _) = found
+        assert results[owner] == pytest.approx({"accuracy": right, "loss": loss, "train_accuracy": learned}, abs=0.004)
 
 
 @pytest.mark.parametrize("output", ["softmax", "sigmoid"])
