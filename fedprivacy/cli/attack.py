@@ -19,8 +19,8 @@ from fedprivacy.cli.written import Destination, findings_of, illustrated, in_ful
 from fedprivacy.config.base import UsageError
 
 if TYPE_CHECKING:
-    from fedprivacy.config.run import RunConfig
     from fedprivacy.judge.result import RunResult
+    from fedprivacy.study.resolved import Study
 
 
 def _is_of_attack(path: str) -> bool:
@@ -142,9 +142,9 @@ def command(
         from fedprivacy.cli.carry_out import attacked_again, placed, ready, trusted
 
         trusted(config, run, allow_code)
-        ready(config, None, device)
+        study = ready(config, None, device)
         where = placed(config, Path(out) if out else run.parent)
-        result = attacked_again(config, run, where, device, fresh, to.form == "json")
+        result = attacked_again(study, run, where, device, fresh, to.form == "json")
         to.deliver(findings_of(result, where), lambda: show(result, where, to.full, "attack"))
         if figures:
             draw(result, where)
@@ -159,8 +159,8 @@ def recorded(
     fresh: bool,
     to: Destination,
     given: dict[str, Any],
-) -> tuple[RunResult, RunConfig, Path]:
-    """A recording attacked like a run, in a folder of its own beside it: what was found, in which settings, where."""
+) -> tuple[RunResult, Study, Path]:
+    """A recording attacked like a run, in a folder of its own beside it: what was found, by which study, where."""
     from fedprivacy.catalog import EVERY
     from fedprivacy.cli.carry_out import carry_out, placed, ready
     from fedprivacy.recording.game import read_game
@@ -174,10 +174,10 @@ def recorded(
     if config.rounds < (planned := read_game(run).rounds):
         say(f"{run} holds {config.rounds} whole rounds of the {planned} that were planned; what is there is attacked.")
     config = with_every_attack(config) if every else config
-    ready(config, None, device)
+    study = ready(config, None, device)
     where = placed(config, Path(out) if out else run.parent)
     again = "the same command"
-    return carry_out(config, where, 1, device, not fresh, fresh, False, to.form == "json", again), config, where
+    return carry_out(study, where, 1, device, not fresh, fresh, False, to.form == "json", again), study, where
 
 
 def _foreign(

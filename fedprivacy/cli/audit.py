@@ -20,7 +20,8 @@ from fedprivacy.cli.written import Destination, findings_of, illustrated, in_ful
 from fedprivacy.config.base import UsageError
 from fedprivacy.defenses import names as defenses
 from fedprivacy.study import recipes
-from fedprivacy.study.resolve import resolve
+from fedprivacy.study.every import would_attack
+from fedprivacy.study.resolve import resolve, wire_of
 
 if TYPE_CHECKING:
     from fedprivacy.config.run import RunConfig
@@ -183,7 +184,7 @@ def base(given: dict[str, Any]) -> dict[str, Any]:
     if not given.get("protocol") and not given.get("config"):
         content = _recipe(plain)
         plain = configuration(given, content)
-    wire, coins = resolve(plain).wire, plain.canaries.coins
+    wire, coins = wire_of(plain), plain.canaries.coins
     passive = "client-0" if wire.defended.merges or not (wire.has_server or wire.silent) else "server"
     content["attack"] = {"attacks": ("membership",), "adversaries": (passive,)}
     exact = _exact(configuration(given, content))
@@ -221,7 +222,7 @@ def _recipe(config: RunConfig) -> dict[str, Any]:
 def _exact(config: RunConfig) -> str | None:
     """The observation by which every adversary reads noised messages as they are; None where one cannot."""
     seen: dict[str, set[str]] = {}
-    for adversary, observation in resolve(config).seats.observations:
+    for adversary, observation in would_attack(config).observations:
         seen.setdefault(adversary.name, set()).add(observation)
     return next((name for name in EXACT if seen and all(name in names for names in seen.values())), None)
 
@@ -238,13 +239,13 @@ def _trained(
 ) -> tuple[Path, RunResult]:
     from fedprivacy.cli.carry_out import placed, ready, taken_up
 
-    ready(config, workers, device)
+    study = ready(config, workers, device)
     from fedprivacy.study.audit.run import audit
 
     where = _beside(out, placed(config, out).name)
     result = taken_up(
-        lambda plan: audit(config, plan, control),
-        config,
+        lambda plan: audit(study, plan, control),
+        study,
         where,
         workers,
         device,
@@ -281,7 +282,7 @@ def _of_run(run: Path, given: dict[str, Any], where: Path | None, allow_code: bo
         trusted(config, run, allow_code)
         from fedprivacy.study.audit.run import audit_stored
 
-        return audit_stored(read_result(run), config, run, where)
+        return audit_stored(read_result(run), resolve(config), run, where)
 
 
 def _of_recording(
@@ -299,12 +300,9 @@ def _of_recording(
     asked = configuration(given)
     names = tuple(name for one in models[:1] for name in one.split(","))
     attacked = {name: value for name, value in given.items() if name.startswith("attack__")}
-    result, config, where = recorded(run, names, out, device, fresh, to, attacked)
-    config = config.model_copy(
-        update={"canaries": config.canaries.model_copy(update={"guesses": asked.canaries.guesses})}
-    )
+    result, study, where = recorded(run, names, out, device, fresh, to, attacked)
     claimed = float(parsed(epsilon, float, "--epsilon"))
-    return audit_recorded(result, config, where, claimed, asked.defense.delta), where
+    return audit_recorded(result, study, where, claimed, asked.defense.delta, asked.canaries.guesses), where
 
 
 def _of_scores(scores: Path, given: dict[str, Any], where: Path | None) -> RunResult:
@@ -316,4 +314,5 @@ def _of_scores(scores: Path, given: dict[str, Any], where: Path | None) -> RunRe
     from fedprivacy.study.audit.scores import audit_file
     from fedprivacy.study.membership.scores_file import read_scores
 
-    return audit_file(read_scores(scores), config, float(parsed(epsilon, float, "--epsilon")), where)
+    claim = (float(parsed(epsilon, float, "--epsilon")), config.defense.delta, config.canaries.guesses)
+    return audit_file(read_scores(scores), config.attack, *claim, where)

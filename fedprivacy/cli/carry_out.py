@@ -18,12 +18,19 @@ from fedprivacy.study.resolve import resolve
 
 if TYPE_CHECKING:
     from fedprivacy.judge.result import RunResult
+    from fedprivacy.study.resolved import Study
     from fedprivacy.study.run import Plan
 
 
-def ready(config: RunConfig, workers: int | None, device: str) -> None:
-    """All that can be found wrong without torch or data."""
-    resolve(config)
+def ready(config: RunConfig, workers: int | None, device: str) -> Study:
+    """The study of ``config``. UsageError for all that can be found wrong without torch or data."""
+    study = resolve(config)
+    machine(workers, device)
+    return study
+
+
+def machine(workers: int | None, device: str) -> None:
+    """Raise UsageError for workers or a device that there cannot be."""
     if workers is not None and workers < 1:
         raise UsageError(f"--workers: must be at least 1 (got {workers}).")
     if device.split(":")[0] not in ("cpu", "cuda", "mps"):
@@ -55,7 +62,7 @@ def trusted(config: RunConfig, where: Path, allowed: bool) -> None:
 
 
 def carry_out(
-    config: RunConfig,
+    study: Study,
     where: Path,
     workers: int | None,
     device: str,
@@ -65,19 +72,19 @@ def carry_out(
     quiet: bool,
     again: str,
 ) -> RunResult:
-    """Run ``config`` in ``where``, or read the result that is already there."""
+    """Run ``study`` in ``where``, or read the result that is already there."""
 
     def work(plan: Plan) -> RunResult:
-        from fedprivacy.study.run import execute
+        from fedprivacy.study.run import carried_out
 
-        return execute(config, plan)
+        return carried_out(study, plan)
 
-    return taken_up(work, config, where, workers, device, resume, fresh, baselines, quiet, again)
+    return taken_up(work, study, where, workers, device, resume, fresh, baselines, quiet, again)
 
 
 def taken_up(
     work: Callable[[Plan], RunResult],
-    config: RunConfig,
+    study: Study,
     where: Path,
     workers: int | None,
     device: str,
@@ -99,10 +106,7 @@ def taken_up(
         if fresh:
             stored.clear(where)
         if stored.is_run(where):
-            from fedprivacy.study.dataset import dataset_of
-
-            data = dataset_of(config.data).digest
-            stored.Identity.of_run(config, data, device, baselines).hold(where)
+            stored.Identity.of_run(study.config, study.dataset.digest, device, baselines).hold(where)
             baselines = baselines or stored.read_identity(where).baselines == "with"
             if (where / stored.RESULT).exists() and whole(found := read_result(where)):
                 say(f"Found in {where}; nothing to train. --fresh runs it again.")
@@ -115,7 +119,7 @@ def taken_up(
 
 
 def attacked_again(
-    config: RunConfig,
+    study: Study,
     run: Path,
     where: Path,
     device: str,
@@ -129,7 +133,7 @@ def attacked_again(
     from fedprivacy.study import again, stored
     from fedprivacy.study.run import Plan
 
-    again.check(config, run)
+    again.check(study, run)
     if where.resolve() == run.resolve():
         say(f"{run} is that run: the same attack with the same settings. Nothing is done.")
         return read_result(run)
@@ -138,7 +142,7 @@ def attacked_again(
         if fresh:
             stored.clear(where)
         if stored.is_run(where):
-            again.identity(config, run, device).hold(where)
+            again.identity(study, run, device).hold(where)
             if (where / stored.RESULT).exists():
                 say(f"Found in {where}; --fresh attacks again.")
                 return read_result(where)
@@ -147,7 +151,7 @@ def attacked_again(
         words = f"`fedprivacy attack {run}` with --fresh"
         with Display(quiet) as display, clear_ends(words):
             plan = Plan(where, workers, device=device, tick=display.tick, started=display.start, told=display.say)
-            return again.attack_again(config, run, plan, note)
+            return again.attack_again(study, run, plan, note)
 
 
 @contextmanager

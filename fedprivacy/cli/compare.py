@@ -20,9 +20,8 @@ from fedprivacy.cli.written import SUFFIXES, Destination, written
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.run import RunConfig
 from fedprivacy.parts import title
-from fedprivacy.study.every import every_seat
+from fedprivacy.study.every import able_seats, every_seat, would_attack
 from fedprivacy.study.every import silent as silent_protocol
-from fedprivacy.study.resolve import resolve
 
 if TYPE_CHECKING:
     from fedprivacy.judge.result import RunResult
@@ -102,23 +101,22 @@ def command(
     shares = _shares(known_shares)
     configs = [_configured(name, seats, given) for name in protocols]
     limits.assert_measured(*configs)
-    for config in configs:
-        ready(config, workers, device)
+    known = [_knowing(config, shares if config.attack.attacks else shares[:1]) for config in configs]
+    studies = [[ready(one, workers, device) for one in of_one] for of_one in known]
     results, places, codes = [], [], []
-    for config in configs:
+    for config, of_one in zip(configs, studies, strict=True):
         whole: Path | None = None
-        for share in shares if config.attack.attacks else shares[:1]:
-            one = config.model_copy(update={"attack": config.attack.model_copy(update={"known_share": share})})
-            resolve(one)
+        for study in of_one:
+            one, share = study.config, study.attack.known_share
             where = placed(one, Path(out))
             say(f"{config.protocol}{'' if share == 1 else f', {100 * share:g}% of each pool known'}:")
             again = "the same command with --resume"
             if whole is None:
-                found = carry_out(one, where, workers, device, resume, fresh, False, False, again)
+                found = carry_out(study, where, workers, device, resume, fresh, False, False, again)
             else:
                 note = f"the transcripts of {whole.name}, attacked with other knowledge"
                 cores = workers or os.cpu_count() or 1
-                found = attacked_again(one, whole, where, device, fresh, False, cores, resume or fresh, note)
+                found = attacked_again(study, whole, where, device, fresh, False, cores, resume or fresh, note)
             whole = whole or where
             results.append(found)
             places.append(where)
@@ -175,20 +173,21 @@ def _configured(protocol: str, seats: str, given: dict[str, Any]) -> RunConfig:
     if silent or not config.attack.attacks:
         return config.model_copy(update={"attack": type(config.attack)()}) if silent else config
     asked = [name.strip() for name in seats.split(",") if name.strip()]
-    chosen = []
-    for name in asked:
-        alone = config.model_copy(update={"attack": config.attack.model_copy(update={"adversaries": (name,)})})
-        try:
-            resolve(alone)
-            chosen.append(name)
-        except UsageError as error:
-            say(f"{protocol}: {error}")
-    chosen = chosen if asked else list(every_seat(config))
+    able = able_seats(config, asked)
+    for why in filter(None, able.values()):
+        say(f"{protocol}: {why}")
+    chosen = [name for name in asked if able[name] is None] if asked else list(every_seat(config))
     if not chosen and not asked:
-        resolve(config)  # says why
+        would_attack(config)  # says why
     if not chosen:
         raise UsageError(f"compare: protocol {protocol} can be attacked from none of {seats}; see the lines above.")
     return config.model_copy(update={"attack": config.attack.model_copy(update={"adversaries": tuple(chosen)})})
+
+
+def _knowing(config: RunConfig, shares: Sequence[float]) -> list[RunConfig]:
+    """The same run, attacked with each share of the pools known."""
+    attack = config.attack
+    return [config.model_copy(update={"attack": attack.model_copy(update={"known_share": one})}) for one in shares]
 
 
 def _shares(text: str) -> list[float]:

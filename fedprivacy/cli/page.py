@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from fedprivacy.study.tables.recipe import Recipe, lines
 if TYPE_CHECKING:
     from fedprivacy.judge.result import RunResult
     from fedprivacy.reporting.tidy import Row
+    from fedprivacy.study.resolved import Study
 
 NOTE = "part of a page: the attack was declared before the run"
 
@@ -30,6 +31,14 @@ class Found:
     out: Path
     workers: int
     quiet: bool = False
+    known: dict[str, Study] = field(default_factory=dict)
+    """Studies that were resolved, by the digest of their settings."""
+
+    def study(self, config: RunConfig) -> Study:
+        """The study of a run. UsageError for all that can be found wrong without torch or data."""
+        if config.digest() not in self.known:
+            self.known[config.digest()] = ready(config, self.workers, "cpu")
+        return self.known[config.digest()]
 
     def place(self, config: RunConfig) -> Path:
         """The folder of a run."""
@@ -40,7 +49,7 @@ class Found:
         where = self.place(config)
         self.say(f"{config.protocol}, {config.rounds} rounds, seed {config.seed}:")
         again = "the same command; finished runs are found again"
-        return carry_out(config, where, self.workers, "cpu", True, False, False, self.quiet, again), where
+        return carry_out(self.study(config), where, self.workers, "cpu", True, False, False, self.quiet, again), where
 
     def attack(self, config: RunConfig, run: Path) -> RunResult:
         """The transcripts of ``run``, attacked as ``config`` says."""
@@ -49,7 +58,7 @@ class Found:
         defense = "" if used.name == "none" else f" under {used.name} {used.epsilon or ''}".rstrip()
         share = f"{100 * config.attack.known_share:g}% of the pool known"
         self.say(f"{config.protocol}{defense}, {config.rounds} rounds, seed {config.seed}, {share}:")
-        return attacked_again(config, run, where, "cpu", False, self.quiet, self.workers, True, NOTE)
+        return attacked_again(self.study(config), run, where, "cpu", False, self.quiet, self.workers, True, NOTE)
 
     def say(self, words: str) -> None:
         """One line on what comes next."""
@@ -68,7 +77,7 @@ def verdict(
 
     for series in every_series(budgets):
         config = trained(base, series, base.seed, base.rounds)
-        ready(attacked(config, base, series, min(shares)), found.workers, "cpu")
+        found.study(attacked(config, base, series, min(shares)))
     measured = measure(base, seeds, shares, budgets, found)
     drawn = figure(measured)
     name = _kept(found.out, f"verdict_{base.data.dataset}", drawn)
@@ -125,7 +134,7 @@ def table(page: Recipe, name: str, base: RunConfig, only: Sequence[str], found: 
     from fedprivacy.study.tables.page import document, figures, judged
 
     chosen = lines(page, base, only)
-    made = make(chosen, found, lambda line: ready(line.config, found.workers, "cpu"))
+    made = make(chosen, found, lambda line: found.study(line.config))
     told = document(page, made, base, _command())
     drawn = figures(page, made)
     names = {title: _kept(found.out, title, png) for title, png in drawn.items()}

@@ -95,15 +95,16 @@ def _name_records(result: RunResult, run: Path, rate: float, allow_code: bool, t
     from fedprivacy.reporting.formats import of_table
     from fedprivacy.reporting.terminal import render_document
     from fedprivacy.study import stored
-    from fedprivacy.study.dataset import dataset_of
     from fedprivacy.study.membership.accused import TITLE, document, rows
     from fedprivacy.study.membership.per_record import accusations
+    from fedprivacy.study.resolve import resolve
 
     with stored.reading(run):
         config = configuration({}, stored.read_config(run))
         trusted(config, run, allow_code)
-        stored.same_data(run, dataset_of(config.data).digest)
-        found = accusations(result, config, run, rate)
+        study = resolve(config)
+        stored.same_data(run, study.dataset.digest)
+        found = accusations(result, study, run, rate)
     told = document(found)
     to.deliver(
         lambda: of_table(TITLE, rows(found, run.name), (), document=told), lambda: render_document(told, Output())

@@ -73,9 +73,9 @@ def command(
     limits.assert_measured(config)
     from fedprivacy.cli.carry_out import carry_out, placed, ready
 
-    ready(config, workers, device)
+    study = ready(config, workers, device)
     where = placed(config, Path(out))
-    result = carry_out(config, where, workers, device, resume, fresh, baselines, to.form == "json", again(where, out))
+    result = carry_out(study, where, workers, device, resume, fresh, baselines, to.form == "json", again(where, out))
     to.deliver(findings_of(result, where), lambda: show(result, where, to.full, "run"))
     if figures:
         draw(result, where)

@@ -81,16 +81,15 @@ def command(
         raise UsageError("sweep: name a defense with --defense, such as dp-sgd; see `fedprivacy list defenses`.")
     limits.assert_measured(base)
     configs = [under(base, epsilon) for epsilon in _budgets(epsilons)]
-    for config in configs:
-        ready(config, workers, device)
+    studies = [ready(config, workers, device) for config in configs]
     results, labels = [], []
-    for config in configs:
+    for config, study in zip(configs, studies, strict=True):
         budget = config.defense.epsilon
         labels.append("no defense" if budget is None else f"{config.defense.name}, epsilon {budget:g}")
         say(f"{labels[-1]}:")
         again = "the same command with --resume"
         where = placed(config, Path(out))
-        results.append(carry_out(config, where, workers, device, resume, fresh, False, False, again))
+        results.append(carry_out(study, where, workers, device, resume, fresh, False, False, again))
     from fedprivacy.cli.output import Output
     from fedprivacy.folder import write_beside
     from fedprivacy.reporting.compare import render_comparison

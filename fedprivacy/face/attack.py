@@ -8,7 +8,6 @@ from typing import Any
 from fedprivacy import parts
 from fedprivacy.catalog import EVERY
 from fedprivacy.cli.carry_out import attacked_again, made_by_reading, placed, ready, trusted
-from fedprivacy.config.run import RunConfig
 from fedprivacy.face.result import RunResult
 from fedprivacy.face.settings import configured
 from fedprivacy.face.study import Study
@@ -50,15 +49,15 @@ def attack(
         base.setdefault("attack", {}).setdefault("attacks", ["membership"])
         config = configured(settings, path.parent, base)
         trusted(config, path, allow_code)
-        ready(config, None, device)
+        study = ready(config, None, device)
         where = placed(config, Path(out) if out is not None else path.parent)
-        return RunResult.of(attacked_again(config, path, where, device, fresh, True), where)
+        return RunResult.of(attacked_again(study, path, where, device, fresh, True), where)
 
 
 def recorded(
     path: Path, model: Any, out: str | Path | None, device: str, fresh: bool, settings: dict[str, Any]
-) -> tuple[RunResult, RunConfig]:
-    """What attacking a recording finds, and the settings of that attack."""
+) -> tuple[RunResult, Study]:
+    """What attacking a recording finds, and the study of that attack."""
     given = [] if model is None else model if isinstance(model, list | tuple) else [model]
     names = [one if isinstance(one, str) else parts.refer(one) for one in given]
     wanted = settings.pop("attack", "membership")
@@ -69,4 +68,5 @@ def recorded(
     if every:
         config = with_every_attack(config)
     place = Path(out) if out is not None else path.parent
-    return Study.resolved(config).run(out=place, device=device, baselines=False, fresh=fresh), config
+    study = Study.resolved(config)
+    return study.run(out=place, device=device, baselines=False, fresh=fresh), study

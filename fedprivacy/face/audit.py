@@ -18,6 +18,7 @@ from fedprivacy.study.audit.run import audit as carried
 from fedprivacy.study.audit.run import audit_recorded, audit_stored
 from fedprivacy.study.audit.scores import audit_file
 from fedprivacy.study.membership.scores_file import read_scores
+from fedprivacy.study.resolve import resolve
 
 
 def audit(
@@ -50,11 +51,12 @@ def audit(
         if epsilon is None:
             raise UsageError("audit: say what the scores are held against: epsilon, and unless it is 1e-5, delta.")
         config = configured(settings, path.parent)
-        return RunResult.of(audit_file(read_scores(path), config, float(epsilon), None), None)
+        claim = (float(epsilon), config.defense.delta, config.canaries.guesses)
+        return RunResult.of(audit_file(read_scores(path), config.attack, *claim), None)
     with stored.reading(path):
         config = configured(settings, path.parent, stored.read_config(path))
         trusted(config, path, allow_code)
-        return RunResult.of(audit_stored(load(path), config, path, None), path)
+        return RunResult.of(audit_stored(load(path), resolve(config), path, None), path)
 
 
 def _recorded(path: Path, model: Any, device: str, fresh: bool, settings: dict[str, Any]) -> RunResult:
@@ -62,12 +64,12 @@ def _recorded(path: Path, model: Any, device: str, fresh: bool, settings: dict[s
     if claimed.get("epsilon") is None:
         raise UsageError("audit: say what the recording is held against: epsilon, and unless it is 1e-5, delta.")
     asked = configured({name: value for name, value in claimed.items() if name != "epsilon"}, path.parent)
-    found, config = recorded(path, model, None, device, fresh, settings)
-    canaries = config.canaries.model_copy(update={"guesses": asked.canaries.guesses})
-    config = config.model_copy(update={"canaries": canaries})
+    found, study = recorded(path, model, None, device, fresh, settings)
     assert found.folder is not None
     epsilon, delta = float(claimed["epsilon"]), asked.defense.delta
-    return RunResult.of(audit_recorded(found, config, found.folder, epsilon, delta), found.folder)
+    return RunResult.of(
+        audit_recorded(found, study, found.folder, epsilon, delta, asked.canaries.guesses), found.folder
+    )
 
 
 def _trained(out: Path, workers: int, device: str, control: bool, fresh: bool, settings: dict[str, Any]) -> RunResult:
@@ -78,11 +80,11 @@ def _trained(out: Path, workers: int, device: str, control: bool, fresh: bool, s
     content.setdefault("defense", {})["options"] = dict(chosen.defense.options)
     config = configured({**settings}, out, content)
     check_workers(config, workers)
-    ready(config, workers, device)
+    study = ready(config, workers, device)
     where = out / f"audit-{placed(config, out).name}"
     result = taken_up(
-        lambda plan: carried(config, plan, control),
-        config,
+        lambda plan: carried(study, plan, control),
+        study,
         where,
         workers,
         device,

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from fedprivacy import catalog
-from fedprivacy.cli.carry_out import ready
+from fedprivacy.cli.carry_out import machine
 from fedprivacy.cli.sweep import under
 from fedprivacy.config.base import UsageError
-from fedprivacy.face.result import Comparison
+from fedprivacy.config.run import RunConfig
+from fedprivacy.face.result import Comparison, RunResult
 from fedprivacy.face.settings import check_workers, configured, keywords
 from fedprivacy.face.study import Study
 from fedprivacy.reporting.compare import run_labels
@@ -36,13 +37,7 @@ def compare(
     quiet = [isinstance(one, str) and silent(one) for one in protocols]
     chosen = zip(protocols, quiet, strict=True)
     configs = [configured({"protocol": one, **(plain if bare else settings)}, Path(out)) for one, bare in chosen]
-    for config in configs:
-        check_workers(config, workers)
-        ready(config, workers, device)
-    results = tuple(
-        Study.resolved(config).run(out=out, workers=workers, device=device, baselines=False, fresh=fresh)
-        for config in configs
-    )
+    results = _all_of(configs, out=out, workers=workers, device=device, fresh=fresh)
     return Comparison(results, tuple(run_labels(results)))
 
 
@@ -61,12 +56,17 @@ def sweep(
         raise UsageError("sweep: epsilons are numbers above 0, or inf.")
     base = configured({"defense": defense, **settings}, Path(out))
     configs = [under(base, float(epsilon)) for epsilon in epsilons]
-    for config in configs:
-        check_workers(config, workers)
-        ready(config, workers, device)
-    results = tuple(
-        Study.resolved(config).run(out=out, workers=workers, device=device, baselines=False, fresh=fresh)
-        for config in configs
-    )
+    results = _all_of(configs, out=out, workers=workers, device=device, fresh=fresh)
     labels = ["no defense" if math.isinf(e) else f"{base.defense.name}, epsilon {e:g}" for e in epsilons]
     return Comparison(results, tuple(labels))
+
+
+def _all_of(
+    configs: Sequence[RunConfig], *, out: str | Path, workers: int, device: str, fresh: bool
+) -> tuple[RunResult, ...]:
+    """What each run found; all that can be found wrong is told before the first."""
+    for config in configs:
+        check_workers(config, workers)
+    studies = [Study.resolved(config) for config in configs]
+    machine(workers, device)
+    return tuple(s.run(out=out, workers=workers, device=device, baselines=False, fresh=fresh) for s in studies)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from fedprivacy import catalog
-from fedprivacy.cli.carry_out import ready
 from fedprivacy.cli.page import Found
 from fedprivacy.config.base import UsageError
 from fedprivacy.face.result import Rows
@@ -125,9 +124,8 @@ def _page(recipe: str, rows: Sequence[str], where: Path, workers: int, settings:
     page = tables.recipe(recipe)
     given = {name: str(value) if name == "data_dir" else value for name, value in settings.items()}
     base = configured(given, where, {"seeds": page.seeds, **page.base})
-    made = make(
-        tables.lines(page, base, rows), Found(where, workers, True), lambda line: ready(line.config, workers, "cpu")
-    )
+    found = Found(where, workers, True)
+    made = make(tables.lines(page, base, rows), found, lambda line: found.study(line.config))
     done = [(one.line.title, one.result) for one in made if one.result is not None]
     numbers = tidy([result for _, result in done], [title for title, _ in done])
     return Page(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from fedprivacy.cli.carry_out import carry_out, placed, ready
+from fedprivacy.cli.carry_out import carry_out, machine, placed
 from fedprivacy.config.run import RunConfig
 from fedprivacy.face.result import RunResult
 from fedprivacy.face.settings import check_workers, configured
@@ -55,7 +55,7 @@ class Study(resolved.Study):
     ) -> RunResult:
         """Carry it out in its folder below ``out``, as :func:`fedprivacy.run` does."""
         check_workers(self.config, workers)
-        ready(self.config, workers, device)
+        machine(workers, device)
         where = placed(self.config, Path(out))
-        found = carry_out(self.config, where, workers, device, not fresh, fresh, baselines, True, AGAIN)
+        found = carry_out(self, where, workers, device, not fresh, fresh, baselines, True, AGAIN)
         return RunResult.of(found, where)

@@ -17,7 +17,7 @@ from flwr.serverapp import Grid, ServerApp
 
 from fedprivacy import folder
 from fedprivacy.config.base import UsageError
-from fedprivacy.config.run import RunConfig
+from fedprivacy.config.federation import FederationSettings
 from fedprivacy.face.settings import configured
 from fedprivacy.federation.environment import FederationState
 from fedprivacy.federation.interfaces import RoundOutcome
@@ -28,7 +28,8 @@ from fedprivacy.federation.tested import scored
 from fedprivacy.flower.nodes import CLIENT, client_of
 from fedprivacy.recording.files import MODELS, START, TRANSCRIPT
 from fedprivacy.recording.transcript import FINISHED, WITH_MODELS
-from fedprivacy.study.resolve import resolve
+from fedprivacy.study.resolve import of_job
+from fedprivacy.study.resolved import Study
 from fedprivacy.wire.log import Log
 from fedprivacy.wire.parties import SERVER, client_name
 from fedprivacy.wire.transcript import Message as Logged
@@ -48,46 +49,46 @@ def app(
     """
     given = settings if config is None else {"config": config, **settings}
     chosen = configured(given, Path(where).parent)
-    protocol = resolve(chosen).protocol
+    text = chosen.model_dump_json()
+    protocol = of_job(text).protocol
     if not hasattr(protocol, "round") or hasattr(protocol, "whole"):
         raise UsageError(f"flower: protocol {chosen.protocol} runs as a whole; a node needs a protocol of rounds.")
     server, client = ServerApp(), ClientApp()
 
     @server.main()  # type: ignore[untyped-decorator]
     def main(grid: Grid, context: Context) -> None:
-        serve(chosen, grid, Path(where), wait, fresh)
+        serve(of_job(text), grid, Path(where), wait, fresh)
 
     @client.train()  # type: ignore[untyped-decorator]
     def train(message: Message, context: Context) -> Message:
-        return answer(chosen, message, context)
+        return answer(of_job(text), message, context)
 
     return server, client
 
 
-def party(config: RunConfig, name: str, **more: Any) -> Party:
-    """One party of the federation of ``config``."""
-    study = resolve(config)
-    env, _ = study.environment(config.seed)
+def party(study: Study, name: str, **more: Any) -> Party:
+    """One party of the federation of ``study``."""
+    env, _ = study.environment(study.roots[0])
     return Party(study.protocol, env, name, study.defense(env), **more)
 
 
-def serve(config: RunConfig, grid: Grid, where: Path, wait: float, fresh: bool) -> None:
+def serve(study: Study, grid: Grid, where: Path, wait: float, fresh: bool) -> None:
     """The server's part: deliver, collect and merge until all rounds are over; a recording in ``where``."""
-    env, _ = resolve(config).environment(config.seed)
-    game = Deal(env, coins=config.canaries.coins)
-    with begun(where, game, config.training.model_dump(mode="json"), fresh) as place:
-        _serve(config, grid, place, wait)
+    env, _ = study.environment(study.roots[0])
+    game = Deal(env, coins=study.canaries.coins)
+    with begun(where, game, study.federation.training.model_dump(mode="json"), fresh) as place:
+        _serve(study, grid, place, wait)
 
 
-def _serve(config: RunConfig, grid: Grid, place: Path, wait: float) -> None:
+def _serve(study: Study, grid: Grid, place: Path, wait: float) -> None:
     log = Log(place / TRANSCRIPT)
-    me = party(config, SERVER, store=log.contents)
-    _start(me.state, config, place)
+    me = party(study, SERVER, store=log.contents)
+    _start(me.state, study.federation, place)
 
     def closed(outcome: RoundOutcome, messages: Sequence[Logged]) -> None:
         log.append(outcome.state.round, messages, outcome.folds, {})
 
-    nodes = _nodes(grid, config.clients, wait)
+    nodes = _nodes(grid, study.federation.clients, wait)
     leaving = me.advance((), closed)
     last = False
     while not last:
@@ -113,10 +114,10 @@ def _serve(config: RunConfig, grid: Grid, place: Path, wait: float) -> None:
     log.append(me.state.round + 1, [], [], {FINISHED: True, WITH_MODELS: bool(models)})
 
 
-def answer(config: RunConfig, message: Message, context: Context) -> Message:
+def answer(study: Study, message: Message, context: Context) -> Message:
     """A node's part of one turn: take in what came, go on, and say what leaves. Its state stays with the node."""
     kept = context.state.config_records.get(STATE)
-    me = party(config, client_name(client_of(message)), saved=b"" if kept is None else kept["state"])
+    me = party(study, client_name(client_of(message)), saved=b"" if kept is None else kept["state"])
     leaving = me.advance(parcels_of(message.content))
     context.state[STATE] = ConfigRecord({"state": me.saved()})
     content = RecordDict({MAIL: packed(leaving)})
@@ -166,10 +167,10 @@ def _nodes(grid: Grid, clients: int, wait: float) -> list[int]:
     return found[:clients]
 
 
-def _start(state: FederationState, config: RunConfig, place: Path) -> None:
+def _start(state: FederationState, federation: FederationSettings, place: Path) -> None:
     """Write the common start, where all begin alike."""
-    parts = [state.parts.get(f"{client_name(k)}/model") for k in range(config.clients)]
-    if config.training.init == "shared" and len({config.training.model, *config.training.client_models}) == 1:
+    parts = [state.parts.get(f"{client_name(k)}/model") for k in range(federation.clients)]
+    if federation.training.init == "shared" and len(set(federation.architectures)) == 1:
         first = next((part for part in parts if part), None)
         if first is not None:
             folder.write_arrays(place / START, {name: tensor.numpy() for name, tensor in first.items()})

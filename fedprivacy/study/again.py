@@ -8,13 +8,12 @@ from pathlib import Path
 
 from fedprivacy import folder
 from fedprivacy.config.base import UsageError
-from fedprivacy.config.run import RunConfig
 from fedprivacy.federation.checkpoints import last_round
 from fedprivacy.judge.result import RunResult
 from fedprivacy.study import stored
-from fedprivacy.study.dataset import dataset_of
 from fedprivacy.study.job import SUMMARY
-from fedprivacy.study.run import Plan, execute
+from fedprivacy.study.resolved import Study
+from fedprivacy.study.run import Plan, carried_out
 
 KEPT = ("checkpoint", "transcript", "federation.json", "seeds", "baselines")
 
@@ -24,23 +23,24 @@ def after(run: Path) -> str:
     return f"by `attack` on a run of settings {stored.read_identity(run).settings}"
 
 
-def identity(config: RunConfig, run: Path, device: str) -> stored.Identity:
+def identity(study: Study, run: Path, device: str) -> stored.Identity:
     """That of the folder which :func:`attack_again` makes."""
-    data = dataset_of(config.data).digest
-    return stored.Identity.of_run(config, data, device, (run / "baselines").exists(), after=after(run))
+    data = study.dataset.digest
+    return stored.Identity.of_run(study.config, data, device, (run / "baselines").exists(), after=after(run))
 
 
-def check(config: RunConfig, run: Path) -> None:
+def check(study: Study, run: Path) -> None:
     """Raise UsageError where ``run`` cannot be attacked without training, or is of other data or another version."""
     stored.same_version(run)
-    stored.same_data(run, dataset_of(config.data).digest)
-    for root in (config.seed + number for number in range(config.seeds)):
-        place = run if root == config.seed else run / "seeds" / str(root)
+    stored.same_data(run, study.dataset.digest)
+    rounds = study.federation.rounds
+    for root in study.roots:
+        place = study.place(run, root)
         found = last_round(place / "checkpoint")
-        if found != config.rounds or not (place / "transcript" / "log.jsonl").exists():
+        if found != rounds or not (place / "transcript" / "log.jsonl").exists():
             reached = "no checkpoint" if found is None else f"its last checkpoint after round {found}"
             raise UsageError(
-                f"{run}: seed {root} has {reached} of {config.rounds} rounds, and attacking again trains nothing; "
+                f"{run}: seed {root} has {reached} of {rounds} rounds, and attacking again trains nothing; "
                 "run it again with --fresh."
             )
     for place in (run / "baselines").glob("*"):
@@ -48,22 +48,22 @@ def check(config: RunConfig, run: Path) -> None:
             raise UsageError(f"{run}: baseline {place.name} has no {SUMMARY}; run it again with --fresh.")
 
 
-def attack_again(config: RunConfig, run: Path, plan: Plan, note: str | None = None) -> RunResult:
-    """Carry out ``config``, which differs from the stored ``run`` in its attack alone, by ``plan``, in a new folder.
+def attack_again(study: Study, run: Path, plan: Plan, note: str | None = None) -> RunResult:
+    """Carry out ``study``, which differs from the stored ``run`` in its attack alone, by ``plan``, in a new folder.
 
     Whole rounds in the checkpoints are taken up, so nothing of the target is trained again; shadow federations come
     from the bank where their observations are the same. An attack that was stopped goes on seed by seed. ``note``
     stands in the provenance, in the place of a warning that the headline was chosen after the run.
     """
-    check(config, run)
-    stored.begin(plan.where, config, identity(config, run, plan.device))
+    check(study, run)
+    stored.begin(plan.where, study.config, identity(study, run, plan.device))
     for part in KEPT:
         if (run / part).exists() and not (plan.where / part).exists():
             _copied(run / part, plan.where / part)
     late = f"attacked again after the run in {run.name}: a headline chosen now was not declared before that run"
     baselines = (run / "baselines").exists()
-    return execute(
-        config, replace(plan, resume=True, baselines=baselines, after=after(run)), (late if note is None else note,)
+    return carried_out(
+        study, replace(plan, resume=True, baselines=baselines, after=after(run)), (late if note is None else note,)
     )
 
 

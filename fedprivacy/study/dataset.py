@@ -16,7 +16,7 @@ from fedprivacy.study import recorded
 
 def dataset_of(data: DataConfig) -> Dataset:
     """The data set. UsageError where it cannot be read."""
-    recording, place = recorded.folder_of(data), data.data_dir
+    recording, place = recorded.folder_of(data.dataset), data.data_dir
     if recording is not None:
         return read_game(recording).dataset
     return _read(data.model_dump_json(), () if place is None else _stamp(Path(place).expanduser()))

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from fedprivacy import catalog
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.run import RunConfig
-from fedprivacy.study.resolve import resolve
-from fedprivacy.study.seats import seats_of
+from fedprivacy.study.resolve import wire_of
+from fedprivacy.study.seats import Seats, seats_of
+from fedprivacy.study.variants import unattacked
+
+ALL_SEATS = ("server", "active-server", "client-0", "eavesdropper")
 
 
 def with_every_attack(config: RunConfig) -> RunConfig:
     """``config`` with each attack that it allows in the place of ``all``. UsageError where there is none."""
-    wire = resolve(_unattacked(config)).wire
+    wire = wire_of(unattacked(config))
     able: list[str] = []
     refused: list[UsageError] = []
     for name in catalog.ATTACKS:
@@ -28,23 +33,27 @@ def with_every_attack(config: RunConfig) -> RunConfig:
 def every_seat(config: RunConfig) -> tuple[str, ...]:
     """One adversary for each seat and power from which the attacks of ``config`` can be made; an eavesdropper reads
     what the server reads, so it stands only for protocols without one. Empty where nothing is sent."""
-    wire = resolve(_unattacked(config)).wire
-    found: list[str] = []
-    for name in ("server", "active-server", "client-0", "eavesdropper"):
-        if name == "eavesdropper" and "server" in found:
-            continue
+    found = [name for name, why in able_seats(config, ALL_SEATS).items() if why is None]
+    return tuple(name for name in found if name != "eavesdropper" or "server" not in found)
+
+
+def able_seats(config: RunConfig, names: Iterable[str]) -> dict[str, UsageError | None]:
+    """Why the attacks of ``config`` cannot be made from each of these seats; None where they can."""
+    wire, found = wire_of(unattacked(config)), dict[str, UsageError | None]()
+    for name in names:
         try:
             seats_of(config.attack.model_copy(update={"adversaries": (name,)}), config.data, wire)
-            found.append(name)
-        except UsageError:
-            continue
-    return tuple(found)
+            found[name] = None
+        except UsageError as error:
+            found[name] = error
+    return found
+
+
+def would_attack(config: RunConfig) -> Seats:
+    """Who would attack, and from what. UsageError as :func:`fedprivacy.study.resolve.resolve`."""
+    return seats_of(config.attack, config.data, wire_of(config))
 
 
 def silent(protocol: str) -> bool:
     """Whether nothing crosses the wire in a protocol with its own defaults."""
-    return resolve(RunConfig(protocol=protocol)).wire.silent
-
-
-def _unattacked(config: RunConfig) -> RunConfig:
-    return config.model_copy(update={"attack": type(config.attack)()})
+    return wire_of(RunConfig(protocol=protocol)).silent

@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 
 from fedprivacy import folder
-from fedprivacy.config.run import RunConfig
 from fedprivacy.federation import engine
 from fedprivacy.federation.environment import Environment
 from fedprivacy.federation.interfaces import declared
@@ -31,7 +30,7 @@ from fedprivacy.study.inversion.invert import observe_inversions
 from fedprivacy.study.label_shares import observe_label_shares
 from fedprivacy.study.observe import observe_all
 from fedprivacy.study.ran import Ran
-from fedprivacy.study.resolve import resolve
+from fedprivacy.study.resolve import of_job
 from fedprivacy.study.resolved import Study
 from fedprivacy.study.theft import observe_theft
 from fedprivacy.wire.codec import weights_bytes
@@ -52,7 +51,7 @@ def federate(
 ) -> dict[str, Any]:
     """Run (or take up) one federation in folder ``where`` and return its summary; ``config`` is JSON."""
     place = Path(where)
-    study = resolve(RunConfig.model_validate_json(config))
+    study = of_job(config)
     identity = stored.Identity.of_federation(study.config, study.dataset.digest, device, root, shadow)
     with stored.federation(place, identity):
         if (place / SUMMARY).exists():

@@ -22,6 +22,7 @@ from fedprivacy.study.planted import plant
 from fedprivacy.study.ran import Ran, common_start
 from fedprivacy.study.resolved import Study
 from fedprivacy.study.traps import lay_traps, remove_traps
+from fedprivacy.study.variants import stacks_alone
 from fedprivacy.wire.transcript import Transcript
 
 ARRAYS = ("population_logp", "reference_logp", "reference_population_logp", "surrogate_logp", "scores")
@@ -71,12 +72,6 @@ def brought(ran: Ran, observation: Observation) -> Knowledge:
         rules=rules(study, env, division, initial=not follows),
         starts=given_starts(env) if follows else None,
     )
-
-
-def stacks_alone(attack: AttackConfig) -> bool:
-    """Whether shadow federations are decoded jointly too, at the target's cost each, for a stack to learn from."""
-    asked = STACK in (*attack.statistics, attack.headline)
-    return attack.shadows > 0 and (asked or (attack.effort == "thorough" and not attack.statistics))
 
 
 def stacks(attack: AttackConfig, alone: bool) -> bool:

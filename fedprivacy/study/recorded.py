@@ -14,7 +14,8 @@ import numpy as np
 
 from fedprivacy import parts
 from fedprivacy.config.base import UsageError, build
-from fedprivacy.config.run import DataConfig, RunConfig, TrainingConfig
+from fedprivacy.config.canaries import CanaryConfig
+from fedprivacy.config.run import RunConfig, TrainingConfig
 from fedprivacy.data.canaries import canaries
 from fedprivacy.data.coins import Bool
 from fedprivacy.data.records import Division
@@ -29,17 +30,16 @@ from fedprivacy.wire.parties import SERVER
 from fedprivacy.wire.payload import Update, Weights
 
 
-def folder_of(config: RunConfig | DataConfig) -> Path | None:
-    """The folder of the recording that a configuration is of; None where it is of none."""
-    name = config.protocol if isinstance(config, RunConfig) else config.dataset
+def folder_of(name: str) -> Path | None:
+    """The folder of the recording that a protocol or a data set of this name is of; None where it is of none."""
     return Path(name.removeprefix(parts.RECORDING)) if name.startswith(parts.RECORDING) else None
 
 
-def played(where: Path, config: RunConfig, shadow: int | None) -> Game:
+def played(where: Path, guessed: CanaryConfig, root: int, shadow: int | None) -> Game:
     """Who holds what, and the coins: the recorded truth, or those of a recorded shadow federation."""
     game = read_game(where)
     coins = coins_of(where, game.division, shadow)
-    return Game(game.dataset, game.division, coins, canaries(game.division, config.canaries, config.seed))
+    return Game(game.dataset, game.division, coins, canaries(game.division, guessed, root))
 
 
 def coins_of(where: Path, division: Division, shadow: int | None) -> tuple[Bool, ...]:

@@ -1,7 +1,7 @@
 """A configuration resolved once: from names and settings to a :class:`Study`. No torch, no data.
 
 Every usage error that needs neither is raised here, in one pass; after it nobody looks a name up again. A job in
-another process resolves the same configuration from its JSON.
+another process resolves the same configuration from its JSON, and all jobs there share what it found.
 """
 
 from __future__ import annotations
@@ -17,23 +17,21 @@ from fedprivacy.config.run import RunConfig
 from fedprivacy.data import names as data
 from fedprivacy.data import needs
 from fedprivacy.defenses import names as defenses
-from fedprivacy.study import check
-from fedprivacy.study.resolved import Study, Yardstick
+from fedprivacy.study import check, variants
+from fedprivacy.study.resolved import Study
 from fedprivacy.study.seats import seats_of
 
 PUBLIC_PASSES = ("public_epochs", "distill_epochs", "digest_epochs", "server_epochs")
 
+KEPT = 8
+"""Studies that a process remembers: that of a run, and of what it is compared with."""
+
+_known: dict[str, Study] = {}
+
 
 def resolve(config: RunConfig) -> Study:
     """The study of ``config``. UsageError for everything that can be found wrong without torch or data."""
-    data.check(config.data)
-    if config.attack.payloads:
-        from fedprivacy.recording import payloads
-
-        payloads.known(config.attack.payloads)
-    options = catalog.options(config.protocol, config.options)
-    check.settings(config)
-    wire = _wire(config, options)
+    wire, options = _declared(config)
     check.what_is_sent(config, wire, options)
     check.topology(config, wire)
     check.guesses(config)
@@ -45,13 +43,41 @@ def resolve(config: RunConfig) -> Study:
         parts.fingerprint(named(config)),
         wire,
         seats,
-        MappingProxyType({} if wire.silent else _baselines(config, own)),
+        MappingProxyType({} if wire.silent else variants.baselines(config, own)),
         sum(int(getattr(own, name, 0)) for name in PUBLIC_PASSES),
     )
 
 
-def _wire(config: RunConfig, options: Any) -> Wire:
-    """What crosses the wire, as the protocol and the defense declare it."""
+def wire_of(config: RunConfig) -> Wire:
+    """What crosses the wire, before it is asked whether all that ``config`` wants of it can be had."""
+    return _declared(config)[0]
+
+
+def remember(study: Study) -> None:
+    """Let the jobs of ``study`` in this process take it up (:func:`of_job`) instead of resolving it again."""
+    text = study.config.model_dump_json()
+    _known.pop(text, None)
+    _known[text] = study
+    while len(_known) > KEPT:
+        del _known[next(iter(_known))]
+
+
+def of_job(text: str) -> Study:
+    """The study of a configuration in JSON, resolved once a process."""
+    if text not in _known:
+        remember(resolve(RunConfig.model_validate_json(text)))
+    return _known[text]
+
+
+def _declared(config: RunConfig) -> tuple[Wire, Any]:
+    """What crosses the wire, as the protocol and the defense declare it, and the protocol's settings."""
+    data.check(config.data)
+    if config.attack.payloads:
+        from fedprivacy.recording import payloads
+
+        payloads.known(config.attack.payloads)
+    options = catalog.options(config.protocol, config.options)
+    check.settings(config)
     federation = FederationSettings.of(config)
     known: tuple[Played, ...] = ("training", "answers")
     if catalog.from_outside(config.protocol):
@@ -63,17 +89,5 @@ def _wire(config: RunConfig, options: Any) -> Wire:
     else:
         releases = options.releases(federation)
     defended, coins = defenses.defended(config.defense), config.canaries.coins
-    return Wire.under(config.protocol, federation, releases, defended, config.defense.name, known, coins)
-
-
-def _baselines(config: RunConfig, options: Any) -> dict[str, Yardstick]:
-    """No exchange, and no exchange with the same public labels."""
-    bare = config.model_copy(update={"attack": type(config.attack)(), "defense": type(config.defense)()})
-    alone = catalog.lower_bound()
-    plain = bare.model_copy(update={"protocol": alone, "options": {}})
-    found = {alone: Yardstick(plain, "no exchange, same private data")}
-    if getattr(options, "public_labels", False):
-        asked = {"public_labels": True, "public_epochs": getattr(options, "public_epochs", 1)}
-        labelled = bare.model_copy(update={"protocol": alone, "options": asked})
-        found[f"{alone} + public labels"] = Yardstick(labelled, "no exchange, same private and public labels")
-    return found
+    wire = Wire.under(config.protocol, federation, releases, defended, config.defense.name, known, coins)
+    return wire, options

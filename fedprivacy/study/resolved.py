@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fedprivacy import catalog
@@ -85,6 +86,10 @@ class Study:
         """Root seed of each repetition."""
         return tuple(range(self.config.seed, self.config.seed + self.config.seeds))
 
+    def place(self, where: Path, root: int) -> Path:
+        """The folder of one seed in run folder ``where``."""
+        return where if root == self.roots[0] else where / "seeds" / str(root)
+
     @cached_property
     def protocol(self) -> FederatedProtocol:
         """The protocol with its settings."""
@@ -117,9 +122,9 @@ class Study:
         from fedprivacy.study import recorded
         from fedprivacy.study.game import Game
 
-        recording, data = recorded.folder_of(self.config), self.federation.data
+        recording, data = recorded.folder_of(self.wire.protocol), self.federation.data
         if recording is not None:
-            return recorded.played(recording, self.config, shadow)
+            return recorded.played(recording, self.canaries, root, shadow)
         division = divide(self.dataset, data, self.federation.clients, self.federation.rounds, root)
         records = planted(scaled(self.dataset, division, data), division, self.canaries, root)
         return Game(records, division, self.coins(division, root, shadow), canaries(division, self.canaries, root))
@@ -129,7 +134,7 @@ class Study:
         from fedprivacy.data.coins import coins, redraw
         from fedprivacy.study import recorded
 
-        recording, inclusion = recorded.folder_of(self.config), self.federation.data.inclusion
+        recording, inclusion = recorded.folder_of(self.wire.protocol), self.federation.data.inclusion
         if recording is not None:
             return recorded.coins_of(recording, division, shadow)
         if shadow is None:

@@ -9,19 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from fedprivacy import __version__, folder
-from fedprivacy.attacks.membership.headline import STACK
 from fedprivacy.config.base import UsageError
-from fedprivacy.config.inversion import InversionConfig
 from fedprivacy.config.run import RunConfig
 from fedprivacy.execution.pool import Job, run_jobs
 from fedprivacy.judge.result import RunResult
-from fedprivacy.study import contents, room, stored
+from fedprivacy.study import contents, room, stored, variants
 from fedprivacy.study.assembled import assembled
 from fedprivacy.study.estimate import announced
 from fedprivacy.study.inversion.invert import UNITS
-from fedprivacy.study.observe import stacks_alone
 from fedprivacy.study.repetition import Repetition
-from fedprivacy.study.resolve import resolve
+from fedprivacy.study.resolve import remember, resolve
 from fedprivacy.study.resolved import Study, Yardstick
 from fedprivacy.study.traps import check_room
 
@@ -56,6 +53,7 @@ def carried_out(study: Study, plan: Plan, notes: Sequence[str] = ()) -> RunResul
     start = time.perf_counter()
     _check(study, plan)
     _open(study, plan)
+    remember(study)
     compared = study.baselines if plan.baselines else {}
     jobs = _jobs(study, plan, compared)
     if study.attack.shadows:
@@ -100,22 +98,20 @@ def _open(study: Study, plan: Plan) -> None:
 
 
 def _jobs(study: Study, plan: Plan, compared: Mapping[str, Yardstick]) -> list[Job]:
-    jobs = []
+    jobs, rounds = [], study.federation.rounds
     for root in study.roots:
-        units = study.federation.rounds + UNITS * len(study.seats.inversion)
-        jobs.append(_job(study.config, plan, f"seed {root}", root, None, _place(study, plan, root), units))
+        units = rounds + UNITS * len(study.seats.inversion)
+        jobs.append(_job(study.config, plan, f"seed {root}", root, None, study.place(plan.where, root), units))
         for shadow in range(study.attack.shadows):
             place = bank(study, plan, root) / f"federation-{shadow:04d}"
-            jobs.append(_job(study.config, plan, f"seed {root}, shadow {shadow}", root, shadow, place))
+            jobs.append(_job(study.config, plan, f"seed {root}, shadow {shadow}", root, shadow, place, rounds))
         for name, yardstick in compared.items():
             place = plan.where / "baselines" / f"{name.replace(' ', '')}-{root}"
-            jobs.append(_job(yardstick.config, plan, f"seed {root}, {name}", root, None, place))
+            jobs.append(_job(yardstick.config, plan, f"seed {root}, {name}", root, None, place, rounds))
     return jobs
 
 
-def _job(
-    config: RunConfig, plan: Plan, name: str, root: int, shadow: int | None, place: Path, units: int | None = None
-) -> Job:
+def _job(config: RunConfig, plan: Plan, name: str, root: int, shadow: int | None, place: Path, units: int) -> Job:
     arguments = {
         "config": config.model_dump_json(),
         "root": root,
@@ -123,31 +119,12 @@ def _job(
         "where": str(place),
         "device": plan.device,
     }
-    return Job(name, "fedprivacy.study.job:federate", arguments, config.rounds if units is None else units)
-
-
-def _place(study: Study, plan: Plan, root: int) -> Path:
-    return plan.where if root == study.roots[0] else plan.where / "seeds" / str(root)
+    return Job(name, "fedprivacy.study.job:federate", arguments, units)
 
 
 def bank(study: Study, plan: Plan, root: int) -> Path:
     """Folder of the shadow bank: named by what decides a shadow's content, so that it is found again and extended."""
-    stacked = stacks_alone(study.attack)
-    attack = study.attack.model_copy(
-        update={
-            "attacks": ("membership",),
-            "shadows": 0,
-            "targets": "auto",
-            "statistics": (STACK,) if stacked else (),
-            "headline": None,
-            "coop": True,
-            "level": 0.95,
-            "budget": None,
-            "effort": study.attack.effort if stacked else "default",
-            "inversion": InversionConfig(),
-        }
-    )
-    key = study.config.model_copy(update={"attack": attack, "seed": root, "seeds": 1}).digest()
+    key = variants.shadows_of(study.config, root).digest()
     words = (key, study.code, study.dataset.digest[:8], plan.device.replace(":", ""), __version__)
     return plan.where.parent / "bank" / "-".join(filter(None, words))
 
@@ -164,7 +141,7 @@ def _repetition(
         root,
         study.game(root),
         summaries[f"seed {root}"],
-        _place(study, plan, root),
+        study.place(plan.where, root),
         shadows,
         {name: summaries[f"seed {root}, {name}"] for name in compared},
     )

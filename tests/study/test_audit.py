@@ -17,9 +17,11 @@ from fedprivacy.judge.result import RunResult, from_json
 from fedprivacy.privacy.comparable import Comparable
 from fedprivacy.study.audit.audited import family_of
 from fedprivacy.study.audit.guessed import by_unit
-from fedprivacy.study.audit.run import audit, without_noise
+from fedprivacy.study.audit.run import audit
 from fedprivacy.study.documents import write_documents
+from fedprivacy.study.resolve import resolve
 from fedprivacy.study.run import Plan
+from fedprivacy.study.variants import without_noise
 
 
 def leaky(**changes: Any) -> RunConfig:
@@ -42,7 +44,7 @@ def leaky(**changes: Any) -> RunConfig:
 @pytest.fixture(scope="module")
 def honest(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunResult, Path]:
     where = tmp_path_factory.mktemp("honest") / "run"
-    return audit(leaky(), Plan(where, baselines=False)), where
+    return audit(resolve(leaky()), Plan(where, baselines=False)), where
 
 
 def test_an_honest_claim_is_not_refuted_and_the_control_fires(honest: tuple[RunResult, Path]) -> None:
@@ -68,7 +70,7 @@ def test_a_claim_without_its_noise_is_red(tmp_path: Path, monkeypatch: pytest.Mo
         return torch.zeros(tuple(shape), dtype=torch.float64)
 
     monkeypatch.setattr(noise, "gaussian", silence)
-    result = audit(leaky(), Plan(tmp_path / "run", baselines=False), control=False)
+    result = audit(resolve(leaky()), Plan(tmp_path / "run", baselines=False), control=False)
     assert result.privacy.epsilon == pytest.approx(0.5)
     assert [v.verdict for v in result.verdicts] == ["refuted"]
     assert "wrong sensitivity" in result.verdicts[0].why
@@ -76,7 +78,7 @@ def test_a_claim_without_its_noise_is_red(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_without_noise_nothing_is_claimed_and_the_leakage_is_told(tmp_path: Path) -> None:
     config = leaky(defense={"name": "none", "epsilon": None}, training={"local_epochs": 4})
-    result = audit(config, Plan(tmp_path / "run", baselines=False))
+    result = audit(resolve(config), Plan(tmp_path / "run", baselines=False))
     assert result.audit is not None
     assert result.audit.epsilon is None
     assert result.verdicts == ()
@@ -97,7 +99,7 @@ def test_without_noise_nothing_is_claimed_and_the_leakage_is_told(tmp_path: Path
 def test_unlike_things_are_refused(tmp_path: Path, changes: dict[str, Any], why: str) -> None:
     config = leaky(**changes, training={"local_epochs": 1}, rounds=1)
     with pytest.raises(UsageError, match=why):
-        audit(config, Plan(tmp_path / "run", baselines=False), control=False)
+        audit(resolve(config), Plan(tmp_path / "run", baselines=False), control=False)
     assert not (tmp_path / "run").exists()
 
 
@@ -112,7 +114,7 @@ def test_client_coins_are_one_guess_a_client_and_federation(tmp_path: Path) -> N
         canaries={"kind": "as-is", "number": None, "coins": "client"},
         defense={"name": "dp-fedavg", "epsilon": 2.0},
     )
-    result = audit(config, Plan(tmp_path / "run", baselines=False))
+    result = audit(resolve(config), Plan(tmp_path / "run", baselines=False))
     found = result.audit
     assert found is not None
     assert (found.unit, found.relation, found.m, found.federations) == ("client", "replace-one", 6, 2)
@@ -130,7 +132,7 @@ def test_a_client_claim_covers_records_and_says_so(tmp_path: Path) -> None:
         attack={"adversaries": ["server"], "schedule": "last"},
         defense={"name": "dp-fedavg", "epsilon": 2.0},
     )
-    found = audit(config, Plan(tmp_path / "run", baselines=False), control=False).audit
+    found = audit(resolve(config), Plan(tmp_path / "run", baselines=False), control=False).audit
     assert found is not None
     assert found.epsilon == pytest.approx(2.0)
     assert "all records of a client may change" in found.conversion
@@ -148,10 +150,10 @@ def test_further_seeds_are_more_coins_of_the_same_mechanism_and_no_composition(t
         canaries={"kind": "orthogonal", "number": None},
         defense={"name": "dp-sgd", "epsilon": 4.0, "options": {"batch_size": 80}},
     )
-    result = audit(config, Plan(tmp_path / "run", baselines=False), control=False)
+    result = audit(resolve(config), Plan(tmp_path / "run", baselines=False), control=False)
     assert result.audit is not None
     assert (result.audit.m, result.audit.federations) == (480, 2)
-    family = family_of(config, tmp_path / "run", Comparable(4.0, 1e-5))
+    family = family_of(resolve(config), tmp_path / "run", Comparable(4.0, 1e-5))
     assert family is not None
     assert family.at(1.0)[0] == pytest.approx(4.0, rel=1e-3)
 

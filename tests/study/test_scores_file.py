@@ -160,11 +160,11 @@ def test_a_silent_model_is_not_refuted_by_the_members_of_its_references(
     config = RunConfig.model_validate({"attack": {"attacks": ("membership",), "statistics": statistics}})
     if balanced:
         with pytest.raises(UsageError, match="base-online: the number of references"):
-            audit_file(read_scores(path), config, 0.5)
+            audit_file(read_scores(path), config.attack, 0.5, 1e-5)
         result = judged(path, statistics=statistics, headline="base-online")
         assert [v.verdict for v in result.verdicts] == ["inconclusive"]
         config = RunConfig.model_validate({"attack": {"attacks": ("membership",), "statistics": ("loss",)}})
-    found = audit_file(read_scores(path), config, 0.5)
+    found = audit_file(read_scores(path), config.attack, 0.5, 1e-5)
     assert [row.low for row in found.audit.rows if row.judged] == [0.0]  # type: ignore[union-attr]
     assert [v.verdict for v in found.verdicts] == ["inconclusive"]
 

@@ -44,6 +44,9 @@ class Planted:
     def __init__(self, refused: str = "", failed: str = "") -> None:
         self.refused, self.failed, self.trained = refused, failed, [""]
 
+    def say(self, words: str) -> None:
+        self.told = words
+
     def place(self, config: RunConfig) -> Path:
         return Path(config.digest())
 

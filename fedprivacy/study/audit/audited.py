@@ -12,7 +12,6 @@ from pathlib import Path
 
 from fedprivacy import folder
 from fedprivacy.config.base import UsageError
-from fedprivacy.config.run import RunConfig
 from fedprivacy.judge.examiner import NULL
 from fedprivacy.judge.result import Audit, AuditEstimate, AuditRow, PrivacyClaim, RunResult
 from fedprivacy.metrics.epsilon.mean_shift import GaussianEstimate
@@ -21,9 +20,10 @@ from fedprivacy.privacy.comparable import Comparable, Incomparable, comparable
 from fedprivacy.privacy.comparable import Game as Played
 from fedprivacy.study.audit import bounds
 from fedprivacy.study.audit.curves import Family
-from fedprivacy.study.audit.guessed import Guessed, guessed, place_of
+from fedprivacy.study.audit.guessed import Guessed, guessed
 from fedprivacy.study.audit.verdict import verdicts_of
 from fedprivacy.study.job import SUMMARY
+from fedprivacy.study.resolved import Study
 
 PLAYED: Mapping[str, Played] = {
     "record": Played("record", "add-remove"),
@@ -50,10 +50,9 @@ class Settings:
     root: int = 0
 
     @classmethod
-    def of(cls, config: RunConfig) -> Settings:
-        """Those of a configuration."""
-        guesses = config.canaries.guesses
-        return cls(config.attack.level, "grid" if guesses is None else guesses, config.seed)
+    def of(cls, level: float, guesses: int | None, root: int) -> Settings:
+        """The same where no number of guesses was asked for: it follows from the claim and the canaries alone."""
+        return cls(level, "grid" if guesses is None else guesses, root)
 
 
 def held(claim: PrivacyClaim, played: Played) -> Comparable | None:
@@ -66,35 +65,43 @@ def held(claim: PrivacyClaim, played: Played) -> Comparable | None:
         raise UsageError(f"no audit: {error}.") from None
 
 
-def audited(result: RunResult, config: RunConfig, where: Path, control: tuple[Path, str] | None = None) -> RunResult:
+def audited(
+    result: RunResult,
+    study: Study,
+    where: Path,
+    control: tuple[Path, str] | None = None,
+    settings: Settings | None = None,
+) -> RunResult:
     """``result`` with its audit and the verdict on its claim, from the scores in run folder ``where``.
 
     ``control``: the run folder of the same federations without noise, and what it is in words. Findings stay for the
     statistics that are judged; on coins that decide several records none do, since their intervals take records as
-    independent.
+    independent. ``settings``: how bounds are taken, where not as the study has it.
     """
-    rows, notes = guessed(config, where, result.privacy)
-    claim = held(result.privacy, PLAYED[config.canaries.coins])
-    off = None if control is None else (guessed(config, control[0], None)[0], control[1])
+    played = study.canaries
+    settings = settings or Settings.of(study.attack.level, played.guesses, study.roots[0])
+    rows, notes = guessed(study, where, result.privacy)
+    claim = held(result.privacy, PLAYED[played.coins])
+    off = None if control is None else (guessed(study, control[0], None)[0], control[1])
     nothing_behind = claim is None or claim.how or result.privacy.accountant == STATED
-    family = None if nothing_behind or claim is None else family_of(config, where, claim)
-    found = audit_of(rows, claim, result.privacy.delta, config.canaries.coins, Settings.of(config), off, family)
+    family = None if nothing_behind or claim is None else family_of(study, where, claim)
+    found = audit_of(rows, claim, result.privacy.delta, played.coins, settings, off, family)
     kinds = {"as-is": "records as they are"}
-    found = replace(found, canaries=kinds.get(config.canaries.kind, f"{config.canaries.kind} records"), notes=notes)
-    shown = {row.statistic for row in rows} | {NULL} if config.canaries.coins == "record" else set()
+    found = replace(found, canaries=kinds.get(played.kind, f"{played.kind} records"), notes=notes)
+    shown = {row.statistic for row in rows} | {NULL} if played.coins == "record" else set()
     findings = tuple(finding for finding in result.findings if finding.statistic in shown)
     return replace(result, findings=findings, audit=found, verdicts=verdicts_of(result.privacy, found))
 
 
-def family_of(config: RunConfig, where: Path, claim: Comparable) -> Family | None:
+def family_of(study: Study, where: Path, claim: Comparable) -> Family | None:
     """The mechanism behind the claim of run folder ``where``, from its privacy events; None where no one curve is.
 
     Each seed is a federation with coins of its own, so what they pay is never composed: the one that pays most stands
     for the claim.
     """
     families = []
-    for seed in range(config.seeds):
-        events = folder.read_json(place_of(config, where, config.seed + seed) / SUMMARY)["events"]
+    for root in study.roots:
+        events = folder.read_json(study.place(where, root) / SUMMARY)["events"]
         families.append(Family.of([event_from_json(event) for event in events], claim.delta))
     known = [family for family in families if family is not None]
     return max(known, key=lambda family: family.at(1.0)[0]) if len(known) == len(families) else None

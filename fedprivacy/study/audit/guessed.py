@@ -21,14 +21,13 @@ from fedprivacy import folder
 from fedprivacy.adversary.threat import EAVESDROPPER, Adversary, Bool, Float, Int
 from fedprivacy.attacks.membership.headline import JOINT
 from fedprivacy.config.base import UsageError
-from fedprivacy.config.run import RunConfig
+from fedprivacy.config.canaries import Coins
 from fedprivacy.data.coins import units
 from fedprivacy.judge.result import PrivacyClaim
 from fedprivacy.metrics.scores import mid_ranks
 from fedprivacy.privacy.claim import RECEIVERS
 from fedprivacy.study.game import Game
 from fedprivacy.study.membership.judged import candidates_of
-from fedprivacy.study.resolve import resolve
 from fedprivacy.study.resolved import Study
 from fedprivacy.wire.parties import SERVER
 
@@ -56,14 +55,13 @@ class Guessed:
     federations: int
 
 
-def guessed(config: RunConfig, where: Path, claim: PrivacyClaim | None) -> tuple[list[Guessed], tuple[str, ...]]:
+def guessed(study: Study, where: Path, claim: PrivacyClaim | None) -> tuple[list[Guessed], tuple[str, ...]]:
     """The rows that may be judged against ``claim``, and why others may not; one a statistic that was asked for.
 
     Without ``--statistic`` the headline if one is named, or :data:`DEFAULTS`. Raises UsageError where no row is
     left.
     """
-    places = {config.seed + i: place_of(config, where, config.seed + i) for i in range(config.seeds)}
-    study = resolve(config)
+    places = {root: study.place(where, root) for root in study.roots}
     games = {root: study.game(root) for root in places}
     rows: list[Guessed] = []
     notes: list[str] = []
@@ -78,9 +76,10 @@ def guessed(config: RunConfig, where: Path, claim: PrivacyClaim | None) -> tuple
             notes.append(f"{adversary}, {title}: not judged: {why}")
             continue
         stored = {root: folder.read_arrays(path) for root, path in paths.items()}
-        for statistic in config.attack.statistics or _declared(config, list(stored.values())):
+        for statistic in study.attack.statistics or _declared(study.attack.headline, list(stored.values())):
             parts = [
-                _of_seed(arrays, statistic, games[root], adversary, config) for root, (arrays, _) in stored.items()
+                _of_seed(arrays, statistic, games[root], adversary, study.canaries.coins)
+                for root, (arrays, _) in stored.items()
             ]
             if any(part is None for part in parts):
                 notes.append(f"{adversary}, {title}: statistic {statistic} failed, see its finding")
@@ -88,7 +87,7 @@ def guessed(config: RunConfig, where: Path, claim: PrivacyClaim | None) -> tuple
             scores, flips, groups = _joined([part for part in parts if part is not None])
             # A difference between two sides, or of one coin between in and out, has a zero of its own, so that clients
             # and federations share its scale.
-            alone = config.canaries.coins != "record" or study.wire.one_coin_a_client
+            alone = study.canaries.coins != "record" or study.wire.one_coin_a_client
             scale = None if alone else groups
             rows.append(Guessed(str(adversary), title, statistic, scores, flips, scale, len(parts)))
     if not rows:
@@ -96,19 +95,14 @@ def guessed(config: RunConfig, where: Path, claim: PrivacyClaim | None) -> tuple
     return rows, tuple(notes)
 
 
-def _declared(config: RunConfig, stored: Sequence[tuple[Mapping[str, Float], Mapping[str, Any]]]) -> tuple[str, ...]:
+def _declared(headline: str | None, stored: Sequence[tuple[Mapping[str, Float], Mapping[str, Any]]]) -> tuple[str, ...]:
     """The statistics that are judged where none were asked for: it depends on what could be observed alone."""
-    if config.attack.headline is not None:
-        return (config.attack.headline,)
+    if headline is not None:
+        return (headline,)
     names = {name for arrays, _ in stored for name in arrays}
     targets = {name.rpartition("/")[0] for name in names}
     everywhere = all(f"{target}/{statistic}" in names for target in targets for statistic in DEFAULTS)
     return DEFAULTS if everywhere else (str(stored[0][1]["headline"]),)
-
-
-def place_of(config: RunConfig, where: Path, root: int) -> Path:
-    """The folder of one seed in run folder ``where``."""
-    return where if root == config.seed else where / "seeds" / str(root)
 
 
 def not_judged(study: Study, claim: PrivacyClaim, adversary: Adversary, observation: str) -> str | None:
@@ -127,13 +121,14 @@ Part = tuple[Float, Bool, Int]
 
 
 def _of_seed(
-    arrays: Mapping[str, Float], statistic: str, played: Game, adversary: Adversary, config: RunConfig
+    arrays: Mapping[str, Float], statistic: str, played: Game, adversary: Adversary, decided: Coins
 ) -> Part | None:
-    """Scores, coins and groups of one federation; None where the statistic failed on a target."""
+    """Scores, coins and groups of one federation; None where the statistic failed on a target. ``decided``: what one
+    coin decides."""
     scores: list[Float] = []
     coins: list[Bool] = []
     groups: list[Int] = []
-    flat = units(played.division, config.canaries.coins)
+    flat = units(played.division, decided)
     sizes = np.cumsum([0, *(int(unit.max(initial=-1)) + 1 for unit, _ in flat)])
     unit = np.concatenate([sizes[client] + own for client, (own, _) in enumerate(flat)])
     side = np.concatenate([own for _, own in flat])
@@ -148,7 +143,7 @@ def _of_seed(
         if len(values) != len(theirs):
             raise UsageError(f"{target}: {len(values)} scores are stored for {len(theirs)} canaries; run it again.")
         seen = ~np.isnan(values)
-        if config.canaries.coins == "record":
+        if decided == "record":
             scores.append(values[seen])
             coins.append(flips[seen])
         else:

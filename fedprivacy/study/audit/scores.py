@@ -12,7 +12,7 @@ import scipy
 from fedprivacy import folder
 from fedprivacy.attacks.membership.statistics.outside import statistic as made
 from fedprivacy.config.base import UsageError
-from fedprivacy.config.run import RunConfig
+from fedprivacy.config.run import AttackConfig
 from fedprivacy.judge.result import PrivacyClaim, RunResult
 from fedprivacy.privacy.comparable import Comparable
 from fedprivacy.study import contents
@@ -23,14 +23,24 @@ from fedprivacy.study.membership.foreign import COUNTED, WHO, from_bank, from_sc
 from fedprivacy.study.membership.scores_file import ScoresFile
 from fedprivacy.study.stored import RESULT
 
+SEED = 0
+"""Of the order in which equal scores are guessed, and of the noise that controls the bounds."""
+
 UNFAIR = 1e-6
 """Probability, under fair coins, of as uneven a split, below which flags are refused."""
 
 ASSUMED = "The flags of the file are taken for fair independent coins, one a record, in or out."
 
 
-def audit_file(given: ScoresFile, config: RunConfig, epsilon: float, where: Path | None = None) -> RunResult:
-    """The claim ``epsilon`` at the configured delta for one record (add-remove), against the scores of ``given``.
+def audit_file(
+    given: ScoresFile,
+    attack: AttackConfig,
+    epsilon: float,
+    delta: float,
+    guesses: int | None = None,
+    where: Path | None = None,
+) -> RunResult:
+    """The claim ``epsilon`` at ``delta`` for one record (add-remove), against the scores of ``given``.
 
     Of several models in the file the first is judged: the others are its references with known members. Without
     statistics to use, the first scores of the file, or the default statistic of logits. With ``where`` scores and
@@ -38,7 +48,6 @@ def audit_file(given: ScoresFile, config: RunConfig, epsilon: float, where: Path
     judged model, as in a bank with each record in exactly half of the models: it would refute a model that tells
     nothing.
     """
-    attack, delta = config.attack, config.defense.delta
     claimable(epsilon)
     _fair(given)
     judged, told = from_scores(given, attack) if given.bank is None else from_bank(given, given.bank, attack)
@@ -57,7 +66,7 @@ def audit_file(given: ScoresFile, config: RunConfig, epsilon: float, where: Path
         seen = ~np.isnan(scores)
         rows.append(Guessed(WHO, "scores of a file", statistic, scores[seen], coins[seen], groups[seen], 1))
     stated = PrivacyClaim("record", "add-remove", epsilon, delta, STATED, 1, adversary=WHO)
-    found = audit_of(rows, Comparable(epsilon, delta), delta, "record", Settings.of(config))
+    found = audit_of(rows, Comparable(epsilon, delta), delta, "record", Settings.of(attack.level, guesses, SEED))
     found = replace(found, canaries="records of the file", notes=(ASSUMED,))
     base = judge_file(given, attack)
     result = replace(base, privacy=stated, audit=found, verdicts=verdicts_of(stated, found))

@@ -17,7 +17,8 @@ from fedprivacy.study.conformance.federation import Stage
 from fedprivacy.study.conformance.observation import Watched
 from fedprivacy.study.observe import brought
 from fedprivacy.study.ran import Ran
-from fedprivacy.study.resolve import resolve
+from fedprivacy.study.resolve import resolve, wire_of
+from fedprivacy.study.resolved import Study
 from fedprivacy.wire.parties import SERVER
 from fedprivacy.wire.release import of_clients
 from fedprivacy.wire.transcript import MemoryStore, Transcript
@@ -31,7 +32,7 @@ OVER_FITTED = {"local_epochs": 15, "lr": 3e-3}
 
 def tried_protocol(name: str, config: RunConfig, options: dict[str, Any], seed: int) -> Stage:
     """The protocol of that name in the environment of ``config``."""
-    return _staged(config.model_copy(update={"protocol": name, "options": options, "seed": seed}))
+    return _staged(resolve(config.model_copy(update={"protocol": name, "options": options, "seed": seed})))
 
 
 def tried_defense(name: str, config: RunConfig, options: dict[str, Any], epsilon: float | None) -> tuple[Defended, ...]:
@@ -41,7 +42,8 @@ def tried_defense(name: str, config: RunConfig, options: dict[str, Any], epsilon
     for kind in KINDS:
         protocol = _first(kind, config)
         chosen = config.model_copy(update={"protocol": protocol, "defense": defense})
-        stage, study = _staged(chosen), resolve(chosen)
+        study = resolve(chosen)
+        stage = _staged(study)
         try:
             made = study.defense(stage.env)
             assert made is not None
@@ -58,11 +60,12 @@ def tried_observation(made: Observation, config: RunConfig) -> tuple[Watched, ..
     for kind in KINDS:
         chosen = config.model_copy(update={"protocol": _first(kind, config), "training": training})
         study = resolve(chosen)
-        env, played = study.environment(chosen.seed)
+        (root,) = study.roots
+        env, played = study.environment(root)
         with tempfile.TemporaryDirectory() as folder:
             done = engine.run(study.protocol, env, Path(folder))
             view = view_of([_kept(done.transcript)], Adversary.parse(SERVER))
-            knowledge = brought(Ran(study, chosen.seed, False, played, env, None, done, Path(folder)), made)
+            knowledge = brought(Ran(study, root, False, played, env, None, done, Path(folder)), made)
         found.append(Watched(kind, view, knowledge, played.owners, played.flat_coins))
     return tuple(found)
 
@@ -78,10 +81,9 @@ def _kept(transcript: Transcript) -> Transcript:
 def _first(kind: str, config: RunConfig) -> str:
     """The first protocol whose clients send messages of a kind."""
     names = [name for name, card in CARDS.items() if not card.bound]
-    sends = {n: resolve(config.model_copy(update={"protocol": n})).wire.releases for n in names}
+    sends = {n: wire_of(config.model_copy(update={"protocol": n})).releases for n in names}
     return next(n for n in names if any(r.kind == kind for r in of_clients(sends[n])))
 
 
-def _staged(config: RunConfig) -> Stage:
-    study = resolve(config)
-    return Stage(study.protocol, study.environment(config.seed)[0], study.wire.releases)
+def _staged(study: Study) -> Stage:
+    return Stage(study.protocol, study.environment(study.roots[0])[0], study.wire.releases)

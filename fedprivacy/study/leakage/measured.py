@@ -14,8 +14,7 @@ from fedprivacy.config.run import RunConfig
 from fedprivacy.judge.comparison import standings
 from fedprivacy.judge.result import Finding, RunResult
 from fedprivacy.study import recipes
-from fedprivacy.study.every import every_seat
-from fedprivacy.study.resolve import resolve
+from fedprivacy.study.every import every_seat, would_attack
 from fedprivacy.study.runner import STOPS, Runner
 
 PROTOCOLS: tuple[str, ...] = tuple(recipes.table("leakage")["protocols"])
@@ -133,7 +132,7 @@ def attacked(config: RunConfig, base: RunConfig) -> RunConfig:
     seats = every_seat(config)
     config = config.model_copy(update={"attack": whole.model_copy(update={"adversaries": seats})})
     theirs: dict[str, list[str]] = {}
-    for adversary, name in resolve(config).seats.observations:
+    for adversary, name in would_attack(config).observations:
         theirs.setdefault(adversary.name, []).append(name)
     carried = dict.fromkeys(filter(None, (declared(names, whole.headline) for names in theirs.values())))
     update = {"adversaries": seats, "observations": tuple(carried)}

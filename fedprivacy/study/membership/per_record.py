@@ -14,11 +14,9 @@ import numpy as np
 from fedprivacy import folder, seeds
 from fedprivacy.adversary.threat import Adversary, Bool, Float, Int
 from fedprivacy.config.base import UsageError
-from fedprivacy.config.run import RunConfig
 from fedprivacy.judge.result import RunResult
 from fedprivacy.metrics.accusations import benjamini_hochberg, conformal_p_values
 from fedprivacy.study.membership.judged import candidates_of
-from fedprivacy.study.resolve import resolve
 from fedprivacy.study.resolved import Study
 
 
@@ -56,22 +54,20 @@ class Accusations:
         return sum(not one.member for one in self.accused)
 
 
-def accusations(result: RunResult, config: RunConfig, where: Path, rate: float) -> list[Accusations]:
+def accusations(result: RunResult, study: Study, where: Path, rate: float) -> list[Accusations]:
     """For each adversary that has a declared statistic, and each seed, from the scores in run folder ``where``.
 
     Raises UsageError where there are none, or a coin decides more than one record.
     """
-    if config.canaries.coins != "record":
+    if study.canaries.coins != "record":
         raise UsageError("--per-record: one coin of this run decides several records, so none of them stands alone.")
     heads = {(f.adversary, f.observation): f.statistic for f in result.findings if f.headline and f.metric == "AUC"}
     found: list[Accusations] = []
-    study = resolve(config)
     for adversary, name in study.seats.observations:
         statistic = heads.get((str(adversary), study.observation(name).name))
         if statistic is not None:
             for root in study.roots:
-                place = where if root == study.roots[0] else where / "seeds" / str(root)
-                path = place / "scores" / f"{adversary.name}--{name}.safetensors"
+                path = study.place(where, root) / "scores" / f"{adversary.name}--{name}.safetensors"
                 found.append(_of_seed(study, root, path, adversary, name, statistic, rate))
     if not found:
         raise UsageError(f"--per-record: {where} holds no declared scores of a membership attack.")

@@ -14,7 +14,7 @@ from fedprivacy.judge.result import Verdict
 from fedprivacy.study.paper.claims import judged
 from fedprivacy.study.paper.recipe import PaperRow, Recipe
 from fedprivacy.study.paper.rows import Row, of_results, of_summaries
-from fedprivacy.study.resolve import resolve
+from fedprivacy.study.resolve import remember, resolve
 from fedprivacy.study.runner import Runner
 
 
@@ -40,7 +40,8 @@ def reproduce(
     configs = {row.key: chosen.config(row, changes) for row in rows}
     for config in configs.values():
         study = resolve(config)
-        study.protocol.check(study.environment(config.seed)[0])
+        remember(study)
+        study.protocol.check(study.environment(study.roots[0])[0])
     plain = [row for row in rows if not configs[row.key].attack.attacks]
     jobs = [_job(row.key, configs[row.key], seed, where) for seed in range(seeds) for row in plain]
     if jobs:

@@ -35,7 +35,7 @@ class Made:
     seconds: float = 0.0
 
 
-def make(lines: Sequence[Line], runner: Keeper, check: Callable[[Line], None]) -> list[Made]:
+def make(lines: Sequence[Line], runner: Keeper, check: Callable[[Line], object]) -> list[Made]:
     """Carry out every line; one that is refused, before or while it runs, is told and leaves the others standing.
 
     A federation is trained once, however many lines attack it. Raises the first refusal where nothing is left.
