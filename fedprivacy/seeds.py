@@ -40,5 +40,14 @@ def torch_scope(root: int, *name: Name) -> Iterator[None]:
     """
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
     with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(value(root, *name))  # noqa: TID251 - the one place that may
+        _seed(value(root, *name))
         yield
+
+
+def _seed(number: int) -> None:
+    """``torch.manual_seed`` where there is something to seed: for absent devices that notes a stack trace each time."""
+    torch.default_generator.manual_seed(number)
+    if torch.cuda.is_available():
+        torch.cuda.manual_seed_all(number)
+    if torch.backends.mps.is_available():
+        torch.mps.manual_seed(number)

@@ -49,11 +49,13 @@ class Federation:
 def run(
     protocol: FederatedProtocol,
     env: Environment,
-    where: Path,
+    where: Path | None,
     defense: Defense | None = None,
     progress: Progress = lambda _: None,
 ) -> Federation:
     """Run all rounds of ``protocol`` in ``where`` (``checkpoint/``, ``transcript/``), going on from a checkpoint.
+
+    With None it leaves no file: messages stay in memory, and whoever is stopped begins again.
 
     Raises UsageError before any training where the protocol or the defense cannot do what is asked, and Diverged
     when training reaches a loss that is not finite. The events are the defense's where it covers a release.
@@ -61,25 +63,28 @@ def run(
     env, planned = checked(protocol, env, defense)
     if isinstance(protocol, RunsWhole):
         return _run_whole(protocol, env, where, defense, progress, planned)
-    checkpoints, transcript = where / "checkpoint", where / "transcript"
-    found = latest(checkpoints)
-    log = Log(transcript, None if found is None else found.position)
+    checkpoints = None if where is None else where / "checkpoint"
+    found = None if checkpoints is None else latest(checkpoints)
+    log = Log(None if where is None else where / "transcript", None if found is None else found.position)
     pace = Pace()
     if found is None:
         outcome = protocol.init(env)
         state = _logged(log, outcome, [])
-        pace.save(checkpoints, Checkpoint(state, log.position))
+        if checkpoints is not None:
+            pace.save(checkpoints, Checkpoint(state, log.position))
     else:
         state = found.state
     progress(state.round)
-    before = state if state.round < env.rounds else of_round(checkpoints, env.rounds - 1).state
+    before = state
+    if checkpoints is not None and state.round == env.rounds:
+        before = of_round(checkpoints, env.rounds - 1).state
     for number in range(state.round + 1, env.rounds + 1):
         before = state
         channel = Channel(number, log.contents, defense, held(before))
         outcome = protocol.round(before, number, env, channel)
         assert_finite(outcome, before)
         state = _logged(log, outcome, channel.messages)
-        if number > env.rounds - KEPT or pace.allows():
+        if checkpoints is not None and (number > env.rounds - KEPT or pace.allows()):
             pace.save(checkpoints, Checkpoint(state, log.position))
         progress(number)
     return Federation(
@@ -106,14 +111,14 @@ def checked(
 def _run_whole(
     protocol: RunsWhole,
     env: Environment,
-    where: Path,
+    where: Path | None,
     defense: Defense | None,
     progress: Progress,
     planned: Sequence[PrivacyEvent],
 ) -> Federation:
     """The same for a protocol that is not taken up between rounds: it is finished, or begins again."""
-    found = latest(where / "checkpoint")
-    log = Log(where / "transcript", None if found is None else found.position)
+    found = None if where is None else latest(where / "checkpoint")
+    log = Log(None if where is None else where / "transcript", None if found is None else found.position)
 
     def closed(round: int, messages: Sequence[Message], folds: Sequence[PublicFold]) -> None:
         sent = {(client_index(m.sender), release_name(m)): None for m in messages if m.sender != SERVER}
@@ -122,7 +127,7 @@ def _run_whole(
         progress(round)
 
     state = protocol.whole(env, log.contents, defense, closed) if found is None else found.state
-    if found is None:
+    if found is None and where is not None:
         save(where / "checkpoint", Checkpoint(state, log.position))
     progress(env.rounds)
     events = settled([event_from_json(event) for entry in log.entries for event in entry.more["events"]], planned)

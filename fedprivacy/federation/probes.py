@@ -43,17 +43,18 @@ def probe_last_round(
     before_last: FederationState,
     probes: Ids,
     share: float,
-    where: Path,
+    where: Path | None,
     defense: Defense | None = None,
 ) -> list[Transcript]:
     """What an active server would have received, had it planted ``probes`` in the last round's fold.
 
-    Each alternative last fold is one transcript. Predictions are taken before anybody trains on the fold, so the
-    honest run up to there is the same, and each probe's first exposure is clean.
+    Each alternative last fold is one transcript; their messages lie in the folder ``where``, or in memory. Predictions
+    are taken before anybody trains on the fold, so the honest run up to there is the same, and each probe's first
+    exposure is clean.
     """
     number, env = env.rounds, prepared(env, defense)
     private = protocol.private_phase(before_last, number, env).state
-    store = Contents(where / "contents.bin")
+    store = Contents(None if where is None else where / "contents.bin")
     transcripts = []
     for planted in planted_folds(probes, env.division.public[number - 1], share):
         channel = Channel(number, store, defense)

@@ -32,11 +32,15 @@ from fedprivacy.study.observe import observe_all
 from fedprivacy.study.ran import Ran
 from fedprivacy.study.resolve import of_job
 from fedprivacy.study.resolved import Study
+from fedprivacy.study.room import room
 from fedprivacy.study.theft import observe_theft
 from fedprivacy.wire.codec import weights_bytes
 from fedprivacy.wire.transcript import directions, times
 
 SUMMARY = "summary.json"
+HELD = 256e6
+"""Bytes that a federation may write for it to stay in memory where nobody needs its files afterwards."""
+
 TOO_LARGE = 20.0
 """Times the loss of guessing from which a test loss is remarked on."""
 
@@ -73,11 +77,12 @@ def _federate(
     protocol, defense = study.protocol, study.defense(env)
     if isinstance(protocol, RecordedFederation):
         protocol = replace(protocol, shadow=shadow)
-    done = engine.run(protocol, env, place, defense, tick)
+    on_disk = shadow is None or not fits_memory(study, env)
+    done = engine.run(protocol, env, place if on_disk else None, defense, tick)
     trained = [[int(r) for fold in folds for r in fold] for folds in env.members]
     pools = [played.division.pool(k).tolist() for k in range(env.clients)]
     examiner.assert_trained_on_coins(trained, pools, played.flat_coins)
-    ran = Ran(study, root, shadow is not None, played, env, defense, done, place)
+    ran = Ran(study, root, shadow is not None, played, env, defense, done, place, on_disk)
     observe_all(ran)
     if shadow is None:
         observe_label_shares(ran)
@@ -90,6 +95,12 @@ def _federate(
     }
     folder.write_json(place / SUMMARY, summary)
     return summary
+
+
+def fits_memory(study: Study, env: Environment) -> bool:
+    """Whether a shadow federation can go without files: its messages are few, and nothing is played again later."""
+    replayed = any(getattr(study.observation(name), "reads_traps", False) for _, name in study.seats.observations)
+    return not replayed and room(study.wire, env).disk <= HELD
 
 
 def _suspicious(utility: Mapping[str, Mapping[str, float]], classes: int) -> list[str]:

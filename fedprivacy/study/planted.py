@@ -36,15 +36,14 @@ def plant(ran: Ran, knowledge: Knowledge) -> list[Transcript]:
         probes = np.concatenate([rng.permutation(knowledge.candidates[guessed]), rng.permutation(knowledge.auxiliary)])
     share, regular = attack.planted_share, env.division.public
     if attack.schedule == "last" and isinstance(protocol, SharesPredictions):
-        before, where = ran.done.before_last, ran.place / "probes"
-        last = probe_last_round(protocol, env, before, probes, share, where, ran.defense)
+        last = probe_last_round(protocol, env, ran.done.before_last, probes, share, ran.room_for("probes"), ran.defense)
         return [rounds_before(ran.done.transcript, env.rounds), *last]
     if is_static(ran.study.wire):
         fold = next(planted_folds(probes, regular[0], share))
         planted = dict.fromkeys(range(1, env.rounds + 1), fold)
     else:
         planted = spread_probes(probes, regular, share)
-    return [engine.run(protocol, env.with_planted(planted), ran.place / "active", ran.defense).transcript]
+    return [engine.run(protocol, env.with_planted(planted), ran.room_for("active"), ran.defense).transcript]
 
 
 def is_static(wire: Wire) -> bool:

@@ -20,7 +20,10 @@ from fedprivacy.wire.transcript import Transcript
 
 @dataclass(frozen=True, eq=False)
 class Ran:
-    """``root`` is that of the target, of a ``shadow`` federation too; what was done lies in ``place``."""
+    """``root`` is that of the target, of a ``shadow`` federation too; what was done lies in ``place``.
+
+    ``on_disk``: whether its messages lie there too; else they are in memory.
+    """
 
     study: Study
     root: int
@@ -30,6 +33,11 @@ class Ran:
     defense: Defense | None
     done: Federation
     place: Path
+    on_disk: bool = True
+
+    def room_for(self, what: str) -> Path | None:
+        """The folder for more messages; None where they stay in memory."""
+        return self.place / what if self.on_disk else None
 
     @property
     def protocol(self) -> FederatedProtocol:

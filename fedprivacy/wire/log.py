@@ -56,21 +56,30 @@ class Entry:
 
 
 class Contents:
-    """Encoded messages in one file that only grows, each once, checked against its digest on reading."""
+    """Encoded messages in one file that only grows, each once, checked against its digest on reading.
 
-    def __init__(self, path: Path) -> None:
+    Without a ``path`` they stay in memory.
+    """
+
+    def __init__(self, path: Path | None) -> None:
         self.path, self.size = path, 0
+        self._held: dict[str, bytes] = {}
         self.places: dict[str, tuple[int, int]] = {}
         """Digest -> (offset, bytes)."""
 
     def put(self, digest: str, data: bytes) -> None:
         if digest in self.places:
             return
-        folder.write_at(self.path, self.size, data)
+        if self.path is None:
+            self._held[digest] = data
+        else:
+            folder.write_at(self.path, self.size, data)
         self.places[digest] = (self.size, len(data))
         self.size += len(data)
 
     def get(self, digest: str) -> bytes:
+        if self.path is None:
+            return self._held[digest]
         offset, length = self.places[digest]
         data = folder.read_part(self.path, offset, length)
         if hashlib.sha256(data).hexdigest() != digest:
@@ -79,24 +88,32 @@ class Contents:
 
 
 class Log:
-    """The log in a folder, to be written: cut at ``position``, or begun anew."""
+    """The log in a folder, to be written: cut at ``position``, or begun anew. Without a folder it stays in memory."""
 
-    def __init__(self, where: Path, position: Position | None = None) -> None:
-        self.path = where / "log.jsonl"
-        self.contents = Contents(where / "contents.bin")
+    def __init__(self, where: Path | None, position: Position | None = None) -> None:
+        self.path = None if where is None else where / "log.jsonl"
+        self.contents = Contents(None if where is None else where / "contents.bin")
         self.entries: list[Entry] = []
+        self.position = position or Position()
+        if self.path is None or self.contents.path is None:
+            return
         if position is None:
-            position = Position()
             folder.write_text(self.path, _HEAD)
             folder.cut(self.contents.path, 0)
         else:
             self.entries = _read(self.path, self.contents, position)
             folder.cut(self.path, position.lines)
             folder.cut(self.contents.path, position.contents)
-        self.position = position
 
     def append(self, round: int, messages: Sequence[Message], folds: Sequence[PublicFold], more: Any) -> None:
         """Add a round whose message contents have been put."""
+        if self.path is not None:
+            self._write(self.path, round, messages, folds, more)
+        self.entries.append(Entry(round, tuple(messages), tuple(folds), more))
+
+    def _write(
+        self, path: Path, round: int, messages: Sequence[Message], folds: Sequence[PublicFold], more: Any
+    ) -> None:
         content = {
             "round": round,
             "messages": [_grouped(list(same), self.contents) for _, same in groupby(messages, _but_receiver)],
@@ -106,9 +123,8 @@ class Log:
         text = json.dumps(content, separators=(",", ":"), allow_nan=False)
         seal = _next_seal(self.position.seal, text)
         line = f"{seal} {text}\n".encode()
-        folder.write_at(self.path, self.position.lines, line)
+        folder.write_at(path, self.position.lines, line)
         self.position = Position(self.position.lines + len(line), self.contents.size, seal)
-        self.entries.append(Entry(round, tuple(messages), tuple(folds), more))
 
 
 def read(where: Path, position: Position | None = None, torn: bool = False) -> tuple[list[Entry], Contents]:
@@ -129,7 +145,7 @@ def _read(path: Path, contents: Contents, position: Position | None, torn: bool 
     lines = text[len(_HEAD) :].split(b"\n")
     if lines.pop() and not torn:
         raise Damaged(f"{path} ends within a line")
-    stored = contents.path.stat().st_size if contents.path.exists() else 0
+    stored = contents.path.stat().st_size if contents.path is not None and contents.path.exists() else 0
     seal, entries = _SEAL, []
     for number, line in enumerate(lines, start=2):
         told, _, body = line.decode(errors="replace").partition(" ")

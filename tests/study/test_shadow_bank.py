@@ -15,11 +15,13 @@ from fedprivacy.attacks.membership.combine import score_candidates
 from fedprivacy.attacks.membership.leave_one_out import leave_one_out
 from fedprivacy.attacks.membership.statistics.ratio import Ratio
 from fedprivacy.data.coins import redraw
+from fedprivacy.federation import engine
 from fedprivacy.judge import examiner
 from fedprivacy.judge.result import RunResult
 from fedprivacy.judge.vulnerable import TENTH
 from fedprivacy.metrics.pooling import pool_by_rank
 from fedprivacy.metrics.roc import auc
+from fedprivacy.study import job
 from fedprivacy.study.estimate import announced, federation_steps, spoken
 from fedprivacy.study.membership import findings as module
 from fedprivacy.study.membership.findings import judges_bank
@@ -71,6 +73,30 @@ def test_what_a_kill_left_of_a_shadows_messages_goes_when_the_bank_is_found(
     (place / "transcript" / "log.jsonl").write_text("killed before this was removed")
     ran(configured(1, level=0.9), tmp_path / "out")
     assert sorted(place.rglob("*")) == before
+
+
+@pytest.mark.parametrize("protocol", ["fedavg", "mutual"])
+def test_a_shadow_leaves_what_the_examiner_reads_whether_its_messages_were_on_disk_or_not(
+    protocol: str, configured: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = configured(1, adversaries=("active-server",) if protocol == "mutual" else ("server",)).model_copy(
+        update={"protocol": protocol, "options": {}}
+    )
+    written: list[Path | None] = []
+    run = engine.run
+
+    def noted(protocol: Any, env: Any, where: Path | None, *more: Any) -> Any:
+        written.append(where)
+        return run(protocol, env, where, *more)
+
+    monkeypatch.setattr(engine, "run", noted)
+    held = ran(config, tmp_path / "held")
+    assert [where is None for where in written] == [False, True]
+    files = {str(file.relative_to(place)) for place in places(config, tmp_path / "held") for file in place.rglob("*.*")}
+    assert {name.partition("/")[0] for name in files} == {"federation.json", "summary.json", "observed"}
+    monkeypatch.setattr(job, "HELD", 0)
+    assert ran(config, tmp_path / "disk").findings == held.findings
+    assert [where is None for where in written] == [False, True, False, False]
 
 
 def test_statistics_and_headline_share_a_bank_and_training_does_not(configured: Configure, tmp_path: Path) -> None:
