@@ -106,6 +106,11 @@ class TrainingConfig(Part):
     """Momentum of sgd."""
     weight_decay: float = Field(default=0.0, ge=0)
     """L2 penalty in the optimiser."""
+    augmentation: Names = ()
+    """What private images go through each time they are trained on: flip, shift, or both."""
+    early_stopping: int | None = Field(default=None, ge=1, le=MOST)
+    """Passes of a private phase without gain on the client's validation part after which it ends and goes back to its
+    best pass; None trains for all local_epochs."""
     adam_eps: float = Field(default=1e-8, gt=0)
     """Epsilon of Adam (Keras: 1e-7)."""
     adam_eps_form: Literal["torch", "keras"] = "torch"
@@ -223,6 +228,20 @@ class RunConfig(Part):
     attack: AttackConfig = AttackConfig()
     defense: DefenseConfig = DefenseConfig()
     canaries: CanaryConfig = CanaryConfig()
+
+    @model_validator(mode="after")
+    def _stops_early(self) -> RunConfig:
+        unknown = sorted(set(self.training.augmentation) - {"flip", "shift"})
+        if unknown:
+            raise ValueError(f"training.augmentation is of flip and shift (got '{unknown[0]}')")
+        if self.training.early_stopping is not None:
+            if not self.data.validation:
+                raise ValueError("training.early_stopping watches a validation part: data.validation must be above 0")
+            if self.training.local_steps is not None or self.defense.name == "dp-sgd":
+                raise ValueError(
+                    "training.early_stopping decides how long a client trains: it goes without local_steps and dp-sgd"
+                )
+        return self
 
     @model_validator(mode="after")
     def _fair(self) -> RunConfig:

@@ -17,6 +17,7 @@ from fedprivacy.federation.interfaces import RoundOutcome
 from fedprivacy.privacy import NoNoise, PrivacyEvent
 from fedprivacy.training.learner import Diverged, Epoch, Learner, Loss, Records, label_loss
 from fedprivacy.training.losses import cross_entropy, predicted_class
+from fedprivacy.training.stopping import Stopping
 from fedprivacy.wire.parties import client_name
 from fedprivacy.wire.transcript import PublicFold
 
@@ -102,8 +103,11 @@ def fit_private(learner: Learner, env: Environment, client: int, round: int, los
     records, epochs = env.private(client, round), env.settings.training.local_epochs
     name = ("client", client, "round", round, "private")
     if env.private_fit is None:
-        steps = env.settings.training.local_steps
-        return fitted(learner, records, epochs, env, name, "private phase", client, round, loss, steps=steps)
+        training = env.settings.training
+        patience, held_out = training.early_stopping, env.validation(client, round)
+        stopping = Stopping(held_out, patience) if patience is not None and len(held_out) else None
+        how: dict[str, Any] = {"steps": training.local_steps, "augment": True, "stopping": stopping}
+        return fitted(learner, records, epochs, env, name, "private phase", client, round, loss, **how)
     private_fit = env.private_fit
 
     def fit() -> list[Epoch]:
@@ -177,11 +181,14 @@ def fitted(
     even: bool = False,
     batch_size: int | None = None,
     steps: int | None = None,
+    augment: bool = False,
+    stopping: Stopping | None = None,
 ) -> list[Epoch]:
     """:meth:`Learner.fit`, with a divergence told by client and round."""
 
     def fit() -> list[Epoch]:
         how: dict[str, Any] = {"shuffle": shuffle, "even": even, "batch_size": batch_size, "steps": steps}
+        how |= {"augment": augment, "stopping": stopping}
         try:
             return learner.fit(records, epochs, (env.root, name), loss, **how)
         except Diverged as error:

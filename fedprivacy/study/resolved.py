@@ -155,6 +155,8 @@ class Study:
             # Where one coin decides over all that a client has, having nothing is one of its two faces.
             if not any(map(len, folds)) and not self.wire.one_coin_a_client:
                 raise UsageError(f"client {client} has no record to train on: raise data.candidates or data.inclusion.")
+        if self.federation.training.augmentation and not played.dataset.is_image:
+            raise UsageError(f"--augmentation is for images, and {played.dataset.name} holds features.")
         bench = workbench(self.federation.training, played.dataset, device)
         env = Environment(self.federation, secret, played.dataset, played.division, members, bench)
         if isinstance(self.protocol, PlansWork):

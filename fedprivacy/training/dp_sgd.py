@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from fedprivacy import seeds
+from fedprivacy.training.augmentation import augmented
 from fedprivacy.training.clipping import Batch, Clipped
 from fedprivacy.training.engines import Engines, Name
 from fedprivacy.training.learner import Diverged, Epoch, Learner, Loss, Records, Seed, label_loss, normalised
@@ -67,6 +68,7 @@ class DpSgd:
         nominal = nominal or max(1, len(records))
         root, name = seed
         draw, noise = seeds.generator(root, *name, "sampling"), seeds.generator(root, *name, "noise")
+        moved = seeds.generator(root, *name, "augmentation")
         report = []
         learner.module.train()
         with _trainable(learner.module, self.layers) as parameters:
@@ -75,7 +77,7 @@ class DpSgd:
                 for _ in range(epochs):
                     tally = _Tally()
                     for rows in self._batches(len(records), nominal, draw):
-                        self._step(learner, engines, parameters, records, rows, loss, nominal, noise, tally)
+                        self._step(learner, engines, parameters, records, rows, loss, nominal, noise, moved, tally)
                     report.append(tally.epoch())
         return report
 
@@ -99,11 +101,13 @@ class DpSgd:
         loss: Loss,
         nominal: int,
         noise: torch.Generator,
+        moved: torch.Generator,
         tally: _Tally,
     ) -> None:
         clipped = None
         if len(rows):
             x = normalised(torch.from_numpy(records.x)[rows].to(learner.device))
+            x = augmented(x, learner.config.augmentation, moved)
             y = torch.from_numpy(records.y)[rows].to(learner.device)
             with still(learner.module):
                 batch = of_rows(learner.module, parameters, x, y, rows.to(learner.device), loss)

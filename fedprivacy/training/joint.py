@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from fedprivacy import seeds
+from fedprivacy.config.base import UsageError
+from fedprivacy.training.augmentation import augmented
 from fedprivacy.training.learner import Epoch, Learner, Records, Seed, normalised, passed, slopes
 from fedprivacy.training.passes import passes
 
@@ -24,9 +26,16 @@ def fit_together(
 
     Exactly ``steps`` steps where that is given.
 
-    Raises :class:`~fedprivacy.training.learner.Diverged` on a loss that is not finite, and ValueError for guarded
-    records. No records: no steps.
+    Each batch is augmented as the settings of the first say. Raises :class:`~fedprivacy.training.learner.Diverged` on a
+    loss that is not finite, UsageError for early stopping, which watches one model, and ValueError for guarded records.
+    No records: no steps.
     """
+    config = learners[0].config
+    if config.early_stopping is not None:
+        raise UsageError(
+            "early_stopping: this protocol trains two models of a client together, and one validation loss cannot stop "
+            "both; leave it out, or choose another protocol."
+        )
     if records.guarded:
         raise ValueError("these records are under differentially private training: models cannot be trained together")
     if not len(records):
@@ -36,10 +45,15 @@ def fit_together(
     for learner in learners:
         learner.module.train()
     report = []
+    draw = seeds.generator(seed[0], *seed[1], "augmentation")
+
+    def looked_at(inputs: Tensor, labels: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        return step(augmented(inputs, config.augmentation, draw), labels, rows)
+
     with seeds.torch_scope(seed[0], *seed[1], "dropout"):
-        for rows, parts in passes(len(records), learners[0].config.batch_size, epochs, seed, steps):
+        for rows, parts in passes(len(records), config.batch_size, epochs, seed, steps):
             order = rows.to(device)
-            report.append(_epoch(learners, x, y, [order[part] for part in parts], step))
+            report.append(_epoch(learners, x, y, [order[part] for part in parts], looked_at))
     return report
 
 

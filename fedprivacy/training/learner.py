@@ -18,17 +18,22 @@ from torch import Tensor, nn
 
 from fedprivacy import seeds
 from fedprivacy.config.run import TrainingConfig
+from fedprivacy.training.augmentation import augmented
 from fedprivacy.training.by_hand import Chain, chain, cross_entropy_slope
 from fedprivacy.training.losses import cross_entropy, predicted_class
 from fedprivacy.training.memory import keep_freed_memory
 from fedprivacy.training.optimiser import Optimiser
 from fedprivacy.training.passes import passes
+from fedprivacy.training.stopping import Stopping
 
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(logits [B, C], labels [B], positions of the batch in the records [B]) -> scalar."""
 
 Seed = tuple[int, tuple[str | int, ...]]
 """Root and name."""
+
+Taken = Callable[[Tensor], Tensor]
+"""Positions of records [B] -> input of the model [B, ...]."""
 
 
 AT_ONCE = 2**22
@@ -166,12 +171,15 @@ class Learner:
         even: bool = False,
         batch_size: int | None = None,
         steps: int | None = None,
+        augment: bool = False,
+        stopping: Stopping | None = None,
     ) -> list[Epoch]:
         """Train for ``epochs`` passes, or exactly ``steps`` steps, and return what each pass measured.
 
         ``even`` cuts the records into ceil(N / batch) nearly equal batches; otherwise all but the last are full.
-        Without ``shuffle`` the order is fixed. No records: no steps. Raises :class:`Diverged` on a loss that is
-        not finite, and ValueError for guarded records.
+        Without ``shuffle`` the order is fixed. ``augment``: each batch as the settings say. ``stopping`` may end
+        the training before and takes it back to its best pass. No records: no steps. Raises :class:`Diverged` on a
+        loss that is not finite, and ValueError for guarded records.
         """
         if records.guarded:
             raise ValueError("these records are under differentially private training: fit them by env.private_fit")
@@ -180,23 +188,34 @@ class Learner:
         x, y = torch.from_numpy(records.x).to(self.device), torch.from_numpy(records.y).to(self.device)
         size = batch_size or self.config.batch_size
         report = []
+        draw = seeds.generator(seed[0], *seed[1], "augmentation")
+        kinds = self.config.augmentation if augment else ()
+
+        def taken(rows: Tensor) -> Tensor:
+            return augmented(normalised(x[rows]), kinds, draw)
+
         self.module.train()
         with seeds.torch_scope(seed[0], *seed[1], "dropout"):
             for rows, parts in passes(len(records), size, epochs, seed, steps, shuffle=shuffle, even=even):
-                report.append(self._epoch(x, y, rows.to(self.device), parts, loss))
+                report.append(self._epoch(taken, y, rows.to(self.device), parts, loss, x[0].numel()))
+                if stopping is not None and stopping.enough(self):
+                    break
+        if stopping is not None:
+            stopping.restore(self)
         return report
 
-    def _epoch(self, x: Tensor, y: Tensor, rows: Tensor, parts: Sequence[slice], loss: Loss) -> Epoch:
+    def _epoch(self, taken: Taken, y: Tensor, rows: Tensor, parts: Sequence[slice], loss: Loss, width: int) -> Epoch:
+        """One pass; ``taken``: the input of records at positions, ``width`` numbers each."""
         seen = rows[: parts[-1].stop]
         labels = y[seen]
-        ready = normalised(x[seen]) if len(seen) * x[0].numel() <= AT_ONCE else None
+        ready = taken(seen) if len(seen) * width <= AT_ONCE else None
         layers = chain(self.module)
         values: list[Tensor] = []
         answers: list[Tensor] = []
         gradients: Sequence[Tensor | None]
         for part in parts:
             chosen = rows[part]
-            inputs = normalised(x[chosen]) if ready is None else ready[part]
+            inputs = taken(chosen) if ready is None else ready[part]
             if layers is None:
                 logits = self.module(inputs)
                 value = loss(logits, labels[part], chosen)

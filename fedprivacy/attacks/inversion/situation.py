@@ -98,7 +98,7 @@ def situation(
             how += "; a first step of adam sends little more than the signs"
         return Situation("records", base, True, how, steps, used)
     simple = training.momentum == 0 and training.weight_decay == 0 and epochs > 0 and sent.merged == 1 and not partial
-    simple = simple and declared.steps_known
+    simple = simple and declared.steps_known and training.early_stopping is None and not training.augmentation
     if simple and lr is not None and steps <= MOST_STEPS and base.records <= wanted.most_records and steps > 1:
         order: Literal["known", "unknown"] = "known" if epochs == 1 else "unknown"
         card = replace(base, batch=min(training.batch_size, used), epochs=epochs, order=order)

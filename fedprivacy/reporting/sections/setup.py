@@ -137,6 +137,12 @@ def _training(config: Any) -> Iterator[str]:
         yield f"{counted(steps, 'local step')} a round"
     elif epochs is not None:
         yield f"{counted(epochs, 'local epoch')} a round"
+    if decay := setting(config, "training.weight_decay"):
+        yield f"weight decay {scientific(decay)}"
+    if kinds := setting(config, "training.augmentation"):
+        yield f"private images augmented by {listed(clean(kind) for kind in kinds)}"
+    if patience := setting(config, "training.early_stopping"):
+        yield f"early stopping after {counted(patience, 'epoch')} without gain"
     tiny = setting(config, "training.adam_eps")
     if optimizer == "adam" and tiny:
         before = setting(config, "training.adam_eps_form") == "keras"

@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from fedprivacy import seeds
 from fedprivacy.attacks.membership.joint.gradients import Gradients, gradients
 from fedprivacy.federation.environment import Part
+from fedprivacy.training.augmentation import augmented
 from fedprivacy.training.learner import Records, normalised
 from fedprivacy.training.losses import cross_entropy
 from fedprivacy.training.watching import Path
@@ -17,14 +19,18 @@ FLOOR = 0.02
 """Smallest Adam denominator, as a share of its root mean square in the same tensor."""
 
 
-def along(module: nn.Module, path: Path, records: Records) -> Gradients:
-    """Gradients of the cross-entropy of ``records``, averaged over the points of ``path``. ValueError without any."""
+def along(module: nn.Module, path: Path, records: Records, kinds: Sequence[str] = (), root: int = 0) -> Gradients:
+    """Gradients of the cross-entropy of ``records``, averaged over the points of ``path``. ValueError without any.
+
+    Augmented by ``kinds``, with a draw of its own at each point, since nobody but the client knows its own.
+    """
     device = next(module.parameters()).device
     x, y = normalised(torch.from_numpy(records.x).to(device)), torch.from_numpy(records.y).to(device)
     total: Gradients | None = None
-    for point in path.points:
+    for number, point in enumerate(path.points):
         module.load_state_dict(point)
-        found = gradients(module, x, y, _losses)
+        drawn = augmented(x, kinds, seeds.generator(root, "along", "augmentation", number))
+        found = gradients(module, drawn, y, _losses)
         total = found if total is None else total.plus(found)
     if total is None:
         raise ValueError("a simulated client took no step of training")

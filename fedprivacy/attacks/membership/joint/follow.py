@@ -134,7 +134,9 @@ class Follower:
         parts = []
         for client, own in zip(change.clients, columns, strict=True):
             module = bench.module(self.knowledge.wire.travelling(client), "joint")
-            parts.append(along(module, played.paths[client], Records(data.x_train[own.ids], data.y_train[own.ids])))
+            records = Records(data.x_train[own.ids], data.y_train[own.ids])
+            kinds = self.knowledge.settings.training.augmentation
+            parts.append(along(module, played.paths[client], records, kinds, self.knowledge.root))
         found = stacked(parts)
         self.left_out |= set(found.left_out)
         names = list(change.start)

@@ -92,7 +92,13 @@ def _trained_by(knowledge: Knowledge, rules: Rules) -> tuple[Environment, DpSgd]
     env = Environment(knowledge.settings, root, knowledge.dataset, rules.division, members, knowledge.workbench)
     fit = prepared(env, rules.defense(env)).private_fit
     training = knowledge.settings.training
-    if not isinstance(fit, DpSgd) or training.optimizer != "sgd" or training.momentum or training.weight_decay:
+    if (
+        not isinstance(fit, DpSgd)
+        or training.optimizer != "sgd"
+        or training.momentum
+        or training.weight_decay
+        or training.augmentation
+    ):
         raise ValueError("this reading is of DP-SGD with plain gradient steps: --optimizer sgd without momentum")
     if fit.noise_multiplier == 0:
         fit = replace(fit, noise_multiplier=1e-3)  # the control with the noise off is read in the same way

@@ -31,6 +31,7 @@ def told(follower: Follower, effort: str) -> tuple[str, ...]:
         "number, the order of batches",
         foretold(follower),
         carried(follower),
+        "augmentation with draws of its own" if knowledge.settings.training.augmentation else "",
     ]
     if follower.left_out:
         notes.append(f"without {', '.join(sorted(follower.left_out))}, whose gradients take too much room")

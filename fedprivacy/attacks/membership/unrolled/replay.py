@@ -58,7 +58,7 @@ class Replay:
         config = self.bench.config
         if isinstance(event, Private):
             members = private[min(event.round, len(private)) - 1]
-            learner.fit(members, config.local_epochs, seed, event.loss, steps=config.local_steps)
+            learner.fit(members, config.local_epochs, seed, event.loss, steps=config.local_steps, augment=True)
         else:
             size, shuffle = event.batch_size, event.shuffle
             learner.fit(

@@ -1,0 +1,41 @@
+"""Early stopping: training ends where a client's own validation loss has stopped falling, and goes back to its best."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from fedprivacy.training.losses import cross_entropy
+
+if TYPE_CHECKING:
+    from fedprivacy.training.learner import Learner, Records
+
+
+@dataclass
+class Stopping:
+    """Watches passes: ``patience`` of them without a lower cross-entropy on ``held_out`` are the last."""
+
+    held_out: Records
+    patience: int
+    _best: float = float("inf")
+    _waited: int = 0
+    _kept: tuple[dict[str, Tensor], dict[str, Tensor]] | None = field(default=None, repr=False)
+
+    def enough(self, learner: Learner) -> bool:
+        """Look at ``learner`` after a pass; True where it should be the last."""
+        loss = float(cross_entropy(learner.logits(self.held_out.x), torch.from_numpy(self.held_out.y)))
+        learner.module.train()
+        if loss < self._best:
+            self._best, self._waited = loss, 0
+            self._kept = learner.weights(), learner.moments()
+            return False
+        self._waited += 1
+        return self._waited >= self.patience
+
+    def restore(self, learner: Learner) -> None:
+        """Weights and moments of the best pass."""
+        if self._kept is not None:
+            learner.become(*self._kept)
