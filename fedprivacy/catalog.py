@@ -73,6 +73,7 @@ TABLES: dict[str, str] = {
     "inversion": "what a client's records look like from weights and from predictions, with pictures",
     "protocols": "every protocol on the same skewed clients: accuracy and bytes",
     "protocol-checks": "every protocol on data that are hard on it, a few rounds: does training stay finite",
+    "regularised": "leakage of predictions and of weights with weight decay, augmentation and early stopping",
     "combine": "how several observed rounds become one score, by statistic and protocol",
     "setup-f": "membership statistics on the same models, with few and with many references",
     "setup-l": "label distributions inferred from predictions, by how much clients differ",

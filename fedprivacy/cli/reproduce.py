@@ -12,6 +12,7 @@ import cloup
 
 from fedprivacy import catalog
 from fedprivacy.cli.completion import names, of_catalog, papers_and_pages
+from fedprivacy.cli.say import put, say
 from fedprivacy.cli.settings import paths
 from fedprivacy.cli.written import Destination, written_options
 from fedprivacy.config.base import UsageError, near_miss
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
         metavar="PATH=VALUE",
         help="Another setting of a paper's rows, such as training.lr=0.01; repeatable.",
     ),
+    click.option("--curves", is_flag=True, help="Also follow one seed of a paper's rows epoch by epoch, as a figure."),
 )
 @cloup.option_group(
     "A page of ours alone",
@@ -64,6 +66,7 @@ def command(
     image_size: int | None,
     rounds: int | None,
     given: tuple[str, ...],
+    curves: bool,
     out: str,
     workers: int | None,
     fresh: bool,
@@ -85,8 +88,9 @@ def command(
     """
     to = Destination.of(form, output, fresh)
     if recipe in catalog.PAGES | catalog.TABLES or recipe.endswith(".toml"):
-        if given:
-            raise UsageError(f"--set: it belongs to a paper's recipe; {recipe} takes settings from --config.")
+        if given or curves:
+            flag = "--set" if given else "--curves"
+            raise UsageError(f"{flag}: it belongs to a paper's recipe; {recipe} takes settings from --config.")
         place = Path(out) / f"reproduce-{Path(recipe).stem}"
         _page(recipe, data_dir, seeds, rows, image_size, rounds, place, workers, to, of_pages)
         return
@@ -119,14 +123,35 @@ def command(
         found, verdicts = made.reproduce(
             chosen, changes, wanted, seeds, where, Found(where / "games", cores), cores, display.tick, display.start
         )
+        told = _followed(chosen, changes, wanted, where / "curves") if curves else ""
 
     def findings() -> Findings:
         from fedprivacy.reporting.formats import of_table
 
-        markdown = page.to_markdown(chosen, found, verdicts)
+        markdown = page.to_markdown(chosen, found, verdicts) + told
         return of_table(chosen.title, page.tidied(found), verdicts, markdown=markdown)
 
-    to.deliver(findings, lambda: _show(chosen, found, verdicts, seeds))
+    def show() -> None:
+        _show(chosen, found, verdicts, seeds)
+        put(told)
+
+    to.deliver(findings, show)
+
+
+def _followed(chosen: Recipe, changes: dict[str, Any], wanted: Sequence[str], where: Path) -> str:
+    """The first seed of every row that is not attacked, followed: a figure in ``where``, and a table."""
+    from fedprivacy import folder
+    from fedprivacy.reporting.figures.epochs import epochs_figure
+    from fedprivacy.study.paper.curves import follow, to_markdown
+
+    pairs = [(row, chosen.config(row, changes)) for row in chosen.chosen(wanted)]
+    seen = [follow(row.key, row.name, config, where) for row, config in pairs if not config.attack.attacks]
+    names = {one.key: f"{one.key}: {one.name}" for one in seen}
+    picture = where / "curves.png"
+    lines = {names[one.key]: one.trained for one in seen}, {names[one.key]: one.between() for one in seen}
+    folder.write_bytes(picture, epochs_figure(*lines, chosen.title))
+    say(f"Loss by epoch and phase: {picture}")
+    return f"\n### Loss by epoch and phase, seed 0\n\n{to_markdown(seen)}"
 
 
 def _show(chosen: Recipe, found: Sequence[Row], verdicts: Sequence[Verdict], seeds: int) -> None:
