@@ -156,7 +156,7 @@ def command(
         return own.audited(mechanism, given, flags, to)
     for name, value in flags.items():
         if value is not None:
-            raise UsageError(f"--{name} does nothing without --mechanism.")
+            raise UsageError(f"--{name.replace('_', '-')} does nothing without --mechanism.")
     if scores is not None:
         _refuse(given, WITH_SCORES, "--scores", control, resume)
         where = None if out is None else made_by_reading(Path(out), f"audit-scores-{scores.stem}", fresh)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,7 +16,7 @@ CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 NORMS = ("l1", "l2", "linf")
 WITH = frozenset({"attack.level", "defense.epsilon", "defense.delta", "seed"})
 """Settings of a run that mean something for a mechanism."""
-FLAGS = ("neighbours", "sensitivity", "shape", "norm", "relation", "calls")
+FLAGS = ("neighbours", "sensitivity", "shape", "norm", "relation", "calls", "stop_early")
 
 
 def mechanism_flags(command: CommandT) -> CommandT:
@@ -44,10 +43,14 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "--norm": {"type": click.Choice(NORMS), "help": "Of the sensitivity [default: l2]."},
     "--relation": {"metavar": "WORDS", "help": "What makes inputs neighbours, as printed [default: neighbouring]."},
     "--calls": {"metavar": "N", "help": "How often the mechanism is called [default: 20000]."},
+    "--stop-early": {
+        "is_flag": True,
+        "help": "Look at calls as they come, and stop when the claim falls; --calls is the most.",
+    },
 }
 
 
-def audited(name: str, given: dict[str, Any], flags: dict[str, str | None], to: Destination) -> int:
+def audited(name: str, given: dict[str, Any], flags: dict[str, Any], to: Destination) -> int:
     """Exit code 1 where the claim on mechanism ``name`` is refuted; prints what was found. Raises UsageError."""
     from fedprivacy.cli.settings import configuration, parsed
 
@@ -56,21 +59,19 @@ def audited(name: str, given: dict[str, Any], flags: dict[str, str | None], to: 
         raise UsageError("--mechanism: say what is claimed, with --epsilon and, unless it is 1e-5, --delta.")
     claim = float(parsed(epsilon, float, "--epsilon"))
     delta = float(parsed(given.get("defense__delta") or "1e-5", float, "--delta"))
-    if not (math.isfinite(claim) and claim > 0):
-        raise UsageError(f"--epsilon: a claim is a finite number above 0, and {claim:g} is none.")
-    if not 0 <= delta < 1:
-        raise UsageError(f"--delta: at least 0 and below 1, and {delta:g} is not.")
     config = configuration({**given, "defense__epsilon": None, "defense__delta": None})
     calls = int(parsed(flags["calls"] or "20000", int, "--calls"))
     from fedprivacy import parts
     from fedprivacy.study.mechanism.audit import Stated, audit_mechanism
+    from fedprivacy.study.mechanism.early import audit_until_refuted
 
+    stated = Stated(name.rpartition(":")[2], claim, delta, flags["relation"] or "neighbouring")
     function = parts.load("mechanism", name)
     if not callable(function):
         raise UsageError(f"--mechanism {name}: a function of an input is wanted, not {type(function).__name__}.")
-    found = audit_mechanism(
+    found = (audit_until_refuted if flags["stop_early"] else audit_mechanism)(
         function,
-        Stated(name.rpartition(":")[2], claim, delta, flags["relation"] or "neighbouring"),
+        stated,
         _pairs(name, flags),
         calls=calls,
         level=config.attack.level,
@@ -84,7 +85,7 @@ def audited(name: str, given: dict[str, Any], flags: dict[str, str | None], to: 
     return int(found.refuted)
 
 
-def _pairs(name: str, flags: dict[str, str | None]) -> dict[str, tuple[Any, Any]]:
+def _pairs(name: str, flags: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
     """The neighbouring inputs, named or looked for."""
     named, sensitivity = flags["neighbours"], flags["sensitivity"]
     if (named is None) == (sensitivity is None):
@@ -99,11 +100,7 @@ def _pairs(name: str, flags: dict[str, str | None]) -> dict[str, tuple[Any, Any]
     from fedprivacy.study.mechanism.pairs import worst_pairs
 
     far = float(parsed(sensitivity or "", float, "--sensitivity"))
-    if not (math.isfinite(far) and far > 0):
-        raise UsageError(f"--sensitivity: a finite number above 0, and {far:g} is none.")
     sizes = tuple(int(parsed(size, int, "--shape")) for size in (flags["shape"] or "1").split(","))
-    if min(sizes) < 1:
-        raise UsageError("--shape: every size is at least 1.")
     norm = next(one for one in norms if one == (flags["norm"] or "l2"))
     return dict(worst_pairs(far, sizes, norm))
 

@@ -2,27 +2,65 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from fedprivacy.cli.audit import base
 from fedprivacy.cli.carry_out import placed, ready, taken_up, trusted
-from fedprivacy.config.base import UsageError
+from fedprivacy.config.base import UsageError, near_miss
 from fedprivacy.face.attack import recorded
+from fedprivacy.face.mechanism import audit_function
 from fedprivacy.face.result import RunResult, load
 from fedprivacy.face.settings import check_workers, configured, keywords
 from fedprivacy.face.study import AGAIN
+from fedprivacy.judge.mechanism import MechanismAudit
 from fedprivacy.recording.files import is_recording
 from fedprivacy.study import stored
 from fedprivacy.study.audit.run import audit as carried
 from fedprivacy.study.audit.run import audit_recorded, audit_stored
 from fedprivacy.study.audit.scores import audit_file
+from fedprivacy.study.mechanism.pairs import Norm
 from fedprivacy.study.membership.scores_file import read_scores
 from fedprivacy.study.resolve import resolve
 
 
+@overload
+def audit(
+    what: Callable[[Any], Any],
+    *,
+    epsilon: float,
+    delta: float = ...,
+    neighbours: tuple[Any, Any] | None = ...,
+    sensitivity: float | None = ...,
+    shape: tuple[int, ...] = ...,
+    norm: Norm = ...,
+    relation: str = ...,
+    calls: int = ...,
+    stop_early: bool = ...,
+    level: float = ...,
+    seed: int = ...,
+) -> MechanismAudit: ...
+
+
+@overload
 def audit(
     what: str | Path | None = None,
+    *,
+    out: str | Path = ...,
+    workers: int = ...,
+    device: str = ...,
+    control: bool = ...,
+    fresh: bool = ...,
+    allow_code: bool = ...,
+    model: Any = ...,
+    **settings: Any,
+) -> RunResult: ...
+
+
+def audit(
+    what: str | Path | Callable[[Any], Any] | None = None,
     *,
     out: str | Path = "runs",
     workers: int = 1,
@@ -32,14 +70,25 @@ def audit(
     allow_code: bool = False,
     model: Any = None,
     **settings: Any,
-) -> RunResult:
+) -> RunResult | MechanismAudit:
     """Hold a claimed epsilon against what an attack on canaries measures.
 
     Without ``what`` a defended federation is trained: ``audit(defense="dp-sgd", epsilon=4)``. With a run folder its
     scores are audited, with a recording what attacking it finds, and with a ``.npz`` file those in it, the last two
     against ``epsilon`` and ``delta``; then nothing is trained. ``model`` is the architecture, as in
     :func:`fedprivacy.attack`. The verdicts of the result say what was found; ``.table("audit")`` has every bound.
+
+    With a function of your own that adds noise, arrays to noised arrays, its outputs on two neighbouring inputs are
+    held against ``epsilon`` and ``delta``: ``audit(noised, epsilon=1, neighbours=(a, b))``, or ``sensitivity=1,
+    shape=(3,)``; the keywords are those of :func:`fedprivacy.face.mechanism.audit_function`, and so is the result.
     """
+    if callable(what):
+        given = {"out": out != "runs", "workers": workers != 1, "device": device != "cpu", "control": not control}
+        given |= {"fresh": fresh, "allow_code": allow_code, "model": model is not None}
+        idle = [name for name, said in given.items() if said]
+        if idle:
+            raise UsageError(f"audit of a function: {', '.join(idle)} would do nothing.")
+        return _of_function(what, settings)
     if what is None:
         settings |= {} if model is None else {"model": model}
         return _trained(Path(out), workers, device, control, fresh, settings)
@@ -57,6 +106,14 @@ def audit(
         config = configured(settings, path.parent, stored.read_config(path))
         trusted(config, path, allow_code)
         return RunResult.of(audit_stored(load(path), resolve(config), path, None), path)
+
+
+def _of_function(what: Callable[[Any], Any], settings: dict[str, Any]) -> MechanismAudit:
+    able = [name for name in inspect.signature(audit_function).parameters if name != "mechanism"]
+    for name in settings:
+        if name not in able:
+            raise UsageError(f"audit of a function has no {name}. {near_miss(name, able)}")
+    return audit_function(what, **settings)
 
 
 def _recorded(path: Path, model: Any, device: str, fresh: bool, settings: dict[str, Any]) -> RunResult:

@@ -37,6 +37,10 @@ class MechanismAudit:
     estimate: tuple[float, float, float] | None
     """Epsilon and its interval if the output is Gaussian, of one spread; None where it is not, and at delta 0."""
     verdict: Verdict
+    budget: int | None = None
+    """Of an audit that may stop early, the calls at most; None where the number is fixed."""
+    evidence: float | None = None
+    """The most that bets against the claim ever grew to, from 1; 1 / (1 - level) refutes it."""
 
     @property
     def refuted(self) -> bool:

@@ -14,6 +14,12 @@ READING = (
     "A lower bound says: epsilon is not below this. Reachable is what Gaussian noise of exactly this claim would have "
     "shown by the same test, the ceiling what no noise at all would have shown in as many calls."
 )
+EARLY = (
+    "A lower bound says: epsilon is not below this. It holds however often one looked. The ceiling is what no noise at "
+    "all would have refuted in as many calls."
+)
+METHODS = {False: "Clopper-Pearson", True: "bets on calls as they came"}
+"""How the bound was taken, by whether the audit may stop early."""
 BEYOND = 1000.0
 """An estimate above this is told as such: nothing is protected, and its digits mean nothing."""
 
@@ -30,17 +36,25 @@ def findings_of(found: MechanismAudit) -> Findings:
 
 def mechanism_report(found: MechanismAudit) -> Document:
     """One section, with the verdict last."""
-    facts = (
+    early = found.budget is not None
+    which = f"outputs whose {clean(found.statistic)} is {clean(found.region)}: {clean(found.counts)}"
+    made = f"{count(found.calls)}, of which {count(found.judged)} judge; the others chose how"
+    facts: tuple[tuple[str, str], ...] = (
         ("claim", f"epsilon {epsilon(found.claim)}, delta {scientific(found.delta)}, {clean(found.relation)} inputs"),
         ("inputs", clean(found.inputs)),
-        ("calls", f"{count(found.calls)}, of which {count(found.judged)} judge; the others chose how"),
-        ("counted", f"outputs whose {clean(found.statistic)} is {clean(found.region)}: {clean(found.counts)}"),
-        ("epsilon at least", f"{epsilon(found.low, 'down')} ({level(found.level)}, Clopper-Pearson)"),
+        ("calls", f"{made}; at most {count(found.budget)}, fewer if it falls" if found.budget is not None else made),
+        (
+            "bet on" if early else "counted",
+            which,
+        ),
+        ("epsilon at least", f"{epsilon(found.low, 'down')} ({level(found.level)}, {METHODS[early]})"),
         ("reachable", "-" if found.reachable is None else epsilon(found.reachable, "down")),
         ("ceiling", epsilon(found.ceiling, "down")),
         ("if Gaussian", estimated(found.estimate)),
     )
-    blocks = (Line(READING, "quiet"), Facts(facts), verdict_line(found.verdict))
+    if early:
+        facts = tuple(fact for fact in facts if fact[0] not in ("reachable", "if Gaussian"))
+    blocks = (Line(EARLY if early else READING, "quiet"), Facts(facts), verdict_line(found.verdict))
     return Document(f"fedprivacy: {clean(found.mechanism)}", (Section("Audit of a mechanism", blocks),))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,16 @@ def test_a_false_claim_ends_with_one_and_a_true_one_with_zero(fedprivacy, own) -
     assert "NOT REFUTED: noised has epsilon 1.1 at delta 1e-5 for add-remove inputs" in ended.out
 
 
+def test_an_audit_that_may_stop_early_says_after_how_many_calls_it_did(fedprivacy, own) -> None:
+    words = f"audit --mechanism {own}:noised --neighbours without,one --calls 9000 --stop-early --epsilon"
+    ended = fedprivacy(words, "0.3", "--format", "json")
+    found = json.loads(ended.out)
+    assert ended.code == 1
+    assert found["calls"] < found["budget"] == 9000 and found["evidence"] >= 20
+    ended = fedprivacy(words, "0.3")
+    assert re.search(r"Bets against it won after [0-9,]+ of up to 9,000 calls", " ".join(ended.out.split()))
+
+
 def test_neighbours_are_found_from_a_sensitivity_and_json_has_all_of_it(fedprivacy, own) -> None:
     ended = fedprivacy(
         f"audit --mechanism {own}:noised --sensitivity 2 --norm l1 --epsilon 1 --delta 0 --calls 6000 --format json"
@@ -73,6 +84,7 @@ def test_neighbours_are_found_from_a_sensitivity_and_json_has_all_of_it(fedpriva
         ("--mechanism own.py:noised --epsilon 1 --sensitivity 1 --out there", "--output FILE writes"),
         ("--mechanism own.py:noised --epsilon 1 --scores x.npz", "one of a stored run"),
         ("--defense dp-sgd --epsilon 1 --calls 3", "--calls does nothing without --mechanism"),
+        ("--defense dp-sgd --epsilon 1 --stop-early", "--stop-early does nothing without --mechanism"),
     ],
 )
 def test_what_cannot_be_audited_is_one_line(fedprivacy, own, line, words) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 from scipy.stats import binom
 
 from fedprivacy import seeds
+from fedprivacy.judge.mechanism import MechanismAudit
 from fedprivacy.metrics.epsilon.area import epsilon_from_auc
 from fedprivacy.metrics.epsilon.guesses import one_run_split
 from fedprivacy.metrics.epsilon.held_out import Pair, chosen_region, epsilon_of_region
@@ -26,8 +27,12 @@ from fedprivacy.metrics.scores import Bool, Float, by_coin
 from fedprivacy.privacy import Gaussian, PoissonSampledGaussian, PrivacyEvent
 from fedprivacy.study.audit.bounds import bounds_of
 from fedprivacy.study.audit.curves import Family
+from fedprivacy.study.mechanism.audit import Stated, audit_mechanism
+from fedprivacy.study.mechanism.early import audit_until_refuted
 
 AUDITS, CANARIES, DELTA, LEVEL = 400, 500, 1e-5, 0.95
+CALLS = 1000
+"""Of a function."""
 EPSILON = 1.0
 """Of the (epsilon, delta) claim."""
 
@@ -114,6 +119,20 @@ def _estimate(null: Null, scores: Float, coins: Bool, rng: Rng) -> bool:
     return found is not None and found.low > null.epsilon
 
 
+def _pipeline(audit: Callable[..., MechanismAudit]) -> Alarm:
+    """A mechanism with exactly the claimed curve, called anew; of its audit all that a user gets."""
+
+    def alarm(null: Null, scores: Float, coins: Bool, rng: Rng) -> bool:
+        def mechanism(given: Float) -> Float:
+            return strongest_scores(null.curve, np.array([bool(given[0])]), rng)
+
+        stated = Stated("null", null.epsilon, DELTA, "neighbouring")
+        pair, root = {"both": (np.zeros(1), np.ones(1))}, int(rng.integers(2**31))
+        return bool(audit(mechanism, stated, pair, calls=CALLS, level=LEVEL, root=root).refuted)
+
+    return alarm
+
+
 ALARMS: Mapping[str, tuple[Null, Alarm]] = {
     "one run, best of three guess counts": (PAIR, _judged(0)),
     "one run, planned guesses": (PLAIN, _judged(0)),
@@ -127,6 +146,8 @@ ALARMS: Mapping[str, tuple[Null, Alarm]] = {
     "Gaussian DP, AUC": (PLAIN, _area),
     "Gaussian estimate, lower end": (PLAIN, _estimate),
     "sequential, looked at after every run": (PAIR, _sequential),
+    "a function, calls fixed": (PAIR, _pipeline(audit_mechanism)),
+    "a function, stopped early": (PAIR, _pipeline(audit_until_refuted)),
 }
 """Bound -> the mechanism that it is played on, and the bound."""
 
@@ -146,10 +167,13 @@ def allowed(audits: int) -> int:
 
 
 def main() -> int:
-    """One line a bound; 1 where one errs more often than chance allows."""
-    print(f"{AUDITS} audits a bound at level {LEVEL}, {CANARIES} canaries or runs each; allowed: {allowed(AUDITS)}")
+    """One line a bound; 1 where one errs more often than chance allows. Arguments: words in the names of bounds."""
+    print(f"{AUDITS} audits a bound at level {LEVEL}; allowed: {allowed(AUDITS)}")
+    print(f"{CANARIES} canaries or runs each, {CALLS:,} calls of a function")
     over = 0
     for name, (null, _) in ALARMS.items():
+        if sys.argv[1:] and not any(words in name for words in sys.argv[1:]):
+            continue
         found = false_alarms(name, AUDITS)
         over += found > allowed(AUDITS)
         print(f"{name:50s} {null.words:30s} epsilon {null.epsilon:.3g}: {found} false alarms", flush=True)

@@ -79,6 +79,11 @@ def test_the_same_answer_in_every_call_hides_nothing() -> None:
     assert found.estimate is None
 
 
+def test_answers_without_any_noise_hide_nothing() -> None:
+    found = audited(lambda _rng, x: np.zeros_like(x))
+    assert found.refuted and found.low == found.ceiling
+
+
 def test_inputs_and_answers_are_arrays_of_any_form_and_no_call_changes_an_input() -> None:
     rng = np.random.default_rng(4)
     pair = ([np.zeros((2, 3)), np.zeros(1)], [np.ones((2, 3)), np.zeros(1)])

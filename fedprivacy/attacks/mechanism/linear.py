@@ -48,8 +48,9 @@ def joint(first: Float, second: Float) -> Linear | None:
         return None
     covariance = (np.cov(first, rowvar=False) + np.cov(second, rowvar=False)) / 2
     gap = second.mean(axis=0) - first.mean(axis=0)
-    # A direction without noise has no inverse; a trace of noise stands for it.
-    ridge = 1e-9 * max(float(np.trace(covariance)) / size, np.finfo(np.float64).tiny)
+    # A direction without noise has no inverse; a trace of noise stands for it, and any where there is none at all.
+    noise = float(np.trace(covariance)) / size
+    ridge = 1e-9 * noise if noise > np.finfo(np.float64).tiny / 1e-12 else 1.0
     return Linear("joint", np.linalg.solve(covariance + ridge * np.eye(size), gap))
 
 

@@ -42,8 +42,9 @@ class Bettor:
     threshold: float = math.inf
     stake: float = 0.0
 
-    def learn(self, scores: Float, coins: Bool, epsilon: float, delta: float) -> None:
-        """Choose threshold and stake on past ``scores`` [t] and ``coins`` [t]."""
+    def learn(self, scores: Float, coins: Bool, epsilon: float, delta: float) -> float:
+        """Choose threshold and stake on past ``scores`` [t] and ``coins`` [t]; by how much a run would have grown the
+        logarithm of the wealth, 0 where nothing is staked."""
         ordered = np.argsort(-self.sign * scores, kind="stable")
         usual = coins[ordered] if self.sign > 0 else ~coins[ordered]
         hits, alarms = np.cumsum(usual), np.cumsum(~usual)
@@ -61,13 +62,18 @@ class Bettor:
         best = int(np.argmax(growth))
         self.stake = float(stakes[best]) if growth[best] > 0 else 0.0
         self.threshold = float(values[best])
+        return max(0.0, float(growth[best])) / len(scores)
+
+    def gains(self, scores: Float, coins: Bool, epsilon: float, delta: float) -> Float:
+        """What runs [n] by ``scores`` and ``coins`` add to the logarithm of the wealth."""
+        inside = self.sign * scores >= self.threshold
+        usual = coins == (self.sign > 0)
+        pays = np.where(usual, 1.0, -math.exp(epsilon)) * inside - delta / 2
+        return np.log1p(self.stake * pays)
 
     def bet(self, score: float, coin: bool, epsilon: float, delta: float) -> None:
         """One run."""
-        inside = self.sign * score >= self.threshold
-        usual = coin == (self.sign > 0)
-        pays = (1.0 if usual else -math.exp(epsilon)) * inside - delta / 2
-        self.log_wealth += math.log1p(self.stake * pays)
+        self.log_wealth += float(self.gains(np.array([score]), np.array([coin]), epsilon, delta)[0])
 
 
 @dataclass
@@ -109,6 +115,18 @@ class SequentialAudit:
                 bettor.learn(past, known, self.epsilon, self.delta)
             self._next = int(self._next * GROWTH) + 1
         return self.refuted_after is not None
+
+
+def most_refuted(runs: int, *, delta: float, level: float = 0.95) -> float:
+    """The largest epsilon that ``runs`` of a mechanism that hides nothing may be expected to refute, 0 for none.
+
+    Half of the runs win, of a stake that must stay below one over e^epsilon; one of two bettors has to make good for
+    both.
+    """
+    if runs < 1:
+        return 0.0
+    stake = math.expm1(2 * math.log(2 / (1 - level)) / runs) / (1 - delta / 2)
+    return max(0.0, math.log(max(1.0, MOST / stake - delta / 2)))
 
 
 def runs_until_refuted(

@@ -7,6 +7,7 @@ that can be learned, and 50,000 are enough to choose on. Nothing is assumed but 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -38,12 +39,27 @@ LINEAR = ("projection", "weighted", "joint")
 
 @dataclass(frozen=True)
 class Stated:
-    """What is claimed of a mechanism: (epsilon, delta) for ``relation`` inputs, in words as the user says it."""
+    """What is claimed of a mechanism: (epsilon, delta) for ``relation`` inputs, in words as the user says it.
+
+    UsageError for numbers that no claim has.
+    """
 
     name: str
     epsilon: float
     delta: float
     relation: str
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.epsilon) and self.epsilon > 0):
+            raise UsageError(f"--epsilon: a claim is a finite number above 0, and {self.epsilon:g} is none.")
+        if not 0 <= self.delta < 1:
+            raise UsageError(f"--delta: at least 0 and below 1, and {self.delta:g} is not.")
+
+    @property
+    def claim(self) -> str:
+        """The claim in words."""
+        at = f"epsilon {epsilon(self.epsilon)} at delta {scientific(self.delta)}"
+        return f"{self.name} has {at} for {self.relation} inputs"
 
 
 @dataclass(frozen=True)
@@ -71,6 +87,38 @@ def audit_mechanism(
     learned, never the mechanism's own noise. Raises UsageError for inputs that do not fit, too few calls, or a
     mechanism that fails.
     """
+    chosen, left = chosen_pair(mechanism, stated, pairs, calls=calls, level=level, root=root)
+    told = _found(mechanism, stated, pairs[chosen], left, level, root, "judged")
+    return MechanismAudit(
+        mechanism=stated.name,
+        claim=stated.epsilon,
+        delta=stated.delta,
+        relation=stated.relation,
+        inputs=chosen,
+        calls=calls,
+        judged=int(told.bound.detail["of"] + told.bound.detail["among"]),
+        statistic=told.region.statistic,
+        region=f"{'above' if told.region.above else 'not above'} {told.region.threshold:.6g}",
+        counts=told.bound.describe(),
+        level=level,
+        low=told.bound.low,
+        ceiling=told.bound.ceiling,
+        reachable=reachable(stated, left, level),
+        estimate=None if told.estimate is None else (told.estimate.epsilon, told.estimate.low, told.estimate.high),
+        verdict=verdict_of(stated.claim, stated.epsilon, stated.delta, told.bound, told.region.statistic),
+    )
+
+
+def chosen_pair(
+    mechanism: Mechanism,
+    stated: Stated,
+    pairs: Mapping[str, tuple[Any, Any]],
+    *,
+    calls: int,
+    level: float,
+    root: int,
+) -> tuple[str, int]:
+    """Which of ``pairs`` is judged, and how many of ``calls`` are left to judge it on. Raises UsageError."""
     if calls < FEWEST:
         raise UsageError(f"--calls: {FEWEST} at least, of which half judge; {calls:,} would tell nothing.")
     for words, pair in pairs.items():
@@ -88,29 +136,7 @@ def audit_mechanism(
             words: _found(mechanism, stated, pair, share, level, root, words).bound.low for words, pair in pairs.items()
         }
         chosen = max(lows, key=lambda words: lows[words])
-    told = _found(mechanism, stated, pairs[chosen], left, level, root, "judged")
-    claimed = (
-        f"{stated.name} has epsilon {epsilon(stated.epsilon)} at delta {scientific(stated.delta)} for "
-        f"{stated.relation} inputs"
-    )
-    return MechanismAudit(
-        mechanism=stated.name,
-        claim=stated.epsilon,
-        delta=stated.delta,
-        relation=stated.relation,
-        inputs=chosen,
-        calls=calls,
-        judged=int(told.bound.detail["of"] + told.bound.detail["among"]),
-        statistic=told.region.statistic,
-        region=f"{'above' if told.region.above else 'not above'} {told.region.threshold:.6g}",
-        counts=told.bound.describe(),
-        level=level,
-        low=told.bound.low,
-        ceiling=told.bound.ceiling,
-        reachable=reachable(stated, left, level),
-        estimate=None if told.estimate is None else (told.estimate.epsilon, told.estimate.low, told.estimate.high),
-        verdict=verdict_of(claimed, stated.epsilon, stated.delta, told.bound, told.region.statistic),
-    )
+    return chosen, left
 
 
 def tell_apart(

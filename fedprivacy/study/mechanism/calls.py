@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fedprivacy.config.base import UsageError
-from fedprivacy.metrics.scores import Float
+from fedprivacy.metrics.scores import Bool, Float
 
 Mechanism = Callable[[Any], Any]
 """Arrays to noised arrays: one array, or several in a list, tuple or mapping; of numpy or anything it can read."""
@@ -35,26 +35,41 @@ def called(mechanism: Mechanism, name: str, pair: tuple[Any, Any], calls: int, r
     Every call gets a copy of its input. Raises UsageError where the mechanism fails, or answers in another shape.
     """
     each = calls // 2
-    order = rng.permutation(np.repeat([0, 1], each))
-    rows: list[Float | None] = [None, None]
-    filled = [0, 0]
-    for number, side in enumerate(order):
-        what = f"--mechanism {name}: answer {number + 1:,}, to the {('first', 'second')[side]} input"
-        answer = flat(_answer(mechanism, name, pair[side], number), what)
-        if rows[0] is None:
-            if 2 * each * answer.size > MOST_NUMBERS:
+    order = rng.permutation(np.repeat([False, True], each))
+    rows = Caller(mechanism, name, pair, 2 * each).rows(order)
+    return [rows[~order], rows[order]]
+
+
+class Caller:
+    """A mechanism that is called at most ``calls`` times on a ``pair`` of inputs."""
+
+    def __init__(self, mechanism: Mechanism, name: str, pair: tuple[Any, Any], calls: int) -> None:
+        self._mechanism, self._name, self._pair, self._calls = mechanism, name, pair, calls
+        self._size = 0
+        self.made = 0
+
+    def rows(self, second: Bool) -> Float:
+        """Outputs [n, d], one a call: on the second input where ``second`` [n] says so, else on the first."""
+        kept: Float | None = None
+        for place, side in enumerate(map(bool, second)):
+            what = f"--mechanism {self._name}: answer {self.made + 1:,}, to the {('first', 'second')[side]} input"
+            answer = flat(_answer(self._mechanism, self._name, self._pair[side], self.made), what)
+            self.made += 1
+            self._held(answer.size, what)
+            kept = np.empty((len(second), answer.size)) if kept is None else kept
+            kept[place] = answer
+        return np.empty((0, self._size)) if kept is None else kept
+
+    def _held(self, size: int, what: str) -> None:
+        if not self._size:
+            if self._calls * size > MOST_NUMBERS:
                 raise UsageError(
-                    f"--calls: {2 * each:,} answers of {answer.size:,} numbers do not fit; at most "
-                    f"{MOST_NUMBERS // answer.size:,} calls, or let the mechanism answer on fewer numbers."
+                    f"--calls: {self._calls:,} answers of {size:,} numbers do not fit; at most "
+                    f"{MOST_NUMBERS // size:,} calls, or let the mechanism answer on fewer numbers."
                 )
-            rows = [np.empty((each, answer.size)), np.empty((each, answer.size))]
-        kept = rows[side]
-        assert kept is not None
-        if answer.size != kept.shape[1]:
-            raise UsageError(f"{what}: {answer.size:,} numbers, where an earlier one had {kept.shape[1]:,}.")
-        kept[filled[side]] = answer
-        filled[side] += 1
-    return [kept for kept in rows if kept is not None]
+            self._size = size
+        if size != self._size:
+            raise UsageError(f"{what}: {size:,} numbers, where an earlier one had {self._size:,}.")
 
 
 def _answer(mechanism: Mechanism, name: str, given: Any, number: int) -> Any:

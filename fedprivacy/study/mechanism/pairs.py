@@ -8,6 +8,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from fedprivacy.config.base import UsageError
 from fedprivacy.metrics.scores import Float
 
 Norm = Literal["l1", "l2", "linf"]
@@ -19,8 +20,14 @@ def worst_pairs(sensitivity: float, shape: tuple[int, ...], norm: Norm) -> Mappi
 
     One coordinate that takes all of it, or all coordinates alike; from zero, or on both sides of zero. Which tells a
     mechanism's noise apart best depends on the norm and on the noise: an L1 budget is worst on one coordinate, an
-    L-infinity budget on all.
+    L-infinity budget on all. UsageError for a distance or a shape that is none.
     """
+    if not (math.isfinite(sensitivity) and sensitivity > 0):
+        raise UsageError(f"--sensitivity: a finite number above 0, and {sensitivity:g} is none.")
+    if norm not in NORMS:
+        raise UsageError(f"--norm: one of {', '.join(NORMS)}, not '{norm}'.")
+    if not shape or min(shape) < 1:
+        raise UsageError("--shape: every size is at least 1.")
     size = math.prod(shape)
     one = np.zeros(size)
     one[0] = sensitivity

@@ -19,6 +19,23 @@ def verdict_of(claimed: str, claim: float, delta: float, bound: EpsilonBound, st
     return Verdict(claimed, "as stated", *_judged(claim, delta, bound, statistic))
 
 
+def verdict_by_bets(
+    claimed: str, claim: float, made: int, budget: int, low: float, ceiling: float, fallen: bool
+) -> Verdict:
+    """The same of an audit that stops early: after ``made`` calls of ``budget``, in which the claim has ``fallen``."""
+    if fallen:
+        why = f"bets against it won after {count(made)} of up to {count(budget)} calls; {CHECK}."
+        return Verdict(claimed, "as stated", "refuted", why)
+    if ceiling <= claim:
+        why = f"without any noise so many calls would have refuted {epsilon(ceiling, 'down')} at most; raise --calls."
+        return Verdict(claimed, "as stated", "inconclusive", why)
+    if low == 0:
+        why = f"{count(made)} calls refuted nothing: no evidence of privacy, and none against it."
+        return Verdict(claimed, "as stated", "inconclusive", why)
+    why = f"{count(made)} calls refuted {epsilon(low, 'down')}, and not {epsilon(claim)}. That is no proof of privacy."
+    return Verdict(claimed, "as stated", "not refuted", why)
+
+
 def _judged(claim: float, delta: float, bound: EpsilonBound, statistic: str) -> tuple[Kind, str]:
     low = epsilon(bound.low, "down")
     if bound.low > claim:
