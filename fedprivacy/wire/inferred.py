@@ -54,7 +54,7 @@ def releases_in(transcript: Transcript, told: Told = Told()) -> tuple[Release, .
     for message in transcript.messages:
         sender = "server" if message.sender == SERVER else "client"
         receiver = "server" if message.receiver == SERVER else "clients" if sender == "server" else "neighbours"
-        relayed = "relay" if sender == "server" and message.purpose.startswith("of client-") else ""
+        relayed = "relay" if message.passed_on else ""
         kind = crossed[message.digest]
         groups.setdefault((sender, receiver, release_name(message), kind, relayed), []).append(message)
     return tuple(_release(transcript, same, told, *key) for key, same in groups.items())
@@ -127,16 +127,23 @@ def _whole_after(transcript: Transcript, same: Sequence[Message], model: frozens
 def _starts(transcript: Transcript, same: Sequence[Message], start: bool) -> tuple[bool, bool]:
     """Whether others know what each upload started from: all of them, and those of the last round.
 
-    They do where its sender had received a model before, or all began from a common start that is known.
+    They do where its sender had received a model before, or all began from a common start that is known. Who was sent
+    the models of several goes on from a mixture that nobody else knows.
     """
-    given: set[str] = set()
+    given: dict[str, set[str]] = {}
+    spoke: set[str] = set()
     uploads = {(m.round, m.sender, m.digest) for m in same}
     known: dict[int, bool] = {}
     for message in transcript.messages:
         if message.sender == SERVER and message.kind == Weights.kind:
-            given.add(message.receiver)
+            if message.receiver in spoke:
+                given.pop(message.receiver, None)
+            spoke.discard(message.receiver)
+            given.setdefault(message.receiver, set()).add(message.author)
         elif (message.round, message.sender, message.digest) in uploads:
-            known[message.round] = known.get(message.round, True) and (start or message.sender in given)
+            authors = given.get(message.sender)
+            known[message.round] = known.get(message.round, True) and (start if authors is None else len(authors) == 1)
+            spoke.add(message.sender)
     return all(known.values()), known[max(known)]
 
 

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -16,6 +17,8 @@ from numpy.typing import NDArray
 from fedprivacy.wire.codec import decode
 from fedprivacy.wire.parties import SERVER
 from fedprivacy.wire.payload import Payload
+
+_PASSED_ON = re.compile(r"of (client-\d+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,17 @@ class Message:
     digest: str
     purpose: str = ""
     """What the message is for, where a kind alone does not say it, such as ``group`` or ``consensus``."""
+
+    @property
+    def author(self) -> str:
+        """Whose message it is: that of its sender, or of the client under whose name a server passes it on."""
+        named = _PASSED_ON.fullmatch(self.purpose) if self.sender == SERVER else None
+        return named[1] if named else self.sender
+
+    @property
+    def passed_on(self) -> bool:
+        """Whether a server passes on what a client said."""
+        return self.author != self.sender
 
     def visible_to(self, party: str) -> bool:
         """Whether ``party`` sends or receives this message."""

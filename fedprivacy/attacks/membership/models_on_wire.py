@@ -1,7 +1,8 @@
 """Reading models out of a view: uploaded weights, updates on the weights they start from, and what is broadcast.
 
 An update is decoded exactly as its receiver does and added to its base: the weights that its sender last received, or
-the common start. Groups of layers that travel in turn are put together, each at its newest value.
+the common start. Groups of layers that travel in turn are put together, each at its newest value. What a server passes
+on under a client's name is that client's; whoever hears it from the server alone does not see what the client was sent.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def uploaded_models(transcript: Transcript, last_only: bool, start: Part | None 
     """
     by_round: dict[int, dict[int, Part]] = {}
     known: dict[int, Part] = {}
-    updates = any(m.kind == Update.kind and m.sender != SERVER for m in transcript.messages)
+    updates = any(m.kind == Update.kind and m.author != SERVER for m in transcript.messages)
     for number, client, _, after in uploads(transcript, start, with_base=updates):
         known[client] = after
         by_round.setdefault(number, {})[client] = after
@@ -58,25 +59,29 @@ def uploads(transcript: Transcript, start: Part | None = None, with_base: bool =
     known: dict[int, dict[str, Tensor]] = {}
     base: dict[str, dict[str, Tensor]] = {}
     opened = _Opened(transcript)
-    for message in transcript.messages:
-        if message.kind not in (Weights.kind, Update.kind):
+    messages = [m for m in transcript.messages if m.kind in (Weights.kind, Update.kind)]
+    told = {(m.round, m.author) for m in messages if not m.passed_on}
+    for message in messages:
+        author = message.author
+        before = base.get(author, dict(start or {}))
+        if message.sender == SERVER and with_base:
+            held = base.get(message.receiver, dict(start or {}))
+            base[message.receiver] = _applied(held, opened(message))
+        if author == SERVER or (message.passed_on and (message.round, author) in told):
             continue
-        before = base.get(message.sender, dict(start or {}))
-        if message.sender == SERVER:
-            if with_base:
-                held = base.get(message.receiver, dict(start or {}))
-                base[message.receiver] = _applied(held, opened(message))
-            continue
-        client, payload = client_index(message.sender), opened(message)
+        client, payload = client_index(author), opened(message)
         known[client] = _applied(before if isinstance(payload, Update) else known.get(client, {}), payload)
         yield message.round, client, before, known[client]
+        if message.passed_on:
+            told.add((message.round, author))
+            base[author] = {}
 
 
 def broadcast_models(
     transcript: Transcript, last_only: bool, receiver: str | None = None, start: Part | None = None
 ) -> Iterator[Received]:
     """What the server sent, after each round: to one ``receiver``, or to whoever received first in the view."""
-    chosen = [m for m in transcript.messages if m.kind in (Weights.kind, Update.kind) and m.sender == SERVER]
+    chosen = [m for m in transcript.messages if m.kind in (Weights.kind, Update.kind) and m.author == SERVER]
     if receiver is None and chosen:
         receiver = chosen[0].receiver
     chosen = [m for m in chosen if m.receiver == receiver]

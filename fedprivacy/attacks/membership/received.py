@@ -6,7 +6,6 @@ a view is the run; further ones are alternative last rounds of it, so what came 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
@@ -43,10 +42,7 @@ class Answer:
 
 def origin(message: Message) -> int | None:
     """The client whose model a message speaks of: its sender, or the one a relay names; None for aggregates."""
-    if message.sender != SERVER:
-        return client_index(message.sender)
-    named = re.fullmatch(r"of client-(\d+)", message.purpose)
-    return int(named[1]) if named else None
+    return None if message.author == SERVER else client_index(message.author)
 
 
 def answers(view: View, wanted: Collection[int] | None = None) -> Iterator[Answer]:

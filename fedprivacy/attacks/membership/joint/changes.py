@@ -1,6 +1,7 @@
 """Changes of weights in a view: whose local training, from which weights to which, in the order that they were seen.
 
-A client's upload is a change from the weights that it last received. Where no upload can be read (masked sums, a peer
+A client's upload is a change from the weights that it last received, where those are one model: whoever was passed on
+the models of several goes on from a mixture that nobody else knows. Where no upload can be read (masked sums, a peer
 behind a server), two consecutive broadcasts are a change by the mean of all clients; a peer takes its own part off.
 Weights that travel in groups are changes of those tensors alone.
 """
@@ -48,7 +49,7 @@ def changes(
     told = view.transcripts[0]
     own = view.position if view.position.startswith("client-") else None
     readable = [m for m in told.messages if m.kind in CHANGES]
-    if any(m.sender not in (SERVER, own) for m in readable):
+    if any(m.author not in (SERVER, own) for m in readable):
         known = _mixes_known(view.position, settings) if mixing is not None else frozenset[int]()
         return _uploads(told, readable, start, settings, mixing, known)
     return _broadcasts(told, readable, start, own)
@@ -74,21 +75,29 @@ def _uploads(
     clients = list(start)
     held = {client: dict(part) for client, part in start.items()}
     fresh = {client: dict(part) for client, part in start.items()}
+    authors: dict[int, set[str]] = {client: set() for client in clients}
+    first_hand = {(m.round, m.author) for m in readable if not m.passed_on}
     for number, messages in groupby(readable, key=lambda m: m.round):
         said: dict[int, Part] = {}
         for message in messages:
             if message.sender == SERVER:
                 client = client_index(message.receiver)
+                authors[client].add(message.author)
                 news = _after(held[client], told.payload(message))
-                held[client] |= news
-                fresh[client] |= news
+                one = len(authors[client]) == 1
+                held[client] = {**held[client], **news} if one else {}
+                fresh[client] = {**fresh[client], **news} if one else {}
+            if message.author == SERVER or (message.passed_on and (number, message.author) in first_hand):
                 continue
-            client = client_index(message.sender)
+            client = client_index(message.author)
             if client not in said or message.receiver == SERVER:
                 payload = told.payload(message)
                 found = _change(number, client, held[client], fresh[client], payload)
                 said[client] = {n: t.float() for n, t in _after(held[client], payload).items() if t.is_floating_point()}
                 fresh[client] = {}
+                authors[client] = set()
+                if message.passed_on:
+                    held[client] = {}
                 if found is not None:
                     yield found
         if mixing is not None:
@@ -103,7 +112,7 @@ def _broadcasts(
     told: Transcript, readable: Sequence[Message], start: Mapping[int, Part], own: str | None
 ) -> Iterator[Change]:
     """Consecutive broadcasts as one change a round; of several receivers the first is followed."""
-    sent = [m for m in readable if m.sender == SERVER]
+    sent = [m for m in readable if m.author == SERVER]
     follower = own or (sent[0].receiver if sent else None)
     clients = list(start)
     held = dict(start[clients[0]])
