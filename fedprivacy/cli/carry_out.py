@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fedprivacy import parts
 from fedprivacy.cli.progress import Display
@@ -191,18 +191,32 @@ def made_by_reading(out: Path, name: str, fresh: bool) -> Path:
 
 def read_result(where: Path) -> RunResult:
     """The stored result of a run folder."""
-    from fedprivacy import folder
-    from fedprivacy.judge.result import from_json
-
     path = where / "result.json"
     if not path.exists():
         unfinished = (where / "config.toml").exists()
         why = "an unfinished run; go on with --resume" if unfinished else "no run folder"
         raise UsageError(f"{where} is {why} (there is no result.json in it).")
+    return result_of(sealed(path), path)
+
+
+def sealed(path: Path) -> dict[str, Any]:
+    """What a stored JSON file holds. UsageError where it is damaged."""
+    from fedprivacy import folder
+
     try:
-        found = from_json(folder.read_json(path))
+        return folder.read_json(path)
+    except folder.Damaged as error:
+        raise UsageError(f"{path}: {error}.") from None
+
+
+def result_of(content: Mapping[str, Any], path: Path) -> RunResult:
+    """A result from what ``path`` holds of it. UsageError where it is none."""
+    from fedprivacy.judge.result import from_json
+
+    try:
+        found = from_json(content)
         if "protocol" in found.config:
             build(RunConfig, dict(found.config), f"{path}: config")
         return found
-    except (ValueError, folder.Damaged) as error:
+    except ValueError as error:
         raise UsageError(f"{path}: {error}.") from None

@@ -14,9 +14,10 @@ from fedprivacy.cli.completion import names, protocols
 from fedprivacy.cli.flags import configured
 from fedprivacy.cli.help import Command
 from fedprivacy.cli.limits import Limits, broken, limited
-from fedprivacy.cli.say import say, tell
+from fedprivacy.cli.say import say
 from fedprivacy.cli.settings import configuration
-from fedprivacy.cli.written import SUFFIXES, Destination, written
+from fedprivacy.cli.several import told
+from fedprivacy.cli.written import Destination, written
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.run import RunConfig
 from fedprivacy.parts import title
@@ -25,7 +26,6 @@ from fedprivacy.study.every import silent as silent_protocol
 
 if TYPE_CHECKING:
     from fedprivacy.judge.result import RunResult
-    from fedprivacy.reporting.formats import Findings
 
 MOST_NAMED = 4
 """Protocols that the name of a comparison's folder names."""
@@ -122,9 +122,7 @@ def command(
             places.append(where)
             codes.append(broken(found, limits.on(one), where.name))
     folder = kept(configs, Path(out))
-    side_by_side, names = compared(results, folder)
-    to.deliver(lambda: side_by_side, lambda: _show(results, places))
-    (tell if to.on_terminal else say)(f"Page, figure and rows: {folder} ({', '.join(names)})")
+    _deliver(results, places, folder, to)
     return max(codes)
 
 
@@ -135,32 +133,18 @@ def kept(configs: Sequence[RunConfig], out: Path) -> Path:
     return out / "-".join(["compare", *words[:MOST_NAMED], *(["more"] if len(words) > MOST_NAMED else []), digest])
 
 
-def compared(results: Sequence[RunResult], folder: Path) -> tuple[Findings, list[str]]:
-    """The comparison in any format, and the names of its page, figure and rows in ``folder``."""
-    from fedprivacy.folder import write_beside
-    from fedprivacy.reporting.compare import run_labels
-    from fedprivacy.reporting.figures.drawn import drawn
-    from fedprivacy.reporting.figures.leaks import NAME, WORDS, leaks_figure
-    from fedprivacy.reporting.figures.style import to_png
-    from fedprivacy.reporting.formats import of_runs
-
-    figure = leaks_figure(results, run_labels(results))
-    found = of_runs(results, figures=lambda: {} if figure is None else {NAME: drawn(figure, NAME, WORDS)})
-    made = {} if figure is None else {f"{NAME}.png": to_png(figure)}
-    for name in ("report.html", "comparison.md", "rows.csv", "comparison.json"):
-        made[name] = found.text(SUFFIXES[Path(name).suffix]).encode()
-    return found, [write_beside(folder / name, content).name for name, content in made.items()]
-
-
-def _show(results: Sequence[RunResult], places: Sequence[Path]) -> None:
+def _deliver(results: Sequence[RunResult], places: Sequence[Path], folder: Path, to: Destination) -> None:
     from fedprivacy.cli.output import Output
+    from fedprivacy.cli.several import Several
     from fedprivacy.cli.show import show_pictures
-    from fedprivacy.reporting.compare import render_comparison
+    from fedprivacy.reporting.compare import run_labels
 
-    console = Output()
-    render_comparison(results, console)
-    for where in places:
-        show_pictures(console, where)
+    several = Several(results, run_labels(results), judged=True)
+    names = several.keep(folder)
+    to.deliver(several.findings, several.show)
+    for where in places if to.on_terminal else ():
+        show_pictures(Output(), where)
+    told(folder, names, to)
 
 
 def _configured(protocol: str, seats: str, given: dict[str, Any]) -> RunConfig:

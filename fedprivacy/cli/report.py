@@ -1,4 +1,4 @@
-"""``fedprivacy report``: a stored run drawn again."""
+"""``fedprivacy report``: a stored run, comparison or sweep drawn again."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fedprivacy.cli.written import Destination, findings_of, illustrated, in_full, written_with
+from fedprivacy.config.base import UsageError
 
 if TYPE_CHECKING:
     from fedprivacy.judge.result import RunResult
@@ -45,7 +46,7 @@ def command(
     figures: bool,
     full: bool,
 ) -> None:
-    """Draw the report of a stored run again, without training.
+    """Draw the report of a stored run, or of a stored comparison or sweep, again, without training.
 
     \b
     fedprivacy report RUN --output page.html
@@ -54,10 +55,19 @@ def command(
     fedprivacy report RUN --per-record --fdr 0.05
     """
     from fedprivacy.cli.carry_out import read_result
+    from fedprivacy.cli.several import stored
     from fedprivacy.cli.show import draw, show
     from fedprivacy.study.contents import assert_whole
 
     to = Destination.of(None if form == RECORD else form, output, fresh, full)
+    several = stored(run)
+    if several is not None:
+        asked = "--per-record" if per_record else "--figures" if figures else f"--format {RECORD}"
+        if per_record or figures or form == RECORD:
+            raise UsageError(f"report: {run} holds runs side by side; {asked} is about one: name its folder.")
+        with _drawn(run):
+            to.deliver(several.findings, several.show)
+        return
     result = read_result(run)
     if figures:
         with _drawn(run):

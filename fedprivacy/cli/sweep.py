@@ -12,7 +12,7 @@ import click
 from fedprivacy.cli.flags import configured
 from fedprivacy.cli.help import Command
 from fedprivacy.cli.limits import Limits, broken, limited
-from fedprivacy.cli.say import say, tell
+from fedprivacy.cli.say import say
 from fedprivacy.cli.settings import configuration
 from fedprivacy.cli.written import Destination, written
 from fedprivacy.config.base import UsageError
@@ -90,26 +90,14 @@ def command(
         again = "the same command with --resume"
         where = placed(config, Path(out))
         results.append(carry_out(study, where, workers, device, resume, fresh, False, False, again))
-    from fedprivacy.cli.output import Output
-    from fedprivacy.folder import write_beside
-    from fedprivacy.reporting.compare import render_comparison
-    from fedprivacy.reporting.figures.drawn import drawn
-    from fedprivacy.reporting.figures.frontier import frontier
-    from fedprivacy.reporting.figures.style import to_png
-    from fedprivacy.reporting.formats import of_runs
+    from fedprivacy.cli.several import Several, told
 
     name = hashlib.sha256(" ".join(config.digest() for config in configs).encode()).hexdigest()[:8]
     folder = Path(out) / f"sweep-{base.protocol}-{base.defense.name}-{name}"
-    words = "Accuracy and leakage against epsilon, with intervals; the table holds the numbers."
-    found = of_runs(results, labels, False, lambda: {"frontier": drawn(frontier(results), "frontier", words)})
-    made = {
-        "frontier.png": to_png(frontier(results)),
-        "sweep.md": found.text("markdown").encode(),
-        "report.html": found.text("html").encode(),
-    }
-    places = [write_beside(folder / file, content).name for file, content in made.items()]
-    to.deliver(lambda: found, lambda: render_comparison(results, Output(), labels, judged=False))
-    (tell if to.on_terminal else say)(f"Figure, table and page: {folder} ({', '.join(places)})")
+    several = Several(results, labels, judged=False)
+    names = several.keep(folder)
+    to.deliver(several.findings, several.show)
+    told(folder, names, to)
     defended = [pair for pair in zip(results, labels, configs, strict=True) if pair[2].defense.name != "none"]
     return max((broken(result, limits, label) for result, label, _ in defended), default=0)
 

@@ -61,13 +61,14 @@ def _fewer(one: Named, first: Named, level: float) -> Verdict:
     claim = f"{name} sends fewer bytes than {rival}"
     wire, theirs = result.communication, other.communication
     sent, rivals = wire.up_bytes + wire.down_bytes, theirs.up_bytes + theirs.down_bytes
-    words = f"{sent / 1e6:,.3g} MB against {rivals / 1e6:,.3g} MB"
+    scale, unit = (1e-6, "MB") if min(sent, rivals) >= 1e5 else (1e-3, "kB")
+    words = f"{_three(scale * sent)} {unit} against {_three(scale * rivals)} {unit}"
     gap = _gap(theirs.per_seed, wire.per_seed, level)
     if abs(sent - rivals) <= CLEAR * max(sent, rivals):
         return Verdict(claim, SOURCE, "inconclusive", f"{words}: as many, to within {100 * CLEAR:g}%.")
     if gap is None and not differing(result.config, other.config):
         return Verdict(claim, SOURCE, "supported" if sent < rivals else "refuted", f"{words}, counted in one seed.")
-    return Verdict(claim, SOURCE, *_judged(one, first, gap, words, 1e-6, " MB", 3))
+    return Verdict(claim, SOURCE, *_judged(one, first, gap, words, scale, f" {unit}", 3))
 
 
 def _judged(
@@ -82,6 +83,11 @@ def _judged(
     low, value, high = (f"{scale * end:+.{digits}f}" for end in (gap.low, gap.value, gap.high))
     words += f", paired difference {value} [{low}, {high}]{unit} over {one[1].provenance.seeds} seeds."
     return "supported" if gap.low > 0 else "refuted" if gap.high < 0 else "inconclusive", words
+
+
+def _three(number: float) -> str:
+    """Three digits, and all before the point."""
+    return f"{number:,.0f}" if number >= 99.95 else f"{number:.3g}"
 
 
 def _gap(own: Sequence[float], theirs: Sequence[float], level: float) -> Interval | None:

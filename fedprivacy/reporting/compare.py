@@ -26,12 +26,13 @@ from fedprivacy.reporting.findings import metric_key, metric_name
 from fedprivacy.reporting.markdown import document_to_markdown
 from fedprivacy.reporting.sections import beside, several
 from fedprivacy.reporting.sections.chance_table import chance_table
+from fedprivacy.reporting.sections.rate_table import CHANCE
 from fedprivacy.reporting.sections.traffic import fedavg_ratio
 from fedprivacy.reporting.sections.utility import mean_of
 from fedprivacy.reporting.sections.verdicts import verdict_line
 from fedprivacy.reporting.settings import level, run_name, setting
 from fedprivacy.reporting.terminal import render_document
-from fedprivacy.reporting.text import MISSING, clean, counted, epsilon, fixed, listed, plain, scientific, size, times
+from fedprivacy.reporting.text import MISSING, clean, counted, epsilon, fixed, listed, plain, scientific, sizes, times
 from fedprivacy.reporting.text import level as level_words
 
 RATES = ("auc", "tpr@10%fpr", "tpr@1%fpr")
@@ -74,11 +75,16 @@ def side_by_side(results: Sequence[RunResult], labels: Sequence[str] | None = No
     names = run_labels(results) if labels is None else [clean(label) for label in labels]
     if len(names) != len(results):
         raise ValueError(f"{len(results)} results need as many labels, got {len(names)}")
+    title = f"{counted(len(results), 'run')} side by side"
+    if not judged:
+        defenses = dict.fromkeys(name.rpartition(", ")[0] for name in names if ", " in name)
+        title += f": {listed(defenses)}" if defenses else ""
+        names = [name.removeprefix(f"{defense}, ") for name in names for defense in [name.rpartition(", ")[0]]]
     blocks: list[Block] = [_shapes(results, names), *_leaks(results, names)]
     blocks += beside.tables(results, names)
     blocks += _claims(results)
     blocks += [Line(words, "warn") for words in _differences(results)]
-    section = Section(f"{counted(len(results), 'run')} side by side", tuple(blocks))
+    section = Section(title, tuple(blocks))
     lines = tuple(_verdicts(results, names)) if judged else ()
     sections = (*((Section("Held against the first", lines),) if lines else ()), section)
     banner = several.compared(results, names) if judged else several.swept(results)
@@ -100,7 +106,9 @@ def _shapes(results: Sequence[RunResult], names: Sequence[str]) -> Layouts:
     """Utility, bytes and epsilon: a row a run, or a column a run."""
     metric = main_metric(*(result.utility for result in results)) or None
     facts = [*([metric_name(metric)] if metric else []), "bytes", "public", "vs FedAvg", "epsilon"]
-    runs = [_facts(result, metric) for result in results]
+    wires = [result.communication for result in results]
+    sent, public = sizes([w.up_bytes + w.down_bytes for w in wires]), sizes([w.public_bytes for w in wires])
+    runs = [_facts(result, metric, *bytes_) for result, *bytes_ in zip(results, sent, public, strict=True)]
     caption = f"Mean with {_levels(results)} interval; bytes: up and down, public: delivery of public records"
     by_run = [row([cell(name, tone="strong"), *facts]) for name, facts in zip(names, runs, strict=True)]
     by_fact = [row([name, *(run[place] for run in runs)]) for place, name in enumerate(facts)]
@@ -127,36 +135,35 @@ def _leaks(results: Sequence[RunResult], names: Sequence[str]) -> Iterator[Block
     for table in comparison.tables(results, names):
         known = f", which knows {clean(table.knowledge)}" if table.knowledge else ""
         caption = f"Membership: what the {clean(table.seat)} learns{known}"
-        rows = [named for standing in table.rows for named in _named(standing)]
-        title = Column("run", fold=True, under="no leakage")
-        yield from filter(None, (chance_table(rows, title, caption, Footnotes(), always=True),))
+        marks = Footnotes()
+        rows = [named for standing in table.rows for named in _named(standing, marks)]
+        title = Column("run (its accuracy)", fold=True, under=CHANCE)
+        yield from filter(None, (chance_table(rows, title, caption, marks, always=True),))
     yield from (Line(clean(words), "quiet") for words in comparison.unequal(results, names))
 
 
-def _named(standing: comparison.Standing) -> Iterator[tuple[Cell, Mapping[str, Finding]]]:
+def _named(standing: comparison.Standing, marks: Footnotes) -> Iterator[tuple[Cell, Mapping[str, Finding]]]:
     """The declared headline and the accuracy it stands at; under it all signals stacked, where they were."""
     used = standing.result.utility.get(main_metric(standing.result.utility))
-    cost = f"at {fixed(100 * used.mean, 1)}%" if used else ""
+    cost = f" ({fixed(100 * used.mean, 1)}%)" if used else ""
     for found in (standing.headline, standing.stack):
         rates = {metric_key(metric): finding for metric, finding in found.items() if metric_key(metric) in RATES}
         if rates:
             first = next(iter(rates.values()))
             how = f"{clean(first.statistic)} on {clean(first.observation)}"
-            yield cell(clean(standing.run), how, cost, tone="strong"), rates
+            yield cell(f"{clean(standing.run)}{cost} {marks.mark(how)}", tone="strong"), rates
 
 
-def _facts(result: RunResult, metric: str | None) -> list[str | Cell]:
+def _facts(result: RunResult, metric: str | None, sent: str, public: str) -> list[str | Cell]:
     """Utility, bytes and epsilon of one run, the last with its delta and unit."""
-    wire = result.communication
-    ratio = fedavg_ratio(wire)
+    ratio = fedavg_ratio(result.communication)
     words = MISSING
     if ratio is not None:
         words = f"{times(ratio)} x fewer" if ratio >= 1 else f"{times(1 / ratio)} x more"
         words = "as many" if 0.995 < ratio < 1.005 else words
     utility = result.utility.get(metric) if metric else None
     mean = mean_of(utility)
-    sent = [size(wire.up_bytes + wire.down_bytes), size(wire.public_bytes)]
-    return [*([mean] if metric else []), *sent, words, _claimed(result.privacy)]
+    return [*([mean] if metric else []), sent, public, words, _claimed(result.privacy)]
 
 
 def _claimed(claim: PrivacyClaim) -> Cell:

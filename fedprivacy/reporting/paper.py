@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from fedprivacy.judge.result import Verdict
 from fedprivacy.reporting.document import Block, Column, Document, Line, Section, Table, row
 from fedprivacy.reporting.findings import is_client, is_null, is_rate, metric_name, metric_order, metric_short
+from fedprivacy.reporting.sections.rate_table import CHANCE
 from fedprivacy.reporting.text import MISSING, clean, count, epsilon, estimate, fixed, levels, sentence, size
 from fedprivacy.reporting.tidy import ALL, Row
 
@@ -97,7 +98,7 @@ def _wide(rows: Sequence[Row], caption: str) -> Iterator[Table]:
     runs = list(dict.fromkeys(run for run, _ in found))
     heads = [_run(runs)] if len(runs) > 1 else []
     heads += [Column("by", fold=True), *(Column(metric_short(metric)) for metric in metrics)]
-    lines = [row([*([""] if len(runs) > 1 else []), "no leakage", *(_chance(rows, metric) for metric in metrics)])]
+    lines = [row([*([""] if len(runs) > 1 else []), CHANCE, *(_chance(rows, metric) for metric in metrics)])]
     for (run, by), own in found.items():
         lines.append(row([*([clean(run)] if len(runs) > 1 else []), by, *(_number(own.get(name)) for name in metrics)]))
     sizes = {(one.members, one.non_members) for one in rows if one.members and one.non_members}

@@ -65,6 +65,7 @@ def made(name: str) -> dict[str, Any]:
     for part in (content, *parts.values()):
         if part.get("title") == RunResult.__name__:
             part["properties"]["schema"] = {"const": SCHEMA}
+        if part.get("title") in (RunResult.__name__, Runs.__name__):
             part["properties"]["seal"] = {"type": "string", "description": "SHA-256 of the rest, in a stored file."}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **content}
 

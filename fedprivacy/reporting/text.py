@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 MISSING = "-"
@@ -60,11 +60,25 @@ def size(number: float) -> str:
         raise ValueError(f"a size in bytes is never negative, got {number}.")
     scaled = float(number)
     for unit in _BYTE_UNITS:
-        shown = f"{scaled:.0f}" if unit == "B" or scaled >= 99.95 else f"{scaled:#.3g}"
-        if float(shown) < 1000:
+        shown = _digits(scaled, unit)
+        if float(shown.replace(",", "")) < 1000:
             break
         scaled /= 1000
     return f"{shown} {unit}"
+
+
+def sizes(numbers: Sequence[float]) -> list[str]:
+    """Bytes that stand below each other, all in one unit: that of the most, unless the least is below 0.01 in it."""
+    least = min((number for number in numbers if number), default=0)
+    units = (size(max(numbers)).split()[1], size(100 * least).split()[1])
+    place = min(map(_BYTE_UNITS.index, units))
+    return [f"{_digits(number / 1000**place, _BYTE_UNITS[place])} {_BYTE_UNITS[place]}" for number in numbers]
+
+
+def _digits(scaled: float, unit: str) -> str:
+    if unit == "B" or scaled >= 99.95 or not scaled:
+        return f"{scaled:,.0f}"
+    return f"{scaled:#.3g}"
 
 
 def decimals(low: float, high: float, value: float | None = None) -> tuple[int, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import jsonschema
 import pytest
 from click.testing import CliRunner
 
@@ -12,6 +13,7 @@ from fedprivacy.cli.compare import EFFORT, _configured
 from fedprivacy.cli.main import cli
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.run import AttackConfig, RunConfig
+from fedprivacy.reporting import schema
 from fedprivacy.study.every import every_seat
 
 SMALL = (
@@ -73,6 +75,18 @@ def test_a_comparison_is_kept_with_its_page_figure_and_rows(tmp_path: Path) -> N
     }
     assert (kept / "leakage-over-accuracy.png").read_bytes().startswith(b"\x89PNG")
     assert "<svg" in (kept / "report.html").read_text()
+    assert max(map(len, ran.output.splitlines())) <= 80 + len(str(tmp_path))
+    stored = json.loads((kept / "comparison.json").read_text())
+    jsonschema.validate(stored, schema.stored("runs"))
+    for name in (kept, kept / "comparison.json"):
+        again = CliRunner().invoke(cli, ["report", str(name), "--format", "markdown"])
+        assert again.exit_code == 0 and again.output == (kept / "comparison.md").read_text()
+    assert "<svg" in CliRunner().invoke(cli, ["report", str(kept), "--format", "html"]).output
+    ran = CliRunner().invoke(cli, ["report", str(kept), "--per-record"])
+    assert isinstance(ran.exception, UsageError) and "--per-record is about one" in str(ran.exception)
+    (kept / "comparison.json").write_text(json.dumps(stored).replace('"fml"', '"fmm"', 1))
+    ran = CliRunner().invoke(cli, ["report", str(kept)])
+    assert isinstance(ran.exception, UsageError) and "was changed after it was written" in str(ran.exception)
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,10 @@ def test_a_sweep_holds_limits_and_leaves_a_table_that_somebody_changed(fedprivac
     assert ended.err.count("above the limit") == 1, "the run without a defense is no run to be held to it"
     (table,) = Path("runs").glob("sweep-*/sweep.md")
     assert fedprivacy(SWEEP).code == 0
-    assert {file.name for file in table.parent.iterdir()} == {"sweep.md", "frontier.png", "report.html"}
+    kept = {"sweep.md", "sweep.json", "rows.csv", "frontier.png", "report.html"}
+    assert {file.name for file in table.parent.iterdir()} == kept
+    again = fedprivacy(f"report {table.parent} --format markdown")
+    assert again.code == 0 and again.out == table.read_text()
     table.write_text("mine")
     assert fedprivacy(SWEEP).code == 0 and table.read_text() == "mine"
     assert (table.parent / "sweep-2.md").read_text() != "mine"

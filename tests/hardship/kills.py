@@ -79,8 +79,16 @@ def members(group: int) -> dict[int, int]:
     return {int(pid): int(parent) for pgid, pid, parent, state in rows if int(pgid) == group and state[0] != "Z"}
 
 
-def disturbed(process: subprocess.Popen[bytes], runs: Path, how: str, chance: random.Random) -> bool:
-    """Wait for a drawn moment and do it; False where the run had ended before."""
+def hidden(runs: Path) -> dict[str, bytes]:
+    """Temporary files and locks, with what they hold: a lock that is taken up names its new owner."""
+    return {str(path): path.read_bytes() for path in runs.rglob(".*")}
+
+
+def disturbed(out: Path, how: str, chance: random.Random) -> bool:
+    """Start the run, wait for a drawn moment and do it; False where the run had ended before."""
+    runs = out / "runs"
+    earlier = hidden(runs)
+    process = started(out)
     before = {pattern: len(list(runs.glob(pattern))) for pattern in MOMENTS}
     pattern = chance.choice(MOMENTS)
     end = time.monotonic() + 20
@@ -105,8 +113,8 @@ def disturbed(process: subprocess.Popen[bytes], runs: Path, how: str, chance: ra
         if time.monotonic() > end:
             raise SystemExit(f"processes are left over after {how}: {members(process.pid)}")
         time.sleep(0.05)
-    if how in ("SIGTERM", "SIGINT") and (hidden := sorted(map(str, runs.rglob(".*")))):
-        raise SystemExit(f"{how} left behind {', '.join(hidden)}")
+    if how in ("SIGTERM", "SIGINT") and (left_behind := dict(hidden(runs).items() - earlier.items())):
+        raise SystemExit(f"{how} left behind {left_behind}")
     return True
 
 
@@ -152,7 +160,7 @@ def main() -> int:
             out.mkdir()
             mine: list[str] = []
             for _ in range(AT_ONCE):
-                if hows and disturbed(started(out), out / "runs", hows[-1], chance):
+                if hows and disturbed(out, hows[-1], chance):
                     mine.append(hows.pop())
             code = started(out).wait(timeout=PATIENCE)
             same = code == 0 and left(out / "runs") == expected

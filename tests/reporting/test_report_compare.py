@@ -13,6 +13,7 @@ from rich.console import Console
 
 from fedprivacy.judge.result import PrivacyClaim, RunResult
 from fedprivacy.reporting.compare import comparison_to_markdown, render_comparison, run_labels
+from fedprivacy.reporting.text import sizes
 
 Results = Mapping[str, Callable[[], RunResult]]
 
@@ -48,7 +49,7 @@ def test_one_table_has_utility_bytes_leakage_and_epsilon(results: Results, width
     if width >= 80:
         for part in ("0.8590 [0.851, 0.867]", "0.776 [0.76, 0.80]", "0.504 [0.48, 0.53]", "0.121 [0.09, 0.17]"):
             assert part in words
-        assert "no leakage" in words and "0.500 [0.47, 0.53]" in words
+        assert "chance" in words and "0.500 [0.47, 0.53]" in words
     assert "planted probes" in words
 
 
@@ -103,3 +104,28 @@ def test_wrong_input_is_refused(results: Results) -> None:
         comparison_to_markdown([])
     with pytest.raises(ValueError, match="1 results need as many labels, got 2"):
         comparison_to_markdown([results["ordinary"]()], ["a", "b"])
+
+
+def test_a_column_of_bytes_has_one_unit() -> None:
+    assert sizes([1_580_000, 48_800_000, 0]) == ["1.58 MB", "48.8 MB", "0 MB"]
+    assert sizes([65_000, 6_500_000]) == ["0.0650 MB", "6.50 MB"]
+    assert sizes([6_530, 97_700_000]) == ["6.53 kB", "97,700 kB"]
+    assert sizes([0, 0]) == ["0 B", "0 B"] and sizes([3, 2e9]) == ["3 B", "2,000,000,000 B"]
+
+
+def test_a_sweep_names_its_defense_once_and_breaks_no_budget(results: Results) -> None:
+    base = results["ordinary"]()
+    file = io.StringIO()
+    labels = ["gaussian, epsilon 0.5", "gaussian, epsilon 8", "no defense"]
+    render_comparison([base] * 3, Console(file=file, width=80), labels, judged=False)
+    lines = file.getvalue().splitlines()
+    assert any("side by side: gaussian" in line for line in lines)
+    for name in ("epsilon 0.5", "epsilon 8", "no defense"):
+        assert sum(line.startswith(name) for line in lines) >= 2
+    assert not any(line.strip() in ("epsilon", "8", "0.5") for line in lines)
+
+
+def test_chance_is_that_of_a_row_that_has_one(results: Results) -> None:
+    text = comparison_to_markdown([results["only_errors"](), results["ordinary"]()])
+    head = next(line for line in text.splitlines() if line.startswith("| run (its accuracy)"))
+    assert "0.500 [0.47, 0.53]" in head

@@ -295,7 +295,7 @@ def test_chance_stands_in_the_head_and_beside_a_number_only_where_it_is_another(
     head, under = next(
         (line, below) for line, below in pairwise(text.splitlines()) if line.startswith("statistic") and "AUC" in line
     )
-    assert under.startswith("no leakage") and "0.500 [0.47, 0.53]" in under
+    assert under.startswith("chance") and "0.500 [0.47, 0.53]" in under
     assert "TPR at 10% FPR" in head
-    assert text.count("no leakage 0.500 [0.46, 0.54]") == 1
-    assert "no leakage 0.500 [0.47, 0.53]" not in text
+    assert text.count("chance 0.500 [0.46, 0.54]") == 1
+    assert "chance 0.500 [0.47, 0.53]" not in text

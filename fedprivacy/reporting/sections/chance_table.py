@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from fedprivacy.judge.result import Finding
 from fedprivacy.reporting.document import Cell, Column, Footnotes, Table, cell, row
 from fedprivacy.reporting.findings import metric_name, metric_order
-from fedprivacy.reporting.sections.rate_table import marked_value
+from fedprivacy.reporting.sections.rate_table import CHANCE, marked_value
 from fedprivacy.reporting.text import MISSING, chance_level, clean
 
 Rates = Mapping[str, Finding]
@@ -24,21 +24,26 @@ def chance_table(
     metrics = _with_numbers([rates for _, rates in rows]) or (["auc"] if always else [])
     if not metrics:
         return None
-    first = rows[0][1]
+    first = {metric: _known(rates[metric] for _, rates in rows if metric in rates) for metric in metrics}
     lines = [row([name, *(_value(rates, first, metric, marks) for metric in metrics)]) for name, rates in rows]
     heads = [Column(metric_name(metric), under=_chance(first.get(metric))) for metric in metrics]
     notes = (*marks.lines(), *_few([rates for _, rates in rows], metrics))
     return Table((title, *heads), tuple(lines), caption, notes)
 
 
-def _value(rates: Rates, first: Rates, metric: str, marks: Footnotes) -> Cell:
+def _known(found: Iterable[Finding]) -> Finding | None:
+    """The first that has a chance level."""
+    return next((finding for finding in found if finding.chance is not None), None)
+
+
+def _value(rates: Rates, first: Mapping[str, Finding | None], metric: str, marks: Footnotes) -> Cell:
     """The number with its interval, and its own chance where that is not the one above."""
     finding = rates.get(metric)
     if finding is None:
         return cell(MISSING)
     value = marked_value(finding, marks, clean(finding.note) if finding.value is not None else "")
     chance = _chance(finding)
-    own = f"chance {chance}" if chance not in (MISSING, _chance(first.get(metric))) else ""
+    own = f"{CHANCE} {chance}" if chance not in (MISSING, _chance(first.get(metric))) else ""
     return cell(*value.lines, own, tone=value.tone)
 
 

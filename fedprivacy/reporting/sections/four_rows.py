@@ -15,6 +15,7 @@ from fedprivacy.reporting.findings import (
     of_statistic,
 )
 from fedprivacy.reporting.sections.chance_table import chance_table
+from fedprivacy.reporting.sections.rate_table import CHANCE
 from fedprivacy.reporting.text import clean, counted
 
 LOSS = "loss"
@@ -74,7 +75,7 @@ def four_rows(findings: Sequence[Finding]) -> Table | None:
         return None
     first, marks = chosen[0][1], Footnotes()
     rows = [(_name(role, one, first, marks), one.rates) for role, one in chosen]
-    return chance_table(rows, Column("attack", fold=True, under="chance"), _caption(first), marks)
+    return chance_table(rows, Column("attack", fold=True, under=CHANCE), _caption(first), marks)
 
 
 def _roles(findings: Sequence[Finding], known: Sequence[Attack]) -> Iterator[tuple[str, Attack]]:

@@ -16,7 +16,7 @@ HEADLINE = "*"
 DECLARED = f"{HEADLINE} headline: declared before the run"
 FEW = "few: fewer than ten false positives are allowed at this FPR, so no verdict rests on the number"
 NO_CAUSE = "no cause was stored"
-NO_LEAKAGE = "no leakage"
+CHANCE = "chance"
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class RateTable:
         chances = {metric: self._common_chance(metric) for metric in metrics}
         first, *names = self._name_columns()
         known = any(chances.values())
-        columns = [replace(first, under=NO_LEAKAGE if known else ""), *names]
+        columns = [replace(first, under=CHANCE if known else ""), *names]
         columns += [Column("in / out")] if self.sizes else []
         rows = []
         for entry in self.entries:
@@ -92,7 +92,7 @@ class RateTable:
                 value = marked_value(finding, marks, shared)
                 rows.append(row([*here, metric_short(finding.metric), value, _chance(finding), alarms]))
                 names = [Cell(name.lines[1:] or ("",), "quiet") for name in names]
-        columns = [*self._name_columns(), Column("metric"), Column("value"), Column(NO_LEAKAGE), Column("FP")]
+        columns = [*self._name_columns(), Column("metric"), Column("value"), Column(CHANCE), Column("FP")]
         return self._titled(columns, rows, marks, dropped)
 
     def _titled(
@@ -185,7 +185,7 @@ def _result(finding: Finding | None, marks: Footnotes, stacked: bool, usual: str
     extra = [] if finding.false_positives is None else [f"{count(finding.false_positives)} FP"]
     extra += ["few"] if finding.flag == "few" else []
     alarms, chance = ", ".join(extra), _chance(finding)
-    own = "" if chance in (usual, MISSING) else f"{NO_LEAKAGE} {chance}"
+    own = "" if chance in (usual, MISSING) else f"{CHANCE} {chance}"
     if stacked:
         return cell(value.lines[0], own, alarms, tone=value.tone)
     return cell(f"{value.lines[0]} {alarms}".rstrip(), own, tone=value.tone)

@@ -14,7 +14,7 @@ from fedprivacy.metrics.intervals import paired_interval
 from fedprivacy.reporting.document import Block, Column, Line, Section, Table, cell, row
 from fedprivacy.reporting.findings import client_key, metric_name
 from fedprivacy.reporting.settings import level, protocol_name
-from fedprivacy.reporting.text import MISSING, clean, counted, decimals, estimate, fixed, size
+from fedprivacy.reporting.text import MISSING, clean, counted, decimals, estimate, fixed, sizes
 from fedprivacy.reporting.text import level as level_words
 
 MANY_CLIENTS = 12
@@ -71,13 +71,14 @@ def lower_is_better(metric: str) -> bool:
 def _means(result: RunResult, metric: str) -> Table:
     ours, at = result.utility[metric], level(result)
     protocol = protocol_name(result)
-    traffic = result.communication.up_bytes + result.communication.down_bytes
-    lines = [row([cell(f"{protocol} (this run)", tone="strong"), mean_of(ours), MISSING, size(traffic)])]
-    for baseline in result.baselines:
+    own = result.communication.up_bytes + result.communication.down_bytes
+    traffic = sizes([own, *(baseline.up_bytes + baseline.down_bytes for baseline in result.baselines)])
+    lines = [row([cell(f"{protocol} (this run)", tone="strong"), mean_of(ours), MISSING, traffic[0]])]
+    for baseline, sent in zip(result.baselines, traffic[1:], strict=True):
         other = baseline.utility.get(metric)
         gap = MISSING if other is None else estimate(*difference(ours, other, at), against=0.0, sign=True)
         name = cell(clean(baseline.name), clean(baseline.why))
-        lines.append(row([name, mean_of(other), gap, size(baseline.up_bytes + baseline.down_bytes)]))
+        lines.append(row([name, mean_of(other), gap, sent]))
     title = metric_name(metric)
     notes = [OWN] if metric == OWN_ACCURACY else []
     others = [b.utility[metric] for b in result.baselines if metric in b.utility]
