@@ -150,6 +150,13 @@ def described(kind: str) -> dict[str, str]:
     return none | {name: f"{used.about} ({proof[used.proven]})" for name, used in defenses.DEFENSES.items()}
 
 
+def own(name: str) -> list[str]:
+    """What of fedprivacy's own has that name, such as ``protocol``."""
+    kinds = {"statistics": "statistic", "models": "model", "datasets": "data set", "defenses": "defense"}
+    found = [word for kind, word in kinds.items() if name in described(kind)]
+    return [*(["protocol"] if name in CARDS else []), *found]
+
+
 def observation(name: str) -> Observation:
     """The observation of that name."""
     from fedprivacy.adversary.observations import OBSERVATIONS

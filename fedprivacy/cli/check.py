@@ -7,7 +7,8 @@ from typing import Any
 import click
 
 from fedprivacy.cli.completion import of_catalog
-from fedprivacy.cli.settings import assignments
+from fedprivacy.cli.say import put
+from fedprivacy.cli.settings import assignments, in_flags
 
 
 @click.command("check")
@@ -53,6 +54,8 @@ def command(
     fedprivacy check loop.py:federate --model nets.py:Net
     fedprivacy check nets.py:Net --dataset mnist5k
 
+    A function that trains is tried with the model that it trains: name that one by --model.
+
     PART is module:Name, file.py:Name, or an installed entry point of the group fedprivacy.parts. It is imported and run
     with your rights.
     """
@@ -61,5 +64,5 @@ def command(
 
     settings: dict[str, Any] = {"data": {"dataset": dataset, "data_dir": data_dir}, "training": {"model": model}}
     report = check(part, kind, options, epsilon, **settings)
-    click.echo(str(report))
+    put(in_flags(f"{report}\n"))
     return int(not report.kept)

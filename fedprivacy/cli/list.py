@@ -35,6 +35,7 @@ def command(kind: str, name: str | None) -> None:
     from rich.table import Table
 
     from fedprivacy.cli.output import Output
+    from fedprivacy.reporting.bare import print_bare
 
     console = Output()
     if name is not None:
@@ -47,13 +48,13 @@ def command(kind: str, name: str | None) -> None:
             for label, value in _rows(card):
                 table.add_row(f"  {label}", value)
             table.add_row("  settings", ", ".join(card.options.model_fields) or "none")
-            console.print(table)
+            print_bare(console, table)
         console.print("\n`fedprivacy list protocols NAME` explains the settings of one protocol.", highlight=False)
         return
     table = Table.grid(padding=(0, 2))
     for each, about in catalog.described(kind).items():
         table.add_row(f"[bold]{each}[/bold]", about)
-    console.print(table)
+    print_bare(console, table)
 
 
 def _rows(card: Card) -> list[tuple[str, str]]:
@@ -73,13 +74,16 @@ def _explain(console: Console, name: str) -> None:
     from rich.markup import escape
     from rich.padding import Padding
     from rich.table import Table
+    from rich.text import Text
+
+    from fedprivacy.reporting.bare import print_bare
 
     card = CARDS[name]
     console.print(f"[bold]{name}[/bold]  {card.title}", highlight=False)
     table = Table.grid(padding=(0, 2))
     for label, value in _rows(card):
         table.add_row(f"  {label}", value)
-    console.print(table)
+    print_bare(console, table)
     if not card.options.model_fields:
         console.print("  It has no settings of its own.", highlight=False)
         return
@@ -88,6 +92,6 @@ def _explain(console: Console, name: str) -> None:
         value = field.get_default()
         default = str(value).lower() if isinstance(value, bool) else shown(value) or "none"
         line = f"[bold]{each}[/bold]  {escape(allowed(field))}; default {default}"
-        about = escape(" ".join((field.description or "").split()))
-        console.print(Padding(line, (0, 0, 0, 2)), highlight=False)
-        console.print(Padding(about, (0, 0, 0, 6)), highlight=False)
+        about = " ".join((field.description or "").split())
+        print_bare(console, Padding(Text.from_markup(line), (0, 0, 0, 2)))
+        print_bare(console, Padding(Text(about), (0, 0, 0, 6)))

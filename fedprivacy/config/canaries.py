@@ -22,13 +22,13 @@ class CanaryConfig(Part):
     so that it moves models one way or the opposite way. Members and non-members are changed alike."""
     number: int | None = Field(default=None, ge=2)
     """Canaries of one federation, dealt over its clients (pairs of them where a coin chooses between two); the other
-    candidates stay as they are and are not guessed. None: all candidates."""
+    candidates stay as they are and are not guessed. none: all candidates."""
     coins: Coins = "record"
     """What one coin decides. record: whether a record is in. pair: which of two records is in (replace-one). client:
     which half of its pool a client trains on, as a whole (replace-one for clients): one guess a client."""
 
     guesses: int | None = Field(default=None, ge=1)
-    """Canaries that are guessed, half of them in: a number fixed before the run. None: the number from which the
+    """Canaries that are guessed, half of them in: a number fixed before the run. none: the number from which the
     strongest adversary of the claim may expect most; where no curve stands behind the claim, the best of a tenth, two
     fifths and nine tenths of the canaries, with the error shared out among the three."""
 

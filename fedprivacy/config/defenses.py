@@ -33,7 +33,7 @@ class GaussianOptions(Part):
     """Gaussian noise on whole prediction matrices."""
 
     clip: float | None = Field(default=None, gt=0)
-    """Largest Frobenius norm of one client's centred matrix. None: the norm that probabilities cannot exceed; logits
+    """Largest Frobenius norm of one client's centred matrix. none: the norm that probabilities cannot exceed; logits
     and losses have none and need a figure that does not come from private data."""
     placement: Literal["local", "aggregator"] = "local"
     """local: each client adds noise before its matrix leaves. aggregator: a trusted server adds less, to the mean;
@@ -48,7 +48,7 @@ class LaplaceOptions(Part):
     """Laplace noise on whole prediction matrices."""
 
     clip: float | None = Field(default=None, gt=0)
-    """Largest sum of absolute entries of one client's centred matrix. None: what probabilities cannot exceed."""
+    """Largest sum of absolute entries of one client's centred matrix. none: what probabilities cannot exceed."""
     unit: Literal["record", "client"] = "record"
     """Whom the claim is about. One record may change every prediction, so both cost the same."""
     project: bool = True
@@ -78,7 +78,7 @@ class DpSgdOptions(Part):
     max_grad_norm: float = Field(default=1.0, gt=0)
     """Largest L2 norm of one record's gradient."""
     batch_size: int | None = Field(default=None, ge=1)
-    """Expected records of one step; None: training.batch_size."""
+    """Expected records of one step; none: training.batch_size."""
     sampling: Literal["poisson", "partition"] = "poisson"
     """poisson: each record enters each batch by its own coin. partition: each record enters one batch of an epoch;
     cheaper where a batch is a large part of the records."""

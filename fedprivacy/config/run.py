@@ -32,7 +32,7 @@ class DataConfig(Part):
     skip_bad: bool = False
     """Leave out images that cannot be read instead of stopping."""
     image_size: int | None = Field(default=None, ge=4, le=1024)
-    """Resize images to this many pixels a side (nearest neighbour); None keeps the source's size."""
+    """Resize images to this many pixels a side (nearest neighbour); none keeps the source's size."""
     label: str | None = None
     """Column that holds the class, of a CSV or Parquet file."""
     scaling: Literal["public", "bounds", "private", "none"] = "public"
@@ -56,7 +56,7 @@ class DataConfig(Part):
     classes_per_client: int = Field(default=2, ge=1, le=MOST)
     """Classes a client holds under the partition shards; under tasks at most."""
     candidates: int | None = Field(default=400, ge=1, le=MOST)
-    """Size of a client's candidate pool; None shares out whatever the other roles leave."""
+    """Size of a client's candidate pool; none shares out whatever the other roles leave."""
     inclusion: float = Field(default=0.5, gt=0, le=1)
     """Probability of each candidate's coin. 1 trains on everything: no membership game."""
     schedule: Literal["whole", "fresh"] = "whole"
@@ -142,7 +142,7 @@ class AttackConfig(Part):
     statistics: Names = ()
     """Statistics to score with; empty runs all that the references allow."""
     headline: str | None = None
-    """Statistic the verdict rests on; None: joint where candidates are decoded together, else ratio where there are
+    """Statistic the verdict rests on; left out: joint where candidates are decoded together, else ratio where there are
     references, else loss. stack: all that an adversary has, combined as shadow federations teach."""
     shadows: int = Field(default=0, ge=0, le=10_000)
     """Shadow federations to train; 0 uses the other clients as the only references."""
@@ -174,9 +174,9 @@ class AttackConfig(Part):
     payloads: Names = ()
     """Payload types from outside that messages of a recording are of; those of a protocol come with it."""
     followed: int | None = Field(default=None, ge=1)
-    """Clients that are attacked: the first so many; None: all. What follows one client at a time costs as much each."""
+    """Clients that are attacked: the first so many; none: all. What follows one client at a time costs as much each."""
     budget: float | None = Field(default=None, gt=0)
-    """Seconds an iterative attack may spend, such as 60s or 2m; None: its own default."""
+    """Seconds an iterative attack may spend, such as 60s or 2m; none: its own default."""
     inversion: InversionConfig = InversionConfig()
 
 

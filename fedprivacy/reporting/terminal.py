@@ -8,11 +8,11 @@ from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.rule import Rule
-from rich.segment import Segment, Segments
 from rich.table import Table as RichTable
 from rich.text import Text
 
 from fedprivacy.judge.result import RunResult
+from fedprivacy.reporting.bare import print_bare
 from fedprivacy.reporting.brief import New, brief
 from fedprivacy.reporting.document import Block, Cell, Document, Facts, Layouts, Line, Table, Tone
 from fedprivacy.reporting.report import report
@@ -39,26 +39,15 @@ def render(result: RunResult, console: Console, full: bool = False, new: New = "
 
 def render_document(document: Document, console: Console) -> None:
     """Print any document."""
-    _print(console, Text(document.title, style="bold"))
+    print_bare(console, Text(document.title, style="bold"))
     for section in document.sections:
         console.print()
-        _print(console, Rule(Text(section.title, style="bold"), align="left", style="dim"))
+        print_bare(console, Rule(Text(section.title, style="bold"), align="left", style="dim"))
         for number, block in enumerate(section.blocks):
             if number and not (isinstance(block, Line) and isinstance(section.blocks[number - 1], Line)):
                 console.print()
             for part in _parts(block, console.width):
-                _print(console, part)
-
-
-def _print(console: Console, content: RenderableType) -> None:
-    """Print without blanks at line ends, so that the text can be pasted."""
-    for line in console.render_lines(content, pad=False):
-        while line and not line[-1].text.rstrip():
-            line.pop()
-        if line:
-            last = line[-1]
-            line[-1] = Segment(last.text.rstrip(), last.style)
-        console.print(Segments([*line, Segment.line()]), end="")
+                print_bare(console, part)
 
 
 def _parts(block: Block, width: int) -> list[RenderableType]:

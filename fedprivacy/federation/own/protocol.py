@@ -156,9 +156,8 @@ class OwnFederation:
             whole = env.workbench.module(env.architecture(client)).state_dict()
             if part.keys() != whole.keys() or any(part[name].shape != t.shape for name, t in whole.items()):
                 raise UsageError(
-                    f"protocol {self.name}: the model that {owner} ends with is no {env.architecture(client)}; "
-                    "name the "
-                    "architecture by model, and return whole models."
+                    f"protocol {self.name}: the model that {owner} ends with is no {env.architecture(client)}; say "
+                    "which one it is by training.model, such as file.py:Net, and return whole models."
                 )
         return found
 

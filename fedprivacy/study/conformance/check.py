@@ -64,6 +64,11 @@ def check(
     if kind is not None and kind not in CHECKED:
         raise UsageError(f"--kind: no kind '{kind}' exists. {near_miss(kind, CHECKED)}")
     kinds: list[Kind] = [k for k in CHECKED if kind in (None, k) and (parts.outside(name) or name in parts.known(k))]
+    if not kinds and (own := catalog.own(name)):
+        raise UsageError(
+            f"check: '{name}' is fedprivacy's own ({', '.join(own)}), held by its own tests; check looks at a part of "
+            "yours, by module:Name, file.py:Name or an entry point."
+        )
     if not kinds:
         raise UsageError(f"check: no part '{name}' exists; name module:Name, file.py:Name or an entry point.")
     parts.exists(kinds[0], name, ())
