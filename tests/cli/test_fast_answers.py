@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -91,6 +92,7 @@ def test_help_and_lists_end_well_and_say_something(answers: dict[str, tuple[int,
     for line in [*HELP, CARD, *(f"list {kind}" for kind in KINDS)]:
         code, out, err, _ = answers[line]
         assert (code or 0, err) == (0, "") and out.strip(), line
+        assert not line.startswith("list") or not re.search(r" $", out, re.MULTILINE), line
     for line in WRONG:
         code, out, err, _ = answers[line]
         assert (code, out) == (2, "") and err.count("\n") == 1, (line, err)

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 import fedprivacy
+from fedprivacy.cli.main import cli
 from fedprivacy.config.base import UsageError
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "own_federation.py"
@@ -165,3 +167,28 @@ def test_the_command_says_it_and_exits_by_it(tmp_path: Path) -> None:
     line = [sys.executable, "-m", "fedprivacy", "check", "scores.py:S"]
     done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=120, env=environment)
     assert done.returncode == 1 and "statistic scores.py:S: breaks 1" in done.stdout, done.stderr
+
+
+def test_what_is_fedprivacys_own_is_no_part_of_yours() -> None:
+    for name, kind in (("fedavg", "protocol"), ("mlp", "model"), ("digits", "data set"), ("dp-sgd", "defense")):
+        with pytest.raises(UsageError, match=rf"'{name}' is fedprivacy's own \({kind}\)"):
+            fedprivacy.check(name)
+    with pytest.raises(UsageError, match="no part 'fedavgg' exists"):
+        fedprivacy.check("fedavgg")
+
+
+def test_a_loop_with_another_model_is_told_the_flag_that_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "loop.py").write_text(
+        "from torch import nn\n"
+        "def net(): return nn.Sequential(nn.Flatten(), nn.Linear(64, 10))\n"
+        "def federate(game, wire):\n"
+        "    for t in range(1, game.rounds + 1):\n"
+        "        for k in range(game.clients): wire.sent(t, f'client-{k}', 'server', weights=net())\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    found = CliRunner().invoke(cli, ["check", "loop.py:federate"])
+    assert "which one it is by --model, such as file.py:Net" in found.output
+    named = CliRunner().invoke(cli, ["check", "loop.py:federate", "--model", "loop.py:net"])
+    assert "which one it is" not in named.output
