@@ -21,6 +21,8 @@ import numpy as np
 import safetensors.numpy
 from numpy.typing import NDArray
 
+from fedprivacy import lock
+
 LARGEST_TEXT = 256 * 2**20
 LARGEST_ARRAYS = 16 * 2**30
 """Bytes of the largest JSON text, and of the largest file of arrays, that is read."""
@@ -55,16 +57,18 @@ def write_bytes(path: Path, data: bytes) -> None:
 def write_beside(path: Path, data: bytes) -> Path:
     """Write ``data`` to ``path``, or where something else is there to the next free name; returns the name.
 
-    What is there is never replaced: ``page.md``, then ``page-2.md``. The same content is written once.
+    What is there is never replaced: ``page.md``, then ``page-2.md``. The same content is written once. Whoever else
+    writes under that name is waited for.
     """
-    for number in itertools.count(1):
-        place = path if number == 1 else path.with_stem(f"{path.stem}-{number}")
-        if not os.path.lexists(place):
-            write_bytes(place, data)
-            return place
-        with contextlib.suppress(Damaged):
-            if read_bytes(place, len(data)) == data:
+    with lock.held(lock.beside(path), wait=True):
+        for number in itertools.count(1):
+            place = path if number == 1 else path.with_stem(f"{path.stem}-{number}")
+            if not os.path.lexists(place):
+                write_bytes(place, data)
                 return place
+            with contextlib.suppress(Damaged):
+                if read_bytes(place, len(data)) == data:
+                    return place
     raise AssertionError("numbers do not end")
 
 

@@ -207,7 +207,8 @@ def _code(target: str) -> list[bytes]:
         return []
     if target.startswith(RECORDING):
         where = Path(target.removeprefix(RECORDING))
-        return [file.read_bytes() for file in (where / "game.json", *sorted(where.rglob("log.jsonl"))) if file.exists()]
+        files = (where / "game.json", *sorted(where.rglob("log.jsonl")))
+        return [file.read_bytes() for file in files if file.is_file()]
     if place.endswith(".py"):
         file = Path(place).expanduser()
         return [file.read_bytes()] if file.is_file() else []

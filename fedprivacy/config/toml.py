@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,12 @@ from typing import Any
 import tomli_w
 
 from fedprivacy.config.base import NONE, Part, UsageError
+
+LARGEST = 2**20
+"""Bytes of the largest text of settings that is read."""
+
+HANDED_OVER = (Path("/dev/stdin"), Path("/dev/fd"))
+"""Where a shell puts what another command writes: a pipe with somebody at its other end."""
 
 
 def to_toml(part: Part) -> str:
@@ -31,7 +38,7 @@ def _told(part: Part) -> dict[str, Any]:
 def read_toml(path: Path, named: str = "--config") -> dict[str, Any]:
     """The tables of a TOML file, ``named`` so by the user; :class:`UsageError` where it is missing or malformed."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(_text(path, named))
     except FileNotFoundError:
         raise UsageError(f"{named}: nothing is at {path}.") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -40,3 +47,15 @@ def read_toml(path: Path, named: str = "--config") -> dict[str, Any]:
         raise UsageError(f"{named}: {path} is not TOML: {error}.") from None
     except RecursionError:
         raise UsageError(f"{named}: {path} is nested too deeply.") from None
+
+
+def _text(path: Path, named: str) -> str:
+    """The text of a plain file, or of what the shell hands over. UsageError for a pipe that nobody may ever fill."""
+    handed = path.parent in HANDED_OVER or path in HANDED_OVER
+    if not handed and not stat.S_ISREG(path.stat().st_mode):
+        raise UsageError(f"{named}: {path} is no plain file.")
+    with path.open("rb") as file:
+        data = file.read(LARGEST + 1)
+    if len(data) > LARGEST:
+        raise UsageError(f"{named}: {path} has more than {LARGEST:,} bytes, as no settings have.")
+    return data.decode()

@@ -21,7 +21,7 @@ from fedprivacy import __version__, folder, lock, parts
 from fedprivacy.config.base import UsageError, build
 from fedprivacy.config.named import named
 from fedprivacy.config.run import AttackConfig, RunConfig
-from fedprivacy.config.toml import to_toml
+from fedprivacy.config.toml import LARGEST, to_toml
 from fedprivacy.folder import Damaged
 
 FORMAT = 2
@@ -31,7 +31,6 @@ BY_RUN = "by `run`"
 """How a folder came about that was trained in this place."""
 
 CONFIG, RESULT, IDENTITY = "config.toml", "result.json", "identity.json"
-LARGEST_SETTINGS = 2**20
 
 OTHER = {
     "format": "was written in run folder format {0}, this version of fedprivacy writes {1}",
@@ -188,7 +187,7 @@ def read_config(where: Path) -> dict[str, Any]:
     """The settings of a finished run, as given; nothing in them fetches data."""
     path = where / CONFIG
     try:
-        content = tomllib.loads(folder.read_bytes(path, LARGEST_SETTINGS).decode())
+        content = tomllib.loads(folder.read_bytes(path, LARGEST).decode())
     except (ValueError, RecursionError) as error:
         raise Damaged(f"{path} is not TOML: {' '.join(str(error).split())}") from None
     config = build(RunConfig, content, str(path))

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
 
 from fedprivacy import folder
+from fedprivacy.config.base import UsageError
+from fedprivacy.config.toml import read_toml
 
 Call = Callable[..., Any]
 SWEEP = "sweep --epsilon 8,inf --protocol mutual --defense gaussian {small} --format markdown --resume"
@@ -26,6 +30,41 @@ def test_another_content_goes_beside_the_one_that_is_there(tmp_path: Path) -> No
     (tmp_path / "link.md").symlink_to(path)
     assert folder.write_beside(tmp_path / "link.md", b"d").name == "link-2.md"
     assert path.read_bytes() == b"a"
+
+
+def test_two_that_write_under_one_name_at_once_get_two_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, plain, found = tmp_path / "page.md", folder.write_bytes, list[str]()
+    other = Thread(target=lambda: found.append(folder.write_beside(path, b"b").name))
+
+    def slowly(place: Path, data: bytes) -> None:
+        if data == b"a":  # between seeing that the name is free and taking it
+            other.start()
+            other.join(0.2)
+            assert other.is_alive() and not found
+        plain(place, data)
+
+    monkeypatch.setattr(folder, "write_bytes", slowly)
+    assert folder.write_beside(path, b"a").name == "page.md"
+    other.join()
+    assert found == ["page-2.md"] and path.read_bytes() == b"a"
+    assert {file.name for file in tmp_path.iterdir()} == {"page.md", "page-2.md"}
+
+
+@pytest.mark.parametrize("name", ["run", "reproduce"])
+def test_settings_are_read_from_plain_files_or_from_what_a_shell_hands_over(
+    name: str, fedprivacy: Call, tmp_path: Path
+) -> None:
+    pipe = tmp_path / "page.toml"
+    os.mkfifo(pipe)
+    ended = fedprivacy(f"reproduce {pipe}" if name == "reproduce" else f"run --config {pipe}")
+    assert ended.code == 2 and "is no plain file" in ended.complaint
+    with pytest.raises(UsageError, match="is no plain file"):
+        read_toml(Path("/dev/zero"))
+    reading, writing = os.pipe()
+    os.write(writing, b"rounds = 3\n")
+    os.close(writing)
+    assert read_toml(Path(f"/dev/fd/{reading}")) == {"rounds": 3}
+    os.close(reading)
 
 
 def test_a_report_replaces_no_file_that_somebody_changed(fedprivacy: Call, tmp_path: Path) -> None:

@@ -115,9 +115,10 @@ def _toml(draw: random.Random) -> Case:
     data = "\n".join(text).encode("utf-8", "replace")
     if draw.random() < 0.2:
         data = _damaged(draw, data)
+    pipe = draw.random() < 0.02
 
     def prepare(where: Path) -> None:
-        (where / "x.toml").write_bytes(data)
+        os.mkfifo(where / "x.toml") if pipe else (where / "x.toml").write_bytes(data)
 
     return Case("toml", ("run", "--config", "x.toml", *SMALL), prepare)
 
