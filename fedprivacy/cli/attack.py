@@ -197,7 +197,7 @@ def _foreign(
     read = read_scores(scores)
     if read.bank is not None:
         check.statistics(config.attack)
-    where = None if out is None else made_by_reading(Path(out), f"scores-{scores.stem}", fresh)
-    result = judge_file(read, config.attack, where)
+    with made_by_reading(out, f"scores-{scores.stem}", fresh) as where:
+        result = judge_file(read, config.attack, where)
     to.deliver(findings_of(result, where), lambda: show(result, where, to.full, "attack"))
     return result, where

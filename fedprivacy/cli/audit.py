@@ -159,15 +159,15 @@ def command(
             raise UsageError(f"--{name.replace('_', '-')} does nothing without --mechanism.")
     if scores is not None:
         _refuse(given, WITH_SCORES, "--scores", control, resume)
-        where = None if out is None else made_by_reading(Path(out), f"audit-scores-{scores.stem}", fresh)
-        result = _of_scores(scores, given, where)
+        with made_by_reading(out, f"audit-scores-{scores.stem}", fresh) as where:
+            result = _of_scores(scores, given, where)
     elif run is not None and is_recording(run):
         _refuse(given, WITH_RECORDING, "a recording", control, resume)
         result, where = _of_recording(run, given, out, device, fresh, to)
     elif run is not None:
         _refuse(given, WITH_RUN, "a stored run", control, resume)
-        where = None if out is None else made_by_reading(Path(out), f"audit-{run.resolve().name}", fresh)
-        result = _of_run(run, given, where, allow_code)
+        with made_by_reading(out, f"audit-{run.resolve().name}", fresh) as where:
+            result = _of_run(run, given, where, allow_code)
     else:
         config = configuration(given, base(given))
         where, result = _trained(config, control is not False, Path(out or "runs"), workers, device, resume, fresh, to)

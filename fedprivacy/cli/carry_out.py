@@ -176,17 +176,25 @@ def writable(where: Path, flag: str = "--out") -> None:
         raise UsageError(f"{flag}: no permission to write to {there}; choose another folder.")
 
 
-def made_by_reading(out: Path, name: str, fresh: bool) -> Path:
-    """The folder for a report on what was made elsewhere. UsageError where it holds something, unless ``fresh``."""
-    where = out / name
-    writable(where)
-    if where.is_dir() and any(where.iterdir()):
-        if not fresh:
-            raise UsageError(f"{where} holds an earlier report: add --fresh to replace it, or use another --out.")
-        from fedprivacy.study import stored
+@contextmanager
+def made_by_reading(out: str | Path | None, name: str, fresh: bool) -> Iterator[Path | None]:
+    """The folder for a report on what was made elsewhere, for one writer; None without ``out``.
 
-        stored.clear(where)
-    return where
+    UsageError where it holds something, unless ``fresh``.
+    """
+    if out is None:
+        yield None
+        return
+    from fedprivacy.study import stored
+
+    where = Path(out) / name
+    writable(where)
+    with stored.at_work(where):
+        if where.is_dir() and any(where.iterdir()):
+            if not fresh:
+                raise UsageError(f"{where} holds an earlier report: add --fresh to replace it, or use another --out.")
+            stored.clear(where)
+        yield where
 
 
 def read_result(where: Path) -> RunResult:

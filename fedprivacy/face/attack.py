@@ -42,8 +42,8 @@ def attack(
         return recorded(path, model, out, device, fresh, settings)[0]
     if path.suffix == ".npz":
         config = configured(settings, path.parent)
-        where = None if out is None else made_by_reading(Path(out), f"scores-{path.stem}", fresh)
-        return RunResult.of(judge_file(read_scores(path), config.attack, where), where)
+        with made_by_reading(out, f"scores-{path.stem}", fresh) as where:
+            return RunResult.of(judge_file(read_scores(path), config.attack, where), where)
     with stored.reading(path):
         base = stored.read_config(path)
         base.setdefault("attack", {}).setdefault("attacks", ["membership"])
