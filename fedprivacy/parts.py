@@ -207,8 +207,8 @@ def _code(target: str) -> list[bytes]:
         return []
     if target.startswith(RECORDING):
         where = Path(target.removeprefix(RECORDING))
-        files = (where / "game.json", *sorted(where.rglob("log.jsonl")))
-        return [file.read_bytes() for file in files if file.is_file()]
+        recorded = (where / "game.json", *sorted(where.rglob("log.jsonl")))
+        return [file.read_bytes() for file in recorded if file.is_file()]
     if place.endswith(".py"):
         file = Path(place).expanduser()
         return [file.read_bytes()] if file.is_file() else []
