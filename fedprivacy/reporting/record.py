@@ -13,7 +13,6 @@ from typing import Any, Literal
 
 from fedprivacy.reporting.document import Block, Column, Document, Facts, Line, Section, Table, row
 from fedprivacy.reporting.findings import metric_name
-from fedprivacy.reporting.sections.rate_table import CHANCE
 from fedprivacy.reporting.text import MISSING, chance_level, clean, count, epsilon, estimate, scientific, sentence
 
 RECORD: Literal["fedprivacy/record/1"] = "fedprivacy/record/1"
@@ -195,7 +194,7 @@ def _evidence(record: Record) -> list[Block]:
         Column("by", fold=True),
         Column("measure"),
         Column("value"),
-        Column(CHANCE),
+        Column("no leakage"),
     )
     lines = tuple(
         row(
