@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from fedprivacy.study.paper.rows import Row
 
 
+KEPT = "persistent"
+"""Whether optimisers keep their moments on the pages with code of their own: one way for all protocols."""
+
+
 @click.command("reproduce", cls=cloup.Command)
 @click.argument("recipe", shell_complete=names(papers_and_pages))
 @cloup.option_group(
@@ -187,6 +191,7 @@ def _page(
         "data__data_dir": data_dir,
         "data__image_size": None if image_size is None else str(image_size),
         "rounds": None if rounds is None else str(rounds),
+        "training__optimizer_state": None if own else KEPT,
         "attack__effort": given["effort"] or (None if own else "thorough"),
         "attack__followed": given["followed"] or (None if own else 1),
     }

@@ -25,15 +25,18 @@ class FederationSettings:
     """What the protocol is called, for messages alone."""
 
     @classmethod
-    def of(cls, config: RunConfig) -> FederationSettings:
-        """Those of one run."""
+    def of(cls, config: RunConfig, stateless: bool = False) -> FederationSettings:
+        """Those of one run; ``stateless``: the protocol's clients begin each round anew from what they are sent."""
+        training = config.training
+        if training.optimizer_state == "auto":
+            training = training.model_copy(update={"optimizer_state": "fresh" if stateless else "persistent"})
         return cls(
             config.clients,
             config.rounds,
             config.participation,
             config.dropout_rate,
             config.data,
-            config.training,
+            training,
             config.topology,
             config.protocol,
         )

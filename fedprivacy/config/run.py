@@ -124,8 +124,9 @@ class TrainingConfig(Part):
     """Gradient steps of one round, in the place of local_epochs; 1 with sgd is FedSGD, as gradient inversion has it."""
     warmup_epochs: int = Field(default=10, ge=0, le=MOST)
     """Passes over the warm-up records before round 1."""
-    optimizer_state: Literal["fresh", "persistent"] = "persistent"
-    """Whether a client's optimiser keeps its moments from round to round."""
+    optimizer_state: Literal["auto", "fresh", "persistent"] = "auto"
+    """Whether a client's optimiser keeps its moments from round to round. auto: fresh under protocols whose clients
+    begin each round anew from what they are sent, as in federated averaging, persistent under all others."""
     init: Literal["shared", "independent"] = "shared"
     """All clients start from the same weights, or each from its own."""
     threads: int = Field(default=1, ge=1, le=256)

@@ -8,11 +8,13 @@ what came in.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 
+from fedprivacy.config.base import UsageError
 from fedprivacy.config.protocols import FedBuffOptions
 from fedprivacy.federation import asynchrony, averaging, phases
 from fedprivacy.federation.environment import Environment, FederationState, Part, Work
@@ -23,6 +25,7 @@ from fedprivacy.training.staleness import polynomial
 from fedprivacy.wire.channel import Channel, change
 from fedprivacy.wire.parties import SERVER, client_name
 
+BUFFER_OF_THE_PAPER = 10
 BUFFER, MOMENTUM, FILLED = "server/buffer", "server/momentum", "server/filled"
 
 
@@ -38,6 +41,12 @@ class FedBuff:
 
     def check(self, env: Environment) -> None:
         asynchrony.check(env, "fedbuff")
+        jobs = env.rounds * asynchrony.concurrency(env)
+        if jobs < self.size(env) and not self.options.flush:
+            raise UsageError(
+                f"protocol fedbuff: {jobs} jobs end in this run and the buffer takes {self.size(env)}, so the server "
+                "would never take a step; lower buffer, raise rounds, or set flush."
+            )
 
     def init(self, env: Environment) -> RoundOutcome:
         averaging.plain_training(env, "fedbuff")
@@ -61,7 +70,7 @@ class FedBuff:
                 part = weight * moved if name in trained else arrival.start[name] + moved - model[name]
                 buffer[name] = buffer[name] + part
             changed = {**parts, BUFFER: buffer, FILLED: {"arrivals": torch.tensor(filled)}}
-            return (changed, 0) if filled < self.options.buffer else (self.stepped(changed, trained), 1)
+            return (changed, 0) if filled < self.size(env) else (self.stepped(changed, trained), 1)
 
         outcome = asynchrony.asynchronous_round(state, round, env, channel, self.options, _loss_for, deliver, "update")
         if self.options.flush and int(outcome.state.parts[FILLED]["arrivals"]):
@@ -84,6 +93,10 @@ class FedBuff:
 
     def models(self, state: FederationState, env: Environment) -> Mapping[str, tuple[str, Part]]:
         return {"global": (env.architecture(0), state.parts[averaging.GLOBAL])}
+
+    def size(self, env: Environment) -> int:
+        """Arrivals that fill the buffer."""
+        return self.options.buffer or min(BUFFER_OF_THE_PAPER, math.ceil(asynchrony.concurrency(env) / 2))
 
     def weight(self, late: int) -> float:
         """``s(d)``, over ``s(1)`` where renormalised."""

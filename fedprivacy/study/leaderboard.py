@@ -26,7 +26,7 @@ from fedprivacy.reporting.settings import defense_name, options, setting
 from fedprivacy.reporting.text import scientific
 from fedprivacy.study import recipes
 
-FREE = ("protocol", "options", "attack", "defense")
+FREE = ("protocol", "options", "topology", "attack", "defense")
 """Settings that a competitor chooses; all others are the suite's."""
 
 PAGE = "README.md"

@@ -38,12 +38,13 @@ def resolve(config: RunConfig) -> Study:
     check.stated_labels(config)
     seats, own = seats_of(config.attack, config.data, wire), getattr(options, "options", options)
     needs.check(config.data, config.clients, config.rounds)
+    baseline = config.model_copy(update={"training": wire.federation.training})
     return Study(
         config,
         parts.fingerprint(named(config)),
         wire,
         seats,
-        MappingProxyType({} if wire.silent else variants.baselines(config, own)),
+        MappingProxyType({} if wire.silent else variants.baselines(baseline, own)),
         sum(int(getattr(own, name, 0)) for name in PUBLIC_PASSES),
     )
 
@@ -78,7 +79,8 @@ def _declared(config: RunConfig) -> tuple[Wire, Any]:
         payloads.known(config.attack.payloads)
     options = catalog.options(config.protocol, config.options)
     check.settings(config)
-    federation = FederationSettings.of(config)
+    own = getattr(options, "options", options)
+    federation = FederationSettings.of(config, bool(getattr(own, "stateless", False)))
     known: tuple[Played, ...] = ("training", "answers")
     if catalog.from_outside(config.protocol):
         from fedprivacy.federation.interfaces import declared

@@ -47,6 +47,8 @@ GOLDEN = {
     "feddf": Golden(2 * 2 * (2 * WEIGHTS + 4), 0, 0.109),
     "fedproto": Golden(82_080, 0, 0.155),
     "profe": Golden(389_440, 0, 0.153, exact=False),
+    "dfedavg": Golden(2 * 2 * 2 * WEIGHTS, 0, 0.111),
+    "gossip-mutual": Golden(2 * 2 * 2 * WEIGHTS, 0, 0.153),
     "fedkd-hybrid": Golden(2 * 2 * (2 * WEIGHTS + 4 + 2 * 20 * 40), 2 * 2 * 20 * 64, 0.201),
     "local": Golden(0, 0, 0.153),
     "central": Golden(0, 0, 0.109),

@@ -87,9 +87,10 @@ def test_events_are_in_order_and_a_round_is_one_job_a_place(name: str, speeds: s
 
 
 def test_fast_clients_push_more_often_in_the_ratio_of_speeds(world: MakeWorld) -> None:
-    here = world("fedasync", {"spread": 1.0}, sizes=(5, 5, 5), rounds=20, training={"local_epochs": 1})
+    asked = {"speeds": "lognormal", "spread": 1.0}
+    here = world("fedasync", asked, sizes=(5, 5, 5), rounds=20, training={"local_epochs": 1})
     done = pushes(here.run())
-    options = FedAsyncOptions(spread=1.0)
+    options = FedAsyncOptions.model_validate(asked)
     end = done[-1][1]
     for client in range(3):
         number = sum(who == client for who, _, _ in done)
@@ -183,13 +184,25 @@ def test_fedbuff_steps_by_hand(world: MakeWorld) -> None:
 
 
 def test_a_buffer_outlives_a_round_unless_it_is_flushed(world: MakeWorld) -> None:
-    kept = world("fedbuff", {"buffer": 4}, sizes=(5, 5, 5), rounds=1).run().state.parts
-    assert int(kept["server/filled"]["arrivals"]) == 3
-    assert Clock.of_part(kept[asynchrony.CLOCK]).version == 0
-    flushed = world("fedbuff", {"buffer": 4, "flush": True}, sizes=(5, 5, 5), rounds=1).run().state.parts
+    kept = world("fedbuff", {"buffer": 4}, sizes=(5, 5, 5), rounds=2).run().state.parts
+    assert int(kept["server/filled"]["arrivals"]) == 2
+    assert Clock.of_part(kept[asynchrony.CLOCK]).version == 1
+    flushed = world("fedbuff", {"buffer": 4, "flush": True}, sizes=(5, 5, 5), rounds=2).run().state.parts
     assert int(flushed["server/filled"]["arrivals"]) == 0
-    assert Clock.of_part(flushed[asynchrony.CLOCK]).version == 1
+    assert Clock.of_part(flushed[asynchrony.CLOCK]).version == 2
     assert not torch.equal(kept["server/model"]["head.bias"], flushed["server/model"]["head.bias"])
+
+
+def test_a_buffer_that_never_fills_is_refused(world: MakeWorld) -> None:
+    """Its server would send the start for ever: accuracy of a guess."""
+    here = world("fedbuff", {"buffer": 10}, sizes=(5, 5, 5), rounds=3)
+    with pytest.raises(UsageError, match="9 jobs end in this run and the buffer takes 10"):
+        here.run()
+
+
+@pytest.mark.parametrize(("clients", "size"), [(1, 1), (3, 2), (10, 5), (19, 10), (40, 10)])
+def test_a_buffer_holds_half_of_those_at_work_and_ten_at_most(clients: int, size: int, world: MakeWorld) -> None:
+    assert FedBuff(FedBuffOptions()).size(world("fedbuff", sizes=(2,) * clients).env) == size
 
 
 def test_a_sum_steps_buffer_times_as_far(world: MakeWorld) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from fedprivacy.config.base import UsageError
+from fedprivacy.config.protocol_cards import CARDS
 from fedprivacy.config.run import RunConfig
 from fedprivacy.study.resolve import resolve
 
@@ -53,3 +54,13 @@ def test_an_error_is_told_each_time(small_config: Any) -> None:
     for _ in range(2):
         with pytest.raises(UsageError, match="n_k"):
             resolve(wrong)
+
+
+def test_clients_that_start_anew_each_round_forget_their_moments(small_config: Any) -> None:
+    def state(protocol: str, **training: Any) -> str:
+        return resolve(small_config(protocol=protocol, training=training)).federation.training.optimizer_state
+
+    anew = {name for name in CARDS if state(name) == "fresh"}
+    assert anew == {"fedavg", "fedprox", "fedasync", "fedbuff", "fedckd", "cfd", "feddf", "dfedavg"}
+    assert state("fedavg", optimizer_state="persistent") == "persistent"
+    assert state("mutual", optimizer_state="fresh") == "fresh"

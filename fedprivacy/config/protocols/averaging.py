@@ -24,6 +24,7 @@ class FedAvgOptions(Part):
     """Each client also trains on the labelled public fold before averaging: the fair baseline to mutual learning."""
     public_epochs: int = Field(default=5, ge=1)
     """Passes over the public fold in one round."""
+    stateless: ClassVar[bool] = True
     private_training: ClassVar[bool] = True
 
     def releases(self, federation: FederationSettings) -> tuple[Release, ...]:
@@ -41,6 +42,7 @@ class FedProxOptions(Part):
     """Share of the participants that manage only part of the local epochs; their work counts all the same."""
     weighting: Literal["records", "uniform"] = "records"
     """records: weighted by n_k, which each client then reveals."""
+    stateless: ClassVar[bool] = True
 
     def releases(self, federation: FederationSettings) -> tuple[Release, ...]:
         """Weights up, their mean down; the proximal term has no gradient at the weights that were sent."""
@@ -82,9 +84,9 @@ class LayerwiseOptions(Part):
 class ClockOptions(Part):
     """The simulated clock of an asynchronous federation."""
 
-    speeds: Literal["lognormal", "half-normal", "equal"] = "lognormal"
-    """How long a client trains: lognormal, a speed of its own that it keeps; half-normal, drawn anew for every job;
-    equal, one unit of time for all."""
+    speeds: Literal["half-normal", "lognormal", "equal"] = "half-normal"
+    """How long a client trains: half-normal, drawn anew for every job, as FedBuff was simulated; lognormal, a speed of
+    its own that it keeps, so that the fast count more often; equal, one unit of time for all."""
     spread: float = Field(default=0.5, ge=0)
     """Standard deviation of the logarithm of a client's speed."""
 
@@ -107,6 +109,7 @@ class FedAsyncOptions(ClockOptions):
     """Models later than this are ignored; none takes all."""
     rho: float = Field(default=0.005, ge=0)
     """Weight of ``rho/2 * ||x - x_s||^2`` in the client's loss."""
+    stateless: ClassVar[bool] = True
 
     def releases(self, federation: FederationSettings) -> tuple[Release, ...]:
         """Weights up whenever a client is done, the present model down."""
@@ -126,12 +129,14 @@ class FedAsyncOptions(ClockOptions):
 class FedBuffOptions(ClockOptions):
     """Buffered asynchronous aggregation (Nguyen et al., arXiv 2106.06639)."""
 
-    buffer: int = Field(default=10, ge=1)
-    """Arrivals that make one step of the server."""
-    server_lr: float = Field(default=0.7, gt=0)
+    buffer: int | None = Field(default=None, ge=1)
+    """Arrivals that make one step of the server; none: the paper's 10, or half of the clients that work at the same
+    time where that is less, since the paper's 10 are few of its thousand."""
+    server_lr: float = Field(default=1.0, gt=0)
     """Step of the server along the buffered update."""
-    server_momentum: float = Field(default=0.9, ge=0, lt=1)
-    """Momentum of the server."""
+    server_momentum: float = Field(default=0.0, ge=0, lt=1)
+    """Momentum of the server, which algorithm 1 is without. Published code runs 0.7 with 0.9, seven times the step,
+    over thousands of clients; in a few stale steps over skewed ones that overshoots."""
     exponent: float = Field(default=0.5, ge=0)
     """An update that is d versions late counts (1+d)^-exponent."""
     reduce: Literal["mean", "sum"] = "mean"
@@ -140,6 +145,7 @@ class FedBuffOptions(ClockOptions):
     """Take a step at the end of each round with whatever is in the buffer."""
     renormalise: bool = False
     """Divide the staleness weight by its value at one version late, as some code does."""
+    stateless: ClassVar[bool] = True
 
     def releases(self, federation: FederationSettings) -> tuple[Release, ...]:
         """An update up whenever a client is done, the present model down."""

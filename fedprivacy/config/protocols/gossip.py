@@ -23,6 +23,7 @@ class DFedAvgOptions(Part):
     mixing: Literal["metropolis", "uniform"] = "metropolis"
     """metropolis: 1 / (1 + larger degree), which keeps the mean of all models on any topology; uniform: over neighbours
     and self, which keeps it only where all have as many neighbours."""
+    stateless: ClassVar[bool] = True
     private_training: ClassVar[bool] = True
 
     def releases(self, federation: FederationSettings) -> tuple[Release, ...]:

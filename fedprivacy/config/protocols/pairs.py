@@ -90,6 +90,7 @@ class FedCkdOptions(Part):
     """Softens both sides; the divergence is multiplied by its square."""
     weighting: Literal["records", "uniform"] = "records"
     """records: weighted by n_k, which each client then reveals."""
+    stateless: ClassVar[bool] = True
     private_training: ClassVar[bool] = True
 
     def releases(self, federation: FederationSettings) -> tuple[Release, ...]:

@@ -80,6 +80,7 @@ class CfdOptions(Part):
     """Passes of each client over the server's labels before it trains on its own records; 0 leaves them out."""
     start: Literal["seed", "keep"] = "seed"
     """Clients begin each round from the common random weights, or go on from their last."""
+    stateless: ClassVar[bool] = True
     private_training: ClassVar[bool] = True
 
     def releases(self, federation: FederationSettings) -> tuple[Release, ...]:
@@ -110,6 +111,7 @@ class FedDfOptions(Part):
     """Leave models out whose validation accuracy is not above chance."""
     weighting: Literal["records", "uniform"] = "records"
     """Weighting of the average that the fusion starts from; records: n_k, which each client then reveals."""
+    stateless: ClassVar[bool] = True
     private_training: ClassVar[bool] = True
 
     def releases(self, federation: FederationSettings) -> tuple[Release, ...]:

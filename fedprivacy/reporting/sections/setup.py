@@ -147,7 +147,9 @@ def _training(config: Any) -> Iterator[str]:
     if optimizer == "adam" and tiny:
         before = setting(config, "training.adam_eps_form") == "keras"
         yield f"epsilon {scientific(tiny)}" + (" before bias correction, as in Keras" if before else "")
-    state = setting(config, "training.optimizer_state")
+    state, card = setting(config, "training.optimizer_state"), _card(config)
+    if state == "auto":
+        state = None if card is None else "fresh" if getattr(card.options, "stateless", False) else "persistent"
     if state is not None:
         yield "moments kept from round to round" if state == "persistent" else "a fresh optimiser each round"
     start = setting(config, "training.init")
