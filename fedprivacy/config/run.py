@@ -40,6 +40,8 @@ class DataConfig(Part):
     training records, private ones too, which costs an infinite epsilon."""
     bounds: Names = ()
     """LOW:HIGH of the feature columns, one for all or one a column; implies scaling = bounds."""
+    positive: str | None = None
+    """A class that is told from all others, as in detection: the task then has two classes. None: all classes."""
     limit: int | None = Field(default=None, ge=1, le=MOST)
     """Use at most this many training records."""
     test_fraction: float = Field(default=0.2, gt=0, lt=1)

@@ -20,6 +20,7 @@ from fedprivacy.data.image_folder import read_folder
 from fedprivacy.data.images import nearest
 from fedprivacy.data.names import SOURCES, check, data_path, from_outside
 from fedprivacy.data.npz_file import read_npz
+from fedprivacy.data.one_class import against_the_rest
 from fedprivacy.data.raw import Part, Raw
 from fedprivacy.data.records import Dataset
 from fedprivacy.data.strata import stratified_order
@@ -43,6 +44,7 @@ def load(config: DataConfig) -> Dataset:
 
 def finished(raw: Raw, config: DataConfig, name: str) -> Dataset:
     """The data set that was read as ``raw``, by the settings of :func:`load`."""
+    raw = raw if config.positive is None else against_the_rest(raw, config.positive)
     train, test = (raw.train, raw.test) if raw.test is not None else _split(raw.train, config.test_fraction, name)
     notes = list(raw.notes)
     if config.duplicates == "drop":

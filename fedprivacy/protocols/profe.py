@@ -10,7 +10,7 @@ features to the student's size.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
@@ -92,10 +92,10 @@ class ProFe:
             if not receivers:
                 continue
             weights = channel.send(sender, names, Weights(self._packed(own[client][0])), "student").tensors
-            means = channel.send(sender, names, own[client][1], "prototypes")
+            means = channel.send(sender, names, self._rounded(own[client][1]), "prototypes")
             for peer in receivers:
                 full = {n: t.float() if t.is_floating_point() else t for n, t in weights.items()}
-                heard[peer][client] = full, means
+                heard[peer][client] = full, replace(means, means=means.means.float())
         for client in own:
             everything = [own[client], *heard[client].values()]
             known = prototypes.of_part(state.parts[prototypes_part(client)])
@@ -151,6 +151,9 @@ class ProFe:
         if self.options.transport_bits == 32:
             return weights
         return {name: t.half() if t.is_floating_point() else t for name, t in weights.items()}
+
+    def _rounded(self, held: Prototypes) -> Prototypes:
+        return held if self.options.prototype_bits == 32 else replace(held, means=held.means.half())
 
     def _own_loss(self, logits: Tensor, features: Tensor, labels: Tensor, means: Tensor, present: Tensor) -> Tensor:
         """Cross-entropy and the pull to the prototypes; cross-entropy alone while there are none."""

@@ -87,8 +87,9 @@ def test_fedproto_sends_its_own_classes_alone(world: MakeWorld) -> None:
     assert sizes(list(done.transcript.messages), None) == {3 * per_class}
 
 
-def test_profe_sends_half_width_weights_and_prototypes_to_two_neighbours(world: MakeWorld) -> None:
-    here = world("profe", sizes=(20, 20, 20, 20, 20))
+@pytest.mark.parametrize("bits", [32, 16])
+def test_profe_sends_half_width_weights_and_prototypes_to_two_neighbours(bits: int, world: MakeWorld) -> None:
+    here = world("profe", {"prototype_bits": bits}, sizes=(20, 20, 20, 20, 20))
     done = here.run()
     messages = done.transcript.messages
     assert all(SERVER not in (m.sender, m.receiver) for m in messages)
@@ -96,7 +97,7 @@ def test_profe_sends_half_width_weights_and_prototypes_to_two_neighbours(world: 
         sent = [m for m in messages if m.sender == f"client-{client}" and m.round == 1]
         assert {m.receiver for m in sent} == {f"client-{(client + 1) % 5}", f"client-{(client - 1) % 5}"}
         held = len(set(here.env.private(client, 1).y.tolist()))
-        assert sum(m.payload_bytes for m in sent) == 2 * (2 * TINY + held * (6 * 4 + 2))
+        assert sum(m.payload_bytes for m in sent) == 2 * (2 * TINY + held * (6 * bits // 8 + 2))
 
 
 def test_fedkd_sends_the_factors(world: MakeWorld) -> None:

@@ -116,7 +116,9 @@ class ProFeOptions(Part):
     prototypes_of: Literal["student", "teacher"] = "student"
     """Whose features are averaged into prototypes."""
     transport_bits: Literal[16, 32] = 16
-    """Width of the student's weights on the wire; prototypes stay at 32 bit."""
+    """Width of the student's weights on the wire."""
+    prototype_bits: Literal[16, 32] = 32
+    """Width of the prototypes on the wire: 32 as in code of the same group, 16 as the paper is summarised."""
 
     def releases(self, federation: FederationSettings) -> tuple[Release, ...]:
         """A student's weights and class prototypes to the neighbours, who alone know what they began from."""
