@@ -50,9 +50,6 @@ class Planted:
     def place(self, config: RunConfig) -> Path:
         return Path(config.digest())
 
-    def say(self, words: str) -> None:
-        pass
-
     def train(self, config: RunConfig) -> tuple[RunResult, Path]:
         if config.protocol == self.refused:
             raise UsageError("it cannot be")
