@@ -11,6 +11,7 @@ import pytest
 from fedprivacy import seeds
 from fedprivacy.adversary.followed import followed
 from fedprivacy.adversary.knowledge import granted
+from fedprivacy.adversary.position import Adversary
 from fedprivacy.adversary.threat import Truth
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.run import AttackConfig, RunConfig
@@ -96,8 +97,11 @@ def test_every_protocol_is_attacked_by_what_carries_its_headline_alone(protocol:
 
 
 def test_a_client_does_not_follow_itself() -> None:
-    assert followed(4, 2) == (0, 1) and followed(4, 2, 0) == (1, 2) and followed(4, 2, 3) == (0, 1)
-    assert followed(3, None) == (0, 1, 2) and followed(3, None, 1) == (0, 2)
+    def by(position: str, clients: int, number: int | None) -> tuple[int, ...]:
+        return followed(Adversary(position), resolve(RunConfig(protocol="fedavg", clients=clients)).wire, number)
+
+    assert by("server", 4, 2) == (0, 1) and by("client-0", 4, 2) == (1, 2) and by("client-3", 4, 2) == (0, 1)
+    assert by("server", 3, None) == (0, 1, 2) and by("client-1", 3, None) == (0, 2)
 
 
 def test_its_tidy_rows_hold_the_means_over_seeds() -> None:
