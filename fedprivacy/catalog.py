@@ -69,6 +69,7 @@ PAGES: dict[str, str] = {
 """Recipes of ours with code of their own: pages that are made anew on anybody's data."""
 
 TABLES: dict[str, str] = {
+    "audits": "what an audit shows of an honest epsilon: private training, noise on updates and on predictions",
     "frontier": "accuracy and leakage over epsilon, for noise on predictions, on updates and in private training",
     "inversion": "what a client's records look like from weights and from predictions, with pictures",
     "protocols": "every protocol on the same skewed clients: accuracy and bytes",

@@ -18,10 +18,8 @@ from fedprivacy.cli.settings import configuration, fields_of, flag_of
 from fedprivacy.cli.show import draw, show
 from fedprivacy.cli.written import Destination, findings_of, illustrated, in_full, written
 from fedprivacy.config.base import UsageError
-from fedprivacy.defenses import names as defenses
-from fedprivacy.study import recipes
-from fedprivacy.study.every import would_attack
-from fedprivacy.study.resolve import resolve, wire_of
+from fedprivacy.study.audit.unchosen import unchosen
+from fedprivacy.study.resolve import resolve
 
 if TYPE_CHECKING:
     from fedprivacy.config.run import RunConfig
@@ -29,9 +27,6 @@ if TYPE_CHECKING:
 
 WITH_RUN = frozenset({"attack.statistics", "attack.level", "canaries.guesses"})
 """Settings that mean something for a stored run."""
-
-EXACT = ("noised-updates", "coin-updates", "coin-answers")
-"""Observations that read all that a claim lets an adversary see, by the noise that is known."""
 
 WITH_SCORES = frozenset({"attack.statistics", "attack.level", "canaries.guesses", "defense.epsilon", "defense.delta"})
 """Settings that mean something for scores from a file."""
@@ -179,52 +174,9 @@ def command(
 
 
 def base(given: dict[str, Any]) -> dict[str, Any]:
-    """Settings of an audit that nobody chose: who guesses, on which canaries, and when they are planted."""
-    plain, content = configuration(given), dict[str, Any]()
-    if not given.get("protocol") and not given.get("config"):
-        content = _recipe(plain)
-        plain = configuration(given, content)
-    wire, coins = wire_of(plain), plain.canaries.coins
-    passive = "client-0" if wire.defended.merges or not (wire.has_server or wire.silent) else "server"
-    content["attack"] = {"attacks": ("membership",), "adversaries": (passive,)}
-    exact = _exact(configuration(given, content))
-    if exact is not None:
-        content["attack"]["observations"] = (exact,)
-        content["canaries"] = {**content.get("canaries", {}), "kind": "opposite" if coins == "client" else "orthogonal"}
-        return content
-    if wire.answers_queries and passive == "server":
-        content["attack"]["adversaries"] = ("active-server",)
-    if wire.answers_queries and plain.defense.name not in ("none", "dp-sgd"):
-        content["attack"]["schedule"] = "spread"
-    if coins != "client":
-        content["canaries"] = {"kind": "out-of-distribution"}
-        if plain.data.candidates is not None and plain.data.layout == "pools":
-            most = 3 * plain.clients * plain.data.candidates // 4
-            content["canaries"]["number"] = most if coins == "record" else most // 2
-    return content
-
-
-def _recipe(config: RunConfig) -> dict[str, Any]:
-    """The federation in which a claim of this defense can be read best, where nobody chose another; else nothing."""
-    found = defenses.card(config.defense.name) if config.defense.name != "none" else None
-    if found is None or not (found.defended.noised_steps or found.defended.noised_releases):
-        return {}
-    if found.defended.noised_steps:
-        return recipes.table("private_training")
-    if "update" in found.kinds:
-        return recipes.table("private_clients")
-    content = recipes.table("private_answers")
-    if config.canaries.coins == "client":
-        content["data"]["candidates"] = recipes.table("private_clients")["data"]["candidates"]
-    return content
-
-
-def _exact(config: RunConfig) -> str | None:
-    """The observation by which every adversary reads noised messages as they are; None where one cannot."""
-    seen: dict[str, set[str]] = {}
-    for adversary, observation in would_attack(config).observations:
-        seen.setdefault(adversary.name, set()).add(observation)
-    return next((name for name in EXACT if seen and all(name in names for names in seen.values())), None)
+    """Settings of an audit that nobody chose."""
+    free = not given.get("protocol") and not given.get("config")
+    return unchosen(lambda content: configuration(given, content), free)
 
 
 def _trained(

@@ -134,7 +134,7 @@ def table(page: Recipe, name: str, base: RunConfig, only: Sequence[str], found: 
     from fedprivacy.study.tables.page import document, figures, judged
 
     chosen = lines(page, base, only)
-    made = make(chosen, found, lambda line: found.study(line.config))
+    made = make(chosen, found, lambda line: found.study(line.config), page.audited)
     told = document(page, made, base, _command())
     drawn = figures(page, made)
     names = {title: _kept(found.out, title, png) for title, png in drawn.items()}

@@ -125,7 +125,7 @@ def _page(recipe: str, rows: Sequence[str], where: Path, workers: int, settings:
     given = {name: str(value) if name == "data_dir" else value for name, value in settings.items()}
     base = configured(given, where, {"seeds": page.seeds, **page.base})
     found = Found(where, workers, True)
-    made = make(tables.lines(page, base, rows), found, lambda line: found.study(line.config))
+    made = make(tables.lines(page, base, rows), found, lambda line: found.study(line.config), page.audited)
     done = [(one.line.title, one.result) for one in made if one.result is not None]
     numbers = tidy([result for _, result in done], [title for title, _ in done])
     return Page(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from fedprivacy.adversary.position import seat
-from fedprivacy.judge.result import Communication, Finding, Interval, RunResult
+from fedprivacy.judge.result import Audit, Communication, Finding, Interval, RunResult
 from fedprivacy.metrics.intervals import paired_interval
 from fedprivacy.reporting.figures.frontier import allowed_auc
 from fedprivacy.reporting.findings import is_null, is_selected, main_target
@@ -57,6 +57,8 @@ def text(column: Column, result: RunResult, source: Source | None = None, other:
         return epsilon(result.privacy.epsilon)
     if column.show == "allowed":
         return _allowed(result)
+    if column.show in ("bound", "reachable", "coins", "estimate"):
+        return MISSING if result.audit is None else _audited(column, result.audit)
     if column.show == "verdict":
         return _verdict(column, result)
     if column.show == "count":
@@ -145,6 +147,17 @@ def _allowed(result: RunResult) -> str:
     if claim.epsilon is None or claim.unit != "record":
         return MISSING
     return fixed(allowed_auc(claim.epsilon, claim.delta), 3)
+
+
+def _audited(column: Column, found: Audit) -> str:
+    if column.show == "coins":
+        return f"{found.m:,}"
+    if column.show == "estimate":
+        told = next(iter(found.estimates), None)
+        return MISSING if told is None else _written(column, told.epsilon, told.low, told.high)
+    test = next((row for row in found.rows if row.judged and row.method.startswith(column.metric)), None)
+    value = None if test is None else test.low if column.show == "bound" else test.reachable
+    return MISSING if value is None else epsilon(value, "down")
 
 
 def _verdict(column: Column, result: RunResult) -> str:

@@ -10,6 +10,8 @@ from typing import Protocol
 from fedprivacy.config.base import Interrupted, UsageError
 from fedprivacy.config.run import AttackConfig, RunConfig
 from fedprivacy.judge.result import RunResult
+from fedprivacy.study.audit.run import audit_stored
+from fedprivacy.study.resolve import resolve
 from fedprivacy.study.runner import Runner
 from fedprivacy.study.tables.recipe import Line
 
@@ -35,8 +37,10 @@ class Made:
     seconds: float = 0.0
 
 
-def make(lines: Sequence[Line], runner: Keeper, check: Callable[[Line], object]) -> list[Made]:
-    """Carry out every line; one that is refused, before or while it runs, is told and leaves the others standing.
+def make(lines: Sequence[Line], runner: Keeper, check: Callable[[Line], object], audit: bool = False) -> list[Made]:
+    """Carry out every line, and ``audit`` its claim.
+
+    One that is refused, before or while it runs, is told and leaves the others standing.
 
     A federation is trained once, however many lines attack it. Raises the first refusal where nothing is left.
     """
@@ -54,17 +58,19 @@ def make(lines: Sequence[Line], runner: Keeper, check: Callable[[Line], object])
             made.append(Made(line, None, refused=refused[line.title]))
             continue
         runner.say(f"row {number} of {len(lines)}, {line.title}:")
-        made.append(_made(line, runner))
+        made.append(_made(line, runner, audit))
     return made
 
 
-def _made(line: Line, runner: Keeper) -> Made:
+def _made(line: Line, runner: Keeper, audit: bool) -> Made:
     try:
         result, where = runner.train(line.config.model_copy(update={"attack": AttackConfig()}))
         seconds = result.provenance.cpu_seconds
         if line.config.attack.attacks:
             result, where = runner.attack(line.config, where), runner.place(line.config)
             seconds += result.provenance.cpu_seconds
+        if audit:
+            result = audit_stored(result, resolve(line.config), where, None)
     except Interrupted:
         raise
     except UsageError as error:

@@ -13,6 +13,7 @@ from fedprivacy.config.base import Part, UsageError, build
 from fedprivacy.config.run import Names, RunConfig
 from fedprivacy.config.toml import read_toml
 from fedprivacy.study import recipes
+from fedprivacy.study.audit.unchosen import unchosen
 
 
 class Entry(Part):
@@ -44,9 +45,24 @@ class Column(Part):
     """What of a result is shown under ``head``; of several metrics or statistics the first that a run has."""
 
     head: str
-    show: Literal["utility", "finding", "headline", "count", "bytes", "epsilon", "allowed", "verdict", "published"]
+    show: Literal[
+        "utility",
+        "finding",
+        "headline",
+        "count",
+        "bytes",
+        "epsilon",
+        "allowed",
+        "verdict",
+        "published",
+        "bound",
+        "reachable",
+        "coins",
+        "estimate",
+    ]
     """published: what a row says of its paper. count: of what a finding rests on. allowed: the largest AUC that the
-    claim leaves to any attack on one record."""
+    claim leaves to any attack on one record. Of an audit: bound and reachable of the judged test whose name begins with
+    ``metric``, coins, and estimate with its interval."""
     metric: Names = ()
     """Of utility, findings (* stands for any text), bytes (up, down, both, payload, public), or words in the claim of a
     verdict."""
@@ -107,6 +123,8 @@ class Recipe(Part):
     """Heads of the columns that are shown in a table with a column a group."""
     figure: Literal["none", "frontier"] = "none"
     """What is drawn of each group."""
+    audited: bool = False
+    """Whether each row's claim is audited; what a row does not say is then what `fedprivacy audit` would choose."""
     source: str = ""
     """The paper that the page is about."""
     claims: Annotated[tuple[Claim, ...], Field(strict=False)] = ()
@@ -171,12 +189,35 @@ def lines(page: Recipe, base: RunConfig, only: Sequence[str] = ()) -> list[Line]
     found = []
     for group in page.groups:
         for row in rows_of(page, group):
-            content = laid_over(laid_over(base.model_dump(mode="json"), group.settings), row.settings)
+            plain, chosen = base.model_dump(mode="json"), laid_over(group.settings, row.settings)
+            if page.audited:
+                chosen = _audit(plain, chosen)
+            content = laid_over(plain, chosen)
             line = Line(group, row, build(RunConfig, content, f"{group.name}, {row.name}"))
             if not only or any(words.lower() in line.title.lower() for words in only):
                 found.append(line)
     if not found:
         raise UsageError(f"--rows: no row of this page holds {' or '.join(only)}.")
+    return found
+
+
+def _audit(plain: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """``settings`` with what an audit of them chooses by itself, over ``plain``."""
+
+    def chosen(content: Mapping[str, Any]) -> RunConfig:
+        return build(RunConfig, laid_over(plain, _merged(content, settings)), "recipe")
+
+    return _merged(unchosen(chosen, "protocol" not in settings), settings)
+
+
+def _merged(content: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Both, ``settings`` where they differ."""
+    found = dict(content)
+    for name, value in settings.items():
+        before = found.get(name)
+        if isinstance(value, Mapping) and isinstance(before, Mapping):
+            value = _merged(before, value)
+        found[name] = value
     return found
 
 
