@@ -12,13 +12,26 @@ from fedprivacy import catalog
 from fedprivacy.cli.carry_out import ready
 from fedprivacy.config.base import UsageError, build
 from fedprivacy.config.run import RunConfig
-from fedprivacy.judge.result import Communication, Finding, Interval, PrivacyClaim, Provenance, RunResult
+from fedprivacy.judge.result import (
+    Audit,
+    AuditEstimate,
+    AuditRow,
+    Communication,
+    Finding,
+    Interval,
+    PrivacyClaim,
+    Provenance,
+    RunResult,
+)
 from fedprivacy.reporting.document import Document, Table
 from fedprivacy.reporting.markdown import document_to_markdown
+from fedprivacy.reporting.text import MISSING
+from fedprivacy.study import recipes
+from fedprivacy.study.tables.cells import text
 from fedprivacy.study.tables.claims import judged
 from fedprivacy.study.tables.made import Made, make
 from fedprivacy.study.tables.page import document, figures
-from fedprivacy.study.tables.recipe import Claim, Line, Recipe, checked, laid_over, lines, recipe
+from fedprivacy.study.tables.recipe import Claim, Column, Line, Recipe, checked, laid_over, lines, recipe
 
 AUC = {"head": "AUC", "show": "finding", "metric": ["AUC"], "statistic": ["loss"]}
 ACCURACY = {"head": "accuracy", "show": "utility", "metric": ["test_accuracy"]}
@@ -251,3 +264,45 @@ def test_verdicts_stand_first_with_what_was_guessed_and_what_was_published() -> 
         ("averaged", "0.565 [0.465, 0.665]", "-"),
         ("shared", "0.565 [0.465, 0.665]", "96.8"),
     )
+
+
+def test_rows_of_an_audited_page_are_what_the_command_would_choose() -> None:
+    audits = recipe("audits")
+    base = build(RunConfig, {"seeds": audits.seeds, **audits.base}, "test")
+    found = lines(audits, base)
+    assert len(found) == 16
+    for line in found:
+        defense = line.config.defense
+        told = recipes.table({"dp-sgd": "private_training", "dp-fedavg": "private_clients"}.get(defense.name, ANSWERS))
+        assert (line.config.protocol, line.config.seeds) == (told["protocol"], told["seeds"])
+        assert line.config.options == told["options"]
+        assert defense.options.items() >= told["defense"]["options"].items()
+        assert line.config.attack.observations and line.config.attack.attacks == ("membership",)
+        clients = line.config.canaries.coins == "client"
+        assert clients == (line.config.canaries.kind == "opposite") == ("record" not in line.group.about)
+        assert line.config.data.candidates == (10 if clients else told["data"]["candidates"])
+
+
+ANSWERS = "private_answers"
+
+
+def test_cells_of_an_audit_are_those_of_the_tests_that_decide() -> None:
+    def row(method: str, low: float, judged: bool = True) -> AuditRow:
+        return AuditRow("a", "o", "s", method, "none", low, 5.0, "", judged=judged, control=False, reachable=2.5)
+
+    rows = (row("one run, Gaussian DP", 9.0, False), row("one run, guesses fixed", 1.239), row("one run, the claim", 2))
+    told = AuditEstimate("a", "o", "s", 3.9, 3.5, 4.25, "Gaussian")
+    audit = Audit("record", "add-remove", "", 1600, 2, 4.0, 1e-5, 0.95, rows, (told,))
+    result, _ = Planted().train(BASE)
+    shown = [
+        {"head": "coins", "show": "coins"},
+        {"head": "any", "show": "bound", "metric": ["one run, guesses"]},
+        {"head": "own", "show": "bound", "metric": ["one run, the claim"]},
+        {"head": "reachable", "show": "reachable", "metric": ["one run, guesses"]},
+        {"head": "estimate", "show": "estimate", "digits": 2},
+        {"head": "other", "show": "bound", "metric": ["no such"]},
+    ]
+    columns = [build(Column, one, "test") for one in shown]
+    cells = [text(column, replace(result, audit=audit)) for column in columns]
+    assert cells == ["1,600", "1.23", "2", "2.5", "3.90 [3.50, 4.25]", MISSING]
+    assert text(columns[0], result) == MISSING
