@@ -30,6 +30,7 @@ from fedprivacy.cli.settings import assignments, in_flags
     shell_complete=of_catalog("datasets"),
 )
 @click.option("--data-dir", default=None, metavar="PATH", help="Where they lie, if they are not embedded.")
+@click.option("--label", default=None, metavar="COLUMN", help="Column that holds the class, of a CSV or Parquet file.")
 @click.option(
     "--model",
     default="mlp",
@@ -45,6 +46,7 @@ def command(
     epsilon: float | None,
     dataset: str,
     data_dir: str | None,
+    label: str | None,
     model: str,
 ) -> int:
     """Look at a part of your own and say in words what it keeps and what it breaks.
@@ -62,7 +64,10 @@ def command(
     options = assignments(given, "--set")
     from fedprivacy.study.conformance.check import check
 
-    settings: dict[str, Any] = {"data": {"dataset": dataset, "data_dir": data_dir}, "training": {"model": model}}
+    settings: dict[str, Any] = {
+        "data": {"dataset": dataset, "data_dir": data_dir, "label": label},
+        "training": {"model": model},
+    }
     report = check(part, kind, options, epsilon, **settings)
     put(in_flags(f"{report}\n"))
     return int(not report.kept)

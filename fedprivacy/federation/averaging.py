@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 
@@ -18,7 +19,7 @@ from fedprivacy.training.losses import predicted_class
 from fedprivacy.wire.channel import Channel
 from fedprivacy.wire.parties import SERVER, client_name
 from fedprivacy.wire.payload import Scalars, Weights
-from fedprivacy.wire.release import Release
+from fedprivacy.wire.release import Release, of_clients
 
 GLOBAL = "server/model"
 """Part of a state that holds the server's model."""
@@ -158,3 +159,29 @@ def averaging_round(
     return RoundOutcome(
         trained.state.having({**parts, GLOBAL: received}, round), trained.history, events, trained.folds
     )
+
+
+class Averaging:
+    """The rounds of a protocol whose clients send their whole weights and take the mean; it says how they train."""
+
+    options: Any
+    """Its settings, with ``weighting`` and ``releases``."""
+
+    def trained(self, state: FederationState, round: int, env: Environment, clients: Sequence[int]) -> RoundOutcome:
+        """Local training of ``clients``."""
+        raise NotImplementedError
+
+    def round(self, state: FederationState, round: int, env: Environment, channel: Channel) -> RoundOutcome:
+        after = self.trained(state, round, env, env.participants(round))
+        by_records = self.options.weighting == "records"
+        releases = of_clients(self.options.releases(env.settings))
+        return averaging_round(state, round, env, channel, after, by_records, releases)
+
+    def held(self, client: int) -> str:
+        return phases.model_part(client)
+
+    def local(self, state: FederationState, round: int, env: Environment, client: int) -> LocalWork:
+        return local_weights(self.trained(state, round, env, [client]), client)
+
+    def models(self, state: FederationState, env: Environment) -> Mapping[str, tuple[str, Part]]:
+        return {"global": (env.architecture(0), state.parts[GLOBAL])}

@@ -6,20 +6,18 @@ under weighting by records); the server averages and broadcasts.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.protocols import FedAvgOptions
 from fedprivacy.federation import averaging, phases
-from fedprivacy.federation.environment import Environment, FederationState, Part
-from fedprivacy.federation.interfaces import RoundOutcome, releases_of
-from fedprivacy.federation.local_training import LocalWork
-from fedprivacy.wire.channel import Channel
+from fedprivacy.federation.environment import Environment, FederationState
+from fedprivacy.federation.interfaces import RoundOutcome
 
 
 @dataclass(frozen=True)
-class FedAvg:
+class FedAvg(averaging.Averaging):
     """The protocol with its options."""
 
     options: FedAvgOptions
@@ -32,21 +30,7 @@ class FedAvg:
     def init(self, env: Environment) -> RoundOutcome:
         return averaging.common_start(env)
 
-    def round(self, state: FederationState, round: int, env: Environment, channel: Channel) -> RoundOutcome:
-        trained = self._trained(state, round, env, env.participants(round))
-        by_records = self.options.weighting == "records"
-        return averaging.averaging_round(state, round, env, channel, trained, by_records, releases_of(self, env))
-
-    def held(self, client: int) -> str:
-        return phases.model_part(client)
-
-    def local(self, state: FederationState, round: int, env: Environment, client: int) -> LocalWork:
-        return averaging.local_weights(self._trained(state, round, env, [client]), client)
-
-    def models(self, state: FederationState, env: Environment) -> Mapping[str, tuple[str, Part]]:
-        return {"global": (env.architecture(0), state.parts[averaging.GLOBAL])}
-
-    def _trained(self, state: FederationState, round: int, env: Environment, clients: Sequence[int]) -> RoundOutcome:
+    def trained(self, state: FederationState, round: int, env: Environment, clients: Sequence[int]) -> RoundOutcome:
         """The private phase of ``clients``, and the labelled public one where there is any."""
         trained = phases.private_phase(state, round, env, clients=clients)
         if not self.options.public_labels:

@@ -14,10 +14,9 @@ from dataclasses import dataclass, replace
 from fedprivacy.config.protocols import FedCkdOptions
 from fedprivacy.federation import averaging, phases
 from fedprivacy.federation.environment import Environment, FederationState, HistoryRow, Part
-from fedprivacy.federation.interfaces import RoundOutcome, releases_of
+from fedprivacy.federation.interfaces import RoundOutcome
 from fedprivacy.federation.local_training import LocalWork
 from fedprivacy.training.distillation import taught_loss
-from fedprivacy.wire.channel import Channel
 from fedprivacy.wire.parties import client_name
 
 
@@ -27,7 +26,7 @@ def own_part(client: int) -> str:
 
 
 @dataclass(frozen=True)
-class FedCkd:
+class FedCkd(averaging.Averaging):
     """The protocol with its options."""
 
     options: FedCkdOptions
@@ -40,20 +39,12 @@ class FedCkd:
         nothing: dict[str, Part] = {own_part(client): {} for client in range(env.clients)}
         return RoundOutcome(outcome.state.having(nothing), outcome.history)
 
-    def round(self, state: FederationState, round: int, env: Environment, channel: Channel) -> RoundOutcome:
-        trained = self._trained(state, round, env, env.participants(round))
-        by_records = self.options.weighting == "records"
-        return averaging.averaging_round(state, round, env, channel, trained, by_records, releases_of(self, env))
-
-    def held(self, client: int) -> str:
-        return phases.model_part(client)
-
     def local(self, state: FederationState, round: int, env: Environment, client: int) -> LocalWork:
-        trained = self._trained(state, round, env, [client])
+        trained = self.trained(state, round, env, [client])
         work = averaging.local_weights(trained, client)
         return replace(work, parts={**work.parts, own_part(client): trained.state.parts[own_part(client)]})
 
-    def _trained(self, state: FederationState, round: int, env: Environment, clients: Sequence[int]) -> RoundOutcome:
+    def trained(self, state: FederationState, round: int, env: Environment, clients: Sequence[int]) -> RoundOutcome:
         parts: dict[str, Part] = {}
         history: list[HistoryRow] = []
         for client in clients:

@@ -6,7 +6,7 @@ same.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fedprivacy import seeds
@@ -14,14 +14,12 @@ from fedprivacy.config.base import UsageError
 from fedprivacy.config.protocols import FedProxOptions
 from fedprivacy.federation import averaging, phases
 from fedprivacy.federation.environment import Environment, FederationState, HistoryRow, Part
-from fedprivacy.federation.interfaces import RoundOutcome, releases_of
-from fedprivacy.federation.local_training import LocalWork
+from fedprivacy.federation.interfaces import RoundOutcome
 from fedprivacy.training.proximal import proximal_loss
-from fedprivacy.wire.channel import Channel
 
 
 @dataclass(frozen=True)
-class FedProx:
+class FedProx(averaging.Averaging):
     """The protocol with its options."""
 
     options: FedProxOptions
@@ -35,21 +33,7 @@ class FedProx:
         averaging.plain_training(env, "fedprox")
         return averaging.common_start(env)
 
-    def round(self, state: FederationState, round: int, env: Environment, channel: Channel) -> RoundOutcome:
-        trained = self._trained(state, round, env, env.participants(round))
-        by_records = self.options.weighting == "records"
-        return averaging.averaging_round(state, round, env, channel, trained, by_records, releases_of(self, env))
-
-    def held(self, client: int) -> str:
-        return phases.model_part(client)
-
-    def local(self, state: FederationState, round: int, env: Environment, client: int) -> LocalWork:
-        return averaging.local_weights(self._trained(state, round, env, [client]), client)
-
-    def models(self, state: FederationState, env: Environment) -> Mapping[str, tuple[str, Part]]:
-        return {"global": (env.architecture(0), state.parts[averaging.GLOBAL])}
-
-    def _trained(self, state: FederationState, round: int, env: Environment, clients: Sequence[int]) -> RoundOutcome:
+    def trained(self, state: FederationState, round: int, env: Environment, clients: Sequence[int]) -> RoundOutcome:
         parts: dict[str, Part] = {}
         history: list[HistoryRow] = []
         for client in clients:

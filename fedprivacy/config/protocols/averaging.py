@@ -11,8 +11,20 @@ from fedprivacy.config.federation import FederationSettings
 from fedprivacy.config.protocols.common import averaged_models
 from fedprivacy.wire.release import Loss, Release
 
-PRESENT_MODEL = Release("weights", "weights", sender="server", receivers="clients", of="mix")
-"""What an asynchronous server sends to whoever begins a job."""
+
+def by_jobs(federation: FederationSettings, kind: str, loss: Loss) -> tuple[Release, ...]:
+    """What clients send when they are done, and the present model, which the server sends to whoever begins a job."""
+    sent = Release(
+        kind,
+        kind,
+        times=federation.together,
+        merged="other",
+        reference="received",
+        loss=loss,
+        by_job=True,
+        trains_what_it_is_sent=True,
+    )
+    return sent, Release("weights", "weights", sender="server", receivers="clients", of="mix")
 
 
 class FedAvgOptions(Part):
@@ -113,17 +125,7 @@ class FedAsyncOptions(ClockOptions):
 
     def releases(self, federation: FederationSettings) -> tuple[Release, ...]:
         """Weights up whenever a client is done, the present model down."""
-        sent = Release(
-            "weights",
-            "weights",
-            times=federation.together,
-            merged="other",
-            reference="received",
-            loss="labels at the start",
-            by_job=True,
-            trains_what_it_is_sent=True,
-        )
-        return sent, PRESENT_MODEL
+        return by_jobs(federation, "weights", "labels at the start")
 
 
 class FedBuffOptions(ClockOptions):
@@ -149,14 +151,4 @@ class FedBuffOptions(ClockOptions):
 
     def releases(self, federation: FederationSettings) -> tuple[Release, ...]:
         """An update up whenever a client is done, the present model down."""
-        sent = Release(
-            "update",
-            "update",
-            times=federation.together,
-            merged="other",
-            reference="received",
-            loss="labels",
-            by_job=True,
-            trains_what_it_is_sent=True,
-        )
-        return sent, PRESENT_MODEL
+        return by_jobs(federation, "update", "labels")

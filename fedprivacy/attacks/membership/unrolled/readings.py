@@ -69,23 +69,30 @@ def whitened(residuals: Tensor, noise: Noise) -> Tensor:
 
 
 @dataclass(frozen=True, eq=False)
-class Soft:
-    """Log-probabilities, up to a constant a row: of logits or of probabilities that are as computed."""
+class Measured:
+    """What is held against ``observed`` [N, q] entry by entry, once its noise is as wide everywhere."""
 
     observed: Tensor
 
     def features(self, logits: Tensor) -> Tensor:
-        return centred(log_probabilities(logits))
+        raise NotImplementedError
 
     def cost(self, logits: Tensor, noise: Noise) -> Tensor:
         return cauchy(whitened(noise.slope * self.features(logits) - self.observed, noise))
 
 
 @dataclass(frozen=True, eq=False)
-class Linear:
+class Soft(Measured):
+    """Log-probabilities, up to a constant a row: of logits or of probabilities that are as computed."""
+
+    def features(self, logits: Tensor) -> Tensor:
+        return centred(log_probabilities(logits))
+
+
+@dataclass(frozen=True, eq=False)
+class Linear(Measured):
     """Probabilities as numbers, where noise was added to them; or noised logits."""
 
-    observed: Tensor
     logits_sent: bool = False
 
     def features(self, logits: Tensor) -> Tensor:
@@ -94,22 +101,15 @@ class Linear:
         p = log_probabilities(logits).exp()
         return p[:, 1:] if logits.shape[1] == 1 else p
 
-    def cost(self, logits: Tensor, noise: Noise) -> Tensor:
-        return cauchy(whitened(noise.slope * self.features(logits) - self.observed, noise))
-
 
 @dataclass(frozen=True, eq=False)
-class Margins:
+class Margins(Measured):
     """Losses [N, 1], read as the margin ``-log(exp(loss) - 1)`` of the true class."""
 
-    observed: Tensor
     labels: Tensor
 
     def features(self, logits: Tensor) -> Tensor:
         return margin(-log_probabilities(logits).gather(1, self.labels[:, None]))
-
-    def cost(self, logits: Tensor, noise: Noise) -> Tensor:
-        return cauchy(whitened(noise.slope * self.features(logits) - self.observed, noise))
 
 
 @dataclass(frozen=True, eq=False)
