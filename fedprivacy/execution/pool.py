@@ -22,7 +22,7 @@ from fedprivacy import lock
 Tick = Callable[[str, int], None]
 """(job name, units done so far)."""
 
-TO_UNWIND = 10.0
+TO_UNWIND = 30.0
 """Seconds that a worker has to end in order once nobody waits for it."""
 
 _ticks: Any = None
