@@ -235,6 +235,16 @@ def test_a_difference_is_judged_by_its_whole_interval(asked: Any, gains: tuple[f
     assert ("one seed has no interval" in found.why) == (len(gains) == 1)
 
 
+def test_each_row_is_judged_by_the_first_measure_that_it_has() -> None:
+    asked = {"show": "utility", "metric": ["server_test_accuracy", "test_accuracy"], "least": 0.0}
+    served, plain = result((0.1, 0.2, 0.3)), result((0.5, 0.6, 0.7))
+    servers = {"server_test_accuracy": plain.utility["test_accuracy"], **served.utility}
+    found = judged(build(Claim, {**CLAIM, **asked}, "test"), replace(served, utility=servers), plain, "", 0.95)
+    assert found.verdict == "supported" and "of server test accuracy against test accuracy" in found.why
+    bare = judged(build(Claim, {**CLAIM, **asked}, "test"), replace(served, utility={}), plain, "", 0.95)
+    assert bare.verdict == "inconclusive" and "has no server_test_accuracy or test_accuracy" in bare.why
+
+
 @pytest.mark.parametrize(("most", "verdict"), [(0.3, "supported"), (0.2, "refuted")])
 def test_bytes_are_counted_and_their_ratio_judged(most: float, verdict: str) -> None:
     claim = build(Claim, {**CLAIM, "show": "bytes", "metric": ["up"], "most": most}, "test")
@@ -257,7 +267,9 @@ def test_verdicts_stand_first_with_what_was_guessed_and_what_was_published() -> 
     told = document(which, made(which), BASE, "the command")
     text = document_to_markdown(told)
     assert told.sections[0].title == "Verdicts"
-    assert "REFUTED: More rounds are better (A. Author 2020)" in text and "which are not the paper's" in text
+    assert (
+        "REFUTED: More rounds are better. The paper: " in text and "A. Author 2020. A verdict is of the claim" in text
+    )
     assert "Not the paper's in profe: the weights of all terms" in text
     assert tables(told)[0] == (
         ("what", "accuracy", "the paper's"),

@@ -39,16 +39,17 @@ def _of_bytes(claim: Claim, row: RunResult, against: RunResult) -> tuple[Kind, s
 
 
 def _of_utility(claim: Claim, row: RunResult, against: RunResult, level: float) -> tuple[Kind, str]:
-    name = next((m for m in claim.metric if m in row.utility and m in against.utility), None)
-    if name is None:
-        return _no(f"{claim.row} and {claim.against} have no {' or '.join(claim.metric)} in common")
-    mine, other = (of_utility(result.utility[name]).per_seed for result in (row, against))
+    names = [next((m for m in claim.metric if m in result.utility), None) for result in (row, against)]
+    if names[0] is None or names[1] is None:
+        return _no(f"{claim.row} or {claim.against} has no {' or '.join(claim.metric)}")
+    mine, other = of_utility(row.utility[names[0]]).per_seed, of_utility(against.utility[names[1]]).per_seed
     gap = 100 * (sum(mine) / len(mine) - sum(other) / len(other))
     words = f"{claim.row} minus {claim.against}: {gap:+.1f}"
     if len(mine) != len(other) or len(mine) < 2:
         return _no(f"{words} points; one seed has no interval")
     found = paired_interval(mine, other, level)
-    words += f" [{100 * found.low:+.1f}, {100 * found.high:+.1f}] points of {name.replace('_', ' ')}"
+    of = " against ".join(name.replace("_", " ") for name in dict.fromkeys(filter(None, names)))
+    words += f" [{100 * found.low:+.1f}, {100 * found.high:+.1f}] points of {of}"
     return _side(claim, found.low, found.high), words
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from fedprivacy.config.protocol_cards import CARDS
 from fedprivacy.config.run import RunConfig
@@ -32,8 +33,9 @@ def document(page: Recipe, made: Sequence[Made], base: RunConfig, command: str) 
     """All of it; a column in which nothing stands is left out."""
     groups = [g for g in page.groups if any(one.line.group is g for one in made)]
     about = [Sentence(words, "quiet") for words in (*page.about, _game(base))]
-    verdicts = tuple(map(verdict_line, judged(page, made)))
-    sections = [Section("Verdicts", (*verdicts, Sentence(VERDICTS, "quiet")))] if verdicts else []
+    verdicts = tuple(verdict_line(replace(verdict, source="")) for verdict in judged(page, made))
+    source = Sentence(f"{page.source}. {VERDICTS}", "quiet")
+    sections = [Section("Verdicts", (*verdicts, source))] if verdicts else []
     about += [Sentence(f"Not the paper's in {name}: {words}.", "quiet") for name, words in _guessed(made).items()]
     sections += [Section("What is compared", tuple(about))]
     for group in groups if page.grouped else ():

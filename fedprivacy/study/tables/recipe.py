@@ -94,7 +94,7 @@ class Claim(Part):
     against: str
     show: Literal["utility", "bytes"] = "utility"
     metric: Names = Field(min_length=1)
-    """Of utility the first that both rows have, or of bytes (up, down, both, payload, public)."""
+    """Of utility the first that a row has, each row its own, or of bytes (up, down, both, payload, public)."""
     least: float | None = None
     """The value of ``row`` minus that of ``against`` (of bytes: over it) is at least this."""
     most: float | None = None
