@@ -53,6 +53,13 @@ def test_a_control_that_was_not_run_leaves_it_open() -> None:
     assert found == "inconclusive" and "not run: B" in why
 
 
+def test_another_row_of_its_own_is_not_needed_to_support_a_claim() -> None:
+    chosen = paper("bandwidth")
+    chosen = chosen.model_copy(update={"claims": (chosen.claims[0].model_copy(update={"own": ("C", "B")}),)})
+    found, why = verdict(chosen, [row("C", 0.9, 10), row("F", 0.9, 98)])
+    assert found == "supported" and "not run: B" in why
+
+
 def test_one_seed_and_another_task_decide_nothing() -> None:
     rows = [row("C", 0.95, seeds=1), row("F", 0.9, seeds=1)]
     assert verdict(paper("accuracy"), rows) == ("inconclusive", verdict(paper("accuracy"), rows)[1])

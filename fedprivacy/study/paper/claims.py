@@ -49,9 +49,9 @@ def _of(claim: Claim, found: Mapping[str, Row], same_task: bool) -> tuple[Kind, 
     about = {"accuracy": _accuracy, "bandwidth": _bandwidth, "membership": _membership}[claim.about]
     kind, why = about(claim, own, others)
     missing = sorted({*claim.own, *claim.rivals, *claim.controls} - set(found))
-    if missing:
-        why += f"; not run: {', '.join(missing)}"
-        kind = "inconclusive" if kind == "supported" else kind
+    why += f"; not run: {', '.join(missing)}" if missing else ""
+    if kind == "supported" and {*claim.rivals, *claim.controls} & {*missing}:
+        kind = "inconclusive"
     if not same_task:
         kind, why = "inconclusive", f"another task than the paper's: {why}"
     if claim.overturned_by:
