@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test docs flower gradients check lint types imports fuzz kills nulls mutants wheel clean
+.PHONY: demo test docs flower ray gradients check lint types imports fuzz kills nulls mutants wheel clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -33,6 +33,18 @@ $(FLOWER)/.installed: pyproject.toml constraints-flower.txt
 
 flower: $(FLOWER)/.installed
 	OMP_NUM_THREADS=1 $(FLOWER)/bin/python -m pytest tests/flower
+
+# Ray is 200 MB that most do without.
+RAY := .venv-ray
+
+$(RAY)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(RAY)
+	$(RAY)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(RAY)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,ray]'
+	touch $@
+
+ray: $(RAY)/.installed
+	OMP_NUM_THREADS=1 $(RAY)/bin/python -m pytest tests/ray
 
 # 5,000 generated bad inputs, of which `make test` samples 300; and 80 kills and signals.
 fuzz: $(STAMP)
@@ -69,4 +81,4 @@ wheel: $(STAMP)
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 
 clean:
-	rm -rf $(VENV) $(FLOWER) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(FLOWER) $(RAY) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

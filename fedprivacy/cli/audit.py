@@ -10,6 +10,7 @@ import click
 
 from fedprivacy.cli import mechanism as own
 from fedprivacy.cli.carry_out import made_by_reading
+from fedprivacy.cli.cluster import on_cluster
 from fedprivacy.cli.flags import configured
 from fedprivacy.cli.help import Command, settings_but
 from fedprivacy.cli.limits import Limits, broken, limited
@@ -38,7 +39,7 @@ OF_ATTACKS = frozenset(path for path in fields_of() if path.startswith("attack."
 WITH_RECORDING = OF_ATTACKS | {"training.model", "training.client_models", *(WITH_SCORES - OF_ATTACKS)}
 """Settings that mean something for a recording."""
 
-OF_TRAINING = frozenset({"control", "resume", "workers", "device"})
+OF_TRAINING = frozenset({"control", "resume", "workers", "device", "ray", "ray_gpus"})
 """Options of an audit that trains."""
 
 IDLE_OF_OWN = frozenset({"out", "figures", "fail_above", "fail_below"})
@@ -85,6 +86,7 @@ def _idle(given: Mapping[str, Any]) -> frozenset[str]:
 @configured()
 @click.option("--out", default=None, metavar="DIR", help="Folder that holds run folders [default: runs].")
 @click.option("--workers", type=int, default=None, metavar="N", help="Worker processes [default: number of cores].")
+@on_cluster
 @click.option("--device", default="cpu", show_default=True, metavar="NAME", help="Torch device, such as cuda.")
 @click.option("--resume", is_flag=True, help="Go on with an unfinished audit.")
 @click.option("--fresh", is_flag=True, help="Throw an earlier audit of the same configuration away.")

@@ -11,6 +11,7 @@ import click
 import cloup
 
 from fedprivacy import catalog
+from fedprivacy.cli.cluster import cluster_options
 from fedprivacy.cli.completion import names, of_catalog, papers_and_pages
 from fedprivacy.cli.say import put, say
 from fedprivacy.cli.settings import paths
@@ -59,6 +60,7 @@ KEPT = "persistent"
     "Carrying it out",
     click.option("--out", default="runs", show_default=True, metavar="DIR"),
     click.option("--workers", type=click.IntRange(1), default=None, metavar="N", help="[default: number of cores]"),
+    *cluster_options(),
     click.option("--fresh", is_flag=True, help="Replace the file at --output whatever it is."),
     *written_options(),
 )

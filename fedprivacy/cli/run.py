@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from fedprivacy.cli.cluster import on_cluster
 from fedprivacy.cli.flags import configured
 from fedprivacy.cli.help import Command
 from fedprivacy.cli.limits import Limits, broken, limited
@@ -37,6 +38,7 @@ COMMON = (
 @configured()
 @click.option("--out", default="runs", show_default=True, metavar="DIR", help="Folder that holds run folders.")
 @click.option("--workers", type=int, default=None, metavar="N", help="Worker processes [default: number of cores].")
+@on_cluster
 @click.option("--device", default="cpu", show_default=True, metavar="NAME", help="Torch device, such as cuda.")
 @click.option("--resume", is_flag=True, help="Go on with an unfinished run.")
 @click.option("--fresh", is_flag=True, help="Throw an earlier run of the same configuration away.")

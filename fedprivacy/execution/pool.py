@@ -1,26 +1,22 @@
-"""Where independent jobs run: this process, or a pool of worker processes. The results do not depend on which.
+"""Jobs in a pool of worker processes.
 
-A job is a function by name with plain arguments, so that it can go to another process. Workers start from a fork
-server that has imported torch once; a worker ends by itself, in order, when the process that asked for it is gone.
+Workers start from a fork server that has imported torch once; a worker ends by itself when the process that asked for
+it is gone, in order.
 """
 
 from __future__ import annotations
 
-import importlib
 import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field
 from typing import Any
 
 from fedprivacy import lock
-
-Tick = Callable[[str, int], None]
-"""(job name, units done so far)."""
+from fedprivacy.execution.job import Job, Tick, WorkerLost, call, set_threads
 
 TO_UNWIND = 30.0
 """Seconds that a worker has to end in order once nobody waits for it."""
@@ -28,30 +24,11 @@ TO_UNWIND = 30.0
 _ticks: Any = None
 
 
-class WorkerLost(Exception):
-    """A worker process died (for lack of memory, or killed); finished work is on disk."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """A function ``module:name`` called with ``arguments`` and a ``tick`` callback; ``units`` is its expected work."""
-
-    name: str
-    function: str
-    arguments: Mapping[str, Any] = field(default_factory=dict)
-    units: int = 1
-
-
-def run_jobs(jobs: Sequence[Job], workers: int, threads: int, tick: Tick) -> Iterator[tuple[Job, Any]]:
-    """Run all jobs and yield (job, result) as they finish; one worker, or one job, runs in this process.
+def run_in_pool(jobs: Sequence[Job], workers: int, threads: int, tick: Tick) -> Iterator[tuple[Job, Any]]:
+    """Run all jobs and yield (job, result) as they finish.
 
     Raises the first error of a job after stopping the others, and :class:`WorkerLost` when a worker died.
     """
-    if workers <= 1 or len(jobs) <= 1:
-        _set_threads(threads)
-        for job in jobs:
-            yield job, _call(job, lambda done, job=job: tick(job.name, done))  # type: ignore[misc]
-        return
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(sorted({job.function.partition(":")[0] for job in jobs}))
     queue = context.SimpleQueue()
@@ -84,7 +61,7 @@ def _drain(queue: Any, tick: Tick) -> None:
 def _start_worker(queue: Any, threads: int) -> None:
     global _ticks
     _ticks = queue
-    _set_threads(threads)
+    set_threads(threads)
     asked_by = multiprocessing.parent_process()  # not os.getppid(): that is the fork server, which outlives it
     assert asked_by is not None
 
@@ -107,18 +84,7 @@ def _end(*_: Any) -> None:
 
 def _in_worker(job: Job) -> Any:
     try:
-        return _call(job, lambda done: _ticks.put((job.name, done)))
+        return call(job, lambda done: _ticks.put((job.name, done)))
     except SystemExit:
         lock.tidy()
         os._exit(1)  # the pool would take it for the job's answer and go on with the next
-
-
-def _call(job: Job, tick: Callable[[int], None]) -> Any:
-    module, _, name = job.function.partition(":")
-    return getattr(importlib.import_module(module), name)(tick=tick, **job.arguments)
-
-
-def _set_threads(threads: int) -> None:
-    import torch
-
-    torch.set_num_threads(threads)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from fedprivacy.execution.pool import Job
+from fedprivacy.execution.job import Job
 from fedprivacy.federation.environment import Environment
 from fedprivacy.study.job import SUMMARY
 from fedprivacy.study.resolved import Study

@@ -11,7 +11,8 @@ from typing import Any
 from fedprivacy import __version__, folder
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.run import RunConfig
-from fedprivacy.execution.pool import Job, run_jobs
+from fedprivacy.execution.job import Job
+from fedprivacy.execution.run import run_jobs
 from fedprivacy.judge.result import RunResult
 from fedprivacy.study import contents, room, stored, variants
 from fedprivacy.study.assembled import assembled

@@ -9,7 +9,8 @@ from typing import Any
 
 from fedprivacy import folder
 from fedprivacy.config.run import AttackConfig, RunConfig
-from fedprivacy.execution.pool import Job, run_jobs
+from fedprivacy.execution.job import Job
+from fedprivacy.execution.run import run_jobs
 from fedprivacy.judge.result import Verdict
 from fedprivacy.study.paper.claims import judged
 from fedprivacy.study.paper.recipe import PaperRow, Recipe
