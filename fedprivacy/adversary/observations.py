@@ -154,6 +154,25 @@ def observable(sight: Sight) -> tuple[str, ...]:
     raise _none(sight, _why_not_active(sight) if active else _why_not(sight))
 
 
+UNPLAYED: dict[Played, str] = {
+    "training": "how a client trains is known to its own loop alone; one that goes by game.training, with "
+    "cross-entropy on the labels, can be played",
+    "answers": "what a client does between two answers is known to the protocol alone; one with a method course(heard) "
+    "can be played",
+}
+"""Why nobody can play a client."""
+
+
+def unplayed(sight: Sight) -> tuple[str, ...]:
+    """What an adversary could decode jointly if it could play a client, and why it cannot; a line each."""
+    cards = ACTIVE if sight.adversary.power == "active" else PASSIVE
+    missed: dict[Played, list[str]] = {}
+    for name, card in cards.items():
+        if card.plays is not None and card.plays not in sight.wire.played and card.allowed(sight):
+            missed.setdefault(card.plays, []).append(name)
+    return tuple(f"not decoded jointly ({', '.join(names)}): {UNPLAYED[why]}" for why, names in missed.items())
+
+
 def _why_not_active(sight: Sight) -> str:
     if sight.adversary.position == EAVESDROPPER:
         return "an eavesdropper only listens"

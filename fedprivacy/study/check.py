@@ -84,13 +84,16 @@ def statistics(attack: AttackConfig) -> None:
         parts.exists("statistic", statistic, catalog.STATISTICS)
 
 
-def stated_labels(config: RunConfig) -> None:
+def stated_labels(config: RunConfig, wire: Wire) -> None:
     """Raise UsageError where labels are to be handed over, and which records were used is known to nobody."""
+    if wire.model is not None and wire.model.named_batches:
+        return
     strong = "inversion" in config.attack.attacks and config.attack.inversion.knowledge == "strong"
     if strong and config.training.local_steps is not None and catalog.from_outside(config.protocol):
         raise UsageError(
             "--knowledge strong: which records a loop of one's own draws in --local-steps is known to the loop alone, "
-            "so their labels cannot be handed over; use --knowledge fair, or leave --local-steps out."
+            "so their labels cannot be handed over; take its steps from game.batches(client, round), use --knowledge "
+            "fair, or leave --local-steps out."
         )
 
 

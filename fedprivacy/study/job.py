@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 
 from fedprivacy import folder
+from fedprivacy.adversary.observations import unplayed
+from fedprivacy.adversary.sight import Sight
 from fedprivacy.federation import engine
 from fedprivacy.federation.environment import Environment
 from fedprivacy.federation.interfaces import declared
@@ -89,6 +91,8 @@ def _federate(
         observe_theft(ran)
         observe_inversions(ran, lambda units: tick(env.rounds + units))
     summary = _summary(protocol, env, done, test=shadow is None)
+    if not isinstance(protocol, RecordedFederation):
+        summary["notes"] += _undecoded(study)
     summary["cost"] = {
         "cpu_seconds": round(time.process_time() - start, 2),
         "memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
@@ -101,6 +105,12 @@ def fits_memory(study: Study, env: Environment) -> bool:
     """Whether a shadow federation can go without files: its messages are few, and nothing is played again later."""
     replayed = any(getattr(study.observation(name), "reads_traps", False) for _, name in study.seats.observations)
     return not replayed and room(study.wire, env).disk <= HELD
+
+
+def _undecoded(study: Study) -> list[str]:
+    """What adversaries of the membership attack could not do for want of knowing how clients train."""
+    told = [line for adversary in study.seats.observers for line in unplayed(Sight(adversary, study.wire))]
+    return list(dict.fromkeys(told))
 
 
 def _suspicious(utility: Mapping[str, Mapping[str, float]], classes: int) -> list[str]:

@@ -35,7 +35,7 @@ def resolve(config: RunConfig) -> Study:
     check.what_is_sent(config, wire, options)
     check.topology(config, wire)
     check.guesses(config)
-    check.stated_labels(config)
+    check.stated_labels(config, wire)
     seats, own = seats_of(config.attack, config.data, wire), getattr(options, "options", options)
     needs.check(config.data, config.clients, config.rounds)
     baseline = config.model_copy(update={"training": wire.federation.training})

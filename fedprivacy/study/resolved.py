@@ -59,7 +59,8 @@ class Study:
     @property
     def named_batches(self) -> bool:
         """Whether local training draws its batches by the named seeds of ours, as a part from outside need not."""
-        return not catalog.from_outside(self.config.protocol)
+        sent = self.wire.model
+        return not catalog.from_outside(self.wire.protocol) or (sent is not None and sent.named_batches)
 
     @property
     def federation(self) -> FederationSettings:

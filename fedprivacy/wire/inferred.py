@@ -33,13 +33,14 @@ MODELS = (Weights.kind, Update.kind)
 class Told:
     """What an observer knows beside the transcript. ``model``: names of all tensors of a client's model; ``start``: the
     common start is known; ``loss``, ``steps_known``: of local training; ``answers``: clients predict on whatever
-    records the server names."""
+    records the server names; ``batches``: local steps draw their records by named seeds."""
 
     model: frozenset[str] = frozenset()
     start: bool = False
     loss: Loss = "more"
     steps_known: bool = False
     answers: bool = False
+    batches: bool = False
 
 
 def release_name(message: Message) -> str:
@@ -105,6 +106,7 @@ def _release(
         known_start=always,
         loss=told.loss,
         steps_known=told.steps_known,
+        named_batches=told.batches,
     )
 
 

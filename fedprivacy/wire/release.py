@@ -79,6 +79,9 @@ class Release:
     with further terms or on further records."""
     steps_known: bool = True
     """Whether the number of local steps follows from the settings."""
+    named_batches: bool = False
+    """Whether a protocol from outside draws the records of each local step by the named seeds of its settings, as all
+    of ours do."""
     trained_as_told: bool = True
     """Whether everybody knows how the sender trains: its optimiser, learning rate, batches and epochs."""
     start_told: bool = True

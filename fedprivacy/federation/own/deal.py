@@ -6,7 +6,7 @@ records, its first weights and its randomness from here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -24,6 +24,7 @@ from fedprivacy.federation.environment import Environment
 from fedprivacy.federation.own.arrays import tensor_of
 from fedprivacy.training.learner import normalised
 from fedprivacy.training.optimiser import optimizer_over
+from fedprivacy.training.passes import passes
 
 Inputs = NDArray[np.float32]
 Labels = NDArray[np.int64]
@@ -35,7 +36,7 @@ class Deal:
 
     env: Environment
     read: set[str] = field(default_factory=set)
-    """What the author looked at of that which observers may assume: ``training``."""
+    """What the author looked at of that which says how the loop trains: ``training``, ``batches``."""
     number: int | None = None
     """Which shadow federation it is; None for the target."""
     coins: Coins = "record"
@@ -81,6 +82,18 @@ class Deal:
     def optimizer(self, parameters: Iterable[Tensor]) -> torch.optim.Optimizer:
         """A fresh optimiser of :attr:`training` over ``parameters``."""
         return optimizer_over(parameters, self.training)
+
+    def batches(self, client: int, round: int = 1) -> Iterator[Ids]:
+        """Rows of :meth:`private` for each local step of ``round``, by the settings and a seed of this federation.
+
+        ``batch_size``, and ``local_epochs`` passes or ``local_steps`` steps. Whoever takes its steps from here says
+        which records they were on, so that what an attack recovers from few steps is held against those.
+        """
+        self.read.add("batches")
+        training, seed = self.env.settings.training, (self.env.root, ("client", client, "round", round, "private"))
+        number = len(self.env.private(client, round).y)
+        for rows, parts in passes(number, training.batch_size, training.local_epochs, seed, training.local_steps):
+            yield from (rows[part].numpy() for part in parts)
 
     def private(self, client: int, round: int = 1) -> tuple[Inputs, Labels]:
         """The records [n, ...] that ``client`` trains on in ``round``, as its coins say, and their labels [n]."""

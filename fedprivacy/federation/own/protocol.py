@@ -207,6 +207,7 @@ def _rehearsed(own: OwnFederation, federation: FederationSettings) -> tuple[Rele
         "labels" if follows else "more",
         follows,
         answers=True,
+        batches="batches" in game.read,
     )
     return releases_in(Transcript(tuple(messages), tuple(folds), store), told)
 

@@ -16,8 +16,11 @@ from fedprivacy import parts
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.federation import FederationSettings
 from fedprivacy.federation import engine
+from fedprivacy.federation.own.deal import Deal
 from fedprivacy.federation.own.protocol import OwnFederation
 from fedprivacy.federation.tested import scored
+from fedprivacy.study.inversion.batches import Batches
+from fedprivacy.study.job import federate
 from fedprivacy.study.resolve import resolve
 from fedprivacy.wire.channel import Outgoing
 from fedprivacy.wire.payload import Weights
@@ -242,3 +245,47 @@ def test_a_model_of_another_architecture_is_refused(small_config: Configure, tmp
 def test_who_takes_part_is_up_to_the_loop(small_config: Configure, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="leave participation at 1"):
         run(averaging, small_config, tmp_path, participation=0.5)
+
+
+def stepping(game: Any, wire: Any) -> None:
+    """One step of a few records a round, whose rows the game draws."""
+    shared = game.model()
+    wire.started(shared)
+    for t in range(1, game.rounds + 1):
+        for k in range(game.clients):
+            net, (x, y) = copy.deepcopy(shared), map(torch.from_numpy, game.private(k, t))
+            optimizer = game.optimizer(net.parameters())
+            for rows in game.batches(k, t):
+                optimizer.zero_grad()
+                F.cross_entropy(net(x[rows]), y[rows]).backward()
+                optimizer.step()
+            wire.sent(t, f"client-{k}", "server", weights=net)
+        wire.sent(t, "server", wire.everyone, weights=shared)
+
+
+def test_rows_that_the_game_draws_are_those_that_the_examiner_knows(small_config: Configure) -> None:
+    """So what few steps give away is held against their own records, and their labels may be handed over."""
+    training = {"model": parts.refer(Net), "local_steps": 2, "batch_size": 4, "optimizer": "sgd"}
+    attack = {"attacks": ("inversion",), "inversion": {"knowledge": "strong"}}
+    study = resolve(settings(small_config, protocol=parts.refer(stepping), training=training, attack=attack))
+    assert study.named_batches and study.wire.model is not None and study.wire.model.loss == "labels"
+    env, played = study.environment(0)
+    known = Batches(study.wire, played, 0, study.named_batches)
+    for client, number in ((0, 1), (1, 2)):
+        members = env.members[client][0]
+        drawn = [members[rows].tolist() for rows in Deal(env).batches(client, number)]
+        assert drawn == [ids.tolist() for ids in known.used(client, number)] and [len(one) for one in drawn] == [4, 4]
+    config = settings(small_config, protocol=parts.refer(averaging), training=training, attack=attack)
+    with pytest.raises(UsageError, match=r"take its steps from game\.batches"):
+        resolve(config)
+
+
+def test_what_cannot_be_decoded_jointly_is_said_with_its_reason(small_config: Configure, tmp_path: Path) -> None:
+    def notes(function: Any) -> str:
+        attack = {"attacks": ("membership",), "observations": ("uploaded-weights",), "adversaries": ("server",)}
+        config = settings(small_config, protocol=parts.refer(function), attack=attack)
+        place = str(tmp_path / function.__name__)
+        return " ".join(federate(lambda _: None, config.model_dump_json(), 0, None, place)["notes"])
+
+    assert "not decoded jointly (joint-updates): how a client trains is known to its own loop alone" in notes(averaging)
+    assert "not decoded" not in notes(stepping)
