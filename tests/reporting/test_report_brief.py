@@ -19,6 +19,7 @@ from fedprivacy.judge.result import Audit, AuditRow, Finding, RunResult, Verdict
 from fedprivacy.reporting.brief import New, brief
 from fedprivacy.reporting.document import Column, Document, Facts, Layouts, Line, Section, Table, cell, row
 from fedprivacy.reporting.report import report
+from fedprivacy.reporting.sections.banner import banner
 from fedprivacy.reporting.terminal import render, render_document
 from fedprivacy.reporting.widths import needed
 
@@ -188,4 +189,6 @@ def test_a_leak_has_to_clear_chance_for_all_adversaries_together(usual: RunResul
     near = [make.auc("joint", 0.53, 0.0285, headline=True, adversary=f"client-{k} (active)") for k in range(8)]
     text = joined(printed(replace(usual, findings=tuple(near))))
     assert text.count("Corrected for the number of adversaries the interval reaches chance") == 8
+    first = banner(replace(usual, findings=tuple(near)))
+    assert first.verdict.startswith("Inconclusive: membership may leak to") and first.tone == "warn"
     assert "Corrected" not in joined(printed(replace(usual, findings=tuple(near[:1]))))

@@ -282,7 +282,7 @@ def test_rows_of_an_audited_page_are_what_the_command_would_choose() -> None:
     audits = recipe("audits")
     base = build(RunConfig, {"seeds": audits.seeds, **audits.base}, "test")
     found = lines(audits, base)
-    assert len(found) == 16
+    assert len(found) == 12
     for line in found:
         defense = line.config.defense
         told = recipes.table({"dp-sgd": "private_training", "dp-fedavg": "private_clients"}.get(defense.name, ANSWERS))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from fedprivacy.judge import verdicts
+from fedprivacy.judge import corrected, verdicts
 from fedprivacy.judge.result import Audit, Finding, RunResult, Verdict
 from fedprivacy.reporting.document import Banner, Tone
 from fedprivacy.reporting.findings import (
@@ -17,8 +17,9 @@ from fedprivacy.reporting.findings import (
     metric_name,
     of_statistic,
 )
-from fedprivacy.reporting.outcome import Outcome, overall
+from fedprivacy.reporting.outcome import Outcome, against_chance, overall
 from fedprivacy.reporting.sections.utility import mean_of
+from fedprivacy.reporting.settings import setting
 from fedprivacy.reporting.text import chance_level, clean, epsilon, estimate, level, listed
 
 NO_PROOF = "this is no proof of privacy"
@@ -77,12 +78,32 @@ def banner(result: RunResult) -> Banner:
     """Of an audit what became of the claim, else the worst that an attack learned, membership before others."""
     if result.audit is not None:
         return _audited(result.audit, result.verdicts)
-    said = [*_membership(result.findings), *_others(result.findings)]
+    said = [*_membership(result.findings, held_together(result)), *_others(result.findings)]
     first, *others = sorted(said, key=lambda one: one.tone != "bad") or [_untold(result)]
     return replace(first, also=tuple(one.verdict for one in others if one.tone == "bad"))
 
 
-def _membership(findings: Sequence[Finding]) -> Iterator[Banner]:
+def decides(finding: Finding) -> bool:
+    """Whether a verdict on membership rests on it."""
+    return finding.headline and finding.metric == "AUC" and finding.target == "all clients"
+
+
+def held_together(result: RunResult) -> dict[str, Finding]:
+    """By adversary, what the verdict on it rests on, with an interval that holds for all adversaries."""
+    targets, shadows = (setting(result.config, f"attack.{name}") for name in ("targets", "shadows"))
+    own = [f for f in result.findings if is_rate(f.metric) and decides(f)]
+    return {f.adversary: f for f in corrected.together(own, corrected.judged_federations(targets, shadows))}
+
+
+def not_together(findings: Sequence[Finding], together: Finding | None) -> bool:
+    """Whether the ``findings`` of one adversary show a leak that is none once its interval holds for all of them."""
+    alone = next((f for f in findings if decides(f)), None)
+    if alone is None or together is None:
+        return False
+    return against_chance(alone) == "leak" != against_chance(together)
+
+
+def _membership(findings: Sequence[Finding], together: Mapping[str, Finding]) -> Iterator[Banner]:
     """The worst outcome of all declared headlines, with the highest number of those that share it."""
     found: dict[Outcome, list[Finding]] = {}
     for group in groups(f for f in findings if is_rate(f.metric)):
@@ -90,7 +111,9 @@ def _membership(findings: Sequence[Finding]) -> Iterator[Banner]:
             own = [f for f in group.findings if f.statistic == statistic]
             rates = of_statistic(own, statistic, main_target(own))
             if rates:
-                found.setdefault(overall(rates), []).append(next(iter(rates.values())))
+                first = next(iter(rates.values()))
+                doubtful = not_together(own, together.get(first.adversary))
+                found.setdefault("unclear" if doubtful else overall(rates), []).append(first)
     outcome = next((outcome for outcome in MEMBERSHIP if outcome in found), None)
     if outcome is None:
         return

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from fedprivacy.judge import corrected
 from fedprivacy.judge.result import Finding, RunResult, Verdict
 from fedprivacy.reporting.document import Line
 from fedprivacy.reporting.findings import groups, headline_statistics, is_rate
 from fedprivacy.reporting.outcome import against_chance
-from fedprivacy.reporting.sections.banner import OTHERS, Other, judged
+from fedprivacy.reporting.sections.banner import OTHERS, Other, held_together, judged, not_together
 from fedprivacy.reporting.sections.four_rows import attacks, strongest
 from fedprivacy.reporting.sections.verdicts import adversary_lines
 from fedprivacy.reporting.settings import seeds, setting
@@ -25,10 +24,7 @@ def learned(result: RunResult) -> list[Line]:
         return [Line("No attack was run: nothing is known about leakage.", "warn")]
     lines: list[Line] = []
     rated = [f for f in result.findings if is_rate(f.metric)]
-    several = corrected.judged_federations(
-        setting(result.config, "attack.targets"), setting(result.config, "attack.shadows")
-    )
-    together = {f.adversary: f for f in corrected.together([f for f in rated if _decides(f)], several)}
+    together = held_together(result)
     for adversary in dict.fromkeys(f.adversary for f in rated):
         lines += _membership([f for f in rated if f.adversary == adversary], together.get(adversary))
     for attack, other in OTHERS.items():
@@ -43,10 +39,6 @@ def remarks(result: RunResult) -> list[Line]:
     return notes[:MOST_NOTES]
 
 
-def _decides(finding: Finding) -> bool:
-    return finding.headline and finding.metric == "AUC" and finding.target == "all clients"
-
-
 def _membership(findings: Sequence[Finding], together: Finding | None) -> Iterator[Line]:
     """The declared headline; where it does not leak, also the strongest attack that does.
 
@@ -55,8 +47,7 @@ def _membership(findings: Sequence[Finding], together: Finding | None) -> Iterat
     found = groups(findings)
     declared = [group for group in found if headline_statistics(group.findings)]
     lines = [line for group in declared or found for line in adversary_lines(group)]
-    alone = next((f for f in findings if _decides(f)), None)
-    if alone is not None and together is not None and against_chance(alone) == "leak" != against_chance(together):
+    if not_together(findings, together):
         lines = [Line(f"{line.text} {NOT_TOGETHER}", "warn") for line in lines]
     yield from lines
     best = strongest(attacks(findings))
