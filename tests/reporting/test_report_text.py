@@ -30,7 +30,7 @@ def parsed(words: str) -> tuple[float, float, float]:
         (1_584_000, "1.58 MB"),
         (48_843_840, "48.8 MB"),
         (99_960_000, "100 MB"),
-        (7.4e18, "7400 PB"),
+        (7.4e18, "7,400 PB"),
     ],
 )
 def test_sizes_have_three_digits_and_a_plain_unit(number: float, words: str) -> None:
