@@ -107,7 +107,10 @@ def parsed(text: str, annotation: Any, where: str) -> Any:
         return tuple(part.strip() for part in text.split(",") if part.strip())
     if where == BUDGET:
         text = _seconds(text)
-    number = "a time such as 60s or 2m" if where == BUDGET else "a number"
+        steps = re.fullmatch(r"(\d+) ?steps?", text)
+        if steps and str in kinds:
+            return f"{steps[1]} steps"
+    number = "a time such as 60s or 2m, or steps such as 400steps" if where == BUDGET else "a number"
     for kind, name in ((int, "a whole number"), (float, number)):
         if kind in kinds:
             try:

@@ -9,7 +9,7 @@ from pydantic import Field
 from fedprivacy.config.base import Part
 
 Names = Annotated[tuple[str, ...], Field(strict=False)]
-METHODS = ("analytic", "idlg", "dlg", "cosine", "local-steps", "dictionary")
+METHODS = ("analytic", "idlg", "dlg", "cosine", "local-steps", "prior", "dictionary")
 
 
 class InversionConfig(Part):
@@ -19,8 +19,8 @@ class InversionConfig(Part):
     """strong: labels given. fair: labels recovered, steps and learning rate known. blind: weights and update alone."""
     methods: Names = ()
     """Inversion attacks to run, of analytic, idlg (labels recovered) or dlg (labels found too), cosine, local-steps
-    (simulated one by one), dictionary (an update of many records as a mixture of public ones); empty runs all that
-    fit, with idlg."""
+    (simulated one by one), prior (begins among pictures that public records allow), dictionary (an update of many
+    records as a mixture of public ones); empty runs all that fit, with idlg."""
     first_round: int = Field(default=1, ge=1)
     """Messages are inverted from this round on."""
     messages: int = Field(default=10, ge=1)

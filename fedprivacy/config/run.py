@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from fedprivacy.config.base import Part
+from fedprivacy.config.base import NONE, Part
 from fedprivacy.config.canaries import CanaryConfig
 from fedprivacy.config.inversion import InversionConfig
 from fedprivacy.wire.graph import canonical
 
+STEPS = re.compile(r"[1-9]\d{0,8} steps?")
+"""A budget in steps."""
 MOST = 2**31 - 1
 """Largest whole number that a count may be: no machine holds more."""
 
@@ -178,9 +181,31 @@ class AttackConfig(Part):
     """Payload types from outside that messages of a recording are of; those of a protocol come with it."""
     followed: int | None = Field(default=None, ge=1)
     """Clients that are attacked: the first so many; none: all. What follows one client at a time costs as much each."""
-    budget: float | None = Field(default=None, gt=0)
-    """Seconds an iterative attack may spend, such as 60s or 2m; none: its own default."""
+    budget: float | str | None = None
+    """What an iterative attack may spend: seconds of processor time, such as 60s or 2m, or steps, such as "400 steps",
+    which every machine makes alike; none: its own number of steps."""
     inversion: InversionConfig = InversionConfig()
+
+    @field_validator("budget")
+    @classmethod
+    def _spendable(cls, budget: float | str | None) -> float | str | None:
+        if budget == NONE:
+            return None
+        if isinstance(budget, str) and not STEPS.fullmatch(budget):
+            raise ValueError(f"a budget is seconds or steps, such as 60 or '400 steps', not '{budget}'")
+        if isinstance(budget, float) and budget <= 0:
+            raise ValueError("a budget of seconds is above 0")
+        return budget
+
+    @property
+    def seconds(self) -> float | None:
+        """The budget in seconds, where it is one."""
+        return None if isinstance(self.budget, str) else self.budget
+
+    @property
+    def steps(self) -> int | None:
+        """The budget in steps, where it is one."""
+        return int(self.budget.split()[0]) if isinstance(self.budget, str) else None
 
 
 class DefenseConfig(Part):

@@ -11,6 +11,7 @@ from fedprivacy.judge.result import JUDGED_FROM, Finding, Verdict
 from fedprivacy.judge.verdicts import STRONGER_KNOWN
 from fedprivacy.reporting.findings import groups, is_client, main_target, metric_name
 from fedprivacy.reporting.outcome import NO_LEAKAGE, against_chance, overall
+from fedprivacy.reporting.sections.banner import _others
 from fedprivacy.reporting.sections.verdicts import adversary_lines, verdict_line
 
 
@@ -130,3 +131,21 @@ def test_few_candidates_decide_nothing(make: SimpleNamespace) -> None:
     assert against_chance(few) == "unjudged"
     (line,) = lines_of(few)
     assert "too few records for a verdict" in line
+
+
+@pytest.mark.parametrize(
+    ("guess", "words"),
+    [
+        ("nearest public image of the class", "can reconstruct records of clients"),
+        ("public mean of the class", "can reconstruct what each class of a client looks like on average"),
+    ],
+)
+def test_a_reconstruction_by_class_is_not_told_as_one_of_records(guess: str, words: str) -> None:
+    def finding(metric: str, value: float) -> Finding:
+        row = ("inversion", "clients' updates", "best by own loss", "server (honest-but-curious)", "all messages")
+        return Finding(*row, metric, value, 0.0, value - 0.5, value + 0.5, 0.95, 40, headline=True)
+
+    gains = ("mean public image", guess, "null (another client's message)")
+    found = [finding("PSNR (dB)", 20.0), *(finding(f"PSNR gain (dB) over the {name}", 2.0) for name in gains)]
+    (said,) = _others(found)
+    assert words in said.verdict

@@ -23,6 +23,7 @@ from fedprivacy.attacks.inversion.gradients import one_hot
 from fedprivacy.attacks.inversion.knowledge import Knowledge
 from fedprivacy.attacks.inversion.label_recovery import Public, recover_labels
 from fedprivacy.attacks.inversion.outside import reconstructed
+from fedprivacy.attacks.inversion.prior import PriorSettings, prior
 from fedprivacy.attacks.inversion.reconstruction import Reconstruction
 from fedprivacy.attacks.inversion.unroll import UnrollSettings, local_steps
 from fedprivacy.config.base import UsageError
@@ -40,6 +41,7 @@ class BestSettings:
     dlg: DlgSettings = field(default_factory=DlgSettings)
     cosine: CosineSettings = field(default_factory=CosineSettings)
     local_steps: UnrollSettings = field(default_factory=UnrollSettings)
+    prior: PriorSettings = field(default_factory=PriorSettings)
     seconds: float | None = None
     explained: float = 1e-6
 
@@ -73,12 +75,13 @@ class Outcome:
 
 def attacks_for(model: nn.Module, knowledge: Knowledge) -> tuple[str, ...]:
     """Names of the attacks that fit the message, cheapest first."""
+    public = ("prior",) if knowledge.public_images > 1 and knowledge.labels != "joint" else ()
     if knowledge.shared == "update" and knowledge.steps > 1:
-        return ("local-steps",)
+        return public if public and knowledge.adam is not None else ("local-steps", *public)
     names: tuple[str, ...] = ("analytic",) if first_linear(model, knowledge) else ()
     if knowledge.shared == "gradient" or knowledge.lr is not None:
         names += ("dlg",) if knowledge.labels == "joint" else ("idlg",)
-    return (*names, "cosine")
+    return (*names, "cosine", *public)
 
 
 def best_of(
@@ -111,7 +114,11 @@ def best_of(
             model, parameters, observed, knowledge, joint, generator, settings.local_steps, share()
         ),
     }
-    fitting = attacks_for(model, knowledge)
+    if public is not None:
+        work["prior"] = lambda: prior(
+            model, parameters, observed, knowledge, labels, public, generator, settings.prior, share()
+        )
+    fitting = tuple(name for name in attacks_for(model, knowledge) if name in work)
     names = fitting if attacks is None else tuple(attacks)
     for name in names:
         if parts.outside(name) or name in parts.known("reconstruction"):

@@ -1,4 +1,7 @@
-"""A budget of seconds for an iterative attack. Where it bites, a result depends on the machine, and says so."""
+"""A budget of processor time for an iterative attack, so that other work on the machine takes nothing from it.
+
+Where it bites, a result still depends on how fast the processor is, and says so; a budget in steps does not.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +11,16 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Clock:
-    """Runs from its making; ``seconds`` None is no limit."""
+    """Runs from its making; ``seconds`` of this process, None is no limit."""
 
     seconds: float | None = None
-    start: float = field(default_factory=time.perf_counter)
+    start: float = field(default_factory=time.process_time)
 
     def spent(self) -> float:
         """Share of the budget that is gone: 0 without a limit, 1 and more when it is over."""
         if self.seconds is None:
             return 0.0
-        return (time.perf_counter() - self.start) / max(self.seconds, 1e-9)
+        return (time.process_time() - self.start) / max(self.seconds, 1e-9)
 
     @property
     def over(self) -> bool:
@@ -28,7 +31,7 @@ class Clock:
         """A new clock with ``share`` of the seconds that are left."""
         if self.seconds is None:
             return self
-        return Clock(max(0.0, self.seconds - (time.perf_counter() - self.start)) * share)
+        return Clock(max(0.0, self.seconds - (time.process_time() - self.start)) * share)
 
 
 UNLIMITED = Clock()

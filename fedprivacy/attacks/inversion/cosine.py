@@ -73,7 +73,7 @@ def cosine(
     return descend(problem, gradients, knowledge, labels, generator, settings, clock=clock)
 
 
-class _Adam:
+class Adam:
     """Adam's moments of every problem; ``of`` gives the step at rate 1."""
 
     def __init__(self, x: Tensor) -> None:
@@ -98,8 +98,11 @@ def descend(
     settings: CosineSettings,
     penalty: Penalty | None = None,
     clock: Clock = UNLIMITED,
+    first: Tensor | None = None,
 ) -> Reconstruction:
     """Minimise cosine distance to ``observed`` [T, n], total variation and ``penalty``, inside the box of inputs.
+
+    ``first`` [T, B, C, H, W], in pixels: where to begin, in the place of noise.
 
     A ``clock`` that runs out earlier than the iterations brings the schedule of the learning rate forward.
     """
@@ -108,6 +111,8 @@ def descend(
     shape = (settings.restarts, knowledge.records, *knowledge.input_shape)
     start = PixelVariables(observed).start(shape, generator)
     x = start.repeat_interleave(len(settings.tv), 0).repeat(len(observed), 1, 1, 1, 1)
+    if first is not None:
+        x = knowledge.to_input(first.to(observed)).repeat_interleave(tries, 0)
     weight = torch.tensor(settings.tv).to(observed).repeat(len(x) // len(settings.tv))
     wanted = observed.repeat_interleave(tries, 0)
     distribution = one_hot(labels.to(observed.device), knowledge.classes, observed.dtype).repeat_interleave(tries, 0)
@@ -117,7 +122,7 @@ def descend(
     best_x, best = x.clone(), x.new_full((len(x),), torch.inf)
     failed, evaluations = torch.zeros_like(problems, dtype=torch.bool), 0
     lowest = best.clone()
-    mark, adam = lowest.clone(), _Adam(x)
+    mark, adam = lowest.clone(), Adam(x)
     for iteration in range(settings.iterations):
         done = max(iteration / settings.iterations, clock.spent())
         if iteration and done >= 1:

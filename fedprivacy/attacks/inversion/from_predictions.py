@@ -6,7 +6,9 @@ client, distilled from its predictions, takes most surely for a class (Fredrikso
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -31,7 +33,7 @@ from fedprivacy.wire.parties import client_index
 PLI = PliSettings(lr=1e-3, width=128)
 """The published network is four times as wide and learns for far longer; small pictures need neither."""
 OWN_EPOCHS, BATCH = 20, 32
-CLASSES = ClassInversionSettings(iterations=200, restarts=4)
+CLASSES = ClassInversionSettings(restarts=4)
 HEADLINE, SECOND = "paired logits", "surrogate"
 WHOLE_RUN = 0
 """The number of a message that stands for all rounds."""
@@ -137,4 +139,5 @@ def _of_surrogate(given: Sequence[Answer], client: int, knowledge: Knowledge, sc
     low, size = (np.asarray(values) for values in (scale.low, scale.range))
     card = Card(scale.shape, classes, mean=tuple((-low / size).tolist()), std=tuple((1 / size).tolist()))
     draw = seeds.generator(knowledge.root, "surrogate inversion", client)
-    return class_images(learner.module, card, range(classes), draw, CLASSES).images.double().cpu().numpy()
+    found = replace(CLASSES, iterations=math.ceil(attack.inversion.iterations / 2))
+    return class_images(learner.module, card, range(classes), draw, found).images.double().cpu().numpy()

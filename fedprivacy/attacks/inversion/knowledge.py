@@ -15,6 +15,16 @@ import torch
 from torch import Tensor
 
 from fedprivacy.config.base import UsageError
+from fedprivacy.training.adam import Form
+
+
+@dataclass(frozen=True)
+class Adam:
+    """What is told of Adam beside its learning rate; torch's default betas."""
+
+    eps: float = 1e-8
+    form: Form = "torch"
+
 
 Labels = Literal["given", "recovered", "joint"]
 Preset = Literal["strong", "fair", "blind"]
@@ -37,7 +47,10 @@ class Knowledge:
     """Records a local step, the last one of an epoch perhaps fewer; None: all of them at once."""
     epochs: int = 1
     lr: float | None = None
-    """Learning rate of plain local SGD; None: unknown, and an update is known up to its scale."""
+    """Learning rate of plain local SGD, or of Adam from zero moments; None: unknown, and an update is known up to its
+    scale."""
+    adam: Adam | None = None
+    """The optimiser where it is Adam with ``lr``; its moments are zero before the first step."""
     order: Literal["known", "unknown"] = "known"
     """Whether records are known to enter the local steps in the same order in every epoch."""
     labels: Labels = "recovered"
@@ -91,6 +104,7 @@ class Knowledge:
             batch=None,
             epochs=1,
             lr=None,
+            adam=None,
             mean=(0.0,),
             std=(1.0,),
             public_images=0,
@@ -102,13 +116,14 @@ class Knowledge:
         if len(self.mean) > 4:
             statistics = "known for each feature"
         scale = "unknown" if self.lr is None else f"{self.lr:g}"
+        adam = "" if self.adam is None else " of adam from zero moments"
         features = self.input_shape[1:] == (1, 1)
         shape = f"{self.input_shape[0]} features" if features else str(self.input_shape)
         if features and statistics == "raw pixels":
             statistics = "as they are"
         return {
             "weights": "architecture and weights at the round",
-            "shared": self.shared if self.shared == "gradient" else f"update, learning rate {scale}",
+            "shared": self.shared if self.shared == "gradient" else f"update{adam}, learning rate {scale}",
             "records": f"{self.records} ({self.batch or self.records} a step)",
             "labels": self.labels,
             "local steps": f"{self.steps} ({self.epochs} epoch{'s' if self.epochs > 1 else ''}, order {self.order})",

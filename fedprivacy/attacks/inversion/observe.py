@@ -15,13 +15,15 @@ from fedprivacy.adversary.threat import View
 from fedprivacy.attacks.inversion.best import BestSettings, Outcome, attacks_for, best_of
 from fedprivacy.attacks.inversion.clock import Clock
 from fedprivacy.attacks.inversion.cosine import CosineSettings
-from fedprivacy.attacks.inversion.dictionary import DICTIONARY, Mixture, mixtures, of_mixture, with_mixture
+from fedprivacy.attacks.inversion.dictionary import DICTIONARY, mixtures, of_mixture, with_mixture
 from fedprivacy.attacks.inversion.dlg import DlgSettings
 from fedprivacy.attacks.inversion.from_imprint import from_imprint
 from fedprivacy.attacks.inversion.from_predictions import from_predictions
 from fedprivacy.attacks.inversion.knowledge import Knowledge as Card
-from fedprivacy.attacks.inversion.label_recovery import Public, last_layer, present_labels, recover_labels
+from fedprivacy.attacks.inversion.label_recovery import Public, last_layer
+from fedprivacy.attacks.inversion.labels_behind import Mixtures, StatedLabels, labels_behind
 from fedprivacy.attacks.inversion.messages import Sent, client_updates, mean_updates, of_one_start, whole
+from fedprivacy.attacks.inversion.prior import PriorSettings
 from fedprivacy.attacks.inversion.recovered import Reconstructions, Recovered
 from fedprivacy.attacks.inversion.situation import Situation, situation, told
 from fedprivacy.attacks.inversion.unroll import UnrollSettings
@@ -30,13 +32,10 @@ from fedprivacy.data.pixels import PixelScale, pixel_scale
 from fedprivacy.federation.environment import Part
 from fedprivacy.federation.knowledge import Knowledge
 
-DEFAULT_SECONDS = 120.0
 SMOOTH = ("lenet-sigmoid",)
 PAIR_BYTES = 2**28
 """Memory of all curvature pairs together."""
 
-StatedLabels = Mapping[tuple[int, int], Sequence[int]]
-"""(client, number of the message) -> labels of its records: stated knowledge of the preset ``strong`` alone."""
 Progress = Callable[[float], None]
 
 
@@ -49,7 +48,10 @@ def observe_inversion(
 ) -> Reconstructions:
     """Reconstruct what ``source`` allows. Raises ValueError where nothing can be attempted, and says why."""
     scale = pixel_scale(knowledge.dataset, knowledge.auxiliary)
-    clock = Clock(knowledge.attack.budget or DEFAULT_SECONDS)
+    clock, steps = Clock(knowledge.attack.seconds), knowledge.attack.steps
+    if steps is not None:
+        wanted = knowledge.attack.inversion.model_copy(update={"iterations": steps})
+        knowledge = replace(knowledge, attack=knowledge.attack.model_copy(update={"inversion": wanted}))
     if source == "predictions":
         return from_predictions(view, knowledge, scale, clock, progress)
     name = knowledge.wire.travelling(0)
@@ -92,12 +94,14 @@ def _from_updates(
             plan = situation(knowledge.wire, wanted, same[0], scale, classes, _partial(same[0], names))
             plans += [situation(knowledge.wire, wanted, one, scale, classes, _partial(one, names)) for one in same]
             if plan.kind == "classes" and wanted.methods == (DICTIONARY,) and not why_not:
-                found += [of_mixture(one, mixed[one.round, one.client]) for one in same]
+                keys = [(one.round, one.client) for one in same]
+                found += [of_mixture(one, mixed[key]) for one, key in zip(same, keys, strict=True) if key in mixed]
                 continue
             part = clock.part(1 / (len(groups) - place))
-            outcome, labels = _attacked(same, plan, model, knowledge, scale, part, names, stated, done)
+            outcome, labels = _attacked(same, plan, model, knowledge, scale, part, names, stated, mixed, done)
             own = _recovered(same, plan, outcome, labels)
-            found += [with_mixture(one, mixed.get((one.round, one.client))) for one in own]
+            classwise = mixed if plan.kind == "classes" else {}
+            found += [with_mixture(one, classwise.get((one.round, one.client))) for one in own]
             notes |= dict.fromkeys([*outcome.errors, *_left_out(outcome)])
     if clock.over:
         notes[f"stopped by the budget of {clock.seconds:g} s: another machine may get further"] = None
@@ -118,13 +122,15 @@ def _mixtures(
     sent: Sequence[Sent],
     scale: PixelScale,
     names: frozenset[str],
-) -> tuple[dict[tuple[int, int], Mixture], str]:
-    """What the updates are made of that are sought class by class, or why that is not known."""
+) -> tuple[Mixtures, str]:
+    """Mixtures of the updates that are sought class by class, or whose labels nothing else tells; or why there are
+    none."""
     wanted, classes = knowledge.attack.inversion, len(knowledge.dataset.classes)
-    if source != "updates" or (wanted.methods and DICTIONARY not in wanted.methods):
+    if source != "updates":
         return {}, ""
     plans = {one: situation(knowledge.wire, wanted, one, scale, classes, _partial(one, names)) for one in sent}
-    many = [one for one, plan in plans.items() if plan.kind == "classes"]
+    asked = not wanted.methods or DICTIONARY in wanted.methods
+    many = [one for one, plan in plans.items() if (asked and plan.kind == "classes") or plan.card.adam is not None]
     try:
         return (mixtures(view, knowledge, many, scale) if many else {}), ""
     except ValueError as error:
@@ -154,6 +160,7 @@ def _attacked(
     clock: Clock,
     names: frozenset[str],
     stated: StatedLabels,
+    mixed: Mixtures,
     progress: Progress,
 ) -> tuple[Outcome, Tensor]:
     """The outcome of all attacks on ``sent``, and the labels that they began from."""
@@ -166,7 +173,8 @@ def _attacked(
         card = replace(card, shared="gradient")
     if plan.kind == "records" and (headless or "dlg" in wanted.methods):
         card = replace(card, labels="joint")
-    labels = _labels(sent, observed, plan, card, model, knowledge, scale, stated, headless)
+    public = _public(knowledge, scale)
+    labels = labels_behind(sent, observed, plan, card, model, public, stated, mixed, headless)
     fitting = attacks_for(model, card)
     methods = [name for name in fitting if not wanted.methods or name in wanted.methods]
     if plan.kind == "classes":
@@ -178,7 +186,7 @@ def _attacked(
         raise ValueError(f"none of {', '.join(wanted.methods)} fits these messages; these do: {', '.join(fitting)}")
     generator = seeds.generator(knowledge.root, "inversion", sent[0].round, sent[0].client)
     settings = _settings(knowledge.wire.travelling(0), len(sent), plan.kind, card, knowledge, clock)
-    outcome = best_of(model, state, observed, card, generator, None, settings, methods, labels, progress)
+    outcome = best_of(model, state, observed, card, generator, public, settings, methods, labels, progress)
     return outcome, labels
 
 
@@ -191,30 +199,10 @@ def _gradient(update: Mapping[str, Tensor], start: Part, card: Card, decay: floa
     return {name: torch.where(update[name] == 0, 0.0, slope) for name, slope in found.items()}
 
 
-def _labels(
-    sent: Sequence[Sent],
-    observed: Sequence[Mapping[str, Tensor]],
-    plan: Situation,
-    card: Card,
-    model: nn.Module,
-    knowledge: Knowledge,
-    scale: PixelScale,
-    stated: StatedLabels,
-    headless: bool,
-) -> Tensor:
-    if plan.kind == "classes":
-        return torch.arange(card.records).repeat(len(sent), 1)
-    if headless:
-        return torch.zeros(len(sent), card.records, dtype=torch.long)
-    if stated:
-        return torch.tensor([list(stated[one.client, one.number])[: card.records] for one in sent])
-    if card.shared == "update" and card.lr is None:
-        return torch.stack([present_labels(model, message, card.records) for message in observed])
-    ids = knowledge.auxiliary
-    pixels = torch.from_numpy(scale.pixels(knowledge.dataset.x_train[ids]))
-    public: Public = (pixels, torch.from_numpy(knowledge.dataset.y_train[ids]))
-    state = dict(sent[0].before)
-    return torch.stack([recover_labels(model, state, message, card, public) for message in observed])
+def _public(knowledge: Knowledge, scale: PixelScale) -> Public:
+    """The adversary's own records."""
+    ids, data = knowledge.auxiliary, knowledge.dataset
+    return torch.from_numpy(scale.pixels(data.x_train[ids])), torch.from_numpy(data.y_train[ids])
 
 
 def _settings(model: str, targets: int, kind: str, card: Card, knowledge: Knowledge, clock: Clock) -> BestSettings:
@@ -236,7 +224,7 @@ def _settings(model: str, targets: int, kind: str, card: Card, knowledge: Knowle
     cosine = CosineSettings(iterations, grid, wanted.restarts, device=device)
     unroll = UnrollSettings("lbfgs" if smooth else "signed", dlg, cosine)
     seconds = None if clock.seconds is None else clock.part(1).seconds
-    return BestSettings(dlg, cosine, unroll, seconds)
+    return BestSettings(dlg, cosine, unroll, PriorSettings(refine=replace(cosine, tv=grid[:1])), seconds)
 
 
 def _recovered(sent: Sequence[Sent], plan: Situation, outcome: Outcome, labels: Tensor) -> list[Recovered]:

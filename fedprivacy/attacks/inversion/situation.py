@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from fedprivacy.adversary.sight import Wire
+from fedprivacy.attacks.inversion.knowledge import Adam
 from fedprivacy.attacks.inversion.knowledge import Knowledge as Card
 from fedprivacy.attacks.inversion.messages import Sent
 from fedprivacy.config.inversion import InversionConfig
@@ -74,9 +75,12 @@ def situation(
     steps = training.local_steps or training.local_epochs * passes
     used, epochs = _records(sent.records, training.batch_size, steps, passes)
     plain = training.optimizer == "sgd" and declared.loss != "more"
-    fresh = training.momentum == 0 or sent.first or training.optimizer_state == "fresh"
+    fresh = sent.first or training.optimizer_state == "fresh"
     guarded = wanted.adaptive and wire.defended.rescales
     lr = training.lr if plain and (fresh or training.momentum == 0) and not guarded else None
+    adam = Adam(training.adam_eps, training.adam_eps_form) if training.optimizer == "adam" else None
+    if adam is not None and declared.loss != "more" and fresh and not guarded and steps > 1:
+        lr = training.lr
     cut = partial or (wanted.adaptive and wire.defended.cuts)
     base = Card(
         scale.shape,
@@ -101,8 +105,9 @@ def situation(
     simple = simple and declared.steps_known and training.early_stopping is None and not training.augmentation
     if simple and lr is not None and steps <= MOST_STEPS and base.records <= wanted.most_records and steps > 1:
         order: Literal["known", "unknown"] = "known" if epochs == 1 else "unknown"
-        card = replace(base, batch=min(training.batch_size, used), epochs=epochs, order=order)
-        return Situation("records", card, False, "simulated step by step", steps, used)
+        card = replace(base, batch=min(training.batch_size, used), epochs=epochs, order=order, adam=adam)
+        moments = "" if adam is None else ", from zero moments"
+        return Situation("records", card, False, f"simulated step by step{moments}", steps, used)
     many = base.records > wanted.most_records
     why = f"more than {wanted.most_records} records to tell apart" if many else "which cannot be simulated"
     return Situation(

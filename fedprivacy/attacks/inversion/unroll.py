@@ -22,41 +22,85 @@ from fedprivacy.attacks.inversion.clock import UNLIMITED, Clock
 from fedprivacy.attacks.inversion.cosine import CosineSettings, descend
 from fedprivacy.attacks.inversion.dlg import DlgSettings, match
 from fedprivacy.attacks.inversion.gradients import RECORDS_AT_ONCE, Layout, cross_entropy, frozen_copy
-from fedprivacy.attacks.inversion.knowledge import Knowledge
+from fedprivacy.attacks.inversion.knowledge import Adam, Knowledge
 from fedprivacy.attacks.inversion.reconstruction import Reconstruction
 from fedprivacy.attacks.inversion.variables import Penalty
 from fedprivacy.config.base import UsageError
+from fedprivacy.training.adam import corrected
+
+BETA_1, BETA_2, TINY = 0.9, 0.999, 1e-30
+SOFT = 0.1
+"""How far attacks smooth a simulated Adam."""
+ROOM = 2**28
+"""Bytes that all problems of one pass of simulated Adam may keep for the way back."""
+
+
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """Adam's means of gradients and of their squares, both empty before the first step, and what smooths the root."""
+
+    first: Mapping[str, Tensor] = field(default_factory=dict)
+    second: Mapping[str, Tensor] = field(default_factory=dict)
+    floor: Tensor | float = TINY
+
+    def after(self, slopes: Mapping[str, Tensor], soft: float) -> Moments:
+        """The moments once ``slopes`` were seen."""
+        floor = self.floor
+        if not self.first:
+            size = sum(value.numel() for value in slopes.values())
+            floor = soft**2 / size * sum(value.square().sum() for value in slopes.values()) + TINY
+        first = {n: (1 - BETA_1) * g + BETA_1 * self.first.get(n, 0.0) for n, g in slopes.items()}
+        second = {n: (1 - BETA_2) * g.square() + BETA_2 * self.second.get(n, 0.0) for n, g in slopes.items()}
+        return Moments(first, second, floor)
+
+    def moves(self, adam: Adam, number: int) -> dict[str, Tensor]:
+        """Step ``number`` (from 1) over the learning rate."""
+        eps, unbiased = corrected(adam.eps, adam.form, BETA_2, number), 1 - BETA_2**number
+        return {
+            name: mean / (1 - BETA_1**number) / ((self.second[name] / unbiased + self.floor).sqrt() + eps)
+            for name, mean in self.first.items()
+        }
 
 
 class UpdateMap:
-    """``(weights before - weights after) / lr`` of plain local SGD as a map of the records.
+    """``(weights before - weights after) / lr`` of plain local SGD, or of Adam, as a map of the records.
 
     With ``copies`` (the number of epochs, or 1) the records of epoch e are rows ``e * records`` onwards; else every
     epoch goes through the same rows. Batches are consecutive rows, the last of an epoch perhaps smaller.
+
+    Adam divides by what a coordinate's gradients were, so its steps hardly change with a record until they flip sign.
+    ``soft`` smooths that: ``sqrt(v_hat + soft^2 r)`` in the place of the root, r the mean square of all first
+    gradients; 0 is Adam itself.
     """
 
-    at_once = RECORDS_AT_ONCE
-
-    def __init__(self, twin: nn.Module, knowledge: Knowledge, copies: int = 1) -> None:
+    def __init__(self, twin: nn.Module, knowledge: Knowledge, copies: int = 1, soft: float = 0.0) -> None:
         if knowledge.lr is None:
             raise UsageError("inversion: to simulate local steps their learning rate must be known; use 'cosine'.")
         self._twin, self._lr, size = twin, knowledge.lr, knowledge.batch or knowledge.records
+        self._adam, self._soft = knowledge.adam, soft
         self._start: dict[str, Tensor] = dict(twin.named_parameters())
         self._batches = [
             slice(first, min(first + size, (epoch % copies + 1) * knowledge.records))
             for epoch in range(knowledge.epochs)
             for first in range((epoch % copies) * knowledge.records, (epoch % copies + 1) * knowledge.records, size)
         ]
+        self.at_once = RECORDS_AT_ONCE
+        if self._adam is not None:
+            kept = sum(8 * value.nbytes for value in self._start.values()) * len(self._batches)
+            self.at_once = max(1, ROOM // kept) * knowledge.records * copies
         self._pull: Callable[[Tensor], tuple[Tensor, Tensor]] | None = None
 
     def _one(self, x: Tensor, targets: Tensor) -> Tensor:
         def loss(parameters: dict[str, Tensor], rows: slice) -> Tensor:
             return cross_entropy(functional_call(self._twin, parameters, (x[rows],)), targets[rows])
 
-        now = self._start
-        for rows in self._batches:
-            slopes = grad(loss)(now, rows)
-            now = {name: value - self._lr * slopes[name] for name, value in now.items()}
+        now, state = self._start, Moments()
+        for number, rows in enumerate(self._batches, 1):
+            moves = grad(loss)(now, rows)
+            if self._adam is not None:
+                state = state.after(moves, self._soft)
+                moves = state.moves(self._adam, number)
+            now = {name: value - self._lr * moves[name] for name, value in now.items()}
         return torch.cat([((self._start[name] - value) / self._lr).flatten() for name, value in now.items()])
 
     def gradients(self, x: Tensor, targets: Tensor) -> Tensor:
@@ -107,7 +151,7 @@ def local_steps(
     chosen = settings.lbfgs if settings.optimiser == "lbfgs" else settings.signed
     like = torch.zeros(1, dtype=chosen.dtype, device=chosen.device)
     copies = knowledge.epochs if knowledge.order == "unknown" and knowledge.steps > knowledge.epochs else 1
-    problem = UpdateMap(frozen_copy(model, parameters, knowledge, like), knowledge, copies)
+    problem = UpdateMap(frozen_copy(model, parameters, knowledge, like), knowledge, copies, SOFT)
     wanted = Layout.of(model).flat_all(observed, like) / -float(knowledge.lr or 1.0)
     mixed = copies > 1 and labels is not None and bool((labels != labels[:, :1]).any())
     card = replace(

@@ -36,6 +36,8 @@ MEMBERSHIP: Mapping[Outcome, tuple[str, Tone]] = {
 HONEST, ACTIVE = "honest-but-curious)", "active)"
 """How the name of an adversary ends."""
 
+OF_CLASSES = " over the public mean of the class"
+"""How the gain of class images ends."""
 Judge = Callable[[Sequence[Finding], str, str], list[Verdict]]
 
 
@@ -46,6 +48,8 @@ class Other:
     judge: Judge
     leaks: str
     silent: str
+    by_class: str = ""
+    """What is said of a leak where one image a class was sought."""
 
 
 OTHERS: Mapping[str, Other] = {
@@ -53,6 +57,7 @@ OTHERS: Mapping[str, Other] = {
         verdicts.inversion,
         "{who} can reconstruct records of clients",
         "{who} reconstructed no record better than could be guessed",
+        "{who} can reconstruct what each class of a client looks like on average",
     ),
     "labels": Other(
         verdicts.labels,
@@ -129,7 +134,9 @@ def _others(findings: Sequence[Finding]) -> Iterator[Banner]:
         found = judged(other, [f for f in findings if f.attack == attack])
         for adversary in dict.fromkeys(f.adversary for f in own):
             leaks = adversary in found and found[adversary].verdict == "refuted"
-            words = (other.leaks if leaks else f"{other.silent}; {NO_PROOF}").format(who=_who(adversary))
+            classes = any(f.adversary == adversary and f.metric.endswith(OF_CLASSES) for f in own)
+            seen = other.by_class if classes else other.leaks
+            words = (seen if leaks else f"{other.silent}; {NO_PROOF}").format(who=_who(adversary))
             words = words[:1].upper() + words[1:]
             first = next(f for f in own if f.adversary == adversary)
             told.append(_number(words, "bad" if leaks else "plain", first, _gain(own, adversary)))

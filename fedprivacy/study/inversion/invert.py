@@ -16,8 +16,9 @@ from fedprivacy.adversary.sight import Wire
 from fedprivacy.adversary.threat import Adversary, view_of
 from fedprivacy.attacks.inversion import recovered
 from fedprivacy.attacks.inversion.from_imprint import ONE_STEP, malicious
+from fedprivacy.attacks.inversion.labels_behind import StatedLabels
 from fedprivacy.attacks.inversion.messages import EVERYBODY
-from fedprivacy.attacks.inversion.observe import StatedLabels, observe_inversion
+from fedprivacy.attacks.inversion.observe import observe_inversion
 from fedprivacy.config.base import UsageError
 from fedprivacy.data.records import Division
 from fedprivacy.federation import engine

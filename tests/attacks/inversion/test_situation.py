@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
+from pydantic import ValidationError
 
 from fedprivacy.attacks.inversion.clock import UNLIMITED, Clock
 from fedprivacy.attacks.inversion.gradients import frozen_copy
@@ -19,7 +21,7 @@ from fedprivacy.attacks.inversion.unroll import UpdateMap
 from fedprivacy.cli.settings import parsed
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.protocol_cards import CARDS
-from fedprivacy.config.run import RunConfig
+from fedprivacy.config.run import AttackConfig, RunConfig
 from fedprivacy.data.pixels import PixelScale
 from fedprivacy.models.build import build
 from fedprivacy.study.resolve import resolve
@@ -44,7 +46,8 @@ def planned(config: RunConfig, *rest: Any) -> Situation:
         ({"local_steps": 1, "batch_size": 4}, 30, "records", 1, None),
         ({**SGD, "local_epochs": 1, "batch_size": 2}, 5, "records", 3, 0.1),
         ({**SGD, "local_epochs": 2, "batch_size": 4}, 8, "records", 4, 0.1),
-        ({"local_epochs": 1, "batch_size": 2}, 5, "classes", 3, None),
+        ({"local_epochs": 1, "batch_size": 2}, 5, "records", 3, 1e-3),
+        ({"local_epochs": 1, "batch_size": 2, "weight_decay": 0.1}, 5, "classes", 3, None),
         ({**SGD, "local_epochs": 2, "batch_size": 32}, 200, "classes", 14, None),
         ({**SGD, "local_steps": 1, "batch_size": 64}, 200, "classes", 1, None),
         ({**SGD, "momentum": 0.9, "local_epochs": 1, "batch_size": 2}, 6, "classes", 3, None),
@@ -150,3 +153,22 @@ def test_the_blind_know_neither_scale_nor_number(small_config: Configure) -> Non
     plan = planned(config, sent(30), SCALE, 10, False)
     assert (plan.kind, plan.card.records, plan.card.lr, plan.card.labels) == ("records", 1, None, "joint")
     assert plan.card.public_images == 0 and plan.steps == 15
+
+
+def test_a_budget_may_be_steps() -> None:
+    kind = float | str | None
+    assert parsed("400steps", kind, "--budget") == parsed("400 steps", kind, "--budget") == "400 steps"
+    by_steps, by_time = AttackConfig(budget="400 steps"), AttackConfig(budget=60.0)
+    assert (by_steps.steps, by_steps.seconds) == (400, None) and (by_time.steps, by_time.seconds) == (None, 60.0)
+    assert AttackConfig(budget="none").budget is None
+    for wrong in ("400", "0 steps", -1.0):
+        with pytest.raises(ValidationError, match="budget"):
+            AttackConfig(budget=wrong)
+
+
+def test_clocks_count_the_work_of_this_process_alone() -> None:
+    clock = Clock(0.02)
+    time.sleep(0.05)
+    slept = clock.spent()
+    sum(range(3_000_000))
+    assert slept < 1 < clock.spent()

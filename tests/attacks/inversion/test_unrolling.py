@@ -14,10 +14,11 @@ from fedprivacy.attacks.inversion.common_loss import common_loss
 from fedprivacy.attacks.inversion.cosine import CosineSettings
 from fedprivacy.attacks.inversion.dlg import DlgSettings, dlg
 from fedprivacy.attacks.inversion.gradients import Layout, frozen_copy, one_hot
-from fedprivacy.attacks.inversion.knowledge import Knowledge
+from fedprivacy.attacks.inversion.knowledge import Adam, Knowledge
 from fedprivacy.attacks.inversion.unroll import UnrollSettings, UpdateMap, local_steps, order_free
 from fedprivacy.config.base import UsageError
 from fedprivacy.metrics.images import score_images
+from fedprivacy.training.adam import Form, as_keras
 
 State = Callable[[nn.Module], dict[str, Tensor]]
 SHAPE, LIKE = (1, 8, 8), torch.zeros(1, dtype=torch.float64)
@@ -131,3 +132,32 @@ def test_what_cannot_be_simulated_is_refused(smooth: nn.Module) -> None:
         local_steps(smooth, {}, [], card, None, _generator())
     with pytest.raises(UsageError, match="learning rate must be known"):
         UpdateMap(smooth, replace(card, shared="update", epochs=3))
+
+
+@pytest.mark.parametrize("form", ["torch", "keras"])
+def test_simulated_adam_is_torchs_own(form: Form, smooth: nn.Module, images: Tensor, state_of: State) -> None:
+    start, x, y = state_of(smooth), images[:4], LABELS[:4]
+    card = Knowledge(SHAPE, 4, shared="update", records=4, batch=2, epochs=3, lr=0.01, adam=Adam(1e-3, form))
+    found = UpdateMap(frozen_copy(smooth, start, card, LIKE), card).gradients(
+        x[None], one_hot(y, 4, torch.float64)[None]
+    )
+    optimizer = torch.optim.Adam(smooth.parameters(), lr=0.01, eps=1e-3)
+    if form == "keras":
+        as_keras(optimizer, 1e-3)
+    for _ in range(3):
+        for rows in (slice(0, 2), slice(2, 4)):
+            optimizer.zero_grad()
+            torch.nn.functional.cross_entropy(smooth(x[rows]), y[rows]).backward()
+            optimizer.step()
+    moved = {name: (start[name] - value.detach()) / 0.01 for name, value in smooth.named_parameters()}
+    torch.testing.assert_close(found[0], Layout.of(smooth).flat(moved, LIKE))
+
+
+def test_a_smoothed_adam_has_the_slope_of_its_own_values(smooth: nn.Module, images: Tensor, state_of: State) -> None:
+    card = Knowledge(SHAPE, 4, shared="update", records=2, epochs=3, lr=0.01, adam=Adam())
+    problem = UpdateMap(frozen_copy(smooth, state_of(smooth), card, LIKE), card, soft=0.1)
+    targets, aside = one_hot(LABELS[:2], 4, torch.float64)[None], torch.randn(images[:2].shape, generator=_generator())
+    along = torch.randn(problem.gradients(images[None, :2], targets).shape, generator=_generator()).double()
+    slope, _ = problem.pullback(along)
+    up, down = (problem.gradients(images[None, :2] + h * aside, targets) for h in (1e-5, -1e-5))
+    assert float((slope[0] * aside).sum()) == pytest.approx(float(((up - down) * along).sum()) / 2e-5, rel=1e-4)
