@@ -34,13 +34,14 @@ from fedprivacy.attacks.inversion.gradients import FunctionalMap, frozen_copy, m
 from fedprivacy.attacks.inversion.imprint import (
     ImprintedModel,
     alone_in_bin,
+    contents,
     lowest_projection,
-    read_out,
     thresholds_from,
 )
 from fedprivacy.attacks.inversion.knowledge import Knowledge
 from fedprivacy.attacks.inversion.label_recovery import recover_labels
 from fedprivacy.attacks.inversion.matching import squared_l2
+from fedprivacy.attacks.inversion.peeling import peeled
 from fedprivacy.attacks.inversion.reconstruction import Reconstruction
 from fedprivacy.attacks.inversion.unroll import UnrollSettings
 from fedprivacy.metrics.images import nearest_images, score_images
@@ -273,7 +274,8 @@ def imprint(data: Path | None, batches: int = 40) -> list[str]:
             rows = draw.choice(len(pool), records, replace=False)
             x, y = torch.from_numpy(pool[rows]), torch.from_numpy(labels[rows].astype(np.int64))
             loss = F.cross_entropy(model(x), y)
-            found = read_out(*torch.autograd.grad(loss, [model.imprint.weight, model.imprint.bias])).records
+            layer = model.imprint.weight, model.imprint.bias
+            _, found = peeled(contents(*layer, *torch.autograd.grad(loss, layer)))
             shares.append(float(((torch.cdist(x, found) ** 2 / size).min(1).values < 1e-6).double().mean()))
         cost = (time.process_time() - start) / batches
         mean, error = np.mean(shares), np.std(shares) / batches**0.5

@@ -9,7 +9,7 @@ from pydantic import Field
 from fedprivacy.config.base import Part
 
 Names = Annotated[tuple[str, ...], Field(strict=False)]
-METHODS = ("analytic", "idlg", "dlg", "cosine", "local-steps", "prior", "dictionary")
+METHODS = ("spear", "analytic", "idlg", "dlg", "cosine", "local-steps", "prior", "dictionary")
 
 
 class InversionConfig(Part):
@@ -18,15 +18,17 @@ class InversionConfig(Part):
     knowledge: Literal["strong", "fair", "blind"] = "fair"
     """strong: labels given. fair: labels recovered, steps and learning rate known. blind: weights and update alone."""
     methods: Names = ()
-    """Inversion attacks to run, of analytic, idlg (labels recovered) or dlg (labels found too), cosine, local-steps
-    (simulated one by one), prior (begins among pictures that public records allow), dictionary (an update of many
-    records as a mixture of public ones); empty runs all that fit, with idlg."""
+    """Inversion attacks to run, of spear (whole batches behind a dense ReLU layer), analytic, idlg (labels recovered)
+    or dlg (labels found too), cosine, local-steps (simulated one by one), prior (begins among pictures that public
+    records allow), dictionary (an update of many records as a mixture of public ones); empty runs all that fit, with
+    idlg."""
     first_round: int = Field(default=1, ge=1)
     """Messages are inverted from this round on."""
     messages: int = Field(default=10, ge=1)
     """Messages that are inverted, client after client, round after round."""
     most_records: int = Field(default=16, ge=1)
-    """Records behind one message that are reconstructed one by one; of more, one image a class."""
+    """Records behind one message that are reconstructed one by one; of more, one image a class, unless the rank of a
+    first dense layer tells them apart."""
     iterations: int = Field(default=400, ge=1)
     """Iterations of the cosine attack, and about as many of the others."""
     restarts: int = Field(default=1, ge=1)

@@ -7,6 +7,7 @@ not disturbed, and differ from it in the server's forged messages and in whateve
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -90,3 +91,15 @@ def alternative_rounds(
     for digest in dict.fromkeys(message.digest for message in messages[first:]):
         store.put(digest, shown.get(digest))
     return Transcript(tuple(messages[first:]), (), store)
+
+
+def rounds_anew(protocol: FederatedProtocol, env: Environment, rounds: int, defense: Defense | None) -> Transcript:
+    """The first ``rounds`` rounds, each played from the common start, which the server sends anew before every one."""
+    shown, start = MemoryStore(), protocol.init(env).state
+    messages = []
+    for number in range(1, rounds + 1):
+        state = replace(start, round=number - 1)
+        channel = Channel(number, shown, defense, held(state))
+        protocol.round(state, number, env, channel)
+        messages += channel.messages
+    return Transcript(tuple(messages), (), shown)

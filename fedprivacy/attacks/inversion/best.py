@@ -19,6 +19,8 @@ from fedprivacy.attacks.inversion.clock import Clock
 from fedprivacy.attacks.inversion.common_loss import common_loss
 from fedprivacy.attacks.inversion.cosine import CosineSettings, cosine
 from fedprivacy.attacks.inversion.dlg import DlgSettings, dlg
+from fedprivacy.attacks.inversion.exact.read import read_exactly
+from fedprivacy.attacks.inversion.exact.spear import SpearSettings, dense_relu
 from fedprivacy.attacks.inversion.gradients import one_hot
 from fedprivacy.attacks.inversion.knowledge import Knowledge
 from fedprivacy.attacks.inversion.label_recovery import Public, recover_labels
@@ -42,6 +44,7 @@ class BestSettings:
     cosine: CosineSettings = field(default_factory=CosineSettings)
     local_steps: UnrollSettings = field(default_factory=UnrollSettings)
     prior: PriorSettings = field(default_factory=PriorSettings)
+    spear: SpearSettings = field(default_factory=SpearSettings)
     seconds: float | None = None
     explained: float = 1e-6
 
@@ -76,9 +79,12 @@ class Outcome:
 def attacks_for(model: nn.Module, knowledge: Knowledge) -> tuple[str, ...]:
     """Names of the attacks that fit the message, cheapest first."""
     public = ("prior",) if knowledge.public_images > 1 and knowledge.labels != "joint" else ()
-    if knowledge.shared == "update" and knowledge.steps > 1:
-        return public if public and knowledge.adam is not None else ("local-steps", *public)
-    names: tuple[str, ...] = ("analytic",) if first_linear(model, knowledge) else ()
+    several = knowledge.shared == "update" and knowledge.steps > 1
+    linear = knowledge.zeros == "known" and knowledge.adam is None and (several or knowledge.records > 1)
+    names: tuple[str, ...] = ("spear",) if linear and dense_relu(model, knowledge) else ()
+    if several:
+        return public if public and knowledge.adam is not None else (*names, "local-steps", *public)
+    names += ("analytic",) if first_linear(model, knowledge) else ()
     if knowledge.shared == "gradient" or knowledge.lr is not None:
         names += ("dlg",) if knowledge.labels == "joint" else ("idlg",)
     return (*names, "cosine", *public)
@@ -106,6 +112,9 @@ def best_of(
     clock = Clock(settings.seconds)
     joint = None if knowledge.labels == "joint" else labels
     work: dict[str, Callable[[], Reconstruction]] = {
+        "spear": lambda: read_exactly(
+            model, parameters, observed, knowledge, labels, generator, public, settings.spear, share()
+        ),
         "analytic": lambda: _analytic(model, parameters, observed, knowledge, labels),
         "dlg": lambda: dlg(model, parameters, observed, knowledge, None, generator, settings.dlg, share()),
         "idlg": lambda: dlg(model, parameters, observed, knowledge, labels, generator, settings.dlg, share()),

@@ -23,9 +23,10 @@ from fedprivacy.attacks.inversion.knowledge import Knowledge as Card
 from fedprivacy.attacks.inversion.label_recovery import Public, last_layer
 from fedprivacy.attacks.inversion.labels_behind import Mixtures, StatedLabels, labels_behind
 from fedprivacy.attacks.inversion.messages import Sent, client_updates, mean_updates, of_one_start, whole
+from fedprivacy.attacks.inversion.plans import EXACT, Plans, unmoved
 from fedprivacy.attacks.inversion.prior import PriorSettings
 from fedprivacy.attacks.inversion.recovered import Reconstructions, Recovered
-from fedprivacy.attacks.inversion.situation import Situation, situation, told
+from fedprivacy.attacks.inversion.situation import Situation, told
 from fedprivacy.attacks.inversion.unroll import UnrollSettings
 from fedprivacy.config.inversion import METHODS
 from fedprivacy.data.pixels import PixelScale, pixel_scale
@@ -33,6 +34,8 @@ from fedprivacy.federation.environment import Part
 from fedprivacy.federation.knowledge import Knowledge
 
 SMOOTH = ("lenet-sigmoid",)
+ROUNDING = 2.0**-23
+"""Part of the weights by which a float32 message may be off, at most."""
 PAIR_BYTES = 2**28
 """Memory of all curvature pairs together."""
 
@@ -82,78 +85,62 @@ def _from_updates(
     groups = of_one_start(sent[: wanted.messages])
     found: list[Recovered] = []
     notes: dict[str, None] = {}
-    plans: list[Situation] = []
-    mixed, why_not = _mixtures(view, knowledge, source, sent[: wanted.messages], scale, names)
+    plans = Plans(model, knowledge, scale, names)
+    mixed, why_not = _mixtures(view, knowledge, source, sent[: wanted.messages], scale, plans)
     for place, group in enumerate(groups):
 
         def done(share: float, place: int = place) -> None:
             progress((place + share) / len(groups))
 
-        for same in _alike(group, knowledge, scale, names):
-            classes = len(knowledge.dataset.classes)
-            plan = situation(knowledge.wire, wanted, same[0], scale, classes, _partial(same[0], names))
-            plans += [situation(knowledge.wire, wanted, one, scale, classes, _partial(one, names)) for one in same]
+        for same in plans.alike(group):
+            plan = plans.of(same[0])
             if plan.kind == "classes" and wanted.methods == (DICTIONARY,) and not why_not:
                 keys = [(one.round, one.client) for one in same]
                 found += [of_mixture(one, mixed[key]) for one, key in zip(same, keys, strict=True) if key in mixed]
                 continue
             part = clock.part(1 / (len(groups) - place))
-            outcome, labels = _attacked(same, plan, model, knowledge, scale, part, names, stated, mixed, done)
+            outcome, labels = _attacked(same, plans, model, knowledge, scale, part, names, stated, mixed, done)
+            if plan.exact_only and bool(outcome.loss.isnan().all()):
+                notes |= dict.fromkeys(_said(outcome))
+                plans.without_rank(same)
+                plan = plans.of(same[0])
+                outcome, labels = _attacked(same, plans, model, knowledge, scale, part, names, stated, mixed, done)
             own = _recovered(same, plan, outcome, labels)
             classwise = mixed if plan.kind == "classes" else {}
             found += [with_mixture(one, classwise.get((one.round, one.client))) for one in own]
-            notes |= dict.fromkeys([*outcome.errors, *_left_out(outcome)])
+            notes |= dict.fromkeys([*outcome.errors, *_said(outcome)])
+    planned = [plans.of(one) for group in groups for one in group]
     if clock.over:
         notes[f"stopped by the budget of {clock.seconds:g} s: another machine may get further"] = None
     if why_not:
         notes[f"dictionary was not run: {why_not}"] = None
-    attempts = told(plans, knowledge.settings.training.optimizer, sent[0].merged)
+    attempts = told(planned, knowledge.settings.training.optimizer, sent[0].merged)
     notes = dict.fromkeys(attempts) | notes
     dropout = any(isinstance(part, nn.Dropout) and part.p > 0 for part in model.modules())
-    card = _card_rows(plans[0], knowledge, "; ".join(attempts), dropout)
+    card = _card_rows(planned[0], knowledge, "; ".join(attempts), dropout)
     title = {"updates": "clients' updates", "aggregate": "mean update of all clients"}[source]
     return Reconstructions(title, tuple(found), card, tuple(notes))
 
 
 def _mixtures(
-    view: View,
-    knowledge: Knowledge,
-    source: Source,
-    sent: Sequence[Sent],
-    scale: PixelScale,
-    names: frozenset[str],
+    view: View, knowledge: Knowledge, source: Source, sent: Sequence[Sent], scale: PixelScale, plans: Plans
 ) -> tuple[Mixtures, str]:
     """Mixtures of the updates that are sought class by class, or whose labels nothing else tells; or why there are
     none."""
-    wanted, classes = knowledge.attack.inversion, len(knowledge.dataset.classes)
+    wanted = knowledge.attack.inversion
     if source != "updates":
         return {}, ""
-    plans = {one: situation(knowledge.wire, wanted, one, scale, classes, _partial(one, names)) for one in sent}
     asked = not wanted.methods or DICTIONARY in wanted.methods
-    many = [one for one, plan in plans.items() if (asked and plan.kind == "classes") or plan.card.adam is not None]
+    many = [one for one in sent if (asked and plans.of(one).kind == "classes") or plans.of(one).card.adam is not None]
     try:
         return (mixtures(view, knowledge, many, scale) if many else {}), ""
     except ValueError as error:
         return {}, str(error)
 
 
-def _alike(group: Sequence[Sent], knowledge: Knowledge, scale: PixelScale, names: frozenset[str]) -> list[list[Sent]]:
-    """Messages of which the same is attempted with the same card: they run as one batch."""
-    classes, wanted = len(knowledge.dataset.classes), knowledge.attack.inversion
-    by_work: dict[object, list[Sent]] = {}
-    for one in group:
-        plan = situation(knowledge.wire, wanted, one, scale, classes, _partial(one, names))
-        by_work.setdefault(plan.work, []).append(one)
-    return list(by_work.values())
-
-
-def _partial(sent: Sent, names: frozenset[str]) -> bool:
-    return not names <= set(sent.change)
-
-
 def _attacked(
     sent: Sequence[Sent],
-    plan: Situation,
+    plans: Plans,
     model: nn.Module,
     knowledge: Knowledge,
     scale: PixelScale,
@@ -164,10 +151,12 @@ def _attacked(
     progress: Progress,
 ) -> tuple[Outcome, Tensor]:
     """The outcome of all attacks on ``sent``, and the labels that they began from."""
-    wanted, before = knowledge.attack.inversion, sent[0].before
+    wanted, before, plan = knowledge.attack.inversion, sent[0].before, plans.of(sent[0])
     state = dict(before)
     observed = [whole(one.change, before, names) for one in sent]
     card, headless = plan.card, last_layer(model)[0] not in sent[0].change
+    if plan.exact_only:
+        observed = [plans.undecayed(one, plan.steps) for one in sent]
     if plan.one_step and card.lr is not None:
         observed = [_gradient(one, state, card, knowledge.settings.training.weight_decay) for one in observed]
         card = replace(card, shared="gradient")
@@ -179,6 +168,8 @@ def _attacked(
     methods = [name for name in fitting if not wanted.methods or name in wanted.methods]
     if plan.kind == "classes":
         methods = [name for name in methods if name == "cosine"]
+    if plan.exact_only:
+        methods = [name for name in methods if name == EXACT]
     if headless and card.records > 1:
         methods = [name for name in methods if name != "cosine"]
     methods += [name for name in wanted.methods if name not in METHODS]
@@ -186,6 +177,8 @@ def _attacked(
         raise ValueError(f"none of {', '.join(wanted.methods)} fits these messages; these do: {', '.join(fitting)}")
     generator = seeds.generator(knowledge.root, "inversion", sent[0].round, sent[0].client)
     settings = _settings(knowledge.wire.travelling(0), len(sent), plan.kind, card, knowledge, clock)
+    rounded = ROUNDING * max(unmoved(before, one.change) for one in sent)
+    settings = replace(settings, explained=max(settings.explained, rounded))
     outcome = best_of(model, state, observed, card, generator, public, settings, methods, labels, progress)
     return outcome, labels
 
@@ -224,7 +217,8 @@ def _settings(model: str, targets: int, kind: str, card: Card, knowledge: Knowle
     cosine = CosineSettings(iterations, grid, wanted.restarts, device=device)
     unroll = UnrollSettings("lbfgs" if smooth else "signed", dlg, cosine)
     seconds = None if clock.seconds is None else clock.part(1).seconds
-    return BestSettings(dlg, cosine, unroll, PriorSettings(refine=replace(cosine, tv=grid[:1])), seconds)
+    prior = PriorSettings(refine=replace(cosine, tv=grid[:1]))
+    return BestSettings(dlg, cosine, unroll, prior, seconds=seconds)
 
 
 def _recovered(sent: Sequence[Sent], plan: Situation, outcome: Outcome, labels: Tensor) -> list[Recovered]:
@@ -244,8 +238,10 @@ def _recovered(sent: Sequence[Sent], plan: Situation, outcome: Outcome, labels: 
     return found
 
 
-def _left_out(outcome: Outcome) -> list[str]:
-    return [f"{row.attack} was not run: {row.why_not}" for row in outcome.rows if row.why_not]
+def _said(outcome: Outcome) -> list[str]:
+    """What the attacks have to say, and which were not run."""
+    found = [note for row in outcome.rows if row.found is not None for note in row.found.notes]
+    return found + [f"{row.attack} was not run: {row.why_not}" for row in outcome.rows if row.why_not]
 
 
 def _card_rows(plan: Situation, knowledge: Knowledge, attempts: str, dropout: bool) -> dict[str, str]:

@@ -23,6 +23,8 @@ class Reconstruction:
     failed: Tensor
     restarts: int
     evaluations: int
+    notes: tuple[str, ...] = ()
+    """What an attack has to say of its result beside the loss."""
 
     @property
     def labels(self) -> Tensor:

@@ -37,11 +37,13 @@ class Situation:
     attempt: str
     steps: int
     used: int
+    exact_only: bool = False
+    """Too many records, or too little known of the steps, for any attack but one that reads all of them exactly."""
 
     @property
-    def work(self) -> tuple[Kind, Card, bool]:
+    def work(self) -> tuple[Kind, Card, bool, bool]:
         """What decides the attack: updates of equal work run as one batch."""
-        return self.kind, self.card, self.one_step
+        return self.kind, self.card, self.one_step, self.exact_only
 
 
 def told(plans: Sequence[Situation], optimizer: str, merged: int) -> list[str]:
@@ -63,10 +65,12 @@ def _range(numbers: Sequence[int]) -> str:
 
 
 def situation(
-    wire: Wire, wanted: InversionConfig, sent: Sent, scale: PixelScale, classes: int, partial: bool
+    wire: Wire, wanted: InversionConfig, sent: Sent, scale: PixelScale, classes: int, partial: bool, behind: int = 0
 ) -> Situation:
     """The situation of one update; ``partial`` where some layers were not sent.
 
+    ``behind``: the number of records as the rank of a first dense layer tells it, 0 where it does not; then it counts,
+    whatever the client said.
     Of known scale is the update of SGD whose loss is, at the weights that were sent, that of private records alone.
     """
     training, declared = wire.federation.training, wire.model
@@ -86,7 +90,7 @@ def situation(
         scale.shape,
         classes,
         shared="update",
-        records=used * sent.merged,
+        records=behind or used * sent.merged,
         lr=lr,
         mean=tuple(-low / size for low, size in zip(scale.low, scale.range, strict=True)),
         std=tuple(1 / size for size in scale.range),
@@ -95,6 +99,8 @@ def situation(
     )
     if wanted.knowledge == "blind":
         blind = replace(base.under("blind"), mean=base.mean, std=base.std)
+        if behind > 1:
+            return Situation("records", replace(blind, records=behind), True, told_by(behind), steps, used, True)
         return Situation("records", blind, True, "taken as the direction of one record's gradient", steps, used)
     if steps == 1 and base.records <= wanted.most_records:
         how = "taken as the gradient" if lr is not None else "its direction taken as that of the gradient"
@@ -103,11 +109,14 @@ def situation(
         return Situation("records", base, True, how, steps, used)
     simple = training.momentum == 0 and training.weight_decay == 0 and epochs > 0 and sent.merged == 1 and not partial
     simple = simple and declared.steps_known and training.early_stopping is None and not training.augmentation
+    simple = simple and behind in (0, used)
     if simple and lr is not None and steps <= MOST_STEPS and base.records <= wanted.most_records and steps > 1:
         order: Literal["known", "unknown"] = "known" if epochs == 1 else "unknown"
         card = replace(base, batch=min(training.batch_size, used), epochs=epochs, order=order, adam=adam)
         moments = "" if adam is None else ", from zero moments"
         return Situation("records", card, False, f"simulated step by step{moments}", steps, used)
+    if behind > 1:
+        return Situation("records", replace(base, lr=None), True, told_by(behind), steps, used, True)
     many = base.records > wanted.most_records
     why = f"more than {wanted.most_records} records to tell apart" if many else "which cannot be simulated"
     return Situation(
@@ -118,6 +127,11 @@ def situation(
         steps,
         used,
     )
+
+
+def told_by(rank: int) -> str:
+    """How a number of records that nobody told is known."""
+    return f"{rank} records by the rank of the first layer's gradient, which are read exactly"
 
 
 def _records(number: int, batch: int, steps: int, passes: int) -> tuple[int, int]:

@@ -10,19 +10,19 @@ import numpy as np
 import torch
 from torch import nn
 
-from fedprivacy import folder
+from fedprivacy import folder, seeds
 from fedprivacy.adversary.inversion import Source
-from fedprivacy.adversary.sight import Wire
 from fedprivacy.adversary.threat import Adversary, view_of
 from fedprivacy.attacks.inversion import recovered
-from fedprivacy.attacks.inversion.from_imprint import ONE_STEP, malicious
+from fedprivacy.attacks.inversion.from_imprint import malicious
 from fedprivacy.attacks.inversion.labels_behind import StatedLabels
 from fedprivacy.attacks.inversion.messages import EVERYBODY
 from fedprivacy.attacks.inversion.observe import observe_inversion
 from fedprivacy.config.base import UsageError
 from fedprivacy.data.records import Division
-from fedprivacy.federation import engine
+from fedprivacy.federation.dishonest import rounds_anew
 from fedprivacy.federation.environment import Environment
+from fedprivacy.federation.interfaces import prepared
 from fedprivacy.models.build import build
 from fedprivacy.study.inversion.batches import Batches
 from fedprivacy.study.observe import rules
@@ -30,6 +30,7 @@ from fedprivacy.study.ran import Ran, common_start
 from fedprivacy.training.learner import Seed, Workbench, normalised
 
 MASKED_ROUNDS = 4
+"""Rounds in which a server sends its malicious model where it sees one sum a round: another round's is the null."""
 UNITS = 10
 """Steps of progress that one adversary's reconstruction counts for."""
 
@@ -51,8 +52,9 @@ def observe_inversions(ran: Ran, tick: Callable[[int], None]) -> None:
         try:
             env, transcript = ran.env, ran.done.transcript
             if source == "imprint":
-                env = imprinted(env, division, ran.study.wire, ran.study.attack.inversion.bins)
-                transcript = engine.run(ran.protocol, env, ran.place / "imprint", ran.defense).transcript
+                env = imprinted(prepared(env, ran.defense), division, ran.study.attack.inversion.bins, ran.root)
+                rounds = min(MASKED_ROUNDS, env.rounds) if ran.study.wire.defended.hides_each else 1
+                transcript = rounds_anew(ran.protocol, env, rounds, ran.defense)
             start = None if source == "predictions" else common_start(ran.protocol, env)
             told = rules(ran.study, env, division)
             knowledge = replace(ran, env=env).knowledge("inversion", start=start, rules=told)
@@ -66,25 +68,20 @@ def observe_inversions(ran: Ran, tick: Callable[[int], None]) -> None:
         progress(1.0)
 
 
-def imprinted(env: Environment, division: Division, wire: Wire, bins: int) -> Environment:
-    """One round in which the server sends a malicious model made from public records alone.
+def imprinted(env: Environment, division: Division, bins: int, root: int) -> Environment:
+    """The federation to which the server sends a malicious model made from public records alone.
 
-    Several rounds where it sees but one sum a round, so that there is another message to compare with. ``bins``: how
-    many parts its layer cuts the public records into.
+    ``bins``: how many parts its layer cuts the public records into.
     """
-    rounds = min(MASKED_ROUNDS, env.rounds) if wire.defended.hides_each else 1
     data, training = env.dataset, env.settings.training
     public = normalised(torch.from_numpy(data.x_train[division.auxiliary])).flatten(1)
 
-    shrink = ONE_STEP if training.local_steps == 1 and rounds == 1 else 1.0
-
     def made(name: str, seed: Seed) -> nn.Module:
-        root, key = seed
-        inner = build(name, data.shape, len(data.classes), training.output, root, *key)
-        return malicious(inner, data.shape, public, bins, shrink)
+        (own, key), draw = seed, seeds.generator(root, "inversion", "imprint")
+        inner = build(name, data.shape, len(data.classes), training.output, own, *key)
+        return malicious(inner, data.shape, public, bins, draw, training.local_steps == 1)
 
-    bench = Workbench(made, training, str(env.workbench.device))
-    return replace(env, settings=replace(env.settings, rounds=rounds), workbench=bench)
+    return replace(env, workbench=Workbench(made, training, str(env.workbench.device)))
 
 
 def _stated(ran: Ran, source: Source) -> StatedLabels | None:

@@ -74,7 +74,10 @@ def test_attacks_that_fit() -> None:
     update = replace(CARD, shared="update")
     assert attacks_for(smooth, update) == ("cosine",)
     assert attacks_for(smooth, replace(update, lr=0.1)) == ("idlg", "cosine")
-    assert attacks_for(mlp, replace(update, lr=0.1, epochs=4)) == ("local-steps",)
+    assert attacks_for(smooth, replace(update, lr=0.1, epochs=4)) == ("local-steps",)
+    assert attacks_for(mlp, replace(update, lr=0.1, epochs=4)) == ("spear", "local-steps")
+    assert attacks_for(mlp, replace(CARD, records=8)) == ("spear", "analytic", "idlg", "cosine")
+    assert attacks_for(mlp, replace(CARD, records=8, zeros="unknown")) == ("analytic", "idlg", "cosine")
 
 
 def test_attack_that_does_not_fit_is_refused(smooth: nn.Module, messages: list[dict[str, Tensor]]) -> None:

@@ -53,7 +53,7 @@ def trap_layer(module: nn.Module, x: NDArray[Any]) -> TrapLayer:
     head = getattr(module, "head", None)
     with torch.no_grad():
         for name, layer in _dense(module, batch):
-            if layer is head or layer.bias is None or not _dead_below_zero(module, layer, batch):
+            if layer is head or layer.bias is None or not dead_below_zero(module, layer, batch):
                 continue
             return TrapLayer(
                 name, layer.out_features, _dropout(module, layer, batch), _reads(module, head, layer, batch)
@@ -112,7 +112,7 @@ def _dense(module: nn.Module, batch: Tensor) -> list[tuple[str, nn.Linear]]:
     return used
 
 
-def _dead_below_zero(module: nn.Module, layer: nn.Linear, batch: Tensor) -> bool:
+def dead_below_zero(module: nn.Module, layer: nn.Linear, batch: Tensor) -> bool:
     """Whether what follows the layer is the same for outputs of -1 and of -3, and not for 1 and 3."""
 
     def told(value: float) -> Tensor:

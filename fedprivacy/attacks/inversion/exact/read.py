@@ -1,0 +1,64 @@
+"""SPEAR on several messages, as one attack among others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from fedprivacy.attacks.inversion.clock import Clock
+from fedprivacy.attacks.inversion.common_loss import common_loss
+from fedprivacy.attacks.inversion.exact.spear import SpearSettings, seen, spear
+from fedprivacy.attacks.inversion.gradients import one_hot
+from fedprivacy.attacks.inversion.knowledge import Knowledge
+from fedprivacy.attacks.inversion.label_recovery import Public
+from fedprivacy.attacks.inversion.reconstruction import Reconstruction
+
+
+def read_exactly(
+    model: nn.Module,
+    parameters: Mapping[str, Tensor],
+    observed: Sequence[Mapping[str, Tensor]],
+    knowledge: Knowledge,
+    labels: Tensor,
+    generator: torch.Generator,
+    public: Public | None,
+    settings: SpearSettings,
+    clock: Clock,
+) -> Reconstruction:
+    """:func:`spear` on each of T messages; NaN where the gradient is not of low rank or no basis was found.
+
+    Fewer records than the card names leave mid-grey images, with labels left over from ``labels`` [T, B].
+    """
+    shape = (len(observed), knowledge.records, *knowledge.input_shape)
+    images = torch.full(shape, torch.nan, dtype=torch.float64)
+    known = torch.zeros(shape[:2], dtype=torch.long)
+    notes: dict[str, None] = {}
+    for target, message in enumerate(observed):
+        if seen(model, message, knowledge) is None:
+            notes["spear: a first layer's gradient is not of low rank, so that it tells no number of records"] = None
+            continue
+        part = clock.part(1 / (len(observed) - target))
+        found = spear(model, parameters, message, knowledge, generator, public, settings, part)
+        if found is None:
+            notes["spear: no basis was found whose records explain the layer's ReLUs"] = None
+            continue
+        number = min(len(found.images), knowledge.records)
+        images[target, :number], images[target, number:] = found.images[:number], 0.5
+        known[target] = completed(found.labels[:number].tolist(), labels[target].tolist(), knowledge.records)
+        notes[f"spear: {found.note}"] = None
+    targets = one_hot(known, knowledge.classes, torch.float64)
+    loss = common_loss(model, parameters, observed, knowledge, images, targets)
+    failed = images.isnan().flatten(1).any(1).long()
+    return Reconstruction(images, targets, loss, failed, 1, len(observed), tuple(notes))
+
+
+def completed(found: list[int], told: list[int], records: int) -> Tensor:
+    """Labels [records]: those ``found``, then those ``told`` that are not among them, then class 0."""
+    left = list(told)
+    for label in found:
+        if label in left:
+            left.remove(label)
+    every = [*found, *left, *[0] * records]
+    return torch.tensor(every[:records], dtype=torch.long)

@@ -1,0 +1,177 @@
+"""Exact records of a whole batch, from the gradient of a first dense layer with a ReLU behind it.
+
+Dimitrov, Baader, Mueller, Vechev, "SPEAR: Exact Gradient Inversion of Batches in Federated Learning" (2024). Nobody
+tells the attack how many records there are: the rank does. It needs no learning rate, and no step count as long as all
+steps are on the same records. Behind a convolution the layer reads features and not the record, so there it does not
+apply; nor after noise, pruning, or an optimiser that scales each coordinate, which leave no low rank.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fedprivacy.attacks.inversion.analytic import first_linear
+from fedprivacy.attacks.inversion.clock import UNLIMITED, Clock
+from fedprivacy.attacks.inversion.exact.basis import SURE, best_basis, independent, settled
+from fedprivacy.attacks.inversion.exact.factors import Factors, factors
+from fedprivacy.attacks.inversion.exact.search import Directions, Rows, Search, merged
+from fedprivacy.attacks.inversion.gradients import cross_entropy, frozen_copy, one_hot
+from fedprivacy.attacks.inversion.knowledge import Knowledge
+from fedprivacy.attacks.inversion.label_recovery import Public
+from fedprivacy.attacks.membership.traps.layer import dead_below_zero
+from fedprivacy.config.base import UsageError
+
+FINEST = 1e-11
+"""Least size of a derivative that is told from zero, beside derivatives of norm 1."""
+GUIDED = 4
+"""Times that a better basis may guide the search before it goes on at random."""
+SOUND = 0.9
+"""Least score of a basis that is taken for the records: a wrong one guesses the ReLUs of some records."""
+POOL = 8
+"""Directions that are kept, for each record that there is."""
+
+
+@dataclass(frozen=True)
+class SpearSettings:
+    """At most ``rounds`` of ``starts`` each, ``sweeps`` of reweighting a start (0: random submatrices alone).
+
+    The search ends ``patience`` rounds after the last basis that was better. A derivative below ``margin`` times what
+    rounding leaves of it is zero.
+    """
+
+    starts: int = 128
+    rounds: int = 40
+    sweeps: int = 25
+    margin: float = 30.0
+    patience: int = 10
+
+
+@dataclass(frozen=True, eq=False)
+class Exact:
+    """``images`` [R, C, H, W] in pixels and their ``labels`` [R]; the score ``match``; ``gap`` of the spectrum."""
+
+    images: Tensor
+    labels: Tensor
+    match: float
+    gap: float
+
+    @property
+    def note(self) -> str:
+        """What speaks for it, and how far it is from its bound."""
+        size = len(self.images)
+        return (
+            f"{size} records by the rank of the first layer, the last one {self.gap:.0e} times above rounding; "
+            f"{self.match:.2%} of the layer's ReLUs agree with the records found"
+        )
+
+
+def dense_relu(model: nn.Module, knowledge: Knowledge) -> str | None:
+    """Name of the first layer, where it is dense, reads the whole record, and has a ReLU behind it; else None."""
+    name = first_linear(model, knowledge)
+    if name is None:
+        return None
+    layer = model.get_submodule(name)
+    assert isinstance(layer, nn.Linear)
+    probe = torch.full((8, *knowledge.input_shape), 0.5).to(layer.weight)
+    fits = layer is not model and dead_below_zero(model, layer, knowledge.to_input(probe))
+    return name if fits else None
+
+
+def seen(model: nn.Module, observed: Mapping[str, Tensor], knowledge: Knowledge) -> Factors | None:
+    """Factors of the first layer's gradient behind a message; None where the attack does not fit."""
+    name = dense_relu(model, knowledge)
+    if name is None or knowledge.zeros == "unknown":
+        return None
+    return factors(observed[f"{name}.weight"], observed[f"{name}.bias"])
+
+
+def spear(
+    model: nn.Module,
+    parameters: Mapping[str, Tensor],
+    observed: Mapping[str, Tensor],
+    knowledge: Knowledge,
+    generator: torch.Generator,
+    public: Public | None = None,
+    settings: SpearSettings = SpearSettings(),
+    clock: Clock = UNLIMITED,
+) -> Exact | None:
+    """All records behind one message; None where no basis was found. Raises UsageError where the attack does not fit.
+
+    ``public`` records say which rows are seldom active, which lets larger batches be found.
+    """
+    name, made = dense_relu(model, knowledge), seen(model, observed, knowledge)
+    if name is None or made is None:
+        raise UsageError(
+            "inversion: 'spear' needs a first dense layer with a ReLU behind it, and a gradient of low rank; use "
+            "'cosine'."
+        )
+    like = torch.zeros(1, dtype=torch.float64)
+    twin = frozen_copy(model, parameters, knowledge, like)
+    rows = Rows.unknown(len(made.left)) if public is None else public_rows(twin, name, knowledge, public)
+    weight, bias = (parameters[f"{name}.{part}"].to(like) for part in ("weight", "bias"))
+    rounding = max(FINEST, settings.margin / (made.gap * len(made.left) ** 0.5))
+    search, size = Search(made.left, rows, rounding), made.rank
+    found = Directions.none(size, len(made.left))
+    best, improved = None, 0
+    for number in range(settings.rounds):
+        done = best is not None and (best.match >= SURE or number - improved > settings.patience)
+        if done or (number and clock.over):
+            break
+        known = found.chosen(torch.tensor(independent(found, size), dtype=torch.long)).likely
+        found = merged(found, search.drawn(settings.starts, generator, settings.sweeps, known), POOL * size)
+        for _ in range(GUIDED):
+            chosen = independent(found, size)
+            if len(chosen) < size:
+                break
+            tried = best_basis(made, found, chosen, weight, bias)
+            if tried is None or (best is not None and tried.match <= best.match):
+                break
+            best, improved = tried, number
+            found = merged(found, search.guided(best.silent, settings.sweeps), POOL * size)
+    if best is None or best.match < SOUND:
+        return None
+    best = settled(made, best, weight, bias, rounding)
+    inputs = best.records.view(-1, *knowledge.input_shape)
+    labels = told_labels(twin, name, inputs, best.slopes, knowledge.classes)
+    return Exact(knowledge.to_pixels(inputs), labels, best.match, made.gap)
+
+
+def slopes_by(twin: nn.Module, name: str, inputs: Tensor, targets: Tensor) -> Tensor:
+    """Derivative [N, m] of each record's loss by the output of the layer ``name``."""
+    caught: list[Tensor] = []
+
+    def keep(_: nn.Module, __: Any, output: Tensor) -> Tensor:
+        caught.append(output.detach().requires_grad_())
+        return caught[0]
+
+    handle = twin.get_submodule(name).register_forward_hook(keep)
+    try:
+        loss = cross_entropy(twin(inputs), targets) * len(inputs)
+        (slopes,) = torch.autograd.grad(loss, caught[0])
+    finally:
+        handle.remove()
+    return slopes
+
+
+def public_rows(twin: nn.Module, name: str, knowledge: Knowledge, public: Public) -> Rows:
+    """How often public records activate each row, and how strongly their loss then depends on it."""
+    pixels, labels = public
+    inputs = knowledge.to_input(pixels.double())
+    slopes = slopes_by(twin, name, inputs, one_hot(labels, knowledge.classes, torch.float64))
+    active = (slopes != 0).double()
+    size = (slopes.square().sum(0) / active.sum(0).clamp_min(1)).sqrt()
+    return Rows(active.mean(0), size)
+
+
+def told_labels(twin: nn.Module, name: str, inputs: Tensor, slopes: Tensor, classes: int) -> Tensor:
+    """Labels [R]: those under which a record's derivative by the layer's output points most as ``slopes`` [R, m] do."""
+    alike = []
+    for label in range(classes):
+        targets = one_hot(torch.full((len(inputs),), label), classes, inputs.dtype)
+        alike.append(torch.cosine_similarity(slopes_by(twin, name, inputs, targets), slopes, dim=1))
+    return torch.stack(alike).argmax(0)

@@ -1,0 +1,200 @@
+"""Whole batches from a dense ReLU layer: exact on constructed cases, and nothing where there is nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fedprivacy.attacks.inversion.exact.basis import independent, read
+from fedprivacy.attacks.inversion.exact.factors import factors
+from fedprivacy.attacks.inversion.exact.search import Directions, Rows, Search, merged
+from fedprivacy.attacks.inversion.exact.spear import SpearSettings, dense_relu, seen, spear
+from fedprivacy.attacks.inversion.knowledge import Knowledge
+from fedprivacy.config.base import UsageError
+from fedprivacy.models.build import build
+
+Message = dict[str, Tensor]
+SHAPE, CLASSES = (1, 8, 8), 4
+CARD = Knowledge(SHAPE, CLASSES, mean=(0.5,), std=(0.3,))
+
+
+def _generator(seed: int = 1) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def _records(number: int, seed: int = 5) -> tuple[Tensor, Tensor]:
+    draw = _generator(seed)
+    x = torch.rand(number, *SHAPE, generator=draw, dtype=torch.float64)
+    return x, torch.randint(0, CLASSES, (number,), generator=draw)
+
+
+def _mlp(width: int = 64, inputs: int = 64) -> nn.Module:
+    draw = _generator(3)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(inputs, width), nn.ReLU(), nn.Linear(width, CLASSES)).double()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=draw) / 8)
+    return model
+
+
+def _state(model: nn.Module) -> Message:
+    return {name: value.detach().clone() for name, value in model.state_dict().items()}
+
+
+def _gradient(model: nn.Module, x: Tensor, labels: Tensor) -> Message:
+    names, values = zip(*model.named_parameters(), strict=True)
+    return dict(zip(names, torch.autograd.grad(F.cross_entropy(model(x), labels), values), strict=True))
+
+
+def _farthest(found: Tensor, truth: Tensor) -> float:
+    """Largest entry by which a true record differs from the nearest one found."""
+    apart = torch.cdist(truth.flatten(1), found.flatten(1), p=float("inf"))
+    return float(apart.min(1).values.max())
+
+
+@pytest.mark.parametrize("number", [1, 2, 7])
+def test_every_record_and_label_of_a_batch_is_read_exactly_and_nobody_tells_how_many(number: int) -> None:
+    model = _mlp()
+    x, labels = _records(number)
+    found = spear(model, _state(model), _gradient(model, CARD.to_input(x), labels), CARD, _generator())
+    assert found is not None and found.match == 1.0
+    assert found.images.shape == x.shape and _farthest(found.images, x) < 1e-8
+    order = torch.cdist(x.flatten(1), found.images.flatten(1)).argmin(1)
+    assert found.labels[order].tolist() == labels.tolist()
+
+
+def test_rounded_messages_and_scaled_inputs_are_read_to_rounding() -> None:
+    card = replace(CARD, shared="update", lr=None)
+    model = _mlp().float()
+    x, labels = _records(6)
+    before = _state(model)
+    gradient = _gradient(model, card.to_input(x).float(), labels)
+    update = {name: ((before[name] - 0.1 * slope) - before[name]).double() for name, slope in gradient.items()}
+    found = spear(model, before, update, card, _generator())
+    assert found is not None and _farthest(found.images, x) < 1e-3
+
+
+@pytest.mark.parametrize(("momentum", "pull"), [(0.0, 0.0), (0.9, 0.0), (0.0, 0.5)])
+def test_steps_of_sgd_on_the_same_records_stay_of_low_rank(momentum: float, pull: float) -> None:
+    """With momentum or a proximal term an update still is a sum of multiples of the records."""
+    model = _mlp()
+    x, labels = _records(5)
+    before = _state(model)
+    optimiser = torch.optim.SGD(model.parameters(), lr=0.05, momentum=momentum)
+    for _ in range(4):
+        optimiser.zero_grad()
+        far = sum((p - before[n]).square().sum() for n, p in model.named_parameters())
+        (F.cross_entropy(model(CARD.to_input(x)), labels) + pull / 2 * far).backward()
+        optimiser.step()
+    update = {name: value - before[name] for name, value in _state(model).items()}
+    card, quick = replace(CARD, shared="update"), SpearSettings(patience=0)
+    found = spear(model, before, update, card, _generator(), settings=quick)
+    assert found is not None and _farthest(found.images, x) < 1e-6
+
+
+def test_rows_of_features_are_read() -> None:
+    model = build("mlp", (30,), CLASSES, "softmax", 0, "features").double()
+    draw = _generator(2)
+    x, labels = (torch.rand(6, 30, generator=draw, dtype=torch.float64) < 0.4).double(), torch.arange(6) % CLASSES
+    card = Knowledge((30, 1, 1), CLASSES)
+    found = spear(model, _state(model), _gradient(model, x, labels), card, _generator())
+    assert found is not None and _farthest(found.images, x[:, :, None, None]) < 1e-7
+
+
+def test_what_is_not_of_low_rank_tells_no_number_of_records() -> None:
+    model = _mlp()
+    x, labels = _records(6)
+    gradient = _gradient(model, CARD.to_input(x), labels)
+    draw = _generator(8)
+    noisy = {n: g + g.std() * torch.randn(g.shape, generator=draw, dtype=g.dtype) for n, g in gradient.items()}
+    signs = {name: slope.sign() + 1e-3 * slope for name, slope in gradient.items()}
+    many = _gradient(model, *_records(40))
+    nothing = {name: torch.zeros_like(slope) for name, slope in gradient.items()}
+    for message in (noisy, signs, many, nothing):
+        assert seen(model, message, CARD) is None
+    assert seen(model, gradient, replace(CARD, zeros="unknown")) is None
+    with pytest.raises(UsageError, match="'spear' needs a first dense layer"):
+        spear(model, _state(model), noisy, CARD, _generator())
+
+
+def test_it_fits_a_dense_first_layer_with_a_relu_alone(smooth: nn.Module) -> None:
+    assert dense_relu(_mlp(), CARD) == "1"
+    assert dense_relu(build("mlp", SHAPE, CLASSES, "softmax", 0, "m"), CARD) == "hidden"
+    sigmoid = nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.Sigmoid(), nn.Linear(8, CLASSES))
+    last = nn.Sequential(nn.Flatten(), nn.Linear(64, CLASSES))
+    for model in (smooth, build("cnn", SHAPE, CLASSES, "softmax", 0, "m"), sigmoid, last):
+        assert dense_relu(model, CARD) is None
+
+
+def _planted(size: int, rows: int) -> tuple[Tensor, Tensor]:
+    """An orthonormal left factor [rows, size] and the true directions [size, size] in its span, half of it zero."""
+    draw = _generator(4)
+    slopes = torch.randn(rows, size, generator=draw, dtype=torch.float64)
+    slopes = slopes * (torch.rand(rows, size, generator=draw) < 0.5)
+    left, triangle = torch.linalg.qr(slopes)
+    return left, (triangle / torch.linalg.vector_norm(triangle, dim=0)).T
+
+
+@pytest.mark.parametrize(("size", "sweeps", "number"), [(5, 0, 600), (10, 25, 200)])
+def test_planted_sparse_directions_are_found_and_score_above_mixtures(size: int, sweeps: int, number: int) -> None:
+    """As published by draws alone; with sweeps where draws alone would need thousands."""
+    left, truth = _planted(size, 100)
+    rows = Rows.unknown(100)
+    search, found, draw = Search(left, rows, 1e-9), Directions.none(size, 100), _generator()
+    for _ in range(4):
+        found = merged(found, search.drawn(number, draw, sweeps, found.likely), 8 * size)
+    alike = (found.vectors @ truth.T).abs()
+    assert bool((alike.max(0).values > 1 - 1e-9).all())
+    assert len(independent(found, size)) == size
+    mixture = truth[0] + truth[1]
+    pattern = torch.stack([(left @ v).abs() < 1e-9 for v in (truth[0], mixture)])
+    assert float(rows.score(pattern)[0]) > 0 > float(rows.score(pattern)[1])
+
+
+def test_bias_gradient_gives_the_scale_and_the_score_tells_a_wrong_basis() -> None:
+    model = _mlp()
+    x, labels = _records(4)
+    gradient = _gradient(model, CARD.to_input(x), labels)
+    made = factors(gradient["1.weight"], gradient["1.bias"])
+    assert made is not None and made.rank == 4
+    z = F.linear(CARD.to_input(x).flatten(1), *(_state(model)[f"1.{n}"] for n in ("weight", "bias"))).requires_grad_()
+    (slopes,) = torch.autograd.grad(F.cross_entropy(model[3](z.relu()), labels), z)  # type: ignore[index]
+    q = made.left.T @ slopes.T
+    vectors = (q / torch.linalg.vector_norm(q, dim=0)).T
+    zero = slopes == 0
+    right = Directions(vectors, zero, zero.double().sum(1))
+    weight, bias = _state(model)["1.weight"], _state(model)["1.bias"]
+    basis = read(made, right, [0, 1, 2, 3], weight, bias)
+    assert basis is not None and basis.match == 1.0
+    torch.testing.assert_close(basis.records, CARD.to_input(x).flatten(1))
+    torch.testing.assert_close(basis.slopes, slopes)
+    turned = F.normalize(vectors.roll(1, 0) + 0.5 * vectors, dim=1)
+    wrong = read(made, Directions(turned, zero, zero.double().sum(1)), [0, 1, 2, 3], weight, bias)
+    assert wrong is not None and wrong.match < 0.9
+
+
+def test_another_clients_message_gives_its_own_records(gradient_of: Callable[..., Message]) -> None:
+    model = _mlp()
+    x, _ = _records(5)
+    other, marks = _records(5, seed=6)
+    found = spear(model, _state(model), gradient_of(model, CARD.to_input(other), marks), CARD, _generator())
+    assert found is not None and _farthest(found.images, other) < 1e-8 and _farthest(found.images, x) > 0.1
+
+
+def test_draws_alone_are_an_option() -> None:
+    model = _mlp()
+    x, labels = _records(4)
+    found = spear(
+        model,
+        _state(model),
+        _gradient(model, CARD.to_input(x), labels),
+        CARD,
+        _generator(),
+        settings=SpearSettings(sweeps=0),
+    )
+    assert found is not None and _farthest(found.images, x) < 1e-8
