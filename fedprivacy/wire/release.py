@@ -86,6 +86,8 @@ class Release:
     """Whether everybody knows how the sender trains: its optimiser, learning rate, batches and epochs."""
     start_told: bool = True
     """Whether everybody is told the common start, where the settings have one."""
+    hold: float = 0.0
+    """Weight mu of the proximal term ``mu/2 ||w - start||^2`` in the sender's loss."""
     pull: float = 0.0
     """Weight of the squared distance to received class prototypes in the sender's loss."""
     by_job: bool = False

@@ -51,6 +51,8 @@ class Knowledge:
     scale."""
     adam: Adam | None = None
     """The optimiser where it is Adam with ``lr``; its moments are zero before the first step."""
+    hold: float = 0.0
+    """Weight mu of a proximal term ``mu/2 ||w - start||^2`` in the loss of the local steps."""
     order: Literal["known", "unknown"] = "known"
     """Whether records are known to enter the local steps in the same order in every epoch."""
     labels: Labels = "recovered"

@@ -92,6 +92,7 @@ def situation(
         shared="update",
         records=behind or used * sent.merged,
         lr=lr,
+        hold=declared.hold,
         mean=tuple(-low / size for low, size in zip(scale.low, scale.range, strict=True)),
         std=tuple(1 / size for size in scale.range),
         public_images=wire.federation.data.auxiliary,

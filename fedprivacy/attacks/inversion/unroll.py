@@ -63,7 +63,9 @@ class Moments:
 
 
 class UpdateMap:
-    """``(weights before - weights after) / lr`` of plain local SGD, or of Adam, as a map of the records.
+    """``(weights before - weights after) / lr`` of local SGD, or of Adam, as a map of the records.
+
+    The card's proximal term is in the loss.
 
     With ``copies`` (the number of epochs, or 1) the records of epoch e are rows ``e * records`` onwards; else every
     epoch goes through the same rows. Batches are consecutive rows, the last of an epoch perhaps smaller.
@@ -77,7 +79,7 @@ class UpdateMap:
         if knowledge.lr is None:
             raise UsageError("inversion: to simulate local steps their learning rate must be known; use 'cosine'.")
         self._twin, self._lr, size = twin, knowledge.lr, knowledge.batch or knowledge.records
-        self._adam, self._soft = knowledge.adam, soft
+        self._adam, self._soft, self._hold = knowledge.adam, soft, knowledge.hold
         self._start: dict[str, Tensor] = dict(twin.named_parameters())
         self._batches = [
             slice(first, min(first + size, (epoch % copies + 1) * knowledge.records))
@@ -96,7 +98,8 @@ class UpdateMap:
 
         now, state = self._start, Moments()
         for number, rows in enumerate(self._batches, 1):
-            moves = grad(loss)(now, rows)
+            slopes = grad(loss)(now, rows)
+            moves = {n: slope + self._hold * (now[n] - self._start[n]) for n, slope in slopes.items()}
             if self._adam is not None:
                 state = state.after(moves, self._soft)
                 moves = state.moves(self._adam, number)

@@ -12,7 +12,7 @@ from fedprivacy.config.protocols.common import averaged_models
 from fedprivacy.wire.release import Loss, Release
 
 
-def by_jobs(federation: FederationSettings, kind: str, loss: Loss) -> tuple[Release, ...]:
+def by_jobs(federation: FederationSettings, kind: str, loss: Loss, hold: float = 0.0) -> tuple[Release, ...]:
     """What clients send when they are done, and the present model, which the server sends to whoever begins a job."""
     sent = Release(
         kind,
@@ -21,6 +21,7 @@ def by_jobs(federation: FederationSettings, kind: str, loss: Loss) -> tuple[Rele
         merged="other",
         reference="received",
         loss=loss,
+        hold=hold,
         by_job=True,
         trains_what_it_is_sent=True,
     )
@@ -59,7 +60,8 @@ class FedProxOptions(Part):
     def releases(self, federation: FederationSettings) -> tuple[Release, ...]:
         """Weights up, their mean down; the proximal term has no gradient at the weights that were sent."""
         steps_known = self.stragglers == 0
-        return averaged_models(self.weighting == "records", loss="labels at the start", steps_known=steps_known)
+        by_records = self.weighting == "records"
+        return averaged_models(by_records, loss="labels at the start", steps_known=steps_known, hold=self.mu)
 
 
 class LayerwiseOptions(Part):
@@ -125,7 +127,7 @@ class FedAsyncOptions(ClockOptions):
 
     def releases(self, federation: FederationSettings) -> tuple[Release, ...]:
         """Weights up whenever a client is done, the present model down."""
-        return by_jobs(federation, "weights", "labels at the start")
+        return by_jobs(federation, "weights", "labels at the start", self.rho)
 
 
 class FedBuffOptions(ClockOptions):

@@ -25,13 +25,14 @@ SHAPE, LIKE = (1, 8, 8), torch.zeros(1, dtype=torch.float64)
 LABELS = torch.tensor([2, 0, 3, 1])
 
 
-def _update(model: nn.Module, batches: list[tuple[Tensor, Tensor]], lr: float) -> dict[str, Tensor]:
-    """Weights after minus before, by torch's own SGD."""
+def _update(model: nn.Module, batches: list[tuple[Tensor, Tensor]], lr: float, hold: float = 0.0) -> dict[str, Tensor]:
+    """Weights after minus before, by torch's own SGD; ``hold`` weighs a proximal term."""
     client = copy.deepcopy(model)
     optimiser = torch.optim.SGD(client.parameters(), lr=lr)
     for x, y in batches:
         optimiser.zero_grad()
-        F.cross_entropy(client(x), y).backward()
+        far = [(p - before).square().sum() for p, before in zip(client.parameters(), model.parameters(), strict=True)]
+        (F.cross_entropy(client(x), y) + hold / 2 * torch.stack(far).sum()).backward()
         optimiser.step()
     after = dict(client.named_parameters())
     return {name: (after[name] - before).detach() for name, before in model.named_parameters()}
@@ -45,11 +46,12 @@ def _psnr(found: Tensor, truth: Tensor) -> float:
     return float(score_images(found.numpy(), truth.numpy(), np.full(SHAPE, 0.5)).psnr.mean())
 
 
-def test_simulation_equals_the_client_s_training(smooth: nn.Module, images: Tensor) -> None:
+@pytest.mark.parametrize("hold", [0.0, 2.0])
+def test_simulation_equals_the_client_s_training(smooth: nn.Module, images: Tensor, hold: float) -> None:
     """Two epochs of two batches, by torch.optim.SGD and by the map; at the true records the distance is 0."""
     x = images[:4]
-    update = _update(smooth, [(x[:2], LABELS[:2]), (x[2:], LABELS[2:])] * 2, 0.1)
-    card = Knowledge(SHAPE, 4, shared="update", records=4, batch=2, epochs=2, lr=0.1)
+    update = _update(smooth, [(x[:2], LABELS[:2]), (x[2:], LABELS[2:])] * 2, 0.1, hold)
+    card = Knowledge(SHAPE, 4, shared="update", records=4, batch=2, epochs=2, lr=0.1, hold=hold)
     simulated = UpdateMap(frozen_copy(smooth, {}, card, LIKE), card).gradients(
         x[None], one_hot(LABELS, 4, x.dtype)[None]
     )
