@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test docs flower ray gradients check lint types imports fuzz kills nulls mutants wheel clean
+.PHONY: demo test bench docs flower ray gradients check lint types imports fuzz kills nulls mutants wheel clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -56,6 +56,10 @@ kills: $(STAMP)
 # The recipes under docs/recipes, from real runs; PAGES="docs/recipes/data.md" makes some of them.
 docs: $(STAMP)
 	$(BIN)/python docs/build.py $(PAGES)
+
+# What a round of every protocol costs, beside the same rounds plainly written: the page and its rows as JSON.
+bench: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/protocols.py --out reports/protocol_speed.md --json reports/protocol_speed.json
 
 # 400 audits of honest mechanisms a bound, of which `make test` plays twelve.
 nulls: $(STAMP)

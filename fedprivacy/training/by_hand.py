@@ -81,3 +81,29 @@ def _hooked(module: nn.Module) -> bool:
     return bool(
         module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
     )
+
+
+def stacked_forward(weights: Sequence[Tensor], x: Tensor) -> list[Tensor]:
+    """:meth:`Chain.forward` of M models at once; ``weights``: each layer's weight [M, out, in] and bias [M, out], in
+    turn; ``x`` [M, B, ...].
+    """
+    seen = [x.flatten(2)]
+    for weight, bias in _pairs(weights):
+        read = seen[-1].relu_() if len(seen) > 1 else seen[0]
+        seen.append(torch.baddbmm(bias[:, None], read, weight.transpose(1, 2)))
+    return seen
+
+
+def stacked_gradients(weights: Sequence[Tensor], slope: Tensor, seen: Sequence[Tensor]) -> list[Tensor]:
+    """:meth:`Chain.gradients` of M models at once; ``slope`` [M, B, C]."""
+    found: list[Tensor] = []
+    for place, (weight, _) in reversed(list(enumerate(_pairs(weights)))):
+        read = seen[place]
+        found += [slope.sum(1), slope.transpose(1, 2).bmm(read)]
+        if place:
+            slope = _OPS.threshold_backward(slope.bmm(weight), read, 0)
+    return found[::-1]
+
+
+def _pairs(weights: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
+    return list(zip(weights[::2], weights[1::2], strict=True))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fedprivacy.config.run import TrainingConfig
+from fedprivacy.training import fleet
 from fedprivacy.training.fleet import SMALL, Member, can_stack, pays, train_fleet
 from fedprivacy.training.learner import Diverged, Records, Workbench
 from fedprivacy.training.losses import cross_entropy, log_probabilities
@@ -23,6 +26,22 @@ def bench(module: nn.Module, **changes: object) -> Workbench:
 
 def mlp() -> nn.Module:
     return nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 3))
+
+
+class Declared(nn.Module):
+    """The same, and it says so."""
+
+    relu_chain = ("0", "2")
+
+    def __init__(self, inputs: int = 6, hidden: int = 16) -> None:
+        super().__init__()
+        self.add_module("0", nn.Linear(inputs, hidden))
+        self.add_module("2", nn.Linear(hidden, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        first, last = self.children()
+        logits: Tensor = last(functional.relu(first(x)))
+        return logits
 
 
 def start(number: int) -> dict[str, Tensor]:
@@ -52,8 +71,18 @@ def kl_fleet_loss(logits: Tensor, _: Tensor, targets: Tensor) -> Tensor:
     ],
 )
 @pytest.mark.parametrize("distilled", [False, True])
-def test_stacked_equals_alone(optimizer: dict[str, object], distilled: bool) -> None:
-    made = bench(mlp(), weight_decay=1e-3, **optimizer)
+@pytest.mark.parametrize("kind", [mlp, Declared])
+@pytest.mark.parametrize("at_once", [fleet.AT_ONCE, 0])
+def test_stacked_equals_alone(
+    optimizer: dict[str, object],
+    distilled: bool,
+    kind: Callable[[], nn.Module],
+    at_once: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(fleet, "AT_ONCE", at_once)
+    monkeypatch.delattr(fleet, "_by_hand" if kind is mlp else "_by_autograd")
+    made = bench(kind(), weight_decay=1e-3, **optimizer)
     source = torch.Generator().manual_seed(4)
     targets = [functional.log_softmax(torch.randn(21, 3, generator=source), 1) if distilled else None for _ in range(5)]
     members = [Member(start(i), records(i), (i, ("fleet",)), targets[i]) for i in range(5)]
@@ -109,6 +138,7 @@ def test_the_choice() -> None:
     large = nn.Linear(SMALL, 1)
     assert pays(mlp(), CPU)
     assert not pays(large, CPU)
+    assert pays(Declared(784, 256), CPU)
     assert not pays(nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(4, 2)), CPU)
     assert pays(large, torch.device("cuda"))
 
