@@ -271,8 +271,8 @@ def test_pruned_coordinates_are_unknown_to_an_adaptive_attacker(small_config: Co
 
 
 def test_many_records_give_one_image_a_class(small_config: Configure, tmp_path: Path) -> None:
-    config = small_config(protocol="fedavg", attack=CHEAP)
-    result = ran(config, tmp_path)
+    attack = {**CHEAP, "inversion": {"iterations": 20, "messages": 6, "methods": ("cosine",)}}
+    result = ran(small_config(protocol="fedavg", attack=attack), tmp_path)
     assert "one image a class" in result.cards["server (honest-but-curious)"]["attempted"]
     assert one(result, PSNR, CLASS_MEAN).value is not None
     (verdict,) = [v for v in result.verdicts if "look like" in v.claim]
@@ -322,10 +322,11 @@ def test_misuse_is_one_line_before_any_training(changes: dict[str, Any], words: 
 
 def test_a_picture_with_thick_strokes_is_recognised(small_config: Configure, tmp_path: Path) -> None:
     """A first step of adam sends signs: pixels are off, and yet the record is told from all public ones."""
-    config = small_config(protocol="fedavg", training={"local_steps": 1, "batch_size": 1}, attack=CHEAP)
+    training = {"local_steps": 1, "batch_size": 1, "optimizer_state": "persistent"}
+    config = small_config(protocol="fedavg", training=training, attack=CHEAP)
     result = ran(config, tmp_path)
     told = one(result, "told from 40 public images")
-    assert told.value is not None and told.low is not None and told.low > 0.4
+    assert told.value is not None and told.low is not None and told.low > 0.3
     null = one(result, "told from 40 public images", NULL)
     assert null.value is not None and null.value < 0.2
     (verdict,) = [v for v in result.verdicts if "look like" in v.claim]

@@ -78,7 +78,8 @@ class Outcome:
 
 def attacks_for(model: nn.Module, knowledge: Knowledge) -> tuple[str, ...]:
     """Names of the attacks that fit the message, cheapest first."""
-    public = ("prior",) if knowledge.public_images > 1 and knowledge.labels != "joint" else ()
+    hard = knowledge.records > 1 or knowledge.steps > 1
+    public = ("prior",) if hard and knowledge.public_images > 1 and knowledge.labels != "joint" else ()
     several = knowledge.shared == "update" and knowledge.steps > 1
     linear = knowledge.zeros == "known" and knowledge.adam is None and (several or knowledge.records > 1)
     names: tuple[str, ...] = ("spear",) if linear and dense_relu(model, knowledge) else ()

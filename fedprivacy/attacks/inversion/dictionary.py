@@ -34,8 +34,8 @@ from fedprivacy.wire.codec import same_bits
 
 DICTIONARY = "dictionary"
 WORLDS, POINTS = 6, 2
-RIDGES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
-"""Lambda over the mean diagonal of the Gram matrix."""
+RIDGES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 300.0, 1e5)
+"""Lambda over the mean diagonal of the Gram matrix; the last is as good as knowing nothing but public records."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,15 +140,15 @@ def _read(
         data.y_train[ids],
         len(data.classes),
     )
-    ridge = public.best_ridge()
+    for_counts, for_images = public.best_ridges()
     result = {}
     for change, one in zip(asked, own, strict=True):
-        shares = public.shares(found.inner(one).double(), ridge)
+        product = found.inner(one).double()
+        shares, counts = public.shares(product, for_images), public.counts(public.shares(product, for_counts))
         away = float(sum((one[name] - mean[name]).double().square().sum() for name in names))
         size = float(sum(one[name].double().square().sum() for name in names))
-        left = public.unexplained(found.inner(one).double(), shares, away)
-        counts, images = public.described(shares)
-        result[change.round, change.clients[0]] = Mixture(counts, images, (max(0.0, left) / size) ** 0.5)
+        left = public.unexplained(product, shares, away)
+        result[change.round, change.clients[0]] = Mixture(counts, public.images(shares), (max(0.0, left) / size) ** 0.5)
     return result
 
 
@@ -187,25 +187,36 @@ class Dictionary:
         found[kept] = share + apart.numpy()
         return found
 
-    def described(self, shares: Float) -> tuple[Float, Float]:
-        """Counts [classes] and mean images [classes, C, H, W]; a class of less than one record gets the public mean."""
-        counts = self.onehot.T @ shares
-        weights = np.where(counts >= 1, self.onehot * shares[:, None], self.onehot)
-        images = np.einsum("nk,nchw->kchw", weights, self.pixels)
-        images /= np.maximum(weights.sum(0), 1e-9)[:, None, None, None]
-        return np.maximum(counts, 0.0), images
+    def counts(self, shares: Float) -> Float:
+        """Records of each class [classes], not below 0."""
+        return np.asarray(np.maximum(self.onehot.T @ shares, 0.0))
 
-    def best_ridge(self) -> float:
-        """The ridge by which the classes of the simulated clients come out nearest, each without its own records."""
-        errors = []
-        for ridge in RIDGES:
-            total = 0.0
-            for world, coins in enumerate(self.coins.numpy() > 0):
-                _, images = self.described(self.shares(self.played[world], ridge, coins, world))
-                true, means = self.described(coins.astype(float))
-                total += float(np.square(np.clip(images, 0, 1) - means)[true >= 1].sum())
-            errors.append(total)
-        return RIDGES[int(np.argmin(errors))]
+    def images(self, shares: Float) -> Float:
+        """Mean images [classes, C, H, W]: of the public records, moved by what the shares hold beside their mean.
+
+        A class counts for half of what is usual at least: its mean would else be a quotient of two small errors.
+        """
+        sizes = self.onehot.sum(0)
+        means = self._sums(np.ones(len(shares))) / np.maximum(sizes, 1.0)[:, None, None, None]
+        own, usual = self.counts(shares), float(self.coins.mean()) * sizes
+        counts = np.maximum(np.maximum(own, usual / 2), 1e-9)[:, None, None, None]
+        return np.asarray(means + (self._sums(shares) - (self.onehot.T @ shares)[:, None, None, None] * means) / counts)
+
+    def _sums(self, shares: Float) -> Float:
+        return np.asarray(np.einsum("nk,nchw->kchw", self.onehot * shares[:, None], self.pixels))
+
+    def best_ridges(self) -> tuple[float, float]:
+        """The ridges by which counts and images of the simulated clients come out nearest, each without its records."""
+        errors = np.zeros((len(RIDGES), 2))
+        for world, coins in enumerate(self.coins.numpy() > 0):
+            true = self.counts(coins.astype(float))
+            means = self._sums(coins.astype(float)) / np.maximum(true, 1.0)[:, None, None, None]
+            for place, ridge in enumerate(RIDGES):
+                shares = self.shares(self.played[world], ridge, coins, world)
+                errors[place, 0] += np.square(self.counts(shares) - true).sum()
+                errors[place, 1] += np.square(np.clip(self.images(shares), 0, 1) - means)[true >= 1].sum()
+        of_counts, of_images = errors.argmin(axis=0)
+        return RIDGES[of_counts], RIDGES[of_images]
 
     def unexplained(self, product: Tensor, shares: Float, away: float) -> float:
         """Squared distance of a change to what ``shares`` make of it; ``away``: its squared distance to the average."""

@@ -103,7 +103,7 @@ def test_the_prior_is_tried_where_there_are_public_records_and_labels() -> None:
     none = Knowledge(SHAPE, CLASSES, shared="update", records=2, epochs=4, lr=0.01, adam=Adam())
     assert attacks_for(mlp, none) == ("local-steps",)
     sgd = Knowledge(SHAPE, CLASSES, shared="update", records=2, epochs=4, lr=0.01, public_images=40)
-    assert attacks_for(mlp, sgd) == ("local-steps", "prior")
+    assert attacks_for(mlp, sgd) == ("spear", "local-steps", "prior")
     joint = Knowledge(SHAPE, CLASSES, shared="update", records=2, lr=0.01, public_images=40, labels="joint")
     assert "prior" not in attacks_for(mlp, joint)
 
