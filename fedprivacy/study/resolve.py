@@ -73,6 +73,8 @@ def of_job(text: str) -> Study:
 def _declared(config: RunConfig) -> tuple[Wire, Any]:
     """What crosses the wire, as the protocol and the defense declare it, and the protocol's settings."""
     data.check(config.data)
+    for name in config.attack.payloads:
+        parts.exists("payload", name, ())
     if config.attack.payloads:
         from fedprivacy.recording import payloads
 
