@@ -82,7 +82,8 @@ WEAK = """
 Not refuted: {names}. Batches of a fixed size from a shuffled order, told as Poisson batches: here nothing above 0 was
 measured. They do leak more: a record takes the place of another in its batch, so that a sum may move by two bounds
 where one is told. In two steps that shows on few outputs alone; over many, where no statistic here looks. The library
-has no such batches: `sampling = partition` deals each record to one batch and is accounted for as the Gaussian release that it is.
+has no such batches: `sampling = partition` deals each record to one batch and is accounted for as the Gaussian
+release that it is.
 """
 
 
