@@ -4,7 +4,8 @@ python benchmarks/epsilons/page.py --cache epsilons-cache --out reports/epsilons
 python benchmarks/epsilons/page.py --cache epsilons-cache --only opendp
 
 Each package gets an environment of its own under the cache, pinned by environments/NAME.txt and installed without
-dependencies beyond those lines (network needed, 6 GB). What was installed or measured is not done again.
+dependencies beyond those lines (network needed, 6 GB). FL4Health's starts from ``python3.10``, which has to be on the
+path. What was installed or measured is not done again, unless a driver or its environment's lines have changed.
 """
 
 from __future__ import annotations
