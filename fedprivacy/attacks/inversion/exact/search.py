@@ -99,7 +99,8 @@ class Search:
         every = self._draws(DRAWS, generator)
         probes = torch.randint(len(self._turned), (PROBES,), generator=generator)
         value = (every @ self._turned[probes].T).abs()
-        met = every[(value < COARSE * value.mean(1, keepdim=True)).sum(1) >= PROBES // 6]
+        hits, order = (value < COARSE * value.mean(1, keepdim=True)).sum(1).sort(descending=True, stable=True)
+        met = every[order[:number][hits[:number] >= PROBES // 6]]
         if not sweeps:
             return self._found(met)
         start = every[torch.randint(len(every), (number,), generator=generator)]
