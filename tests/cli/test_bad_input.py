@@ -108,7 +108,7 @@ WRONG: dict[str, tuple[str, ...]] = {
     "run --dataset digits --data-dir .": ("is embedded",),
     "run --dataset digits --download": ("cannot be downloaded",),
     "run --config nowhere.toml": ("--config: nothing is at nowhere.toml.",),
-    "run --config .": ("--config: cannot read .",),
+    "run --config .": ("--config: . is no plain file.",),
     "run --config broken.toml": ("broken.toml is not TOML",),
     "run --config key.toml": ("key.toml: no setting 'ruonds' exists. Did you mean 'rounds'?",),
     "run --config nested.toml": ("nested.toml: no setting 'training.learning_rate' exists.",),

@@ -113,10 +113,12 @@ WHOLE: dict[str, str] = {
     **dict.fromkeys(("run", "stored"), NAME),
     **dict.fromkeys(
         (
+            "audit/unchosen",
             "conformance/check",
             "conformance/tried",
             "leaderboard",
             "leakage/measured",
+            "paper/curves",
             "paper/made",
             "paper/recipe",
             "recorded",
