@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
+from fedprivacy import parts
 from fedprivacy.cli.completion import of_catalog
 from fedprivacy.cli.say import put
 from fedprivacy.cli.settings import assignments, in_flags
+
+if TYPE_CHECKING:
+    from fedprivacy.config.named import Kind
 
 
 @click.command("check")
@@ -62,6 +66,8 @@ def command(
     with your rights.
     """
     options = assignments(given, "--set")
+    if parts.outside(part):
+        parts.exists(cast("Kind", kind or "protocol"), part, ())  # a mistyped name is told before torch is loaded
     from fedprivacy.study.conformance.check import check
 
     settings: dict[str, Any] = {

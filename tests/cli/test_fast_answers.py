@@ -35,6 +35,7 @@ KINDS = ["protocols", "attacks", "statistics", "datasets", "models", "defenses",
 WRONG = [
     "rnu",
     "run --protocol mutal",
+    "check nowhere:X",
     "run --attack membreship",
     "run --dataset mnist5",
     "run --model cnnn",
