@@ -22,17 +22,19 @@ from fedprivacy.wire.transcript import Transcript
 def plant(ran: Ran, knowledge: Knowledge) -> list[Transcript]:
     """The transcripts of ``ran`` with probes in them.
 
-    Where an audit chose canaries, they alone are planted, ahead of the adversary's own records.
+    Of the candidates only those that the adversary knows. Where an audit chose canaries, they alone are planted, ahead
+    of the adversary's own records.
     ``last``: the honest rounds, then alternative last rounds. ``spread``, and for a protocol whose last round cannot be
     played by itself: one run with a share of each fold replaced.
     Of a static set the same records stand in every round, so there is room for one fold of probes in all.
     """
     env, protocol, attack = ran.env, ran.protocol, ran.study.attack
     rng = seeds.numpy_generator(ran.root, "adversary", "probes")
+    known = np.ones(len(knowledge.candidates), dtype=bool) if knowledge.known is None else knowledge.known
     if ran.study.canaries.number is None:
-        probes = rng.permutation(np.concatenate([knowledge.candidates, knowledge.auxiliary]))
+        probes = rng.permutation(np.concatenate([knowledge.candidates[known], knowledge.auxiliary]))
     else:
-        guessed = np.concatenate(canaries(env.division, ran.study.canaries, ran.root))
+        guessed = np.concatenate(canaries(env.division, ran.study.canaries, ran.root)) & known
         probes = np.concatenate([rng.permutation(knowledge.candidates[guessed]), rng.permutation(knowledge.auxiliary)])
     share, regular = attack.planted_share, env.division.public
     if attack.schedule == "last" and isinstance(protocol, SharesPredictions):

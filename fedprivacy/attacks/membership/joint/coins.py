@@ -34,6 +34,10 @@ from fedprivacy.federation.local_training import MixesModels, TrainsLocally
 from fedprivacy.wire.parties import client_index
 
 ASSUMED = "known: both halves of every client, the start of each round, the optimiser, clip bound and noise"
+DRAWN_START = (
+    "known: both halves of every client, the optimiser, clip bound and noise; not the weights that each client drew "
+    "for itself: others drawn the same way stand in for them"
+)
 PRIOR = 0.25
 """Variance of a fair coin of 1/2 and -1/2."""
 
@@ -77,8 +81,9 @@ class CoinUpdates:
 
     def observe(self, view: View, knowledge: Knowledge) -> Observed:
         """Log-odds [sources, 1, n]: those of a coin, and against the half that it leaves out. ValueError without
-        rules, and where the noise is not known."""
+        rules, where the noise is not known, and where a half or whose it is is not."""
         rules = knowledge.rules
+        needs_all_halves(knowledge)
         if rules is None or not isinstance(rules.protocol, TrainsLocally):
             raise ValueError("nobody said how the protocol trains one client by itself")
         worlds = [_world(knowledge, rules, side) for side in (1, -1)]
@@ -87,6 +92,7 @@ class CoinUpdates:
         parts = rules.initial.parts if rules.initial is not None else {}
         start = {client: parts.get(rules.protocol.held(client), {}) for client in range(clients)}
         seen: set[int] = set()
+        drawn = False
         mixing = rules.protocol if isinstance(rules.protocol, MixesModels) else None
         for change in changes(view, start, knowledge.settings, mixing):
             ends = tuple(_played(world, rules.protocol, change) for world in worlds)
@@ -95,17 +101,30 @@ class CoinUpdates:
                 raise ValueError("this reading is of updates with Gaussian noise on every entry")
             found.add(change, (ends[0], ends[1]), max(noising.noise(len(change.clients)), LEAST))
             seen |= set(change.clients)
+            drawn |= rules.initial is None and any(worlds[0].kept(rules.protocol, change, k) for k in change.clients)
         own = client_index(view.position) if view.position.startswith("client-") else None
-        return scored(found.log_odds(), seen - {own}, knowledge, rules, found.together)
+        assumed = DRAWN_START if drawn else ASSUMED
+        return scored(found.log_odds(), seen - {own}, knowledge, rules, assumed, found.together)
 
 
 LEAST = 1e-6
 """Deviation that noise which is off is taken to have."""
 
 
-def scored(odds: Float, seen: set[int], knowledge: Knowledge, rules: Rules, together: bool = False) -> Observed:
+def needs_all_halves(knowledge: Knowledge) -> None:
+    """ValueError for an adversary that has not got all records of either half, or does not know whose they are."""
+    if knowledge.known is not None or knowledge.attack.owners == "unknown":
+        raise ValueError(
+            "a coin of a whole client is read by whoever has both of its halves; leave --known-share at 1 and "
+            "--owners at known"
+        )
+
+
+def scored(
+    odds: Float, seen: set[int], knowledge: Knowledge, rules: Rules, assumed: str, together: bool = False
+) -> Observed:
     """Log-odds of coins [clients] as those of the candidates of clients that were ``seen``: against them for the half
-    that is in where the coin falls the other way. ``together``: no source is one client's."""
+    that is in where the coin falls the other way. ``assumed``: in words; ``together``: no source is one client's."""
     scores = np.full((1 if together else len(odds), 1, len(knowledge.candidates)), np.nan)
     first = 0
     for client, (_, side) in enumerate(units(rules.division, knowledge.wire.coins)):
@@ -113,7 +132,7 @@ def scored(odds: Float, seen: set[int], knowledge: Knowledge, rules: Rules, toge
             place = first + np.flatnonzero(side)
             scores[0 if together else client, 0, place] = odds[client] * side[side != 0]
         first += len(side)
-    return Observed.decoded(scores, (ASSUMED,))
+    return Observed.decoded(scores, (assumed,))
 
 
 def _world(knowledge: Knowledge, rules: Rules, side: int) -> World:

@@ -36,8 +36,6 @@ from fedprivacy.federation.local_training import MixesModels, TrainsLocally
 from fedprivacy.training.dp_sgd import DpSgd
 from fedprivacy.training.learner import Records
 
-ASSUMED = "known: all candidates with labels and owner, the start of each round, the optimiser, clip bound and noise"
-
 
 @dataclass(eq=False)
 class Normal:
@@ -82,7 +80,13 @@ class NoisedUpdates:
         for client, normal in found.items():
             judged = normal.columns.judged
             scores[client, 0, normal.columns.places[judged]] = normal.log_odds()[judged]
-        return Observed.decoded(scores, (ASSUMED,))
+        return Observed.decoded(scores, (_assumed(knowledge),))
+
+
+def _assumed(knowledge: Knowledge) -> str:
+    share = "all candidates" if knowledge.known is None else f"{knowledge.attack.known_share:.0%} of the candidates"
+    owner = " and owner" if knowledge.attack.owners == "known" else ", not their owner"
+    return f"known: {share} with labels{owner}, the start of each round, the optimiser, clip bound and noise"
 
 
 def _trained_by(knowledge: Knowledge, rules: Rules) -> tuple[Environment, DpSgd]:
@@ -116,7 +120,7 @@ def _add(
     else:
         batch, times = nominal * fit.rate(nominal), steps * fit.rate(nominal)
     if client not in found:
-        columns = columns_of(knowledge, rules, client)
+        columns = columns_of(knowledge, rules, client, knowledge.attack.owners == "known")
         n = len(columns.ids)
         zeros = torch.zeros(n, n, dtype=torch.float64)
         found[client] = Normal(columns, zeros, torch.zeros(n, dtype=torch.float64))

@@ -112,6 +112,10 @@ class World:
         self.state = before.having(work.parts)
         return channel.send(client_name(client), SERVER, work.payload)
 
+    def kept(self, protocol: TrainsLocally, change: Change, client: int) -> bool:
+        """Whether ``client`` holds something that it was not sent in ``change``."""
+        return bool(set(self._held(protocol, change, client)) - set(change.received[client]))
+
     def _held(self, protocol: TrainsLocally, change: Change, client: int) -> Part:
         return {**self.state.parts.get(protocol.held(client), {}), **change.received[client]}
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from fedprivacy import seeds
 from fedprivacy.adversary.threat import View
-from fedprivacy.attacks.membership.joint.coins import scored
+from fedprivacy.attacks.membership.joint.coins import ASSUMED, DRAWN_START, needs_all_halves, scored
 from fedprivacy.attacks.membership.received import Answer, answers
 from fedprivacy.attacks.membership.unrolled.readings import sent_for
 from fedprivacy.attacks.membership.unrolled.situation import Course, course
@@ -39,7 +39,9 @@ class CoinAnswers:
     alone: ClassVar[bool] = True
 
     def observe(self, view: View, knowledge: Knowledge) -> Observed:
-        """Log-odds [clients, 1, n] of each client's coin. ValueError where no noise is known or no course told."""
+        """Log-odds [clients, 1, n] of each client's coin. ValueError where no noise is known, no course told, or a
+        half or whose it is is not known."""
+        needs_all_halves(knowledge)
         own = client_index(view.position) if view.position.startswith("client-") else None
         told: dict[int, list[Answer]] = {}
         for answer in answers(view):
@@ -51,7 +53,7 @@ class CoinAnswers:
             odds[client] = _log_ratio(followed, knowledge, client, defense)
         if knowledge.rules is None or not told:
             raise ValueError("no client answered anything")
-        return scored(odds, set(told), knowledge, knowledge.rules)
+        return scored(odds, set(told), knowledge, knowledge.rules, DRAWN_START if knowledge.starts is None else ASSUMED)
 
 
 def _defense(knowledge: Knowledge) -> WeighsAnswers:

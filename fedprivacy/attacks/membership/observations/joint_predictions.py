@@ -199,6 +199,8 @@ def _notes(knowledge: Knowledge, grades: Mapping[str, Grade]) -> tuple[str, ...]
         notes.append("the clients' starts are not known: decoded together with the coins, from another one")
     if knowledge.known is not None:
         notes.append("the adversary's own records stand in for the candidates that it does not know")
+    if knowledge.attack.owners == "unknown":
+        notes.append("whose candidate each is counts as known here: only updates are decoded without it")
     training = knowledge.settings.training
     if training.augmentation or training.early_stopping is not None:
         notes.append("simulated clients train on plain records for all epochs; a stronger attack would augment")

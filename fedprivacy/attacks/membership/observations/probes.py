@@ -61,7 +61,7 @@ class Probes:
             clean[:, :n],
             logp[:, :, n:] if len(knowledge.auxiliary) else None,
             floor,
-            _notes(view, told, seen[:, :n], clean[:, :n]),
+            _notes(view, told, seen[:, :n], clean[:, :n], n if knowledge.known is None else int(knowledge.known.sum())),
             surrogate_logp=_surrogates(view, knowledge) if "distil-lira" in knowledge.attack.statistics else None,
         )
 
@@ -72,15 +72,17 @@ def _positions(records: NDArray[np.int64], place: dict[int, int]) -> tuple[NDArr
     return np.array(rows, dtype=np.int64), np.array(places, dtype=np.int64)
 
 
-def _notes(view: View, told: Sequence[Answer], seen: NDArray[Any], clean: NDArray[Any]) -> tuple[str, ...]:
-    """How many folds the answers took, and what was spent or never seen."""
+def _notes(
+    view: View, told: Sequence[Answer], seen: NDArray[Any], clean: NDArray[Any], candidates: int
+) -> tuple[str, ...]:
+    """How many folds the answers took, and what of the known ``candidates`` was spent or never seen."""
     notes = []
     if len(view.transcripts) > 1 and told:
         folds, room = len({id(a.records) for a in told}), max(len(a.records) for a in told)
         notes.append(f"{folds} alternative last folds; one real run has room for {room} probes in its last round")
     fresh = int((seen & clean).any(axis=0).sum())
-    if told and fresh < seen.shape[1]:
-        notes.append(f"{fresh} of {seen.shape[1]} candidates were planted in time to be seen clean")
+    if told and fresh < candidates:
+        notes.append(f"{fresh} of {candidates} candidates were planted in time to be seen clean")
     spent = int((seen & ~clean).any(axis=0).sum())
     if spent:
         notes.append(f"{spent} candidates were seen again after training on them; those answers are left out")

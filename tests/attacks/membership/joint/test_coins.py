@@ -18,7 +18,7 @@ from fedprivacy.config.run import RunConfig
 from fedprivacy.data.coins import units
 from fedprivacy.federation import engine
 from fedprivacy.federation.knowledge import Knowledge
-from fedprivacy.study.observe import given_starts, rules
+from fedprivacy.study.observe import given_starts, known_candidates, rules
 from fedprivacy.study.resolve import resolve
 
 CLIENTS = 12
@@ -69,6 +69,7 @@ def odds(config: RunConfig, where: Path, adversary: str = "server") -> tuple[Any
         env.workbench.with_training(config.training),
         rules=rules(study, env, game.division, initial=not follows),
         starts=given_starts(env) if follows else None,
+        known=known_candidates(study.attack.known_share, game.division, 0),
         wire=study.wire,
     )
     found = observation.observe(view_of([done.transcript], Adversary(adversary)), knowledge)
@@ -160,6 +161,23 @@ def test_defenses_weigh_answers_by_the_law_of_their_noise() -> None:
     for defense, law in ((gaussian, Normal(0, gaussian.deviation)), (laplace, LaplaceLaw(0, laplace.scale))):
         expected = (law.log_prob(sent - one) - law.log_prob(sent - other)).sum()
         assert defense.log_ratio(sent, one, other) == pytest.approx(float(expected))
+
+
+@pytest.mark.parametrize("less", [{"known_share": 0.5}, {"owners": "unknown"}])
+@pytest.mark.parametrize(("defense", "other"), [(OFF, {}), (QUIET, ANSWERS)])
+def test_whoever_lacks_a_record_or_its_owner_reads_no_coin(tmp_path: Path, defense, other, less) -> None:
+    config = settings(defense, attack=less, **{**other, "rounds": 1})
+    with pytest.raises(ValueError, match="leave --known-share at 1 and --owners at known"):
+        odds(config, tmp_path)
+
+
+def test_a_start_that_clients_drew_is_not_said_to_be_known(tmp_path: Path) -> None:
+    short = {**ANSWERS, "rounds": 1, "clients": 3}
+    for init, known in (("shared", True), ("independent", False)):
+        training = {**ANSWERS["training"], "init": init, "local_epochs": 1}
+        one = settings(QUIET, **{**short, "training": training}).model_copy(update={"clients": 3})
+        _, _, said = odds(one, tmp_path / init)
+        assert ("the start of each round" in said) == known != ("others drawn the same way" in said)
 
 
 def test_it_is_made_of_games_with_one_coin_a_client_alone(tmp_path: Path) -> None:

@@ -57,6 +57,14 @@ def played(config: RunConfig, where: Path, told: RunConfig | None = None) -> tup
     return found.scores[:, 0], game
 
 
+def test_without_owners_every_candidate_is_asked_of_every_client(tmp_path: Path) -> None:
+    config = settings().model_copy(update={"rounds": 1})
+    told = config.model_copy(update={"attack": config.attack.model_copy(update={"owners": "unknown"})})
+    scores, game = played(config, tmp_path, told)
+    assert np.isfinite(scores).all()
+    assert all((scores[client, game.owners != client] != 0).any() for client in range(2))
+
+
 def areas(scores: np.ndarray[Any, Any], game: Any, coins: np.ndarray[Any, Any]) -> float:
     """Mean AUC over the clients."""
     found = []

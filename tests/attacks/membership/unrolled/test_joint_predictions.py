@@ -10,6 +10,7 @@ import pytest
 
 from fedprivacy.attacks.membership.observations import joint_predictions
 from fedprivacy.attacks.membership.observations.joint_predictions import Grade, JointPredictions, JointProbes
+from fedprivacy.attacks.membership.received import answers
 from fedprivacy.attacks.membership.unrolled.descent import Descent
 from fedprivacy.attacks.membership.unrolled.order_noise import drawn, noises
 from fedprivacy.attacks.membership.unrolled.situation import situation
@@ -133,3 +134,11 @@ def test_the_same_seed_gives_the_same_scores(followed: Followed):
     made = followed(clients=2)
     first, second = (JointPredictions().observe(made.view, made.knowledge).scores for _ in range(2))
     np.testing.assert_array_equal(first, second)
+
+
+def test_no_candidate_that_is_not_known_is_planted(followed: Callable[..., Followed]) -> None:
+    made = followed(planted=True, clients=2, rounds=1, attack={"known_share": 0.5}, training={"local_epochs": 1})
+    asked = np.unique(np.concatenate([answer.records for answer in answers(made.view)]))
+    known = made.knowledge.known
+    assert known is not None and np.isin(made.knowledge.candidates[known], asked).all()
+    assert not np.isin(made.knowledge.candidates[~known], asked).any()
