@@ -60,6 +60,49 @@ def test_another_row_of_its_own_is_not_needed_to_support_a_claim() -> None:
     assert found == "supported" and "not run: B" in why
 
 
+def both(about: str) -> Recipe:
+    """Two own rows, C and B, against F."""
+    chosen = paper(about)
+    return chosen.model_copy(update={"claims": (chosen.claims[0].model_copy(update={"own": ("C", "B")}),)})
+
+
+WINS, TIES, LOSES = 1, 0, -1
+
+
+def decided(about: str, key: str, how: int) -> Row:
+    """A row that wins, ties or loses against the one that it is compared with, in what ``about`` asks."""
+    return row(key, 0.9 + 0.05 * how, 100 - 50 * how, leak=0.7 - 0.05 * how)
+
+
+@pytest.mark.parametrize("about", ["accuracy", "bandwidth", "membership"])
+@pytest.mark.parametrize(
+    ("first", "second", "kind"),
+    [
+        (WINS, WINS, "supported"),
+        (WINS, TIES, "supported"),
+        (WINS, LOSES, "supported"),
+        (TIES, TIES, "inconclusive"),
+        (TIES, LOSES, "inconclusive"),
+        (LOSES, LOSES, "refuted"),
+        (WINS, None, "supported"),
+        (TIES, None, "inconclusive"),
+        (LOSES, None, "inconclusive"),
+    ],
+)
+def test_one_rule_for_every_claim_and_leaving_rows_out_buys_nothing(
+    about: str, first: int, second: int | None, kind: str
+) -> None:
+    """Any own row supports, all of the declared ones refute: a row that was not run never makes a verdict stronger."""
+    rows = [decided(about, "C", first), decided(about, "F", TIES)]
+    rows += [] if second is None else [decided(about, "B", second)]
+    assert verdict(both(about), rows)[0] == kind
+
+
+@pytest.mark.parametrize(("about", "level"), [("accuracy", "97.5%"), ("membership", "97.5%")])
+def test_the_level_counts_own_rows_that_were_not_run(about: str, level: str) -> None:
+    assert level in verdict(both(about), [decided(about, "C", WINS), decided(about, "F", TIES)])[1]
+
+
 def test_one_seed_and_another_task_decide_nothing() -> None:
     rows = [row("C", 0.95, seeds=1), row("F", 0.9, seeds=1)]
     assert verdict(paper("accuracy"), rows) == ("inconclusive", verdict(paper("accuracy"), rows)[1])

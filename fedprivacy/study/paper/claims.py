@@ -1,14 +1,16 @@
 """A paper's claims judged on its rows.
 
+One rule for every claim: it is supported by any one own row that beats all rivals and controls, and refuted where all
+declared own rows were run and each loses to a rival. Intervals are corrected for all declared own rows, run or not, so
+leaving rows out buys nothing; a rival or control that was not run leaves the claim open.
+
 Accuracy: paired differences over seeds, in accuracy at one half and in AUC, so that a better threshold alone does not
-count as a better model. A row of the paper's own supports the claim only if it beats every rival and every control in
-both, at a level corrected for the number of own rows; it is refuted if every own row loses to a rival in both.
+count as a better model; a row wins or loses in both.
 
-Bandwidth: bytes of all messages and of the delivery of public records, which no seed moves. An own row must need fewer
-than every rival with the delivery counted.
+Bandwidth: bytes of all messages and of the delivery of public records, which no seed moves. The fewer, with the
+delivery counted, win.
 
-Membership: the AUC of one adversary of equal power and knowledge, paired over seeds. An own row supports the claim if
-it tells less than every rival, and refutes it if it tells more than one.
+Membership: the AUC of one adversary of equal power and knowledge, paired over seeds. What tells less wins.
 
 A changed task (other image size, other rounds, other settings) is another task: it gets no verdict on the paper.
 """
@@ -72,27 +74,36 @@ def _accuracy(claim: Claim, own: Sequence[Row], others: Sequence[Row]) -> tuple[
         if any(all(gap.high < 0 for gap in gaps[key]) for key in claim.rivals if key in gaps):
             losers.append(a.key)
     why = "; ".join(words) + f"; intervals at {100 * level:g}%, corrected for {counted(len(claim.own), 'own row')}"
-    if winners:
-        return "supported", f"by row {', '.join(winners)}: {why}"
-    if len(losers) == len(claim.own):
-        return "refuted", why
+    kind, why = _ruled(claim, winners, losers, why)
+    if kind != "inconclusive":
+        return kind, why
     needed = {b.key: seeds_for(own[0].accuracy, b.accuracy, FINE, level) for b in others}
     more = ", ".join(f"{own[0].key} - {key} {number}" for key, number in needed.items())
     return "inconclusive", f"{why}; seeds for half a point: {more}"
 
 
+def _ruled(claim: Claim, winners: Sequence[str], losers: Sequence[str], why: str) -> tuple[Kind, str]:
+    """The rule of every claim, by the own rows that beat all others and those that lose to a rival."""
+    if winners:
+        return "supported", f"by row {', '.join(winners)}: {why}"
+    return ("refuted" if {*losers} >= {*claim.own} else "inconclusive"), why
+
+
 def _bandwidth(claim: Claim, own: Sequence[Row], others: Sequence[Row]) -> tuple[Kind, str]:
-    words, ratios = [], []
+    words, winners, losers = [], [], []
     for a in own:
+        ratios = {}
         for b in others:
             plain, whole = (_bytes(b, counts) / _bytes(a, counts) for counts in (False, True))
-            ratios.append(whole)
+            ratios[b.key] = whole
             words.append(f"{a.key} against {b.key}: {_times(plain)} in messages, {_times(whole)} with public records")
+        if min(ratios.values()) > SAME:
+            winners.append(a.key)
+        if any(ratios[key] < 1 / SAME for key in claim.rivals if key in ratios):
+            losers.append(a.key)
     start = max(row.start_bytes for row in (*own, *others))
     why = "; ".join(words) + f"; the common start of {size(start)} to all clients comes on top on both sides"
-    if min(ratios) > SAME:
-        return "supported", why
-    return ("refuted" if max(ratios) < 1 / SAME else "inconclusive"), why
+    return _ruled(claim, winners, losers, why)
 
 
 def _membership(claim: Claim, own: Sequence[Row], others: Sequence[Row]) -> tuple[Kind, str]:
@@ -101,13 +112,13 @@ def _membership(claim: Claim, own: Sequence[Row], others: Sequence[Row]) -> tupl
         return "inconclusive", f"an attack gave no number: {told}"
     if len(own[0].membership["AUC"]) < 2:
         return "inconclusive", f"{_single(own, others, 'membership', 1, 'AUC')}: {told}"
-    level = corrected_level(LEVEL, len(claim.own) * len(others))
+    level = corrected_level(LEVEL, len({*claim.own}) * len({*claim.rivals, *claim.controls}))
     gaps = {(a.key, b.key): _gap(a, b, "membership", level)[0] for a in own for b in others}
     words = "; ".join(f"{a} - {b}: {_signed(gap)}" for (a, b), gap in gaps.items())
     why = f"AUC of membership {words} at {100 * level:g}%; {told}"
-    if all(gap.high < 0 for gap in gaps.values()):
-        return "supported", why
-    return ("refuted" if any(gap.low > 0 for gap in gaps.values()) else "inconclusive"), why
+    winners = [a.key for a in own if all(gaps[a.key, b.key].high < 0 for b in others)]
+    losers = [a.key for a in own if any(gaps[a.key, b.key].low > 0 for b in others if b.key in claim.rivals)]
+    return _ruled(claim, winners, losers, why)
 
 
 def seeds_for(own: Sequence[float], other: Sequence[float], half: float, level: float) -> str:
