@@ -44,7 +44,7 @@ class MechanismAudit:
 
     @property
     def refuted(self) -> bool:
-        """Whether the bound lies above the claim."""
+        """Whether the claim fell: the bound lies above it, or, in an audit that stops early, bets against it won."""
         return self.verdict.verdict == "refuted"
 
     def to_json(self) -> dict[str, Any]:

@@ -112,6 +112,7 @@ def test_what_cannot_be_audited_is_one_line(fedprivacy, scores, line, words) -> 
         ("--defense dp-fedavg", "fedavg", "opposite", "coin-updates"),
         ("--defense gaussian", "mutual", "orthogonal", "coin-answers"),
         ("--defense laplace", "mutual", "orthogonal", "coin-answers"),
+        ("--defense gaussian --coins pair", "mutual", "orthogonal", "coin-answers"),
         ("--defense gaussian --defense-set unit=client --coins client", "mutual", "opposite", "coin-answers"),
         ("--protocol fedavg --defense dp-fedavg --coins client", "fedavg", "opposite", "coin-updates"),
     ],
@@ -123,6 +124,8 @@ def test_what_a_claim_lets_its_adversary_see_is_read_unless_told_otherwise(words
     assert (config.protocol, config.canaries.kind) == (protocol, kind)
     assert config.attack.observations == (observation,)
     assert resolve(config).wire.one_coin_a_client == (observation != "noised-updates")
+    assert config.data.candidates is not None
+    assert config.data.candidates >= (1 if config.canaries.coins == "record" else 2)
 
 
 def test_an_audit_of_whole_clients_reads_their_coins(fedprivacy) -> None:

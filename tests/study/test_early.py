@@ -9,9 +9,8 @@ import pytest
 
 from fedprivacy.config.base import UsageError
 from fedprivacy.metrics.epsilon.gaussian import gdp_mu
-from fedprivacy.metrics.epsilon.sequential import Bettor, most_refuted
 from fedprivacy.study.mechanism.audit import Stated
-from fedprivacy.study.mechanism.early import START, Rung, audit_until_refuted
+from fedprivacy.study.mechanism.early import START, Rung, all_fallen, audit_until_refuted, most_refuted
 
 DELTA, PAIR = 1e-5, {"both": (np.zeros(3), np.eye(3)[0])}
 
@@ -58,15 +57,36 @@ def test_what_hides_nothing_falls_at_once_and_no_claim_above_the_ceiling_does() 
     assert found.verdict.verdict == "inconclusive" and "raise --calls" in found.verdict.why
 
 
-def test_the_most_that_can_fall_is_what_a_bettor_that_always_wins_gains() -> None:
-    """Half of the calls win a stake that is as large as may be; two bettors, one error."""
-    runs, delta = 1000, 1e-5
-    epsilon = most_refuted(runs, delta=delta)
-    bettor = Bettor(1, threshold=0.5, stake=0.95 / (math.exp(epsilon) + delta / 2))
-    coins = np.arange(runs) % 2 == 0
-    gained = float(bettor.gains(np.where(coins, 1.0, 0.0), coins, epsilon, delta).sum())
-    assert gained == pytest.approx(math.log(2 / 0.05), rel=1e-3)
-    assert most_refuted(0, delta=delta) == most_refuted(3, delta=delta) == 0
+@pytest.mark.parametrize(("calls", "delta"), [(600, 0.0), (3000, DELTA)])
+def test_without_noise_a_claim_just_below_the_ceiling_falls_and_one_just_above_does_not(calls, delta) -> None:
+    ceiling = most_refuted(calls, delta, 0.95)
+    for root in range(3):
+        for claimed, falls in ((ceiling - 0.1, True), (ceiling + 0.1, False)):
+            stated = Stated("bare", claimed, delta, "any")
+            found = audit_until_refuted(lambda x: x, stated, PAIR, calls=calls, root=root)
+            assert (found.refuted, found.ceiling) == (falls, ceiling)
+
+
+def test_the_ceiling_grows_with_calls_and_falls_with_what_is_asked_for() -> None:
+    few, many = (most_refuted(calls, DELTA, 0.95) for calls in (400, 4000))
+    assert 0 < most_refuted(400, DELTA, 0.999) < few < many
+    assert most_refuted(START, DELTA, 0.95) == 0
+
+
+def test_a_claim_that_falls_before_smaller_ones_lifts_no_bound() -> None:
+    """Else two claims above the truth could fall, at an error each."""
+    rungs = [Rung(epsilon, 0.0, 0.05) for epsilon in (1.0, 2.0, 3.0)]
+    assert all_fallen(rungs) == 0
+    rungs[0].most = rungs[2].most = math.log(20)
+    assert rungs[2].fallen and all_fallen(rungs) == 1
+    rungs[1].most = math.log(20)
+    assert all_fallen(rungs) == 3
+
+
+def test_a_claim_beyond_every_float_is_inconclusive() -> None:
+    found = audit_until_refuted(lambda x: x, Stated("bare", 1000.0, DELTA, "any"), PAIR, calls=600)
+    assert found.verdict.verdict == "inconclusive" and "raise --calls" in found.verdict.why
+    assert found.low == 0 < found.ceiling
 
 
 def test_bets_rest_on_what_was_learned_before() -> None:

@@ -31,6 +31,8 @@ GROWTH = 1.1
 """Threshold and stake are chosen anew when there are so many times more runs."""
 MOST = 0.95
 """Largest part of the wealth that may be lost in one run."""
+LARGEST = 500.0
+"""Epsilon from which on every stake is 0, since e^epsilon outnumbers all runs: larger ones are the same bets."""
 
 
 @dataclass
@@ -50,7 +52,7 @@ class Bettor:
         hits, alarms = np.cumsum(usual), np.cumsum(~usual)
         values = (self.sign * scores)[ordered]
         last = np.append(values[1:] < values[:-1], False)
-        grow = math.exp(epsilon)
+        grow = _odds(epsilon)
         p, q, rest = hits + 0.5, alarms + 0.5, len(scores) - hits - alarms + 0.5
         stakes = np.clip((p - grow * q) / (grow * (p + q)), 0.0, MOST / (grow + delta / 2))
         growth = (
@@ -68,7 +70,7 @@ class Bettor:
         """What runs [n] by ``scores`` and ``coins`` add to the logarithm of the wealth."""
         inside = self.sign * scores >= self.threshold
         usual = coins == (self.sign > 0)
-        pays = np.where(usual, 1.0, -math.exp(epsilon)) * inside - delta / 2
+        pays = np.where(usual, 1.0, -_odds(epsilon)) * inside - delta / 2
         return np.log1p(self.stake * pays)
 
     def bet(self, score: float, coin: bool, epsilon: float, delta: float) -> None:
@@ -117,18 +119,6 @@ class SequentialAudit:
         return self.refuted_after is not None
 
 
-def most_refuted(runs: int, *, delta: float, level: float = 0.95) -> float:
-    """The largest epsilon that ``runs`` of a mechanism that hides nothing may be expected to refute, 0 for none.
-
-    Half of the runs win, of a stake that must stay below one over e^epsilon; one of two bettors has to make good for
-    both.
-    """
-    if runs < 1:
-        return 0.0
-    stake = math.expm1(2 * math.log(2 / (1 - level)) / runs) / (1 - delta / 2)
-    return max(0.0, math.log(max(1.0, MOST / stake - delta / 2)))
-
-
 def runs_until_refuted(
     scores: Iterable[float], coins: Iterable[bool], epsilon: float, *, delta: float, level: float = 0.95
 ) -> int | None:
@@ -139,3 +129,7 @@ def runs_until_refuted(
         if audit.see(float(score), bool(coin)):
             return audit.refuted_after
     return None
+
+
+def _odds(epsilon: float) -> float:
+    return math.exp(min(epsilon, LARGEST))

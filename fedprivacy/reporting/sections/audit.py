@@ -89,7 +89,7 @@ def _low(one: AuditRow, audit: Audit) -> Cell:
 
 
 def _estimate(one: AuditEstimate) -> str:
-    shown = f"{epsilon(one.epsilon)} [{epsilon(one.low)}, {epsilon(one.high)}]"
+    shown = f"{epsilon(one.epsilon)} [{epsilon(one.low, 'down')}, {epsilon(one.high)}]"
     return (
         f"Estimate, no verdict rests on it: epsilon {shown} from the mean difference of scores ({_whose(one)}), "
         f"if they are as assumed: {clean(one.assumption)}."

@@ -57,6 +57,8 @@ def _recipe(config: RunConfig) -> dict[str, Any]:
     content = recipes.table("private_answers")
     if config.canaries.coins == "client":
         content["data"]["candidates"] = recipes.table("private_clients")["data"]["candidates"]
+    if config.canaries.coins == "pair":
+        content["data"]["candidates"] = 2
     return content
 
 

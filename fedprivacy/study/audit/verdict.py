@@ -65,7 +65,7 @@ def _strength(judged: list[AuditRow]) -> str:
     share = best.low / (best.reachable or 1.0)
     return (
         "The strongest adversary of a mechanism exactly as claimed would have measured "
-        f"{epsilon(best.reachable or 0.0)} by the same test: this audit reached {100 * share:.0f}% of it. "
+        f"{epsilon(best.reachable or 0.0, 'down')} by the same test: this audit reached {100 * share:.0f}% of it. "
     )
 
 

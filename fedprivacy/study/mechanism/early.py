@@ -8,13 +8,17 @@ is bet on is chosen on the other third. A claim that is far off falls after some
 audit of a fixed number of calls sees more in as many.
 
 Smaller epsilons are bet against at the same time. The lower bound is the largest of them up to which all have fallen:
-it lies above the truth only where the first of them above the truth fell, which one error pays for.
+it lies above the truth only where the first of them above the truth fell, which one error pays for. The claim is
+refuted by the bets against it alone, so the bound may lie below a claim that fell. Both hold together: a claim that is
+true is never below the bound, and of one that is false only the bound can err.
 """
 
 from __future__ import annotations
 
+import functools
+import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,7 +28,7 @@ from fedprivacy import seeds
 from fedprivacy.attacks.mechanism.statistic import Statistic, fitted
 from fedprivacy.config.base import UsageError
 from fedprivacy.judge.mechanism import MechanismAudit
-from fedprivacy.metrics.epsilon.sequential import Bettor, most_refuted
+from fedprivacy.metrics.epsilon.sequential import Bettor
 from fedprivacy.metrics.scores import Bool, Float
 from fedprivacy.study.mechanism.audit import MOST_CHOSEN, MOST_LEARNED, Stated, chosen_pair
 from fedprivacy.study.mechanism.calls import Caller, Mechanism, flat
@@ -97,9 +101,10 @@ def audit_until_refuted(
     coins = rng.random(min(START, left)) < 0.5
     rows = caller.rows(coins)
     difference = second - first if first.shape == second.shape == rows.shape[1:] else None
-    while caller.made < left and not rungs[-1].fallen:
+    for _, end in lessons(left):
+        if rungs[-1].fallen:
+            break
         statistics = _learned(rows, coins, difference, rungs, rng)
-        end = min(left, int(GROWTH * caller.made))
         while caller.made < end and not rungs[-1].fallen:
             flips = rng.random(min(LOOK, end - caller.made)) < 0.5
             seen = caller.rows(flips)
@@ -111,12 +116,57 @@ def audit_until_refuted(
     return _found(stated, rungs, chosen, calls - left + caller.made, calls, left, level)
 
 
+def lessons(calls: int) -> Iterator[tuple[int, int]]:
+    """After how many calls something is learned, and until how many of ``calls`` it is bet on."""
+    made = min(START, calls)
+    while made < calls:
+        end = min(calls, int(GROWTH * made))
+        yield made, end
+        made = end
+
+
+def held_out(made: int) -> int:
+    """How many of the calls that were made teach what to bet; statistics are fitted to the others."""
+    return min(made // 3, MOST_CHOSEN)
+
+
+def all_fallen(rungs: Sequence[Rung]) -> float:
+    """The largest epsilon of ``rungs``, in order, up to which all have fallen; 0 for none."""
+    return max((rung.epsilon for rung in itertools.takewhile(lambda one: one.fallen, rungs)), default=0.0)
+
+
+@functools.cache
+def most_refuted(calls: int, delta: float, level: float) -> float:
+    """The largest epsilon that ``calls`` of a mechanism that hides nothing refute, 0 for none.
+
+    The same bets at the same times, where every other call is on the second input. Both bettors win half of the calls,
+    so either of them is what they own together.
+    """
+    low, high = 0.0, math.log(calls)
+    while high - low > 1e-4:
+        middle = (low + high) / 2
+        low, high = (middle, high) if _falls(middle, calls, delta, level) else (low, middle)
+    return low
+
+
+def _falls(epsilon: float, calls: int, delta: float, level: float) -> bool:
+    bettor = Bettor(1)
+    for made, end in lessons(calls):
+        coins = np.arange(held_out(made)) % 2 == 0
+        bettor.learn(coins * 1.0, coins, epsilon, delta)
+        both = np.array([True, False])
+        bettor.log_wealth += (end - made) / 2 * float(bettor.gains(both * 1.0, both, epsilon, delta).sum())
+        if bettor.log_wealth >= -math.log(1 - level):
+            return True
+    return False
+
+
 def _learned(
     rows: Float, coins: Bool, difference: Float | None, rungs: Sequence[Rung], rng: np.random.Generator
 ) -> dict[str, Statistic]:
     """Statistics of calls so far, by name, with every rung that stands taught what to bet."""
     order = rng.permutation(len(rows))
-    early, late = order[len(rows) // 3 :], order[: len(rows) // 3][:MOST_CHOSEN]
+    early, late = order[len(rows) // 3 :], order[: held_out(len(rows))]
     sides = [rows[early[coins[early] == side]][:MOST_LEARNED] for side in (False, True)]
     if min(map(len, sides)) < 2:
         raise UsageError("--calls: too few for both inputs to be called.")
@@ -132,11 +182,10 @@ def _found(
     stated: Stated, rungs: Sequence[Rung], inputs: str, made: int, budget: int, left: int, level: float
 ) -> MechanismAudit:
     claim = rungs[-1]
-    below = next((k for k, rung in enumerate(rungs) if not rung.fallen), len(rungs))
-    low = stated.epsilon if claim.fallen else (rungs[below - 1].epsilon if below else 0.0)
+    low = all_fallen(rungs)
     lead = max((0, 1), key=lambda place: claim.bettors[place].log_wealth)
     bettor, evidence = claim.bettors[lead], math.exp(min(700.0, claim.most))
-    ceiling = most_refuted(left - START, delta=stated.delta, level=level)
+    ceiling = most_refuted(left, stated.delta, level)
     return MechanismAudit(
         mechanism=stated.name,
         claim=stated.epsilon,

@@ -44,7 +44,7 @@ def _judged(claim: float, delta: float, bound: EpsilonBound, statistic: str) -> 
         needed = _needed(claim, delta, bound)
         return "inconclusive", (
             f"without any noise so many calls would have shown {epsilon(bound.ceiling, 'down')} at most, not above "
-            f"{epsilon(claim)}; that takes about {needed} calls."
+            f"{epsilon(claim)}; that takes {needed} calls."
         )
     if bound.low == 0:
         return "inconclusive", "nothing above 0 was measured: no evidence of privacy, and none against it."
@@ -59,5 +59,5 @@ def _needed(claim: float, delta: float, bound: EpsilonBound) -> str:
         each = int(each * 1.1)
         if most_shown(each, each, delta=delta, level=bound.level) > claim:
             scale = int(10 ** max(0, len(str(4 * each)) - 2))
-            return count(int(-(-4 * each // scale) * scale))
+            return "about " + count(int(-(-4 * each // scale) * scale))
     return f"more than {count(MOST_CALLS)}"

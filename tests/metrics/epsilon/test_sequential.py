@@ -80,6 +80,13 @@ def test_what_is_no_claim_is_refused(epsilon: float, delta: float, level: float)
         SequentialAudit(epsilon, delta, level)
 
 
+def test_nobody_bets_against_a_claim_whose_odds_no_float_holds() -> None:
+    audit = SequentialAudit(1000.0, DELTA)
+    for coin in [True, False] * 50:
+        audit.see(float(coin), coin)
+    assert audit.evidence == 1 and all(bettor.stake == 0 for bettor in audit.bettors)
+
+
 def test_nan_is_refused() -> None:
     with pytest.raises(ValueError, match="NaN"):
         SequentialAudit(1.0, 0.0).see(math.nan, True)
