@@ -83,7 +83,7 @@ def _idle(given: Mapping[str, Any]) -> frozenset[str]:
     "--control/--no-control", default=None, help="Train the same with the noise off and audit that too [default: yes]."
 )
 @own.mechanism_flags
-@configured()
+@configured(defaults={"protocol": "the one in which the claim is read best"})
 @click.option("--out", default=None, metavar="DIR", help="Folder that holds run folders [default: runs].")
 @click.option("--workers", type=int, default=None, metavar="N", help="Worker processes [default: number of cores].")
 @on_cluster

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.util import find_spec
 from typing import Any, TypeVar
 
 import click
@@ -27,6 +28,8 @@ def cluster_options() -> tuple[Callable[[Any], Any], ...]:
 
 
 def _chosen(context: click.Context, _: click.Parameter, address: str | None) -> None:
+    if address is not None and find_spec("ray") is None:
+        raise UsageError("--ray needs Ray: pip install 'fedprivacy[ray]'.")
     token = CLUSTER.set(None if address is None else Cluster(address))
     context.call_on_close(lambda: CLUSTER.reset(token))
 

@@ -53,7 +53,10 @@ COMMON = (
 
 @click.command("compare", cls=Command, common=COMMON)
 @click.argument("protocols", nargs=-1, required=True, shell_complete=names(protocols))
-@configured(skip=frozenset({"protocol", "options", "attack.adversaries", "attack.known_share"}))
+@configured(
+    skip=frozenset({"protocol", "options", "attack.adversaries", "attack.known_share"}),
+    defaults={"attack.effort": EFFORT},
+)
 @click.option("--adversary", "seats", default="", metavar="A,B,...", help="Only these; default: one for each power.")
 @click.option(
     "--known-shares",

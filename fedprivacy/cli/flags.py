@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import click
@@ -15,17 +15,19 @@ from fedprivacy.cli.settings import fields_of, flag_of, kinds_of, shown
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
 
-def configured(skip: frozenset[str] = frozenset()) -> Callable[[CommandT], CommandT]:
+def configured(
+    skip: frozenset[str] = frozenset(), defaults: Mapping[str, str] | None = None
+) -> Callable[[CommandT], CommandT]:
     """Decorator: add --config, --set and a flag for every field but those in ``skip``; see :func:`configuration`.
 
     ``options`` and ``defense.options`` in ``skip`` leave --set and --defense-set out of the help alone: they
-    are refused with a reason.
+    are refused with a reason. ``defaults``: what the help says of a setting that the command chooses by itself.
     """
 
     def add(command: CommandT) -> CommandT:
         for path, field in reversed(fields_of().items()):
             if path not in skip:
-                command = _option(path, field)(command)
+                command = _option(path, field, (defaults or {}).get(path))(command)
         command = click.option(
             "--defense-set",
             multiple=True,
@@ -47,10 +49,10 @@ def configured(skip: frozenset[str] = frozenset()) -> Callable[[CommandT], Comma
     return add
 
 
-def _option(path: str, field: FieldInfo) -> Callable[[CommandT], CommandT]:
+def _option(path: str, field: FieldInfo, chosen: str | None = None) -> Callable[[CommandT], CommandT]:
     flag, destination = flag_of(path), path.replace(".", "__")
     text = " ".join((field.description or "").split())
-    default = shown(field.get_default())
+    default = chosen or shown(field.get_default())
     text = f"{text} [default: {default}]" if default else text
     values = of_setting(path, field)
     if field.annotation is bool:

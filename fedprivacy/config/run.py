@@ -292,6 +292,8 @@ class RunConfig(Part):
         file = Path(topology).expanduser()
         if "\n" not in topology and len(topology) < 4096 and file.is_file():
             return canonical(file.read_text(encoding="utf-8"))
+        if "\n" not in topology and len(topology) < 4096 and file.exists():
+            raise ValueError(f"{topology} is no plain file")
         return canonical(topology)
 
     def digest(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -11,6 +12,9 @@ DEGREE = 4
 """Neighbours in a random regular graph, unless another number is asked for."""
 
 Edge = tuple[int, int]
+
+EDGE = re.compile(r"([0-9]+)(?:-|\s+-\s+|\s*,\s*|\s+)([0-9]+)")
+"""Two clients, as 0-1, 0 - 1, 0,1 or 0 1; what reads as a negative number is none."""
 
 
 @dataclass(frozen=True)
@@ -67,15 +71,15 @@ def _edges(text: str) -> set[Edge]:
     single = len(lines) == 1
     found = set()
     for pair in " ".join(lines).split() if single and "-" in text else lines:
-        numbers = pair.replace("-", " ").replace(",", " ").split()
-        if not numbers:
+        if not pair.strip():
             continue
-        if len(numbers) != 2 or not all(number.isdigit() for number in numbers) or numbers[0] == numbers[1]:
+        numbers = EDGE.fullmatch(pair.strip())
+        if numbers is None or int(numbers[1]) == int(numbers[2]):
             raise ValueError(
                 f"'{pair.strip()[:60]}' is no edge between two clients; known: {', '.join(NAMES)} (random-regular:3 "
                 "for three neighbours each), a file of edges, or edges such as 0-1 1-2"
             )
-        one, other = sorted(map(int, numbers))
+        one, other = sorted(map(int, numbers.groups()))
         found.add((one, other))
     if not found:
         raise ValueError(f"no edges; known: {', '.join(NAMES)}, a file of edges, or edges such as 0-1 1-2")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -128,6 +129,8 @@ def broken(answers):
     ("mechanism", "words"),
     [
         (lambda _: 1 / 0, "call 1 failed: ZeroDivisionError"),
+        (lambda _: sys.exit(1), "call 1 failed: SystemExit: 1"),
+        (lambda _: None, "an array of numbers is wanted, not None"),
         (lambda _: "text", "an array of numbers is wanted"),
         (lambda _: np.nan, "not finite"),
         (lambda _: [], "holds none"),

@@ -77,7 +77,10 @@ def _answer(mechanism: Mechanism, name: str, given: Any, number: int) -> Any:
         return mechanism(copy.deepcopy(given))
     except UsageError:
         raise
-    except Exception as error:
+    except (
+        Exception,
+        SystemExit,
+    ) as error:  # a mechanism that ends the process would end it with an exit code of its own
         words = " ".join(str(error).split())[:200] or "no message"
         raise UsageError(f"--mechanism {name}: call {number + 1:,} failed: {type(error).__name__}: {words}.") from error
 
@@ -93,6 +96,8 @@ def _parts(content: Any) -> Iterator[Any]:
 
 
 def _vector(part: Any, what: str) -> Float:
+    if part is None:  # which numpy takes for a number that is none
+        raise UsageError(f"{what}: an array of numbers is wanted, not None.")
     # A tensor of half precision is no array of numpy's before it is widened.
     if hasattr(part, "detach"):
         part = part.detach().cpu().double().numpy()

@@ -186,7 +186,7 @@ def lines(page: Recipe, base: RunConfig, only: Sequence[str] = ()) -> list[Line]
 
     UsageError where settings are none, or no row is left.
     """
-    found = []
+    found, titles = [], []
     for group in page.groups:
         for row in rows_of(page, group):
             plain, chosen = base.model_dump(mode="json"), laid_over(group.settings, row.settings)
@@ -194,10 +194,11 @@ def lines(page: Recipe, base: RunConfig, only: Sequence[str] = ()) -> list[Line]
                 chosen = _audit(plain, chosen)
             content = laid_over(plain, chosen)
             line = Line(group, row, build(RunConfig, content, f"{group.name}, {row.name}"))
+            titles.append(line.title)
             if not only or any(words.lower() in line.title.lower() for words in only):
                 found.append(line)
     if not found:
-        raise UsageError(f"--rows: no row of this page holds {' or '.join(only)}.")
+        raise UsageError(f"--rows: no row of this page holds {' or '.join(only)}. Known: {'; '.join(titles)}.")
     return found
 
 
