@@ -23,8 +23,8 @@ Figures = Mapping[str, bytes | Drawn]
 PNG = b"\x89PNG\r\n\x1a\n"
 CAPTIONS: Mapping[str, str] = {
     "roc": "ROC on log axes: members recognised against non-members called members, with bands and the chance line.",
-    "inversion": "Originals, what the attack that explains each message best made of it, and guesses: the best from "
-    "public records, and the same attack fed another client's message. The first ones in order, none chosen.",
+    "inversion": "Originals, what the attack chosen for each message, without the truth, made of it, and guesses: the "
+    "best from public records, and the same attack fed another client's message. The first ones in order, none chosen.",
     "claim": "Claimed epsilon from above, measured lower bound from below, and the ceiling of the audit.",
     "frontier": "Accuracy and leakage against epsilon, with intervals.",
     "leakage-over-accuracy": "What each seat learns, over what the models learn, with intervals.",

@@ -1,6 +1,8 @@
 """Every attack that fits a message, each with its row, and the one whose reconstruction explains the message best.
 
 Attacks minimise different things; the choice rests on :func:`common_loss` alone, never on a true image.
+The one attack outside this choice, :mod:`~fedprivacy.attacks.inversion.dictionary`, goes before all of them wherever it
+was made, whatever the losses: it plays the training of a whole client, which here is taken as one step.
 """
 
 from __future__ import annotations

@@ -93,13 +93,14 @@ def of_mixture(sent: Sent, mixture: Mixture) -> Recovered:
 
 
 def with_mixture(found: Recovered, mixture: Mixture | None) -> Recovered:
-    """What other attacks gave, with this one beside them: chosen where it explains the update better."""
+    """What other attacks gave, with this one beside them: chosen wherever it was made.
+
+    The order is fixed beforehand: here the training of whole clients is played, while the others take an update that
+    is sought class by class as one step. Their losses are of different models of the training, so none is compared.
+    """
     if mixture is None:
         return found
-    others = {DICTIONARY: mixture.images, **found.others}
-    if found.loss <= mixture.loss:
-        return replace(found, others=others)
-    images, counts = mixture.images, mixture.counts
+    images, counts, others = mixture.images, mixture.counts, {DICTIONARY: mixture.images, **found.others}
     return replace(found, images=images, counts=counts, attack=DICTIONARY, loss=mixture.loss, others=others)
 
 

@@ -18,8 +18,8 @@ class Recovered:
     """What one message gave: ``images`` [R, C, H, W] in pixels, not cut to [0, 1], and ``labels`` [R], -1 unknown.
 
     ``round``, ``client`` and ``number`` as in :class:`~fedprivacy.attacks.inversion.messages.Sent`. ``records``: one
-    image a record, in any order; ``classes``: image i stands for class ``labels[i]``. ``attack``: the one whose
-    result explains the message best, by the attacker's own ``loss``; ``others``: the images of every attack that ran.
+    image a record, in any order; ``classes``: image i stands for class ``labels[i]``. ``attack``: the one
+    chosen, without any truth, and its own ``loss``; ``others``: the images of every attack that ran.
     ``counts`` [classes]: records of each class, where an attack that seeks one image a class tells them.
     """
 
