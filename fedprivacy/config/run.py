@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -13,7 +12,7 @@ from pydantic import Field, field_validator, model_validator
 from fedprivacy.config.base import NONE, Part
 from fedprivacy.config.canaries import CanaryConfig
 from fedprivacy.config.inversion import InversionConfig
-from fedprivacy.wire.graph import canonical
+from fedprivacy.wire.graph import read
 
 STEPS = re.compile(r"[1-9]\d{0,8} steps?")
 """A budget in steps."""
@@ -289,12 +288,7 @@ class RunConfig(Part):
     @classmethod
     def _edges(cls, topology: str) -> str:
         """Edges in the place of the file that holds them, so that a run is known by what it was."""
-        file = Path(topology).expanduser()
-        if "\n" not in topology and len(topology) < 4096 and file.is_file():
-            return canonical(file.read_text(encoding="utf-8"))
-        if "\n" not in topology and len(topology) < 4096 and file.exists():
-            raise ValueError(f"{topology} is no plain file")
-        return canonical(topology)
+        return read(topology)
 
     def digest(self) -> str:
         """Twelve hex digits that name this configuration; equal configurations share runs on disk."""

@@ -6,10 +6,14 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from pathlib import Path
 
 NAMES = ("ring", "star", "full", "random-regular")
 DEGREE = 4
 """Neighbours in a random regular graph, unless another number is asked for."""
+
+LONGEST_NAME = 4095
+"""Characters of the longest path of a file; a longer text is a list of edges."""
 
 Edge = tuple[int, int]
 
@@ -52,6 +56,16 @@ class Graph:
             fresh = [peer for peer in self.neighbours(fresh.pop()) if peer not in found] + fresh
             found |= set(fresh)
         return frozenset(found)
+
+
+def read(topology: str) -> str:
+    """:func:`canonical`, of the file's content where ``topology`` names a file."""
+    file = Path(topology).expanduser()
+    if "\n" in topology or len(topology) > LONGEST_NAME or not file.exists():
+        return canonical(topology)
+    if not file.is_file():
+        raise ValueError(f"{topology} is no plain file")
+    return canonical(file.read_text(encoding="utf-8"))
 
 
 def canonical(topology: str) -> str:
