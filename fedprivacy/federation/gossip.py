@@ -14,15 +14,18 @@ Heard = dict[int, dict[int, Part]]
 
 
 def exchanged(channel: Channel, env: Environment, round: int, models: Mapping[int, Part], purpose: str = "") -> Heard:
-    """Each sender of the round sends its model to all of its neighbours; those that take part listen."""
+    """Each sender of the round sends its model to all of its neighbours. Who drops out hears nothing either: one that
+    listened without being heard would count for less in the mean of all models.
+    """
     graph = env.settings.graph
     heard: Heard = {client: {} for client in env.participants(round)}
-    for sender in env.senders(round):
+    senders = env.senders(round)
+    for sender in senders:
         receivers = graph.neighbours(sender)
         if receivers:
             names = [client_name(peer) for peer in receivers]
             copy = channel.send(client_name(sender), names, Weights(models[sender]), purpose).tensors
             for peer in receivers:
-                if peer in heard:
+                if peer in senders:
                     heard[peer][sender] = copy
     return heard

@@ -1,7 +1,8 @@
 """Decentralised federated averaging (Sun, Li, Wang 2021, arXiv 2104.11375, algorithm 1, without momentum).
 
 No server. A round: every node trains its model on its private fold, sends it to its neighbours, and mixes what it hears
-with its own, ``x_i = sum_j w_ij z_j`` with a doubly stochastic matrix of the topology. With one local step this is
+with its own, ``x_i = sum_j w_ij z_j`` with a doubly stochastic matrix of the topology. A node that drops out
+neither sends nor mixes, so the matrix stays doubly stochastic. With one local step this is
 D-PSGD (Lian et al. 2017, arXiv 1705.09056) up to the order of step and mix; where everybody hears everybody it is
 federated averaging with equal weights.
 """

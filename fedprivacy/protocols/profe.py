@@ -93,8 +93,8 @@ class ProFe:
                 continue
             weights = channel.send(sender, names, Weights(self._packed(own[client][0])), "student").tensors
             means = channel.send(sender, names, self._rounded(own[client][1]), "prototypes")
-            for peer in receivers:
-                full = {n: t.float() if t.is_floating_point() else t for n, t in weights.items()}
+            full = {n: t.float() if t.is_floating_point() else t for n, t in weights.items()}
+            for peer in (peer for peer in receivers if peer in senders):
                 heard[peer][client] = full, replace(means, means=means.means.float())
         for client in own:
             everything = [own[client], *heard[client].values()]

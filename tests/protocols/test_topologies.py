@@ -95,6 +95,33 @@ def test_one_that_drops_out_is_missed_and_the_rest_go_on(world: MakeWorld) -> No
         torch.testing.assert_close(*close, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("topology", TOPOLOGIES)
+@pytest.mark.parametrize("absent", [{"dropout_rate": 0.5}, {"participation": 0.5}])
+def test_the_mean_of_all_models_outlives_dropout(topology: str, absent: dict[str, float], world: MakeWorld) -> None:
+    training = {**STILL, "init": "independent"}
+    here = world("dfedavg", sizes=SIX, topology=topology, rounds=4, training=training, **absent)
+    counts = [len(here.env.senders(round)) for round in range(1, 5)]
+    assert 0 < sum(counts) < 4 * 6
+    start, end = here.protocol.init(here.env).state.parts, here.run().state.parts
+    models = [torch.stack([flat(parts[f"client-{k}/model"]) for k in range(6)]) for parts in (start, end)]
+    torch.testing.assert_close(models[0].mean(0), models[1].mean(0), rtol=0, atol=1e-6)
+    assert not torch.allclose(*models, atol=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("name", "part"), [("dfedavg", "model"), ("gossip-mutual", "model"), ("profe", "student"), ("profe", "prototypes")]
+)
+def test_who_drops_out_hears_nothing(name: str, part: str, world: MakeWorld) -> None:
+    """Its model is the one that it has where it has no neighbour who sends."""
+    training = {"init": "independent"}
+    here = world(name, sizes=SIX, topology="full", rounds=1, dropout_rate=0.5, training=training)
+    alone = world(name, sizes=SIX, topology="full", rounds=1, dropout_rate=1 - 1e-12, training=training)
+    assert not alone.env.senders(1)
+    ends, own = here.run().state.parts, alone.run().state.parts
+    kept = [torch.equal(flat(ends[f"client-{k}/{part}"]), flat(own[f"client-{k}/{part}"])) for k in range(6)]
+    assert kept == [k not in here.env.senders(1) for k in range(6)] and len(set(kept)) == 2
+
+
 def test_gossip_mutual_learning_without_weight_is_local_training(world: MakeWorld) -> None:
     alone = world("local", sizes=SIX).run().state.parts
     parts = world("gossip-mutual", {"weight": 0.0}, sizes=SIX, topology="star").run().state.parts

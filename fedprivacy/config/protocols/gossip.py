@@ -21,8 +21,8 @@ class DFedAvgOptions(Part):
     """Decentralised federated averaging (Sun, Li, Wang 2021, arXiv 2104.11375)."""
 
     mixing: Literal["metropolis", "uniform"] = "metropolis"
-    """metropolis: 1 / (1 + larger degree), which keeps the mean of all models on any topology; uniform: over neighbours
-    and self, which keeps it only where all have as many neighbours."""
+    """metropolis: 1 / (1 + larger degree), which keeps the mean of all models on any topology and under dropout (who
+    drops out does not mix); uniform: over neighbours and self, which keeps it only where all who mix hear as many."""
     stateless: ClassVar[bool] = True
     private_training: ClassVar[bool] = True
 
