@@ -9,6 +9,7 @@ time; whoever finishes makes way for a client drawn from those who wait.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -164,6 +165,16 @@ def planned(env: Environment, options: ClockOptions) -> list[Work]:
             if clock.now < clock.arrival[clock.following()]:
                 for called in _called(clock, env):
                     clock = clock.begun(called, duration(options, env.root, called, clock.jobs[called] + 1))
+    return found
+
+
+def arrivals(env: Environment, options: ClockOptions) -> int:
+    """How many jobs of the run come in: those planned that do not drop out, which named seeds decide beforehand."""
+    jobs: Counter[int] = Counter()
+    found = 0
+    for work in planned(env, options):
+        jobs[work.client] += 1
+        found += not _drops_out(env, work.client, jobs[work.client])
     return found
 
 

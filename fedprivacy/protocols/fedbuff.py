@@ -41,11 +41,12 @@ class FedBuff:
 
     def check(self, env: Environment) -> None:
         asynchrony.check(env, "fedbuff")
-        jobs = env.rounds * asynchrony.concurrency(env)
-        if jobs < self.size(env) and not self.options.flush:
+        jobs, arrivals = env.rounds * asynchrony.concurrency(env), asynchrony.arrivals(env, self.options)
+        if arrivals < self.size(env) and not self.options.flush:
+            come = "" if arrivals == jobs else f", {arrivals} come in,"
             raise UsageError(
-                f"protocol fedbuff: {jobs} jobs end in this run and the buffer takes {self.size(env)}, so the server "
-                "would never take a step; lower buffer, raise rounds, or set flush."
+                f"protocol fedbuff: {jobs} jobs end in this run{come} and the buffer takes {self.size(env)}, so the "
+                "server would never take a step; lower buffer or dropout_rate, raise rounds, or set flush."
             )
 
     def init(self, env: Environment) -> RoundOutcome:

@@ -229,3 +229,20 @@ def test_folds_that_belong_to_rounds_are_refused(world: MakeWorld) -> None:
     object.__setattr__(here.env, "members", two)
     with pytest.raises(UsageError, match=r"no fold belongs to a round; use data\.layout = 'pools'"):
         here.protocol.check(here.env)
+
+
+def test_jobs_that_drop_out_fill_no_buffer(world: MakeWorld) -> None:
+    """The largest buffer that is taken is as large as the number of updates that come in, by the transcript."""
+
+    def here(size: int, **options: Any) -> Any:
+        asked = {"buffer": size, "speeds": "lognormal", **options}
+        return world("fedbuff", asked, sizes=(5, 5, 5), rounds=6, dropout_rate=0.5)
+
+    done = here(1).run()
+    came = len(pushes(done))
+    assert 1 < came < 18
+    filled = here(came).run()
+    assert Clock.of_part(filled.state.parts[asynchrony.CLOCK]).version == 1
+    with pytest.raises(UsageError, match=f"18 jobs end in this run, {came} come in, and the buffer takes {came + 1}"):
+        here(came + 1).run()
+    here(came + 1, flush=True).run()
