@@ -168,7 +168,7 @@ class Averaging:
     """Its settings, with ``weighting`` and ``releases``."""
 
     def trained(self, state: FederationState, round: int, env: Environment, clients: Sequence[int]) -> RoundOutcome:
-        """Local training of ``clients``."""
+        """Local training of ``clients``; every protocol has its own."""
         raise NotImplementedError
 
     def round(self, state: FederationState, round: int, env: Environment, channel: Channel) -> RoundOutcome:

@@ -75,6 +75,7 @@ class Measured:
     observed: Tensor
 
     def features(self, logits: Tensor) -> Tensor:
+        """What would be observed of ``logits``, [N, q]; every kind of answer has its own."""
         raise NotImplementedError
 
     def cost(self, logits: Tensor, noise: Noise) -> Tensor:
