@@ -72,6 +72,7 @@ COMMON = (
 @click.option("--device", default="cpu", show_default=True, metavar="NAME", help="Torch device, such as cuda.")
 @click.option("--resume", is_flag=True, help="Go on with unfinished runs.")
 @click.option("--fresh", is_flag=True, help="Throw earlier runs of the same configurations away.")
+@click.option("--baselines/--no-baselines", default=None, hidden=True)
 @written
 @limited
 def command(
@@ -85,6 +86,7 @@ def command(
     output: Path | None,
     seats: str,
     known_shares: str,
+    baselines: bool | None,
     fail_above: tuple[str, ...],
     fail_below: tuple[str, ...],
     **given: Any,
@@ -104,6 +106,8 @@ def command(
     if given.get("protocol_set"):
         raise UsageError("compare: --set belongs to one protocol; use `run` for each, or --config.")
     shares = _shares(known_shares)
+    if baselines is not None:
+        raise UsageError("compare: it trains no baselines; name local or central among the protocols to see them.")
     configs = [_configured(name, seats, given) for name in protocols]
     limits.assert_measured(*configs)
     known = [_knowing(config, shares if config.attack.attacks else shares[:1]) for config in configs]

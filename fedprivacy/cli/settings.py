@@ -17,6 +17,7 @@ from fedprivacy.config.base import Part, UsageError, build, near_miss
 from fedprivacy.config.protocol_cards import CARDS
 from fedprivacy.config.run import RunConfig
 from fedprivacy.config.toml import read_toml
+from fedprivacy.study.check import passes_server
 from fedprivacy.study.every import with_every_attack
 
 RENAMED = {
@@ -219,6 +220,8 @@ def configuration(given: Mapping[str, Any], base: Mapping[str, Any] | None = Non
             raise UsageError(
                 f"{flag_of(path)} changes nothing with {flag_of(other)} {value}; add {flag_of(other)} {needed[0]}."
             )
+    if given.get("topology") is not None and card and not (card.between_neighbours or card.bound):
+        raise UsageError(passes_server(config.protocol))
     return with_every_attack(config) if EVERY in config.attack.attacks else config
 
 

@@ -44,13 +44,21 @@ def what_is_sent(config: RunConfig, wire: Wire, options: Any) -> None:
 
 
 def topology(config: RunConfig, wire: Wire) -> None:
-    """Raise UsageError where who hears whom is asked for, and everything passes a server."""
+    """Raise UsageError where a topology is asked for and everything passes a server, or where nobody would be heard."""
     asked = config.topology != RunConfig.model_fields["topology"].default
-    if asked and wire.has_server and not any(release.receivers == "neighbours" for release in wire.releases):
-        raise UsageError(
-            f"--topology: protocol {config.protocol} passes a server, so a topology does nothing; neighbours send to "
-            f"each other in {catalog.able('between_neighbours')}."
-        )
+    between = any(release.receivers == "neighbours" for release in wire.releases)
+    if asked and wire.has_server and not between:
+        raise UsageError(passes_server(config.protocol))
+    if between and config.clients < 2:
+        raise UsageError(f"--clients: protocol {config.protocol} sends to neighbours, so it needs at least 2 clients.")
+
+
+def passes_server(protocol: str) -> str:
+    """Why a topology is refused where messages pass a server."""
+    return (
+        f"--topology: protocol {protocol} passes a server, so a topology does nothing; neighbours send to each other "
+        f"in {catalog.able('between_neighbours')}."
+    )
 
 
 def guesses(config: RunConfig) -> None:

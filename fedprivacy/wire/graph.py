@@ -81,16 +81,15 @@ def canonical(topology: str) -> str:
 
 
 def _edges(text: str) -> set[Edge]:
-    lines = [line.split("#")[0] for line in text.splitlines()]
-    single = len(lines) == 1
+    lines = [line for line in (line.split("#")[0].strip() for line in text.splitlines()) if line]
+    several = len(lines) == 1 and "-" in lines[0] and not EDGE.fullmatch(lines[0])
     found = set()
-    for pair in " ".join(lines).split() if single and "-" in text else lines:
-        if not pair.strip():
-            continue
-        numbers = EDGE.fullmatch(pair.strip())
+    for pair in lines[0].split() if several else lines:
+        numbers = EDGE.fullmatch(pair)
         if numbers is None or int(numbers[1]) == int(numbers[2]):
+            place = f" (in '{lines[0][:60]}')" if several and pair != lines[0] else ""
             raise ValueError(
-                f"'{pair.strip()[:60]}' is no edge between two clients; known: {', '.join(NAMES)} (random-regular:3 "
+                f"'{pair[:60]}' is no edge between two clients{place}; known: {', '.join(NAMES)} (random-regular:3 "
                 "for three neighbours each), a file of edges, or edges such as 0-1 1-2"
             )
         one, other = sorted(map(int, numbers.groups()))

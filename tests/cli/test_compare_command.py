@@ -103,6 +103,13 @@ def test_shares_that_cannot_be_are_told(words: tuple[str, ...], told: str, tmp_p
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("flag", ["--baselines", "--no-baselines"])
+def test_baselines_are_named_as_protocols(flag: str, tmp_path: Path) -> None:
+    ran = CliRunner().invoke(cli, ["compare", "fedavg", *SMALL, flag, "--out", str(tmp_path)])
+    assert isinstance(ran.exception, UsageError) and "name local or central" in str(ran.exception)
+    assert not list(tmp_path.iterdir())
+
+
 def test_an_adversary_that_no_protocol_has_is_told() -> None:
     with pytest.raises(UsageError, match="none of active-server"):
         _configured("fedproto", "active-server", {"attack__attacks": "membership"})

@@ -14,6 +14,7 @@ from torch.func import functional_call
 
 from fedprivacy.adversary.sight import Sight
 from fedprivacy.adversary.threat import Adversary
+from fedprivacy.cli.settings import configuration
 from fedprivacy.config.base import UsageError
 from fedprivacy.federation.environment import Part
 from fedprivacy.study.resolve import resolve
@@ -182,3 +183,16 @@ def test_a_topology_is_refused_where_there_is_a_server(small_config: Any) -> Non
     with pytest.raises(UsageError, match="protocol fedavg passes a server, so a topology does nothing; neighbours"):
         resolve(small_config(protocol="fedavg", topology="star"))
     resolve(small_config(protocol="local", topology="star"))
+    with pytest.raises(UsageError, match="protocol fedavg passes a server"):
+        configuration({"protocol": "fedavg", "topology": "ring"})
+    assert (
+        configuration({"protocol": "fedavg"}).topology
+        == configuration({"protocol": "local", "topology": "ring"}).topology
+    )
+
+
+@pytest.mark.parametrize("protocol", SERVERLESS)
+def test_one_client_without_neighbours_is_refused(protocol: str, small_config: Any) -> None:
+    with pytest.raises(UsageError, match="needs at least 2 clients"):
+        resolve(small_config(protocol=protocol, clients=1))
+    resolve(small_config(protocol=protocol, clients=2))

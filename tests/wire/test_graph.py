@@ -98,7 +98,7 @@ def test_edges_are_read_in_any_usual_form() -> None:
         ("random-regular:x", "no edge"),
         ("0-1 1", "'1' is no edge"),
         ("0 -1\n0 1", "'0 -1' is no edge"),
-        ("0 -1", "'0' is no edge"),
+        ("0 -1", "'0' is no edge between two clients \\(in '0 -1'\\)"),
         ("0-0", "no edge"),
         ("# nothing\n", "no edges"),
     ],
