@@ -4,6 +4,8 @@ Scores of several clients are pooled by their ranks within (federation, client).
 is the mean of the repetitions and the interval is Student's t over them. Repetitions that share a seed (the federations
 of one shadow bank) are averaged first where there are several seeds; of one seed the interval is over its federations,
 which share their candidates, so it is approximate.
+
+Where no seed alone has the non-members that a low FPR needs, but all seeds together do, there is one threshold for all.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from fedprivacy.metrics.auc_interval import auc_interval
 from fedprivacy.metrics.chance import auc_chance, tpr_chance
 from fedprivacy.metrics.intervals import Interval, mean_interval
 from fedprivacy.metrics.pooling import pool_by_rank
-from fedprivacy.metrics.roc import tpr_at_fpr
+from fedprivacy.metrics.roc import resolution, tpr_at_fpr
 from fedprivacy.metrics.tpr_interval import tpr_interval
 
 FPRS = (0.1, 0.01, 0.001)
@@ -90,6 +92,8 @@ def _tpr(
     metric = f"TPR@{100 * fpr:g}%FPR"
     points = [tpr_at_fpr(members, others, fpr) for members, others in groups]
     below = [point for point in points if point.resolution == "below"]
+    if below and len(set(of_seed)) == len(groups) and resolution(sum(n0 for _, n0 in counts), fpr) != "below":
+        return _tpr_together(groups, counts, fpr, target, label)
     if below:
         why = f"below resolution: {below[0].n0} non-members a repetition, {math.ceil(1 / fpr)} needed"
         return finding(metric, target, label, counts, None, (None, None, None), None, flag="below", note=why)
@@ -115,6 +119,32 @@ def _tpr(
         flag=flag,
     )
     return replace(found, per_seed=by_seed([point.tpr for point in points], of_seed))
+
+
+def _tpr_together(groups: Groups, counts: Sequence[tuple[int, int]], fpr: float, target: str, label: Label) -> Finding:
+    """TPR at one threshold for the ranks of all seeds, none of which has the non-members for one of its own.
+
+    The interval covers both what the records leave open (order statistics of all non-members, as if they were
+    different ones) and how the seeds differ at that threshold (Student's t).
+    """
+    members, others = (np.concatenate(side) for side in zip(*groups, strict=True))
+    point = tpr_at_fpr(members, others, fpr)
+    of_seeds = tuple(float((own > point.threshold).mean()) for own, _ in groups)
+    over = replace(mean_interval(of_seeds, label.level, (0.0, 1.0)), value=point.tpr)
+    band = tpr_chance(members.size, others.size, fpr, label.level)
+    told = finding(
+        f"TPR@{100 * fpr:g}%FPR",
+        target,
+        label,
+        counts,
+        point.tpr,
+        (band.value, band.low, band.high),
+        _no_narrower(over, [tpr_interval(members, others, fpr, label.level)]),
+        false_positives=point.false_positives,
+        flag="few" if point.resolution == "few" else "",
+        note="; ".join(filter(None, (label.note, f"one threshold for {len(groups)} seeds"))),
+    )
+    return replace(told, per_seed=of_seeds)
 
 
 def finding(

@@ -86,6 +86,31 @@ def test_below_resolution_there_is_no_number_but_a_reason() -> None:
     assert found["TPR@10%FPR"].flag == ""
 
 
+def test_seeds_that_are_too_small_alone_share_one_threshold() -> None:
+    """Three seeds of about 500 non-members: one false positive together, counted here by hand from the ranks."""
+    runs = [[drawn(1000, 4.0, seed)] for seed in range(3)]
+    found = by_metric(examiner.membership(runs, LABEL, of_seed=[0, 1, 2]))["TPR@0.1%FPR"]
+    ranks = [(stats.rankdata(one.scores) / 1000, one.truth.coins) for (one,) in runs]
+    others = np.sort(np.concatenate([r[~c] for r, c in ranks]))
+    hits = [r[c] > others[-2] for r, c in ranks]
+    assert len(others) >= 1000 and found.value == pytest.approx(np.concatenate(hits).mean())
+    assert found.per_seed == pytest.approx([h.mean() for h in hits])
+    assert (found.flag, found.false_positives) == ("few", 1) and found.note == "one threshold for 3 seeds"
+    assert found.low <= min(found.value, np.mean(found.per_seed)) and found.high >= found.value  # type: ignore[operator,type-var]
+    same_seed = by_metric(examiner.membership(runs, LABEL, of_seed=[0, 0, 0]))["TPR@0.1%FPR"]
+    assert same_seed.flag == "below" and same_seed.value is None  # one bank's federations share their candidates
+
+
+def test_one_threshold_for_all_seeds_stays_at_chance_without_a_leak() -> None:
+    covered = 0
+    for start in range(40):
+        runs = [[drawn(1000, 0.0, 10 * start + seed)] for seed in range(3)]
+        found = by_metric(examiner.membership(runs, LABEL, of_seed=[0, 1, 2]))["TPR@0.1%FPR"]
+        covered += found.low <= 0.001 <= found.high  # type: ignore[operator]
+        assert found.value < 0.03  # type: ignore[operator]
+    assert covered >= 36
+
+
 def test_repetitions_give_their_mean_and_no_less_than_students_interval() -> None:
     runs = [[drawn(500, 0.5, seed)] for seed in range(4)]
     found = by_metric(examiner.membership(runs, LABEL))
