@@ -181,8 +181,8 @@ class AttackConfig(Part):
     followed: int | None = Field(default=None, ge=1)
     """Clients that are attacked: the first so many; none: all. What follows one client at a time costs as much each."""
     budget: float | str | None = None
-    """What an iterative attack may spend: seconds of processor time, such as 60s or 2m, or steps, such as "400 steps",
-    which every machine makes alike; none: its own number of steps."""
+    """What an iterative attack may spend: seconds of processor time, such as 60s or 2m (inversion), or steps, such as
+    "400 steps", which every machine makes alike (inversion, joint decoding of predictions); none: its own number."""
     inversion: InversionConfig = InversionConfig()
 
     @field_validator("budget")

@@ -77,7 +77,7 @@ class JointPredictions:
     alone: ClassVar[bool] = True
 
     def observe(self, view: View, knowledge: Knowledge) -> Observed:
-        grade = PASSIVE[knowledge.attack.effort]
+        grade = _grade(knowledge, PASSIVE)
         scores = np.full((knowledge.settings.clients, 1, len(knowledge.candidates)), np.nan)
         for client, given in _told(view, knowledge).items():
             known, replays, seed = _followed(view, knowledge, client, given, grade)
@@ -97,7 +97,7 @@ class JointProbes:
     reads_planted: ClassVar[bool] = True
 
     def observe(self, view: View, knowledge: Knowledge) -> Observed:
-        grade = ACTIVE[knowledge.attack.effort]
+        grade = _grade(knowledge, ACTIVE)
         plain = Probes().observe(view, knowledge)
         n, records = len(knowledge.candidates), np.concatenate([knowledge.candidates, knowledge.auxiliary])
         place = set(records.tolist())
@@ -155,14 +155,20 @@ def _followed(
     )
 
 
+def _grade(knowledge: Knowledge, grades: Mapping[str, Grade]) -> Grade:
+    """What the effort computes, with as many steps of descent as a budget in steps names."""
+    grade, steps = grades[knowledge.attack.effort], knowledge.attack.steps
+    return grade if steps is None else replace(grade, steps=steps)
+
+
 def _affordable(known: Situation, knowledge: Knowledge, grade: Grade) -> None:
-    """Raise ValueError where the default grade would be more work than a default may be."""
-    if knowledge.attack.effort == "thorough":
+    """Raise ValueError where the default grade is more work than a default may be, and no steps were asked for."""
+    if knowledge.attack.effort == "thorough" or knowledge.attack.steps is not None:
         return
     if steps_within(known.client, grade.replays, grade.steps, DEFAULT_WORK) < grade.steps:
         raise ValueError(
             f"following one client costs {forward(known.client):.0e} operations a forward pass of its run, too many "
-            "for the default grade; --effort thorough computes it"
+            "for the default grade; --effort thorough computes it, and --budget 8steps as much of it as that says"
         )
 
 
@@ -192,7 +198,7 @@ def _standard(scores: Float) -> Float:
 def _notes(knowledge: Knowledge, grades: Mapping[str, Grade]) -> tuple[str, ...]:
     """Which grade was computed, what the other would, and what was not known."""
     effort = knowledge.attack.effort
-    notes = [f"{effort} grade: {grades[effort].told()}"]
+    notes = [f"{effort} grade: {_grade(knowledge, grades).told()}"]
     if effort == "default":
         notes[0] += f"; --effort thorough computes {grades['thorough'].told()}"
     if knowledge.starts is None:

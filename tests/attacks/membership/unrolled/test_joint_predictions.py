@@ -117,6 +117,23 @@ def test_stand_ins_keep_the_size_of_the_pool(followed: Followed):
     assert float((known.pool.prior * known.pool.largest).sum()) == pytest.approx(20)
 
 
+def test_a_budget_names_the_steps_and_is_work_that_was_asked_for(
+    followed: Followed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = followed(clients=2)
+    usual = JointPredictions().observe(made.view, made.knowledge)
+    monkeypatch.setattr(joint_predictions, "DEFAULT_WORK", 1.0)
+    with pytest.raises(ValueError, match="--budget"):
+        JointPredictions().observe(made.view, made.knowledge)
+    made = followed(clients=2, attack={"budget": f"{STEPS} steps"})
+    asked = JointPredictions().observe(made.view, made.knowledge)
+    np.testing.assert_array_equal(asked.scores, usual.scores)
+    fewer = followed(clients=2, attack={"budget": "1 steps"})
+    observed = JointPredictions().observe(fewer.view, fewer.knowledge)
+    assert not np.array_equal(observed.scores, usual.scores)
+    assert any("1 steps of descent" in note for note in observed.notes)
+
+
 def test_a_start_that_is_not_known_is_said(followed: Followed):
     made = followed(clients=2, training={"init": "independent"})
     observed = JointPredictions().observe(made.view, made.knowledge)
