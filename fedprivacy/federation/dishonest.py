@@ -70,16 +70,18 @@ def alternative_rounds(
     forge: Forge,
     store: Store,
     defense: Defense | None,
+    honest_last: bool = True,
 ) -> Transcript:
-    """The rounds that follow ``state`` up to ``last``, the server forging its messages in all of them but the last.
+    """The rounds that follow ``state`` up to ``last``, the server forging its messages in all of them.
 
-    In the last it follows the protocol, so that a server from which a defense hides single messages still tells what
-    it made of them. Only what comes after the first forged message is kept: the rest is the honest run's.
+    ``honest_last``: in the last it follows the protocol, so that a server from which a defense hides single messages
+    still tells what it made of them. Only what comes after the first forged message is kept: the rest is the honest
+    run's.
     """
     shown = MemoryStore()
     messages = []
     for number in range(state.round + 1, last + 1):
-        honest = number == last
+        honest = honest_last and number == last
         channel = (
             Channel(number, shown, defense, held(state))
             if honest

@@ -41,7 +41,8 @@ def lay_traps(ran: Ran, adversary: Adversary, knowledge: Knowledge) -> list[Tran
     (honest,) = view_of([ran.done.transcript], adversary).transcripts
     served, protocol, defense = Served(knowledge, honest), ran.protocol, ran.defense
     env = prepared(ran.env, defense)
-    layers = travels(honest, lambda client: (served.layer(client).weight, served.layer(client).bias))
+    hidden = knowledge.wire.defended.hides_each
+    layers = travels(honest, lambda client: (served.layer(client).weight, served.layer(client).bias), apart=hidden)
     heads = travels(honest, lambda client: (HEAD,))
     store = Contents(ran.place / FOLDER / "contents.bin")
     transcripts = [ran.done.transcript]
@@ -50,7 +51,9 @@ def lay_traps(ran: Ran, adversary: Adversary, knowledge: Knowledge) -> list[Tran
         state = state_after(protocol, env, ran.place, episode.first - 1, defense)
         try:
             for forge in forgeries(served, knowledge, episode, asked):
-                transcripts.append(alternative_rounds(protocol, env, state, episode.last, forge, store, defense))
+                transcripts.append(
+                    alternative_rounds(protocol, env, state, episode.last, forge, store, defense, honest_last=hidden)
+                )
         except (UsageError, Diverged) as error:
             raise ValueError(f"clients could not work with a model with traps in it: {error}") from None
     return transcripts

@@ -50,7 +50,8 @@ class Traps:
         for one in standardised(read):
             asked = reader.served.candidates[one.records[~one.decoys]]
             scores[one.client or 0, rounds.index(one.round), asked] = one.values[~one.decoys]
-        return Observed.decoded(scores, (*_room(read, scores.shape[2]), *_cost(reader.looks)))
+        notes = (*_room(read, scores.shape[2]), *_unread(read, sources), *_cost(reader.looks))
+        return Observed.decoded(scores, notes)
 
 
 @dataclass(frozen=True)
@@ -151,6 +152,13 @@ def _room(read: Sequence[Moved], n: int) -> list[str]:
     room = max(int((~one.decoys).sum()) for one in read)
     told = f"{asked} of {n} candidates asked about in {number} alternative runs, read in {when}"
     return [f"{told}; one real run has room for {room} questions in a round"]
+
+
+def _unread(read: Sequence[Moved], clients: int) -> list[str]:
+    """Who could not be asked: a client at its first job all along was sent nothing that it returned."""
+    seen = {one.client for one in read}
+    missing = [client_name(client) for client in range(clients) if client not in seen]
+    return [f"not asked: {', '.join(missing)}, back with nothing that had been sent"] if missing and clients > 1 else []
 
 
 def _cost(looks: Sequence[Looks]) -> list[str]:

@@ -2,9 +2,14 @@
 
 Training on (x, y) moves its row along x, downwards where the sent model is sure and wrong about it. So the signal is
 the part of the row's change along what the layer reads of the candidate, bias included, with the sign that one step on
-the candidate has; its norm alone would count what a client's optimiser still carries from earlier rounds. It is told in
-standard deviations of the same quantity where nobody trained: in rows that wait for the adversary's own records, and,
-since one client at most holds a candidate, in all clients' but the largest. No coin and no owner is used.
+the candidate has; its norm alone would count what a client's optimiser still carries from earlier rounds. What it
+carries are gradients of other records, which have a part along this one. So there is a second reading: the part along
+the row itself, which answers to its own record and to hardly any other. Moments that outlive a round make it the better
+one (layers that travel in turn, momentum); Adam's first steps, which know no sizes, the worse.
+
+Either is told in standard deviations of the same quantity where nobody trained: in rows that wait for the adversary's
+own records, and, since one client at most holds a candidate, in all clients' but the largest. The reading counts by
+which the largest stand out most from those. No coin and no owner is used.
 """
 
 from __future__ import annotations
@@ -21,6 +26,10 @@ from torch import Tensor, nn
 from fedprivacy.adversary.threat import Float, Int
 from fedprivacy.attacks.membership.traps.layer import TrapLayer, falls
 from fedprivacy.federation.environment import Part
+from fedprivacy.metrics.roc import auc
+
+READINGS = 2
+"""Along the record, and along the row."""
 
 ROUNDING = 2.0**-23
 """Of float32: a change of a row below this share of its size is none."""
@@ -31,10 +40,10 @@ HALFWAY = 1e-3
 
 @dataclass(frozen=True, eq=False)
 class Moved:
-    """One source's changes in alternative ``number``: of the rows of ``records`` [k] (positions), ``values`` [k].
+    """One source's changes in alternative ``number``: of the rows of ``records`` [k] (positions), ``values`` [k, 2].
 
     ``client`` None: the mean of all clients. ``round`` in which it was sent. ``decoys`` [k]: whether nobody trains on
-    the record. ``floor``: size of rounding errors.
+    the record. ``floor``: size of rounding errors in ``values``. Standardised values are of one reading, [k].
     """
 
     number: int
@@ -49,20 +58,26 @@ class Moved:
 def moved(
     module: nn.Module, layer: TrapLayer, inputs: Tensor, before: Part, after: Part, x: NDArray[Any], y: Int
 ) -> tuple[Int, Float, float]:
-    """Records (positions in x [n, ...]) that a row waits for, their rows' signals, and the size of rounding errors.
+    """Records (positions in x [n, ...]) that a row waits for, their rows' signals [k, 2], the size of rounding errors.
 
     ``inputs`` [n, d]: what the layer reads of each record in ``module``, whose weights are ``before``.
     """
     weight, bias = before[layer.weight], before[layer.bias]
-    rows, records = waiting(inputs @ weight.T + bias)
+    responses = inputs @ weight.T + bias
+    rows, records = waiting(responses)
     places = records.numpy()
     if not len(rows):
-        return places, np.empty(0), 0.0
-    along = inputs[records].double()
-    change = ((after[layer.weight] - weight)[rows].double() * along).sum(1) + (after[layer.bias] - bias)[rows].double()
+        return places, np.empty((0, READINGS)), 0.0
+    row, along = weight[rows].double(), inputs[records].double()
+    by_weight, by_bias = (after[layer.weight] - weight)[rows].double(), (after[layer.bias] - bias)[rows].double()
     way = falls(module, layer, x[places], y[places], rows.tolist())
+    record = ((by_weight * along).sum(1) + by_bias) / (along.square().sum(1) + 1).sqrt()
+    # A change by b times (x, 1) of any record, and what it is worth on the row: b times its response less the mean one.
+    usual = responses[:, rows].double().mean(dim=0)
+    discriminant = (by_weight * row).sum(1) - (usual - bias[rows].double()) * by_bias
+    own = discriminant * (along.square().sum(1) + 1).sqrt() / (responses[records, rows].double() - usual)
     floor = ROUNDING * float(weight.double().square().sum(1).mean().sqrt())
-    return places, (way * change / (along.square().sum(1) + 1).sqrt()).numpy(), max(floor, 1e-30)
+    return places, (way[:, None] * torch.stack([record, own], dim=1)).numpy(), max(floor, 1e-30)
 
 
 def waiting(responses: Tensor) -> tuple[Tensor, Tensor]:
@@ -78,19 +93,41 @@ def waiting(responses: Tensor) -> tuple[Tensor, Tensor]:
 
 def standardised(read: Sequence[Moved]) -> Iterator[Moved]:
     """The same in standard deviations (by the median absolute one) from where nobody trained, in one alternative."""
-    for number in dict.fromkeys(one.number for one in read):
-        own = [one for one in read if one.number == number]
-        null = _untouched(own)
-        centre = float(np.median(null)) if len(null) else 0.0
-        spread = 1.4826 * float(np.median(np.abs(null - centre))) if len(null) else 0.0
-        for one in own:
-            yield replace(one, values=(one.values - centre) / max(spread, one.floor))
+    numbers = list(dict.fromkeys(one.number for one in read))
+    found = [[list(_standardised(read, number, way)) for number in numbers] for way in range(READINGS)]
+    best = max(found, key=lambda alternatives: sum(map(_stand_out, alternatives)))
+    for own in best:
+        yield from own
+
+
+def _standardised(read: Sequence[Moved], number: int, way: int) -> Iterator[Moved]:
+    """One alternative in one reading."""
+    own = [replace(one, values=one.values[:, way]) for one in read if one.number == number]
+    null = _untouched(own)
+    centre = float(np.median(null)) if len(null) else 0.0
+    spread = 1.4826 * float(np.median(np.abs(null - centre))) if len(null) else 0.0
+    for one in own:
+        yield replace(one, values=(one.values - centre) / max(spread, one.floor))
+
+
+def _stand_out(own: Sequence[Moved]) -> float:
+    """How well the largest value of each question is told from where nobody trained: an AUC, no member needed."""
+    null = _untouched(own)
+    if _same_questions(own):
+        asked = np.max([one.values[~one.decoys] for one in own], axis=0)
+    else:
+        asked = np.concatenate([one.values[~one.decoys] for one in own])
+    return auc(asked, null) if len(asked) and len(null) else 0.5
 
 
 def _untouched(own: Sequence[Moved]) -> Float:
     """Signals of rows that nobody trained on: decoys, and of each question all clients' but the largest."""
     quiet = [one.values[one.decoys] for one in own]
-    if len(own) > 1 and all(np.array_equal(one.records, own[0].records) for one in own):
+    if len(own) > 1 and _same_questions(own):
         asked = ~own[0].decoys
         quiet.append(np.sort([one.values[asked] for one in own], axis=0)[:-1].ravel())
     return np.concatenate(quiet)
+
+
+def _same_questions(own: Sequence[Moved]) -> bool:
+    return all(np.array_equal(one.records, own[0].records) for one in own)

@@ -116,6 +116,15 @@ def test_a_client_that_is_seldom_there_is_asked_when_it_was() -> None:
     assert travels(log, lambda client: ("layer",)).last_episode() == Episode(1, 1, 3)
 
 
+def test_who_pulls_and_pushes_within_a_round_is_asked_in_it_where_single_answers_are_seen() -> None:
+    log = told(up(1, 0), down(1, 0), up(2, 0), down(2, 0), up(2, 1), down(2, 1), up(2, 1), up(3, 0), down(3, 0))
+    assert travels(log, lambda client: ("layer",)).last_episode() == Episode(2, 2, 3)
+    alone = told(down(2, 1), up(2, 1))
+    assert travels(alone, lambda client: ("layer",)).last_episode() == Episode(2, 2, 2)
+    with pytest.raises(ValueError, match=TOO_SHORT[:30]):
+        travels(alone, lambda client: ("layer",), apart=True).last_episode()
+
+
 def test_layers_that_travel_in_turn_are_forged_when_each_does() -> None:
     groups = {1: "layer", 2: "layer", 3: "head", 4: "layer", 5: "layer"}
     log = told(*(one for t, name in groups.items() for one in (up(t, 0, name), down(t, 0, name))))

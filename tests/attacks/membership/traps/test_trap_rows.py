@@ -8,11 +8,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fedprivacy.attacks.membership.traps.layer import TrapLayer
 from fedprivacy.attacks.membership.traps.model import LOUD, TrapForge, loud
-from fedprivacy.attacks.membership.traps.reading import Moved, standardised, waiting
+from fedprivacy.attacks.membership.traps.reading import Moved, moved, standardised, waiting
 from fedprivacy.attacks.membership.traps.rows import LARGEST, MARGIN, RIDGE, Discriminants, Whitening
 from fedprivacy.config.run import DataConfig
 from fedprivacy.data.sources import load
+from fedprivacy.models.mlp import Mlp
 from fedprivacy.training.low_rank import compress
 from fedprivacy.wire.payload import Predictions, Update, Weights
 
@@ -91,16 +93,49 @@ def test_whatever_models_travel_as_is_forged_and_nothing_else() -> None:
     assert forge(said, ["client-0"]) is said
 
 
-def test_signals_are_told_in_deviations_of_rows_that_nobody_trained_on() -> None:
-    """Two clients that hold every other one of 200 candidates: members stand out, others do not."""
+@pytest.mark.parametrize("better", [0, 1])
+def test_signals_are_told_in_deviations_of_rows_that_nobody_trained_on(better: int) -> None:
+    """Two clients that hold every other one of 200 candidates: members stand out, others do not.
+
+    One of two readings is drowned in what the optimiser carries; it is left out, though its values are larger.
+    """
     rng = np.random.default_rng(5)
     records, decoys = np.arange(240), np.arange(240) >= 200
     holds = np.where(np.arange(240) % 2 == 0, 0, 1)
-    read = [
-        Moved(0, 2, client, records, rng.normal(0.3, 0.1, 240) + 2.0 * ((holds == client) & ~decoys), decoys, 1e-9)
-        for client in range(2)
-    ]
+    read = []
+    for client in range(2):
+        values = rng.normal(0.3, 0.1, 240) + 2.0 * ((holds == client) & ~decoys)
+        drowned = 10 * values + rng.normal(0, 40.0, 240)
+        both = np.stack([values, drowned] if better == 0 else [drowned, values], axis=1)
+        read.append(Moved(0, 2, client, records, both, decoys, 1e-9))
     for one in standardised(read):
         own = (holds == one.client) & ~decoys
         assert 15 < np.median(one.values[own]) < 30
         assert abs(np.median(one.values[~own])) < 1 and 0.6 < one.values[~own].std() < 1.6
+
+
+def test_training_on_another_record_moves_a_row_along_the_second_reading_by_less_than_its_own() -> None:
+    """One step of plain descent on one record, of every row: its own answers in both readings, others in the first."""
+    module = Mlp((1, 28, 28), 10)
+    images = load(DataConfig()).x_train[:300]
+    inputs = torch.from_numpy(images).flatten(1).float() / 255
+    laid = Discriminants(inputs, torch.arange(300)).rows(torch.arange(20))
+    before = {name: t.clone() for name, t in module.state_dict().items()}
+    before["hidden.weight"][:20], before["hidden.bias"][:20] = laid.weight, laid.bias
+    before["head.weight"][:, :20] = loud(load(DataConfig()).y_train[:20], 10)
+    module.load_state_dict(before)
+    layer = TrapLayer("hidden", 256, 0.0, True)
+    for trained, low, high in ((slice(0, 20), 0.999, 1.001), (slice(200, 220), -0.2, 0.2)):
+        after = dict(before)
+        step = torch.zeros(256, 784)
+        step[:20] = inputs[trained]
+        after["hidden.weight"] = before["hidden.weight"] - 1e-2 * step
+        after["hidden.bias"] = before["hidden.bias"] - 1e-2 * (torch.arange(256) < 20)
+        places, values, _ = moved(module, layer, inputs, before, after, images, load(DataConfig()).y_train[:300])
+        assert places.tolist() == list(range(20))
+        size = 1e-2 * (inputs[:20].square().sum(dim=1) + 1).sqrt().numpy()
+        if low > 0:
+            np.testing.assert_allclose(values[:, 0] / size, 1.0, rtol=1e-3)
+        else:
+            assert np.median(values[:, 0] / size) > 0.3
+        assert ((values[:, 1] / size > low) & (values[:, 1] / size < high)).all()

@@ -41,12 +41,9 @@ def asks(protocol: str) -> bool:
 
 TRAINING = [name for name in CARDS if asks(name)]
 
-OPTIONS: dict[str, dict[str, Any]] = {
-    "feddf": {"steps": 20},
-    # Whoever is still at an older job in the round of the traps is sent none: equal speeds, so that all are.
-    "fedasync": {"speeds": "equal"},
-    "fedbuff": {"speeds": "equal"},
-}
+OPTIONS: dict[str, dict[str, Any]] = {"feddf": {"steps": 20}}
+ROUNDS = {"fedasync": 6, "fedbuff": 6, "layerwise-async": 5}
+"""So many that clients at their own speed, and layers that travel in turn, come back at all."""
 
 
 @pytest.fixture
@@ -108,10 +105,11 @@ def test_the_protocols_that_train_what_they_are_sent() -> None:
 def test_every_candidate_is_asked_and_members_stand_out(
     protocol: str, digits: Callable[..., Any], tmp_path: Path
 ) -> None:
-    found, played = observed(digits(protocol=protocol, options=OPTIONS.get(protocol, {})), tmp_path)
+    options, rounds = OPTIONS.get(protocol, {}), ROUNDS.get(protocol, 3)
+    found, played = observed(digits(protocol=protocol, options=options, rounds=rounds), tmp_path)
     scores = own_scores(found, played)
     assert np.isnan(scores).sum() <= 2, "a digit with a near copy is no question"
-    assert area(found, played) > (0.75 if protocol == "layerwise-async" else 0.98)
+    assert area(found, played) > 0.98
     others = np.asarray(found.scores)[(played.owners + 1) % 3, 0, np.arange(len(scores))]
     coins = played.flat_coins & ~np.isnan(others)
     assert abs(auc(others[coins], others[~played.flat_coins & ~np.isnan(others)]) - 0.5) < 0.15
