@@ -44,9 +44,13 @@ ONLY_WITH = {
     "training.momentum": ("training.optimizer", ("sgd",)),
     "training.adam_eps": ("training.optimizer", ("adam",)),
     "training.adam_eps_form": ("training.optimizer", ("adam",)),
+    "attack.inversion.bins": ("attack.adversaries", ("active-server",)),
 }
 """Flags that change nothing unless another setting has one of some values. In a file they may stand; typed, they are
 meant."""
+
+INVERSION, IN_INVERSION = "attack.inversion.", ("attack.attacks", ("inversion", EVERY))
+"""What belongs to one attack, and what it takes to have it."""
 
 LEFT_OUT = {"options", "defense.options"}
 """Given by --set and --defense-set."""
@@ -213,13 +217,14 @@ def configuration(given: Mapping[str, Any], base: Mapping[str, Any] | None = Non
         config = build(RunConfig, content, where)
     except UsageError as error:
         raise UsageError(_with_flag(str(error))) from None
-    for path, (other, needed) in ONLY_WITH.items():
+    of_inversion = [(path, IN_INVERSION) for path in fields_of() if path.startswith(INVERSION)]
+    for path, (other, needed) in (*of_inversion, *ONLY_WITH.items()):
         part, name = other.split(".")
         value = getattr(getattr(config, part), name)
-        if given.get(path.replace(".", "__")) is not None and value not in needed:
-            raise UsageError(
-                f"{flag_of(path)} changes nothing with {flag_of(other)} {value}; add {flag_of(other)} {needed[0]}."
-            )
+        values = value if isinstance(value, tuple) else (value,)
+        if given.get(path.replace(".", "__")) is not None and not set(values) & set(needed):
+            how = f"with {flag_of(other)} {','.join(values)}" if any(values) else f"without {flag_of(other)}"
+            raise UsageError(f"{flag_of(path)} changes nothing {how}; add {flag_of(other)} {needed[0]}.")
     if given.get("topology") is not None and card and not (card.between_neighbours or card.bound):
         raise UsageError(passes_server(config.protocol))
     return with_every_attack(config) if EVERY in config.attack.attacks else config

@@ -12,7 +12,7 @@ from PIL import Image
 from fedprivacy import folder
 from fedprivacy.metrics.scores import Float
 
-BEST = "best by own loss"
+BEST = "chosen attack"
 NAMES = {BEST: "reconstructed", "null (another client's message)": "null: another's message"}
 
 

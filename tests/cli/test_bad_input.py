@@ -96,6 +96,14 @@ WRONG: dict[str, tuple[str, ...]] = {
     "run --protocol local --attack labels": ("local sends nothing", "use mutual or fedavg"),
     "run --alpha 0.1": ("--alpha changes nothing with --partition iid; add --partition dirichlet.",),
     "run --partition dirichlet --classes-per-client 3": ("--classes-per-client changes nothing", "--partition shards"),
+    "run --bins 64": ("--bins changes nothing without --attack; add --attack inversion.",),
+    "run --attack labels --methods idlg": ("--methods changes nothing with --attack labels; add --attack inversion.",),
+    "run --protocol fedavg --attack inversion --bins 64": (
+        "--bins changes nothing without --adversary; add --adversary active-server.",
+    ),
+    "run --protocol fedavg --attack inversion --adversary server --bins 64": (
+        "--bins changes nothing with --adversary server; add --adversary active-server.",
+    ),
     "run --momentum 0.9": ("--momentum changes nothing with --optimizer adam; add --optimizer sgd.",),
     "run --attack membership --attack labls": ("No attack 'labls' exists. Did you mean 'labels'?",),
     "run --attack membership --inclusion 1": ("needs non-members", "--inclusion must be below 1"),

@@ -142,7 +142,7 @@ def test_few_candidates_decide_nothing(make: SimpleNamespace) -> None:
 )
 def test_a_reconstruction_by_class_is_not_told_as_one_of_records(guess: str, words: str) -> None:
     def finding(metric: str, value: float) -> Finding:
-        row = ("inversion", "clients' updates", "best by own loss", "server (honest-but-curious)", "all messages")
+        row = ("inversion", "clients' updates", "chosen attack", "server (honest-but-curious)", "all messages")
         return Finding(*row, metric, value, 0.0, value - 0.5, value + 0.5, 0.95, 40, headline=True)
 
     gains = ("mean public image", guess, "null (another client's message)")

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from fedprivacy.adversary.threat import Bool, Float, Int, View
+from fedprivacy.attacks.inversion.clock import UNLIMITED, Clock
 from fedprivacy.attacks.inversion.messages import Sent, nominal_records
 from fedprivacy.attacks.inversion.recovered import Recovered
 from fedprivacy.attacks.membership.joint.along import along, denominators, undone
@@ -51,9 +52,9 @@ class Mixture:
 
 
 def mixtures(
-    view: View, knowledge: Knowledge, sent: Sequence[Sent], scale: PixelScale
+    view: View, knowledge: Knowledge, sent: Sequence[Sent], scale: PixelScale, clock: Clock = UNLIMITED
 ) -> dict[tuple[int, int], Mixture]:
-    """By round and client, what each update in ``sent`` is made of.
+    """By round and client, what each update in ``sent`` is made of; none of rounds that begin when ``clock`` is over.
 
     Raises ValueError where nobody said how one client trains, or the adversary owns no more records than a client.
     """
@@ -77,6 +78,8 @@ def mixtures(
         group.append(change) if same else groups.append([change])
     found: dict[tuple[int, int], Mixture] = {}
     for group in groups:
+        if clock.over:
+            break
         played = simulation.play(group[0])
         asked = [change for change in group if (change.round, change.clients[0]) in wanted]
         if asked:

@@ -17,6 +17,7 @@ from fedprivacy.attacks.inversion.clock import Clock
 from fedprivacy.attacks.inversion.cosine import CosineSettings
 from fedprivacy.attacks.inversion.dictionary import DICTIONARY, mixtures, of_mixture, with_mixture
 from fedprivacy.attacks.inversion.dlg import DlgSettings
+from fedprivacy.attacks.inversion.exact.spear import SpearSettings
 from fedprivacy.attacks.inversion.from_imprint import from_imprint
 from fedprivacy.attacks.inversion.from_predictions import from_predictions
 from fedprivacy.attacks.inversion.knowledge import Knowledge as Card
@@ -36,6 +37,8 @@ from fedprivacy.federation.knowledge import Knowledge
 SMOOTH = ("lenet-sigmoid",)
 ROUNDING = 2.0**-23
 """Part of the weights by which a float32 message may be off, at most."""
+ROUND = 10
+"""Iterations that a round of the search for exact records counts for."""
 PAIR_BYTES = 2**28
 """Memory of all curvature pairs together."""
 
@@ -86,7 +89,7 @@ def _from_updates(
     found: list[Recovered] = []
     notes: dict[str, None] = {}
     plans = Plans(model, knowledge, scale, names)
-    mixed, why_not = _mixtures(view, knowledge, source, sent[: wanted.messages], scale, plans)
+    mixed, why_not = _mixtures(view, knowledge, source, sent[: wanted.messages], scale, plans, clock)
     for place, group in enumerate(groups):
 
         def done(share: float, place: int = place) -> None:
@@ -123,7 +126,13 @@ def _from_updates(
 
 
 def _mixtures(
-    view: View, knowledge: Knowledge, source: Source, sent: Sequence[Sent], scale: PixelScale, plans: Plans
+    view: View,
+    knowledge: Knowledge,
+    source: Source,
+    sent: Sequence[Sent],
+    scale: PixelScale,
+    plans: Plans,
+    clock: Clock,
 ) -> tuple[Mixtures, str]:
     """Mixtures of the updates that are sought class by class, or whose labels nothing else tells; or why there are
     none."""
@@ -133,7 +142,7 @@ def _mixtures(
     asked = not wanted.methods or DICTIONARY in wanted.methods
     many = [one for one in sent if (asked and plans.of(one).kind == "classes") or plans.of(one).card.adam is not None]
     try:
-        return (mixtures(view, knowledge, many, scale) if many else {}), ""
+        return (mixtures(view, knowledge, many, scale, clock) if many else {}), ""
     except ValueError as error:
         return {}, str(error)
 
@@ -218,7 +227,8 @@ def _settings(model: str, targets: int, kind: str, card: Card, knowledge: Knowle
     unroll = UnrollSettings("lbfgs" if smooth else "signed", dlg, cosine)
     seconds = None if clock.seconds is None else clock.part(1).seconds
     prior = PriorSettings(refine=replace(cosine, tv=grid[:1]))
-    return BestSettings(dlg, cosine, unroll, prior, seconds=seconds)
+    spear = SpearSettings(rounds=max(1, round(wanted.iterations / ROUND)))
+    return BestSettings(dlg, cosine, unroll, prior, spear, seconds=seconds)
 
 
 def _recovered(sent: Sequence[Sent], plan: Situation, outcome: Outcome, labels: Tensor) -> list[Recovered]:

@@ -68,7 +68,7 @@ def inversion_findings(
         judged = _of_one_kind(judged, notes)
         if len(chosen) > 1:
             words = ", ".join(f"{name} for {number}" for name, number in chosen.most_common())
-            notes[f"chosen by own loss: {words} of {chosen.total()} messages"] = None
+            notes[f"chosen, without the truth: {words} of {chosen.total()} messages"] = None
         write = _Writer(study.attack.level, adversary, observation, judged, "; ".join(notes))
         rows = [write.failed(cause)] if cause or not judged else write.all()
         found += map(_of_records, rows) if judged and not are_pictures(judged) else rows

@@ -19,7 +19,7 @@ from fedprivacy.metrics.images import ImageScores, nearest_images, pairwise_mse,
 from fedprivacy.study.game import Game
 from fedprivacy.study.inversion.batches import Batches
 
-BEST, NULL = "best by own loss", "null (another client's message)"
+BEST, NULL = "chosen attack", "null (another client's message)"
 MEAN, RANDOM = "mean public image", "random public image"
 NEAREST, CLASS_MEAN = "nearest public image of the class", "public mean of the class"
 

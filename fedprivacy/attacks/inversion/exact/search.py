@@ -20,6 +20,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from fedprivacy.attacks.inversion.clock import UNLIMITED, Clock
+
 SMOOTHING, SHRINK = 0.1, 0.7
 HELD = 3
 DRAWS, PROBES = 1024, 36
@@ -79,11 +81,13 @@ class Directions:
 class Search:
     """Starts and sweeps on one left factor [m, B], orthonormal; entries of ``L q`` below ``rounding`` are zero.
 
+    Once ``clock`` is over no further sweep begins.
+
     Rows without any gradient say nothing and are left out.
     """
 
-    def __init__(self, left: Tensor, rows: Rows, rounding: float) -> None:
-        self._left, self._rows, self._rounding = left, rows, rounding
+    def __init__(self, left: Tensor, rows: Rows, rounding: float, clock: Clock = UNLIMITED) -> None:
+        self._left, self._rows, self._rounding, self._clock = left, rows, rounding, clock
         self._told = torch.linalg.vector_norm(left, dim=1) > rounding
         scale = torch.where(rows.size > 0, rows.size, rows.size[rows.size > 0].median())[self._told]
         some = left[self._told] / scale[:, None]
@@ -124,6 +128,8 @@ class Search:
 
     def _swept(self, q: Tensor, own: Tensor, sweeps: int, away: Tensor | None) -> Tensor:
         for sweep in range(sweeps):
+            if self._clock.over:
+                break
             value = (q @ self._turned.T).abs()
             least = SMOOTHING * SHRINK**sweep * value.mean(1, keepdim=True)
             pull = own / (value + least + 1e-12)

@@ -115,7 +115,7 @@ def spear(
     rows = Rows.unknown(len(made.left)) if public is None else public_rows(twin, name, knowledge, public)
     weight, bias = (parameters[f"{name}.{part}"].to(like) for part in ("weight", "bias"))
     rounding = max(FINEST, settings.margin / (made.gap * len(made.left) ** 0.5))
-    search, size = Search(made.left, rows, rounding), made.rank
+    search, size = Search(made.left, rows, rounding, clock), made.rank
     found = Directions.none(size, len(made.left))
     best, improved = None, 0
     for number in range(settings.rounds):
@@ -126,7 +126,7 @@ def spear(
         found = merged(found, search.drawn(settings.starts, generator, settings.sweeps, known), POOL * size)
         for _ in range(GUIDED):
             chosen = independent(found, size)
-            if len(chosen) < size:
+            if len(chosen) < size or (best is not None and clock.over):
                 break
             tried = best_basis(made, found, chosen, weight, bias)
             if tried is None or (best is not None and tried.match <= best.match):
