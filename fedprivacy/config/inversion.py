@@ -9,7 +9,18 @@ from pydantic import Field
 from fedprivacy.config.base import Part
 
 Names = Annotated[tuple[str, ...], Field(strict=False)]
-METHODS = ("spear", "analytic", "idlg", "dlg", "cosine", "local-steps", "prior", "dictionary")
+METHODS = (
+    "spear",
+    "analytic",
+    "idlg",
+    "dlg",
+    "cosine",
+    "local-steps",
+    "prior",
+    "dictionary",
+    "paired-logits",
+    "surrogate",
+)
 
 
 class InversionConfig(Part):
@@ -20,8 +31,8 @@ class InversionConfig(Part):
     methods: Names = ()
     """Inversion attacks to run, of spear (whole batches behind a dense ReLU layer), analytic, idlg (labels recovered)
     or dlg (labels found too), cosine, local-steps (simulated one by one), prior (begins among pictures that public
-    records allow), dictionary (an update of many records as a mixture of public ones); empty runs all that fit, with
-    idlg."""
+    records allow), dictionary (an update of many records as a mixture of public ones); of predictions dictionary (a
+    mixture of simulated clients), paired-logits, surrogate and prior. Empty runs all that fit, with idlg."""
     first_round: int = Field(default=1, ge=1)
     """Messages are inverted from this round on."""
     messages: int = Field(default=10, ge=1)

@@ -284,7 +284,7 @@ def test_predictions_have_no_gradient_and_the_card_says_so(small_config: Configu
     result = ran(config, tmp_path)
     assert "there is no gradient" in result.cards["server (honest-but-curious)"]["shared"]
     names = {f.statistic for f in result.findings}
-    assert {"paired logits", "surrogate", CLASS_MEAN, NULL} <= names
+    assert {"dictionary", "paired-logits", "surrogate", "prior", CLASS_MEAN, NULL} <= names
 
 
 def test_binary_features_are_scored_one_by_one(small_config: Configure, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from fedprivacy.attacks.inversion.common_loss import common_loss
 from fedprivacy.attacks.inversion.cosine import CosineSettings, cosine
 from fedprivacy.attacks.inversion.dlg import DlgSettings, dlg
 from fedprivacy.attacks.inversion.exact.read import read_exactly
-from fedprivacy.attacks.inversion.exact.spear import SpearSettings, dense_relu
+from fedprivacy.attacks.inversion.exact.spear import EXACT, SpearSettings, dense_relu
 from fedprivacy.attacks.inversion.gradients import one_hot
 from fedprivacy.attacks.inversion.knowledge import Knowledge
 from fedprivacy.attacks.inversion.label_recovery import Public, recover_labels
@@ -53,12 +53,16 @@ class BestSettings:
 
 @dataclass(frozen=True, eq=False)
 class AttackRow:
-    """One attack on T targets: common loss [T] (NaN where it failed), its cost, and why it did not run, if so."""
+    """One attack on T targets: common loss [T] (NaN where it failed), its cost, and why it did not run, if so.
+
+    ``settled`` [T]: where no further attack is needed.
+    """
 
     attack: str
     found: Reconstruction | None
     loss: Tensor
     cpu_seconds: float
+    settled: Tensor
     why_not: str = ""
 
 
@@ -84,7 +88,7 @@ def attacks_for(model: nn.Module, knowledge: Knowledge) -> tuple[str, ...]:
     public = ("prior",) if hard and knowledge.public_images > 1 and knowledge.labels != "joint" else ()
     several = knowledge.shared == "update" and knowledge.steps > 1
     linear = knowledge.zeros == "known" and knowledge.adam is None and (several or knowledge.records > 1)
-    names: tuple[str, ...] = ("spear",) if linear and dense_relu(model, knowledge) else ()
+    names: tuple[str, ...] = (EXACT,) if linear and dense_relu(model, knowledge) else ()
     if several:
         return public if public and knowledge.adam is not None else (*names, "local-steps", *public)
     names += ("analytic",) if first_linear(model, knowledge) else ()
@@ -115,7 +119,7 @@ def best_of(
     clock = Clock(settings.seconds)
     joint = None if knowledge.labels == "joint" else labels
     work: dict[str, Callable[[], Reconstruction]] = {
-        "spear": lambda: read_exactly(
+        EXACT: lambda: read_exactly(
             model, parameters, observed, knowledge, labels, generator, public, settings.spear, share()
         ),
         "analytic": lambda: _analytic(model, parameters, observed, knowledge, labels),
@@ -146,20 +150,18 @@ def best_of(
         why_not = ""
         if rows and clock.over:
             why_not = f"the budget of {settings.seconds:g} s was spent"
-        elif rows and bool(
-            (torch.stack([row.loss for row in rows]).nan_to_num(torch.inf).min(0).values < settings.explained).all()
-        ):
+        elif rows and bool(torch.stack([row.settled for row in rows]).any(0).all()):
             why_not = "an earlier attack explains every message"
         progress(len(rows) / len(names))
         if why_not:
             nothing = torch.full((len(observed),), torch.nan, dtype=torch.float64)
-            rows.append(AttackRow(name, None, nothing, 0.0, why_not))
+            rows.append(AttackRow(name, None, nothing, 0.0, nothing > 0, why_not))
             continue
         start = time.process_time()
         found = work[name]()
         cost = time.process_time() - start
         loss = common_loss(model, parameters, observed, knowledge, found.images, found.targets)
-        rows.append(AttackRow(name, found, loss, cost))
+        rows.append(AttackRow(name, found, loss, cost, _settled(name, loss, knowledge, settings)))
     return _chosen(rows)
 
 
@@ -167,7 +169,8 @@ def _chosen(rows: Sequence[AttackRow]) -> Outcome:
     ran = [(row, row.found) for row in rows if row.found is not None]
     if not ran:
         raise UsageError("inversion: no attack was named, or the budget allows none.")
-    loss, choice = _preferred(torch.stack([row.loss for row, _ in ran]))
+    settled = torch.stack([row.settled for row, _ in ran])
+    loss, choice = _preferred(torch.stack([row.loss for row, _ in ran]), settled)
     at = list(enumerate(choice.tolist()))
     lost = loss.isinf()
     images = torch.stack([ran[best][1].images[target].double().cpu() for target, best in at])
@@ -182,17 +185,26 @@ def _chosen(rows: Sequence[AttackRow]) -> Outcome:
     )
 
 
-def _preferred(losses: Tensor) -> tuple[Tensor, Tensor]:
+def _settled(name: str, loss: Tensor, knowledge: Knowledge, settings: BestSettings) -> Tensor:
+    """Which messages [T] need no further attack: those that are explained, and those whose records were read exactly
+    where no loss can tell, since the order of the steps is unknown."""
+    if name == EXACT and knowledge.unordered:
+        return loss.isfinite()
+    return loss.nan_to_num(torch.inf) < settings.explained
+
+
+def _preferred(losses: Tensor, settled: Tensor) -> tuple[Tensor, Tensor]:
     """Loss and number of the attack chosen for each target, from ``losses`` [attacks, T], cheapest attack first.
 
     The lowest loss wins. But where an earlier attack leaves less than a tenth of the message unexplained, a later one
     has to halve that: two that explain it so well differ by what the attacker does not know of the training, and the
-    closed form depends on it least.
+    closed form depends on it least. One that ``settled`` [attacks, T] a message is not held against later ones.
     """
     worth = torch.where(losses.isfinite(), losses, torch.inf)
     loss, choice = worth[0].clone(), torch.zeros(losses.shape[1], dtype=torch.long)
     for place in range(1, len(worth)):
         better = worth[place] < torch.where(loss < EXPLAINS, loss * CLEARLY, loss)
+        better &= ~settled[:place].any(0)
         loss, choice = torch.where(better, worth[place], loss), torch.where(better, place, choice)
     return loss, choice
 

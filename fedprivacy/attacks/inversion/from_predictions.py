@@ -1,13 +1,15 @@
 """Where predictions are shared there is no gradient: one image a class and client is the most that is sought.
 
-Paired logits (Takahashi et al. 2023) where the adversary has a model of its own, and the image that a surrogate of the
-client, distilled from its predictions, takes most surely for a class (Fredrikson et al. 2015).
+In the order in which they are chosen, whatever comes out: the answers as a mixture of simulated clients'
+(``dictionary``), paired logits (Takahashi et al. 2023) where records are pictures, and what a surrogate of the client,
+distilled from its predictions, takes most surely for a class, of all pictures (Fredrikson et al. 2015) or of those
+that public records allow (``prior``).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -15,10 +17,14 @@ import torch
 from torch import Tensor
 
 from fedprivacy import seeds
-from fedprivacy.adversary.threat import View
+from fedprivacy.adversary.threat import Float, View
+from fedprivacy.attacks.inversion.answer_mixture import answer_mixture
 from fedprivacy.attacks.inversion.clock import Clock
+from fedprivacy.attacks.inversion.dictionary import DICTIONARY
 from fedprivacy.attacks.inversion.knowledge import Knowledge as Card
 from fedprivacy.attacks.inversion.pli import PliSettings, PublicRound, invert_classes, prior_images, train_inverter
+from fedprivacy.attacks.inversion.prior import LinearPrior, PriorSettings
+from fedprivacy.attacks.inversion.prior_classes import class_pictures
 from fedprivacy.attacks.inversion.recovered import Reconstructions, Recovered
 from fedprivacy.attacks.inversion.surrogate_inversion import ClassInversionSettings, class_images
 from fedprivacy.attacks.membership.decode import decode_sent
@@ -34,7 +40,8 @@ PLI = PliSettings(lr=1e-3, width=128)
 """The published network is four times as wide and learns for far longer; small pictures need neither."""
 OWN_EPOCHS, BATCH = 20, 32
 CLASSES = ClassInversionSettings(restarts=4)
-HEADLINE, SECOND = "paired logits", "surrogate"
+PAIRS, SURROGATE, PRIOR = "paired-logits", "surrogate", "prior"
+NOTE = "predictions hold no gradient: what is sought is one image a class, which stands for no single record"
 WHOLE_RUN = 0
 """The number of a message that stands for all rounds."""
 
@@ -51,19 +58,31 @@ def from_predictions(
     if not told:
         raise ValueError("no client's predictions are in sight")
     classes = len(knowledge.dataset.classes)
-    own = _own_model(knowledge)
+    wanted, own = knowledge.attack.inversion, _own_model(knowledge)
     found: list[Recovered] = []
-    last, stopped = max(given[-1].round for given in told.values()), False
-    for place, (client, given) in enumerate(sorted(told.items())[: knowledge.attack.inversion.messages]):
-        progress(place / len(told))
+    notes = {
+        "predictions hold no gradient: what is sought is one image a class, which stands for no single record": None
+    }
+    chosen = sorted(told.items())[: wanted.messages]
+    last = max(given[-1].round for given in told.values())
+    for place, (client, given) in enumerate(chosen):
+        progress(place / len(chosen))
         if clock.over and found:
-            stopped = True
             break
-        images = {SECOND: _of_surrogate(given, client, knowledge, scale)}
-        if scale.shape[1] > 1:
-            images = {HEADLINE: _by_pairs(given, client, own, knowledge, scale), **images}
-        name = next(iter(images))
-        marks = np.arange(classes)
+        part, images = clock.part(1 / (len(chosen) - place)), dict[str, Float]()
+        if _asked(DICTIONARY, wanted.methods):
+            try:
+                images[DICTIONARY] = answer_mixture(view, knowledge, client, given, scale, part.part(0.5))
+            except ValueError as error:
+                notes[f"{DICTIONARY} was not run: {error}"] = None
+        if scale.shape[1] > 1 and _asked(PAIRS, wanted.methods):
+            images[PAIRS] = _by_pairs(given, client, own, knowledge, scale, part)
+        if _asked(SURROGATE, wanted.methods) or _asked(PRIOR, wanted.methods):
+            of_surrogate = _of_surrogate(given, client, knowledge, scale)
+            images |= {name: made for name, made in of_surrogate.items() if _asked(name, wanted.methods)}
+        if not images:
+            raise ValueError(_nothing(wanted.methods, notes))
+        name, marks = next(iter(images)), np.arange(classes)
         found.append(Recovered(last, client, WHOLE_RUN, "classes", images[name], marks, name, others=images))
     public = sum(len(answer.records) for answer in next(iter(told.values())))
     labelled = any(answer.labelled for given in told.values() for answer in given)
@@ -74,10 +93,20 @@ def from_predictions(
         "own model": f"the architecture, trained on {len(knowledge.auxiliary)} records of its own",
         "labels": "every class",
     }
-    notes = ["predictions hold no gradient: what is sought is one image a class, which stands for no single record"]
-    if stopped:
-        notes.append(f"stopped by the budget of {clock.seconds:g} s")
+    if clock.over:
+        notes[f"stopped by the budget of {clock.seconds:g} s: another machine may get further"] = None
     return Reconstructions("shared predictions", tuple(found), card, tuple(notes))
+
+
+def _asked(method: str, methods: Sequence[str]) -> bool:
+    return not methods or method in methods
+
+
+def _nothing(methods: Sequence[str], notes: Mapping[str, None]) -> str:
+    """Why no method gave anything."""
+    why = "; ".join(note for note in notes if "was not run" in note)
+    fitting = f"{DICTIONARY}, {PAIRS}, {SURROGATE}, {PRIOR}"
+    return why or f"none of {', '.join(methods)} fits predictions; these do: {fitting}"
 
 
 def _own_model(knowledge: Knowledge) -> tuple[str, Part]:
@@ -101,8 +130,13 @@ def _logp(answer: Answer, knowledge: Knowledge) -> Tensor:
 
 
 def _by_pairs(
-    given: Sequence[Answer], client: int, own: tuple[str, Part], knowledge: Knowledge, scale: PixelScale
-) -> np.ndarray:
+    given: Sequence[Answer],
+    client: int,
+    own: tuple[str, Part],
+    knowledge: Knowledge,
+    scale: PixelScale,
+    clock: Clock,
+) -> Float:
     data, classes = knowledge.dataset, len(knowledge.dataset.classes)
     rounds = []
     for answer in given:
@@ -114,11 +148,12 @@ def _by_pairs(
     known = all(fold.labels is not None for fold in rounds)
     joined = torch.cat([fold.labels for fold in rounds if fold.labels is not None]) if known else None
     prior = prior_images(torch.cat([fold.pixels for fold in rounds]), joined, classes)
-    network = train_inverter(rounds, prior, seeds.value(knowledge.root, "pairs", client), PLI)
-    return invert_classes(network, classes).double().numpy()
+    network = train_inverter(rounds, prior, seeds.value(knowledge.root, "pairs", client), PLI, clock)
+    return np.asarray(invert_classes(network, classes).double().numpy())
 
 
-def _of_surrogate(given: Sequence[Answer], client: int, knowledge: Knowledge, scale: PixelScale) -> np.ndarray:
+def _of_surrogate(given: Sequence[Answer], client: int, knowledge: Knowledge, scale: PixelScale) -> dict[str, Float]:
+    """Images by a surrogate, of all pictures and of those that public records allow."""
     settings, attack, data = knowledge.settings, knowledge.attack, knowledge.dataset
     name = settings.architecture(client)
     bench = knowledge.workbench.with_training(
@@ -139,5 +174,10 @@ def _of_surrogate(given: Sequence[Answer], client: int, knowledge: Knowledge, sc
     low, size = (np.asarray(values) for values in (scale.low, scale.range))
     card = Card(scale.shape, classes, mean=tuple((-low / size).tolist()), std=tuple((1 / size).tolist()))
     draw = seeds.generator(knowledge.root, "surrogate inversion", client)
-    found = replace(CLASSES, iterations=math.ceil(attack.inversion.iterations / 2))
-    return class_images(learner.module, card, range(classes), draw, found).images.double().cpu().numpy()
+    iterations = math.ceil(attack.inversion.iterations / 2)
+    plain = class_images(learner.module, card, range(classes), draw, replace(CLASSES, iterations=iterations)).images
+    own = knowledge.auxiliary
+    pixels, labels = torch.from_numpy(scale.pixels(data.x_train[own])), torch.from_numpy(data.y_train[own])
+    means = prior_images(pixels, labels, classes)
+    pictures = class_pictures(learner.module, card, LinearPrior(pixels, PriorSettings().width), means, iterations)
+    return {SURROGATE: plain.double().cpu().numpy(), PRIOR: pictures.double().cpu().numpy()}

@@ -88,6 +88,11 @@ class Knowledge:
         """Local SGD steps behind the message."""
         return self.epochs * -(-self.records // (self.batch or self.records))
 
+    @property
+    def unordered(self) -> bool:
+        """Whether nobody knows which of several steps of an epoch met which record."""
+        return self.order == "unknown" and self.steps > self.epochs
+
     def under(self, preset: Preset) -> Knowledge:
         """The card of a weaker attacker: what the preset withholds is forgotten. ``strong`` withholds nothing."""
         if preset not in get_args(Preset):

@@ -17,14 +17,14 @@ from fedprivacy.attacks.inversion.clock import Clock
 from fedprivacy.attacks.inversion.cosine import CosineSettings
 from fedprivacy.attacks.inversion.dictionary import DICTIONARY, mixtures, of_mixture, with_mixture
 from fedprivacy.attacks.inversion.dlg import DlgSettings
-from fedprivacy.attacks.inversion.exact.spear import SpearSettings
+from fedprivacy.attacks.inversion.exact.spear import EXACT, SpearSettings
 from fedprivacy.attacks.inversion.from_imprint import from_imprint
 from fedprivacy.attacks.inversion.from_predictions import from_predictions
 from fedprivacy.attacks.inversion.knowledge import Knowledge as Card
 from fedprivacy.attacks.inversion.label_recovery import Public, last_layer
 from fedprivacy.attacks.inversion.labels_behind import Mixtures, StatedLabels, labels_behind
 from fedprivacy.attacks.inversion.messages import Sent, client_updates, mean_updates, of_one_start, whole
-from fedprivacy.attacks.inversion.plans import EXACT, Plans, unmoved
+from fedprivacy.attacks.inversion.plans import Plans, unmoved
 from fedprivacy.attacks.inversion.prior import PriorSettings
 from fedprivacy.attacks.inversion.recovered import Reconstructions, Recovered
 from fedprivacy.attacks.inversion.situation import Situation, told

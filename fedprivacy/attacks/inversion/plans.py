@@ -6,13 +6,11 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
 
-from fedprivacy.attacks.inversion.exact.spear import seen
+from fedprivacy.attacks.inversion.exact.spear import EXACT, seen
 from fedprivacy.attacks.inversion.messages import Sent, whole
 from fedprivacy.attacks.inversion.situation import Situation, situation
 from fedprivacy.data.pixels import PixelScale
 from fedprivacy.federation.knowledge import Knowledge
-
-EXACT = "spear"
 
 
 class Plans:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fedprivacy import seeds
+from fedprivacy.attacks.inversion.clock import UNLIMITED, Clock
 
 TEMPERATURE = 3.0
 SHARPNESS = 5.0
@@ -106,12 +107,17 @@ def prior_images(public: Tensor, labels: Tensor | None, classes: int) -> Tensor:
 
 
 def train_inverter(
-    rounds: Sequence[PublicRound], prior: Tensor, root: int, settings: PliSettings = PliSettings()
+    rounds: Sequence[PublicRound],
+    prior: Tensor,
+    root: int,
+    settings: PliSettings = PliSettings(),
+    clock: Clock = UNLIMITED,
 ) -> InversionNetwork:
     """An inversion network for one client, from all ``rounds`` in turn, ``epochs`` passes over each.
 
     ``prior`` [classes, C, H, W] are images of :func:`prior_images`. Loss: ``MSE(x, G) + prior_weight MSE(prior_y, G)``
-    with y the record's label (without labels: the mean prior). Deterministic by ``root``.
+    with y the record's label (without labels: the mean prior). Deterministic by ``root``. No batch is begun once
+    ``clock`` is over.
     """
     shape = tuple(prior.shape[1:])
     with seeds.torch_scope(root, "pli", "network"):
@@ -127,7 +133,7 @@ def train_inverter(
         draw = seeds.generator(root, "pli", "order", number)
         for _ in range(settings.epochs):
             for rows in torch.randperm(len(pairs), generator=draw).split(settings.batch):
-                if len(rows) < 2:
+                if len(rows) < 2 or clock.over:
                     continue
                 made = network(pairs[rows])
                 loss = F.mse_loss(made, wanted[rows]) + settings.prior_weight * F.mse_loss(made, guide[rows])

@@ -153,7 +153,7 @@ def local_steps(
         raise UsageError("inversion: 'local-steps' simulates them, and a gradient has none; use 'dlg' or 'cosine'.")
     chosen = settings.lbfgs if settings.optimiser == "lbfgs" else settings.signed
     like = torch.zeros(1, dtype=chosen.dtype, device=chosen.device)
-    copies = knowledge.epochs if knowledge.order == "unknown" and knowledge.steps > knowledge.epochs else 1
+    copies = knowledge.epochs if knowledge.unordered else 1
     problem = UpdateMap(frozen_copy(model, parameters, knowledge, like), knowledge, copies, SOFT)
     wanted = Layout.of(model).flat_all(observed, like) / -float(knowledge.lr or 1.0)
     mixed = copies > 1 and labels is not None and bool((labels != labels[:, :1]).any())

@@ -47,9 +47,7 @@ def _rates(findings: Sequence[Finding]) -> Table:
     rows = []
     for f in findings:
         note = f" {marks.mark(clean(f.note))}" if f.note else ""
-        what = (
-            clean(f.metric) if f.headline or f.statistic == "chosen attack" else f"{clean(f.metric)}, {f.statistic}"
-        )
+        what = clean(f.metric) if f.headline or f.statistic == "chosen attack" else f"{clean(f.metric)}, {f.statistic}"
         value = f"{interval_beside(f)}{note}" if f.value is not None else f"{MISSING}{note}"
         rows.append(row([Cell((what,)), value, chance_level(f.chance, f.chance_low, f.chance_high), count(f.n)]))
     columns = (Column("of the chosen attack", fold=True), Column("value"), Column("without"), Column("n", "right"))

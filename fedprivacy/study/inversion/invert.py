@@ -25,7 +25,7 @@ from fedprivacy.federation.environment import Environment
 from fedprivacy.federation.interfaces import prepared
 from fedprivacy.models.build import build
 from fedprivacy.study.inversion.batches import Batches
-from fedprivacy.study.observe import rules
+from fedprivacy.study.observe import given_starts, rules
 from fedprivacy.study.ran import Ran, common_start
 from fedprivacy.training.learner import Seed, Workbench, normalised
 
@@ -56,8 +56,10 @@ def observe_inversions(ran: Ran, tick: Callable[[int], None]) -> None:
                 rounds = min(MASKED_ROUNDS, env.rounds) if ran.study.wire.defended.hides_each else 1
                 transcript = rounds_anew(ran.protocol, env, rounds, ran.defense)
             start = None if source == "predictions" else common_start(ran.protocol, env)
-            told = rules(ran.study, env, division)
-            knowledge = replace(ran, env=env).knowledge("inversion", start=start, rules=told)
+            follows = source == "predictions"
+            told = rules(ran.study, env, division, initial=not follows)
+            starts = given_starts(env) if follows else None
+            knowledge = replace(ran, env=env).knowledge("inversion", start=start, rules=told, starts=starts)
             stated = _stated(ran, source)
             found = observe_inversion(view_of([transcript], adversary), knowledge, source, stated, progress)
             recovered.save(path, found)

@@ -78,7 +78,9 @@ def test_attacks_on_a_gradient_keep_to_a_budget_of_time(
 ) -> None:
     sent = gradient_of(smooth, images[:RECORDS], labels)
     settings, draw = replace(LONG, seconds=float(seconds)), torch.Generator().manual_seed(0)
-    found = best_of(smooth, state_of(smooth), [sent] * 2, CARD, draw, _public(images), settings, labels=labels.repeat(2, 1))
+    found = best_of(
+        smooth, state_of(smooth), [sent] * 2, CARD, draw, _public(images), settings, labels=labels.repeat(2, 1)
+    )
     assert [row.attack for row in found.rows if row.found is not None] == ["idlg", "cosine", "prior"]
     assert 0.9 * seconds <= work.done <= 1.1 * seconds
 

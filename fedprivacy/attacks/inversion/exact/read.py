@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -29,8 +30,11 @@ def read_exactly(
 ) -> Reconstruction:
     """:func:`spear` on each of T messages; NaN where the gradient is not of low rank or no basis was found.
 
-    Fewer records than the card names leave mid-grey images, with labels left over from ``labels`` [T, B].
+    Fewer records than the card names leave mid-grey images, with labels left over from ``labels`` [T, B]. Where the
+    card lets several steps be simulated in their order, whether records are the right ones is left to the common loss.
     """
+    if knowledge.steps > 1 and knowledge.lr is not None and not knowledge.unordered:
+        settings = replace(settings, sound=0.0)
     shape = (len(observed), knowledge.records, *knowledge.input_shape)
     images = torch.full(shape, torch.nan, dtype=torch.float64)
     known = torch.zeros(shape[:2], dtype=torch.long)

@@ -26,12 +26,11 @@ from fedprivacy.attacks.inversion.label_recovery import Public
 from fedprivacy.attacks.membership.traps.layer import dead_below_zero
 from fedprivacy.config.base import UsageError
 
+EXACT = "spear"
 FINEST = 1e-11
 """Least size of a derivative that is told from zero, beside derivatives of norm 1."""
 GUIDED = 4
 """Times that a better basis may guide the search before it goes on at random."""
-SOUND = 0.9
-"""Least score of a basis that is taken for the records: a wrong one guesses the ReLUs of some records."""
 POOL = 8
 """Directions that are kept, for each record that there is."""
 
@@ -41,7 +40,8 @@ class SpearSettings:
     """At most ``rounds`` of ``starts`` each, ``sweeps`` of reweighting a start (0: random submatrices alone).
 
     The search ends ``patience`` rounds after the last basis that was better. A derivative below ``margin`` times what
-    rounding leaves of it is zero.
+    rounding leaves of it is zero. A basis of a score below ``sound`` is not taken for the records, since a wrong one
+    guesses the ReLUs of some of them; over several steps ReLUs change, so that a right one scores less too.
     """
 
     starts: int = 128
@@ -49,6 +49,7 @@ class SpearSettings:
     sweeps: int = 25
     margin: float = 30.0
     patience: int = 10
+    sound: float = 0.9
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,11 +134,12 @@ def spear(
                 break
             best, improved = tried, number
             found = merged(found, search.guided(best.silent, settings.sweeps), POOL * size)
-    if best is None or best.match < SOUND:
+    if best is None or best.match < settings.sound:
         return None
     best = settled(made, best, weight, bias, rounding)
     inputs = best.records.view(-1, *knowledge.input_shape)
-    labels = told_labels(twin, name, inputs, best.slopes, knowledge.classes)
+    slopes = -best.slopes if knowledge.shared == "update" else best.slopes
+    labels = told_labels(twin, name, inputs, slopes, knowledge.classes)
     return Exact(knowledge.to_pixels(inputs), labels, best.match, made.gap)
 
 

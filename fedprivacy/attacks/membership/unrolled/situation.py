@@ -109,7 +109,7 @@ def situation(view: View, knowledge: Knowledge, client: int, given: Sequence[Ans
     """What is known of ``client`` from its answers ``given``. ValueError where its course cannot be followed."""
     told, settings, dataset = course(view, knowledge, client, given), knowledge.settings, knowledge.dataset
     replay, asked, events = told.replay, told.asked, told.replay.events
-    kept, defense = _own_world(knowledge, told.rules)
+    kept, defense = own_world(knowledge, told.rules)
     pool = _pool(knowledge, told.rules, client, kept)
     pool_x = torch.from_numpy(dataset.x_train[pool.ids])
     shown = [pool_x, *(torch.from_numpy(x) for x in asked.values())]
@@ -143,7 +143,7 @@ def situation(view: View, knowledge: Knowledge, client: int, given: Sequence[Ans
     )
 
 
-def _own_world(knowledge: Knowledge, rules: Rules) -> tuple[float, Defense | None]:
+def own_world(knowledge: Knowledge, rules: Rules) -> tuple[float, Defense | None]:
     """The share of members that a defense lets clients train on, and the defense with seeds of the adversary's.
 
     ValueError under private training.
@@ -169,11 +169,18 @@ def _sent(defense: Defense, payloads: Mapping[int, Predictions], labels: Mapping
 
     def sent(logits: Tensor, round: int, number: int) -> Reading:
         plain = sent_for(logits, labels[round], payloads[round].form)
-        arrived = decode(encode(defense.outgoing(plain, client_name(client), round)))
-        assert isinstance(arrived, Predictions)
-        return reading(arrived, labels[round])
+        return reading(behind(defense, plain, client, round), labels[round])
 
     return sent
+
+
+def behind(defense: Defense | None, plain: Predictions, client: int, round: int) -> Predictions:
+    """What arrives of predictions that ``client`` would send without a defense."""
+    if defense is None:
+        return plain
+    arrived = decode(encode(defense.outgoing(plain, client_name(client), round)))
+    assert isinstance(arrived, Predictions)
+    return arrived
 
 
 def _pool(knowledge: Knowledge, rules: Rules, client: int, kept: float) -> Pool:

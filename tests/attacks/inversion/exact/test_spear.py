@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fedprivacy.attacks.inversion.best import BestSettings, best_of
 from fedprivacy.attacks.inversion.exact.basis import independent, read
 from fedprivacy.attacks.inversion.exact.factors import factors
 from fedprivacy.attacks.inversion.exact.search import Directions, Rows, Search, merged
@@ -95,6 +96,46 @@ def test_steps_of_sgd_on_the_same_records_stay_of_low_rank(momentum: float, pull
     card, quick = replace(CARD, shared="update"), SpearSettings(patience=0)
     found = spear(model, before, update, card, _generator(), settings=quick)
     assert found is not None and _farthest(found.images, x) < 1e-6
+    order = torch.cdist(x.flatten(1), found.images.flatten(1)).argmin(1)
+    assert found.labels[order].tolist() == labels.tolist()
+
+
+def test_many_steps_that_can_be_simulated_are_left_to_the_loss() -> None:
+    """Over thirty steps ReLUs change, and the score of the right records falls below that of a sound basis."""
+    model = _mlp()
+    x, labels = _records(5)
+    before = _state(model)
+    optimiser = torch.optim.SGD(model.parameters(), lr=0.3)
+    for _ in range(30):
+        optimiser.zero_grad()
+        F.cross_entropy(model(CARD.to_input(x)), labels).backward()
+        optimiser.step()
+    update = {name: value - before[name] for name, value in _state(model).items()}
+    card = replace(CARD, shared="update", records=5, epochs=30, lr=0.3)
+    strict = SpearSettings(patience=0, sound=0.99)
+    settings, draw = BestSettings(spear=strict), _generator()
+    own = best_of(model, before, [update], card, draw, None, settings, ["spear"], labels[None])
+    assert own.chosen == ("spear",) and float(own.loss) < 1e-6 and _farthest(own.images[0], x) < 1e-6
+    untold = replace(card, lr=None)
+    assert seen(model, update, untold) is not None
+    assert spear(model, before, update, untold, _generator(), settings=strict) is None
+
+
+def test_records_in_an_order_that_nobody_told_are_read_before_any_fit_of_it() -> None:
+    """Steps on one record each, shuffled anew in each pass: no simulation knows which step met which record."""
+    model = _mlp()
+    x, labels = _records(3)
+    before = _state(model)
+    optimiser = torch.optim.SGD(model.parameters(), lr=0.3)
+    for place in (2, 0, 1, 1, 2, 0):
+        optimiser.zero_grad()
+        F.cross_entropy(model(CARD.to_input(x[place : place + 1])), labels[place : place + 1]).backward()
+        optimiser.step()
+    update = {name: value - before[name] for name, value in _state(model).items()}
+    card = replace(CARD, shared="update", records=3, batch=1, epochs=2, order="unknown", lr=0.3)
+    own = best_of(model, before, [update], card, _generator(), labels=labels[None])
+    assert own.chosen == ("spear",) and _farthest(own.images[0], x) < 1e-6 and float(own.loss) > 1e-3
+    assert [row.why_not for row in own.rows[1:]] == ["an earlier attack explains every message"]
 
 
 def test_rows_of_features_are_read() -> None:
