@@ -106,6 +106,11 @@ def shown(which: Recipe, runner: Planted | None = None) -> list[tuple[tuple[str,
     return tables(document(which, made(which, runner, base), base, "the command"))
 
 
+def test_processor_time_of_the_run_is_a_column() -> None:
+    made, _ = Planted().train(BASE)
+    assert text(Column(head="cpu-s", show="seconds", digits=1), made) == "6.0"
+
+
 def test_one_table_a_group_and_one_with_a_column_a_group() -> None:
     few, many, across = shown(page(across=["accuracy", "AUC"]))
     assert few[0] == ("what", "accuracy", "AUC")

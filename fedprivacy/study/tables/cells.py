@@ -53,6 +53,8 @@ def text(column: Column, result: RunResult, source: Source | None = None, other:
     if column.show == "bytes":
         parties = result.config["clients"] * result.config["rounds"] if column.each == "message" else 1
         return size(counted(column.metric[0], result.communication) / parties)
+    if column.show == "seconds":
+        return fixed(result.provenance.cpu_seconds, column.digits)
     if column.show == "epsilon":
         return epsilon(result.privacy.epsilon)
     if column.show == "allowed":

@@ -59,8 +59,10 @@ class Column(Part):
         "reachable",
         "coins",
         "estimate",
+        "seconds",
     ]
-    """published: what a row says of its paper. count: of what a finding rests on. allowed: the largest AUC that the
+    """published: what a row says of its paper. count: of what a finding rests on. seconds: of processor time, of the
+    attack where there is one. allowed: the largest AUC that the
     claim leaves to any attack on one record. Of an audit: bound and reachable of the judged test whose name begins with
     ``metric``, coins, and estimate with its interval."""
     metric: Names = ()
