@@ -103,7 +103,7 @@ class FedKd:
         return LocalWork({**parts, **kept}, phases.rows(epochs, round, client, "private"), packed)
 
     def models(self, state: FederationState, env: Environment) -> Mapping[str, tuple[str, Part]]:
-        return phases.own_models(state, env)
+        return {**phases.own_models(state, env), "server": (self.mentee(env), state.parts[averaging.GLOBAL])}
 
     def mentee(self, env: Environment) -> str:
         """Architecture of the mentee."""

@@ -2,7 +2,7 @@
 
 Each client has a private model of any architecture and a copy of a common one, the meme. A round: the meme is
 downloaded; both train on the same private batches, each on the labels and towards the other's predictions; the meme is
-uploaded and averaged. The private model never leaves, and is the one that is tested.
+uploaded and averaged. The private model never leaves, and is the one that counts; the meme is tested beside them.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Fml:
         return LocalWork(parts, rows, Weights(meme))
 
     def models(self, state: FederationState, env: Environment) -> Mapping[str, tuple[str, Part]]:
-        return phases.own_models(state, env)
+        return {**phases.own_models(state, env), "server": (self.meme(env), state.parts[averaging.GLOBAL])}
 
     def meme(self, env: Environment) -> str:
         """Architecture of the meme."""

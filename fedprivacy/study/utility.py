@@ -11,6 +11,9 @@ from fedprivacy.judge.result import Interval
 from fedprivacy.metrics.intervals import Interval as Estimate
 from fedprivacy.metrics.intervals import mean_interval, paired_interval
 
+SERVERS = ("accuracy", "own_accuracy")
+"""What is told of a server's model beside the clients'."""
+
 Utilities = Sequence[Mapping[str, Mapping[str, float]]]
 
 
@@ -23,7 +26,8 @@ def utility_of(utilities: Utilities, level: float) -> dict[str, Interval]:
     found = {_titled(name): _interval(utilities, name, level) for name in names}
     if "server" in utilities[0] and "server" not in _counted(utilities[0]):
         alone = [{"server": utility["server"]} for utility in utilities]
-        found["server_test_accuracy"] = _interval(alone, "accuracy", level)
+        told = [name for name in SERVERS if all(name in utility["server"] for utility in utilities)]
+        found |= {f"server_test_{name}": _interval(alone, name, level) for name in told}
     return found
 
 

@@ -60,8 +60,9 @@ def test_each_client_has_outputs_for_its_own_classes_alone(protocol: str, tmp_pa
         logits = env.workbench.logits(name, weights, env.dataset.x_test)
         assert torch.isfinite(logits).sum(dim=1).unique().tolist() == [len(classes)]
         assert np.isin(logits.argmax(dim=1).numpy(), classes).all()
-    for values in scored(models, env).values():
-        assert all(np.isfinite(value) for value in values.values()) and values["own_accuracy"] > 0.25
+    for owner, values in scored(models, env).items():
+        assert all(np.isfinite(value) for value in values.values())
+        assert values["own_accuracy"] > 0.25 or owner == "server"
 
 
 @pytest.mark.parametrize("protocol", ["fml", "fedkd", "profe"])
