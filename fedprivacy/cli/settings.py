@@ -112,10 +112,12 @@ def parsed(text: str, annotation: Any, where: str) -> Any:
         return tuple(part.strip() for part in text.split(",") if part.strip())
     if where == BUDGET:
         text = _seconds(text)
-        steps = re.fullmatch(r"(\d+) ?steps?", text)
-        if steps and str in kinds:
-            return f"{steps[1]} steps"
-    number = "a time such as 60s or 2m, or steps such as 400steps" if where == BUDGET else "a number"
+        work = re.fullmatch(r"(\d+) ?(step|round)s?", text)
+        if work and str in kinds:
+            return f"{work[1]} {work[2]}s"
+    number = (
+        "a time such as 60s or 2m, steps such as 400steps, or rounds such as 4rounds" if where == BUDGET else "a number"
+    )
     for kind, name in ((int, "a whole number"), (float, number)):
         if kind in kinds:
             try:

@@ -14,8 +14,8 @@ from fedprivacy.config.canaries import CanaryConfig
 from fedprivacy.config.inversion import InversionConfig
 from fedprivacy.wire.graph import read
 
-STEPS = re.compile(r"[1-9]\d{0,8} steps?")
-"""A budget in steps."""
+WORK = re.compile(r"([1-9]\d{0,8}) (step|round)s?")
+"""A budget in steps, or in rounds."""
 MOST = 2**31 - 1
 """Largest whole number that a count may be: no machine holds more."""
 
@@ -181,8 +181,9 @@ class AttackConfig(Part):
     followed: int | None = Field(default=None, ge=1)
     """Clients that are attacked: the first so many; none: all. What follows one client at a time costs as much each."""
     budget: float | str | None = None
-    """What an iterative attack may spend: seconds of processor time, such as 60s or 2m (inversion), or steps, such as
-    "400 steps", which every machine makes alike (inversion, joint decoding of predictions); none: its own number."""
+    """What an iterative attack may spend: seconds of processor time, such as 60s or 2m (inversion), or what is the same
+    on all machines: steps, such as "400 steps" (inversion, joint decoding of predictions), or the first rounds alone,
+    such as "4 rounds" (joint decoding); none: its own number."""
     inversion: InversionConfig = InversionConfig()
 
     @field_validator("budget")
@@ -190,8 +191,8 @@ class AttackConfig(Part):
     def _spendable(cls, budget: float | str | None) -> float | str | None:
         if budget == NONE:
             return None
-        if isinstance(budget, str) and not STEPS.fullmatch(budget):
-            raise ValueError(f"a budget is seconds or steps, such as 60 or '400 steps', not '{budget}'")
+        if isinstance(budget, str) and not WORK.fullmatch(budget):
+            raise ValueError(f"a budget is seconds, steps or rounds, such as 60 or '400 steps', not '{budget}'")
         if isinstance(budget, float) and budget <= 0:
             raise ValueError("a budget of seconds is above 0")
         return budget
@@ -204,7 +205,16 @@ class AttackConfig(Part):
     @property
     def steps(self) -> int | None:
         """The budget in steps, where it is one."""
-        return int(self.budget.split()[0]) if isinstance(self.budget, str) else None
+        return self._work("step")
+
+    @property
+    def first_rounds(self) -> int | None:
+        """The budget in rounds, where it is one."""
+        return self._work("round")
+
+    def _work(self, unit: str) -> int | None:
+        found = WORK.fullmatch(self.budget) if isinstance(self.budget, str) else None
+        return int(found[1]) if found and found[2] == unit else None
 
 
 class DefenseConfig(Part):

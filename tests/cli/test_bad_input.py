@@ -83,7 +83,7 @@ WRONG: dict[str, tuple[str, ...]] = {
     "run --attack membership --fail-above auc=nan": ("--fail-above: 'nan' in 'auc=nan' is not a number.",),
     "run --attack membership --fail-above auc=2": ("auc lies between 0 and 1", "limit of 2"),
     "run --attack inversion --budget 5x": (
-        "--budget: '5x' is not a time such as 60s or 2m, or steps such as 400steps.",
+        "--budget: '5x' is not a time such as 60s or 2m, steps such as 400steps, or rounds such as 4rounds.",
     ),
     "run --fail-above auc=0.6": ("--fail-above", "add --attack membership"),
     "run --attack membership --adversary sever": ("--adversary", "sever", "server"),

@@ -161,7 +161,9 @@ def test_a_budget_may_be_steps() -> None:
     by_steps, by_time = AttackConfig(budget="400 steps"), AttackConfig(budget=60.0)
     assert (by_steps.steps, by_steps.seconds) == (400, None) and (by_time.steps, by_time.seconds) == (None, 60.0)
     assert AttackConfig(budget="none").budget is None
-    for wrong in ("400", "0 steps", -1.0):
+    by_rounds = AttackConfig(budget=parsed("4rounds", kind, "--budget"))
+    assert (by_rounds.first_rounds, by_rounds.steps, by_rounds.seconds, by_steps.first_rounds) == (4, None, None, None)
+    for wrong in ("400", "0 rounds", "0 steps", -1.0):
         with pytest.raises(ValidationError, match="budget"):
             AttackConfig(budget=wrong)
 

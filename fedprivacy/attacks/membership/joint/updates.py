@@ -14,7 +14,7 @@ so large that each record is lost among the others. Least squares on gradients g
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from fedprivacy.adversary.threat import View
@@ -36,7 +36,8 @@ class JointUpdates:
         rules = knowledge.rules
         if rules is None or not isinstance(rules.protocol, TrainsLocally):
             raise ValueError("nobody said how the protocol trains one client by itself, so none can be played")
-        effort = knowledge.attack.effort
-        follower = Follower(knowledge, rules, rules.protocol, view.position, GRADES[effort])
+        effort, first = knowledge.attack.effort, knowledge.attack.first_rounds
+        grade = GRADES[effort] if first is None else replace(GRADES[effort], changes=first)
+        follower = Follower(knowledge, rules, rules.protocol, view.position, grade)
         follower.follow(view)
         return Observed.decoded(follower.scores()[1], told(follower, effort))

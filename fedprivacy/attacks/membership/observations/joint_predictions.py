@@ -82,7 +82,7 @@ class JointPredictions:
         for client, given in _told(view, knowledge).items():
             known, replays, seed = _followed(view, knowledge, client, given, grade)
             odds = _odds(known, replays, grade, seed)
-            mine = known.pool.places >= 0
+            mine = known.judged
             scores[client, 0, known.pool.places[mine]] = odds[mine]
         return Observed.decoded(scores, _notes(knowledge, PASSIVE))
 
@@ -108,7 +108,7 @@ class JointProbes:
         for client, given in told.items():
             known, replays, seed = _followed(view, knowledge, client, given, grade)
             played[client] = conditional(known, replays, rounds, records, n)
-            mine = known.pool.places >= 0
+            mine = known.judged
             chosen = known.pool.places[mine]
             own = _signals(plain, client, chosen, knowledge)
             total = ratio(own, played[client], chosen)
@@ -132,11 +132,12 @@ class JointProbes:
 
 
 def _told(view: View, knowledge: Knowledge) -> dict[int, list[Answer]]:
-    """Answers by client, without one's own and those of clients that are not attacked."""
+    """Answers by client, without one's own, of clients that are attacked, up to the last round that a budget reads."""
     attacked = followed(Adversary(view.position), knowledge.wire, knowledge.attack.followed)
+    last = knowledge.attack.first_rounds or knowledge.settings.rounds
     told: dict[int, list[Answer]] = {}
     for answer in answers(view):
-        if answer.client in attacked:
+        if answer.client in attacked and answer.round <= last:
             told.setdefault(answer.client, []).append(answer)
     return dict(sorted(told.items()))
 
@@ -162,13 +163,13 @@ def _grade(knowledge: Knowledge, grades: Mapping[str, Grade]) -> Grade:
 
 
 def _affordable(known: Situation, knowledge: Knowledge, grade: Grade) -> None:
-    """Raise ValueError where the default grade is more work than a default may be, and no steps were asked for."""
-    if knowledge.attack.effort == "thorough" or knowledge.attack.steps is not None:
+    """Raise ValueError where the default grade is more work than a default may be, and nobody said how much to do."""
+    if knowledge.attack.effort == "thorough" or isinstance(knowledge.attack.budget, str):
         return
     if steps_within(known.client, grade.replays, grade.steps, DEFAULT_WORK) < grade.steps:
         raise ValueError(
             f"following one client costs {forward(known.client):.0e} operations a forward pass of its run, too many "
-            "for the default grade; --effort thorough computes it, and --budget 8steps as much of it as that says"
+            "for the default grade; --effort thorough computes it, and --budget 4rounds as much of it as that says"
         )
 
 
@@ -201,6 +202,8 @@ def _notes(knowledge: Knowledge, grades: Mapping[str, Grade]) -> tuple[str, ...]
     notes = [f"{effort} grade: {_grade(knowledge, grades).told()}"]
     if effort == "default":
         notes[0] += f"; --effort thorough computes {grades['thorough'].told()}"
+    if knowledge.attack.first_rounds is not None:
+        notes[0] += f", of the first {knowledge.attack.first_rounds} rounds"
     if knowledge.starts is None:
         notes.append("the clients' starts are not known: decoded together with the coins, from another one")
     if knowledge.known is not None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fedprivacy import seeds
-from fedprivacy.adversary.threat import Float, Int, View
+from fedprivacy.adversary.threat import Bool, Float, Int, View
 from fedprivacy.attacks.membership.received import Answer
 from fedprivacy.attacks.membership.unrolled.client import Client
 from fedprivacy.attacks.membership.unrolled.optimisers import optimiser_of
@@ -26,7 +26,7 @@ from fedprivacy.attacks.membership.unrolled.told import heard
 from fedprivacy.attacks.membership.unrolled.two_layers import model_of
 from fedprivacy.data.records import Ids
 from fedprivacy.federation.course import Answer as Told
-from fedprivacy.federation.course import Event, Fit, TellsCourse
+from fedprivacy.federation.course import Event, Fit, Private, TellsCourse
 from fedprivacy.federation.environment import Environment
 from fedprivacy.federation.interfaces import Defense, prepared
 from fedprivacy.federation.knowledge import Knowledge, Rules
@@ -72,6 +72,13 @@ class Situation:
     sent: Sent | None
     start_known: bool
 
+    @property
+    def judged(self) -> Bool:
+        """Which records of the pool [n] are candidates of a fold that was trained on before the last answer."""
+        rounds = [event.round for event in self.client.events if isinstance(event, Private)]
+        folds = [min(round, len(self.private)) - 1 for round in rounds]
+        return np.asarray((self.pool.places >= 0) & np.isin(self.pool.fold, folds))
+
 
 @dataclass(frozen=True, eq=False)
 class Course:
@@ -100,7 +107,7 @@ def course(view: View, knowledge: Knowledge, client: int, given: Sequence[Answer
     asked = {t: dataset.x_train[ids] for t, ids in asked_ids.items()}
     payloads = {t: _joined([a.payload for a in given if a.round == t]) for t in rounds}
     labels = {t: torch.from_numpy(dataset.y_train[ids]) for t, ids in asked_ids.items()}
-    events = _until_last_answer(list(rules.protocol.course(heard(view, client, dataset))))
+    events = _until(rounds[-1], list(rules.protocol.course(heard(view, client, dataset)))) if rounds else []
     replay = Replay(knowledge.workbench, architecture, start, events)
     return Course(rules, replay, asked, asked_ids, labels, payloads, given_start is not None)
 
@@ -211,9 +218,9 @@ def _pool(knowledge: Knowledge, rules: Rules, client: int, kept: float) -> Pool:
     return Pool(ids, fold, places, prior, largest)
 
 
-def _until_last_answer(events: Sequence[Event]) -> list[Event]:
-    """What comes after the last answer leaves no trace."""
-    last = max((i for i, event in enumerate(events) if isinstance(event, Told)), default=-1)
+def _until(round: int, events: Sequence[Event]) -> list[Event]:
+    """What comes after the last answer that is read leaves no trace."""
+    last = max((i for i, event in enumerate(events) if isinstance(event, Told) and event.round <= round), default=-1)
     return list(events[: last + 1])
 
 

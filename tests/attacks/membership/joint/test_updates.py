@@ -96,6 +96,12 @@ def test_each_client_is_scored_on_its_own_candidates_alone(run):
         np.testing.assert_array_equal(np.isnan(source).all(axis=0), found.played.owners != client)
 
 
+def test_a_budget_in_rounds_reads_the_first_changes_alone(run):
+    whole, first = run().observed("server"), run(attack={"budget": "1 round"}).observed("server")
+    np.testing.assert_array_equal(first.scores, whole.scores[:, :1])
+    assert any("the first 1 changes" in note for note in first.notes)
+
+
 def test_the_sum_of_all_clients_and_a_peer_say_less_but_enough(run):
     found = run(
         options={"weighting": "uniform"}, rounds=3, defense={"name": "secure-aggregation", "options": {"range": 8.0}}

@@ -134,6 +134,22 @@ def test_a_budget_names_the_steps_and_is_work_that_was_asked_for(
     assert any("1 steps of descent" in note for note in observed.notes)
 
 
+def test_of_the_first_rounds_only_those_trained_on_in_them_are_scored(followed: Followed) -> None:
+    fresh = {"schedule": "fresh"}
+    made = followed(clients=2, data=fresh)
+    usual = JointPredictions().observe(made.view, made.knowledge)
+    rounds = made.knowledge.settings.rounds
+    every = followed(clients=2, data=fresh, attack={"budget": f"{rounds} rounds"})
+    np.testing.assert_array_equal(JointPredictions().observe(every.view, every.knowledge).scores, usual.scores)
+    first = followed(clients=2, data=fresh, attack={"budget": "1 round"})
+    observed = JointPredictions().observe(first.view, first.knowledge)
+    division = first.knowledge.rules.division
+    ids = np.concatenate([division.candidates[client][0] for client in (0, 1)])
+    seen = np.isfinite(observed.scores[:, 0]).any(axis=0)
+    np.testing.assert_array_equal(np.sort(first.knowledge.candidates[seen]), np.sort(ids))
+    assert 0 < seen.sum() < len(seen) and any("of the first 1 rounds" in note for note in observed.notes)
+
+
 def test_a_start_that_is_not_known_is_said(followed: Followed):
     made = followed(clients=2, training={"init": "independent"})
     observed = JointPredictions().observe(made.view, made.knowledge)
