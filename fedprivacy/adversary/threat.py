@@ -50,11 +50,15 @@ class References:
     ``logp`` [S, rounds, n, classes]; ``included`` [S, n], True where reference s was trained on candidate i. Shadow
     federations have coins drawn by the adversary; other clients of the same federation are never trained on i.
     ``population_logp`` [S, rounds, M, classes], the same references on the auxiliary non-members, or None.
+    ``margins`` [S, rounds, n] and ``population_margins`` [S, rounds, M]: the scaled logits of the true class in both,
+    where they are known already; None, and they follow from the log-probabilities.
     """
 
     logp: Float
     included: Bool
     population_logp: Float | None = None
+    margins: Float | None = None
+    population_margins: Float | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,6 +14,8 @@ import numpy as np
 from fedprivacy.adversary.threat import Bool, Float, Int, References, Signals
 from fedprivacy.attacks.membership.combine import score_candidates
 from fedprivacy.attacks.membership.headline import STACK
+from fedprivacy.attacks.membership.logits import phi
+from fedprivacy.attacks.membership.remembered import remembered
 from fedprivacy.attacks.membership.statistics import applicable, headline, same_as
 from fedprivacy.attacks.membership.statistics.outside import asked
 from fedprivacy.attacks.membership.statistics.outside import statistic as made
@@ -47,33 +49,19 @@ def signals_of(
     seen = np.asarray(_seen(own, scores))
     population = None if observed.population_logp is None else observed.population_logp[source]
     heard = [s for s in range(len(observed.logp)) if not np.isnan(observed.logp[s]).all()]
-    others = [s for s in heard if s != source] if coop else []
-    logp = [observed.logp[s][:, chosen] for s in others]
-    included = [np.zeros(len(chosen), dtype=bool) for _ in others]
-    theirs = [None if observed.population_logp is None else observed.population_logp[s] for s in others]
+    out = np.zeros(len(labels), dtype=bool)
+    known = [_Source(observed, s, out) for s in heard if coop and s != source]
     if coop and observed.reference_logp is not None:
-        extra = observed.reference_population_logp
-        for number, own_model in enumerate(observed.reference_logp):
-            logp.append(own_model[:, chosen])
-            included.append(np.zeros(len(chosen), dtype=bool))
-            theirs.append(None if extra is None else extra[number])
-    for shadow in shadows:
-        logp.append(shadow.observed.logp[source][:, chosen])
-        included.append(shadow.coins[chosen])
-        theirs.append(None if shadow.observed.population_logp is None else shadow.observed.population_logp[source])
-    simulated = observed.simulated_logp
-    if simulated is not None and observed.simulated_in is not None:
+        beside = Observed(observed.reference_logp, observed.seen, observed.clean, observed.reference_population_logp)
+        known += [_Source(beside, number, out) for number in range(len(beside.logp))]
+    known += [_Source(shadow.observed, source, shadow.coins) for shadow in shadows]
+    if observed.simulated_logp is not None and observed.simulated_in is not None:
         more = observed.simulated_population_logp
-        for number, played in enumerate(simulated[source]):
-            logp.append(played[:, chosen])
-            included.append(observed.simulated_in[source][number][chosen])
-            theirs.append(None if more is None else more[source][number])
-    references = None
-    if logp:
-        known = [p for p in theirs if p is not None]
-        references = References(
-            np.stack(logp), np.stack(included), np.stack(known) if len(known) == len(logp) else None
+        played = Observed(
+            observed.simulated_logp[source], observed.seen, observed.clean, None if more is None else more[source]
         )
+        known += [_Source(played, number, coins) for number, coins in enumerate(observed.simulated_in[source])]
+    references = _references(known, chosen, labels, population_labels) if known else None
     return Signals(
         own,
         seen,
@@ -85,6 +73,42 @@ def signals_of(
         observed.floor,
         scores,
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Source:
+    """A model whose use of every candidate is known: ``number`` in ``observed``, trained on where ``coins`` [n] say."""
+
+    observed: Observed
+    number: int
+    coins: Bool
+
+
+def _references(known: Sequence[_Source], chosen: Int, labels: Int, population_labels: Int) -> References:
+    """What the models ``known`` say of the candidates ``chosen``."""
+    margins = [observed_margins(one.observed, labels, population_labels) for one in known]
+    return References(
+        np.stack([one.observed.logp[one.number][:, chosen] for one in known]),
+        np.stack([one.coins[chosen] for one in known]),
+        _of_all(known, [one.observed.population_logp for one in known]),
+        _of_all(known, [None if own is None else own[:, :, chosen] for own, _ in margins]),
+        _of_all(known, [population for _, population in margins]),
+    )
+
+
+def _of_all(known: Sequence[_Source], values: Sequence[Float | None]) -> Float | None:
+    """Each model's part of the ``values`` [sources, ...] of its federation; None where a federation has none."""
+    theirs = [held[one.number] for one, held in zip(known, values, strict=True) if held is not None]
+    return np.stack(theirs) if len(theirs) == len(known) else None
+
+
+@remembered
+def observed_margins(observed: Observed, labels: Int, population_labels: Int) -> tuple[Float | None, Float | None]:
+    """phi of all candidates [sources, rounds, n], and of the adversary's own records; None where there are none."""
+    population = observed.population_logp
+    if observed.logp.shape[-1] < 2:
+        return None, None
+    return phi(observed.logp, labels), None if population is None else phi(population, population_labels)
 
 
 def _seen(logp: Float, scores: Float | None) -> Bool:

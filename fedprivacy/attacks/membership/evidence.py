@@ -8,6 +8,7 @@ import numpy as np
 
 from fedprivacy.adversary.threat import Bool, Float, Int, References, Signals
 from fedprivacy.attacks.membership.logits import phi
+from fedprivacy.attacks.membership.remembered import remembered
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,16 +36,25 @@ def single_round(signals: Signals) -> Float:
     return logp
 
 
+@remembered
 def margins(signals: Signals, temperature: float = 1.0) -> Float:
     """The target's phi [n] in the one round of ``signals``, at a softmax temperature."""
     return phi(single_round(signals) / temperature, signals.labels)
 
 
+def reference_margins(references: References, labels: Int, temperature: float = 1.0) -> Float:
+    """phi [S, rounds, n] of references on the candidates, at a softmax temperature."""
+    if references.margins is not None and temperature == 1:
+        return references.margins
+    return phi(references.logp / temperature, labels)
+
+
+@remembered
 def evidence(signals: Signals, temperature: float = 1.0) -> Evidence:
     """Margins of target and references on the candidates, at a softmax temperature. ValueError without references."""
     references = _references(signals)
     target = margins(signals, temperature)
-    values = phi(references.logp[:, 0] / temperature, signals.labels)
+    values = reference_margins(references, signals.labels, temperature)[:, 0]
     observed = ~np.isnan(values)
     return Evidence(
         target,
@@ -55,6 +65,7 @@ def evidence(signals: Signals, temperature: float = 1.0) -> Evidence:
     )
 
 
+@remembered
 def population_margins(signals: Signals) -> tuple[Float, Int]:
     """phi [M] and labels [M] of the auxiliary non-members in the one round. ValueError without a population."""
     if signals.population_logp is None or signals.population_labels is None:
@@ -64,17 +75,20 @@ def population_margins(signals: Signals) -> tuple[Float, Int]:
     return phi(signals.population_logp[0], signals.population_labels), signals.population_labels
 
 
+@remembered
 def population_evidence(signals: Signals) -> Evidence:
     """The same evidence about the auxiliary non-members, on which no reference was trained."""
     target, labels = population_margins(signals)
     references = _references(signals)
     if references.population_logp is None:
         raise ValueError("this statistic needs the references' predictions on the population")
-    values = phi(references.population_logp[:, 0], labels)
+    known = references.population_margins
+    values = phi(references.population_logp[:, 0], labels) if known is None else known[:, 0]
     observed = ~np.isnan(values)
     return Evidence(target, labels, np.where(observed, values, 0.0), observed, np.zeros_like(observed))
 
 
+@remembered
 def never_trained(signals: Signals) -> Signals:
     """Signals with only those references that trained on no candidate. ValueError if there are none."""
     references = _references(signals)
@@ -83,10 +97,12 @@ def never_trained(signals: Signals) -> Signals:
         raise ValueError("this statistic needs references that were trained on no candidate, such as other clients")
     if keep.all():
         return signals
-    population = None if references.population_logp is None else references.population_logp[keep]
-    return replace(signals, references=References(references.logp[keep], references.included[keep], population))
+    given = (references.population_logp, references.margins, references.population_margins)
+    known = [None if values is None else values[keep] for values in given]
+    return replace(signals, references=References(references.logp[keep], references.included[keep], *known))
 
 
+@remembered
 def at_round(signals: Signals, round: int, usable: Bool) -> Signals:
     """One round (0-based) restricted to the candidates in ``usable`` [n], and to the population observed then."""
     pick = slice(round, round + 1)
@@ -100,11 +116,12 @@ def at_round(signals: Signals, round: int, usable: Bool) -> Signals:
     rows = slice(None) if usable.all() else usable
     references = signals.references
     if references is not None:
-        theirs = references.population_logp
         references = References(
             references.logp[:, pick][:, :, rows],
             references.included[:, rows],
-            None if theirs is None else theirs[:, pick][:, :, known],
+            _cut(references.population_logp, pick, known),
+            _cut(references.margins, pick, rows),
+            _cut(references.population_margins, pick, known),
         )
     return replace(
         signals,
@@ -117,6 +134,10 @@ def at_round(signals: Signals, round: int, usable: Bool) -> Signals:
         population_labels=labels,
         scores=None if signals.scores is None else signals.scores[pick][:, rows],
     )
+
+
+def _cut(values: Float | None, rounds: slice, rows: slice | Bool) -> Float | None:
+    return None if values is None else values[:, rounds][:, :, rows]
 
 
 def last_margins(signals: Signals) -> Float:

@@ -12,6 +12,7 @@ from typing import ClassVar
 import numpy as np
 
 from fedprivacy.adversary.threat import Bool, Float, Int, Signals
+from fedprivacy.attacks.membership.evidence import reference_margins
 from fedprivacy.attacks.membership.logits import phi
 from fedprivacy.attacks.membership.moments import fill_empty
 
@@ -35,7 +36,7 @@ class Trajectory:
             raise ValueError("trajectory needs references")
         usable = signals.seen & signals.clean
         margins = phi(signals.logp, signals.labels)
-        references = phi(signals.references.logp, signals.labels)
+        references = reference_margins(signals.references, signals.labels)
         score = np.full(usable.shape[1], np.nan)
         patterns, group = np.unique(usable.T, axis=0, return_inverse=True)
         for number, pattern in enumerate(patterns):

@@ -1,0 +1,67 @@
+"""What is derived from an observation is derived once; margins that are known already score as those derived anew."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from dataclasses import replace
+
+import numpy as np
+
+from fedprivacy.adversary.threat import Signals
+from fedprivacy.attacks.membership.assemble import Shadow, signals_of
+from fedprivacy.attacks.membership.combine import score_candidates
+from fedprivacy.attacks.membership.remembered import remembered
+from fedprivacy.attacks.membership.statistics import applicable
+from fedprivacy.federation.knowledge import Observed
+
+
+class _Thing:
+    pass
+
+
+def test_it_is_made_once_for_each_thing_and_content_and_forgotten_with_the_thing() -> None:
+    asked: list[bytes] = []
+
+    @remembered
+    def made(thing: _Thing, values: np.ndarray, factor: float = 1.0) -> float:
+        asked.append(values.tobytes())
+        return float(values.sum() * factor)
+
+    one, other, values = _Thing(), _Thing(), np.arange(3.0)
+    assert made(one, values) == made(one, values.copy()) == 3 and len(asked) == 1
+    assert made(one, values, 2.0) == 6 and made(one, values + 1) == 6 and made(other, values) == 3 and len(asked) == 4
+    assert made(one, values.astype(np.float32)) == 3 and len(asked) == 5
+    gone = weakref.ref(one)
+    del one
+    gc.collect()
+    assert gone() is None
+
+
+def _federation(rng: np.random.Generator, clients: int, rounds: int, n: int) -> Observed:
+    def logp(size: int) -> np.ndarray:
+        values = rng.normal(size=(clients, rounds, size, 4))
+        return values - np.log(np.exp(values).sum(axis=-1, keepdims=True))
+
+    seen = rng.random((rounds, n)) < 0.8
+    answers = logp(n)
+    answers[:, ~seen] = np.nan
+    beside = logp(n)[:1], logp(9)[:1]
+    return Observed(
+        answers, seen, np.ones_like(seen), logp(9), reference_logp=beside[0], reference_population_logp=beside[1]
+    )
+
+
+def test_margins_of_a_whole_federation_score_as_those_of_each_round_derived_anew() -> None:
+    rng = np.random.default_rng(3)
+    rounds, n = 3, 24
+    labels, others, chosen = rng.integers(0, 4, n), rng.integers(0, 4, 9), np.arange(4, 20)
+    own = _federation(rng, 3, rounds, n)
+    shadows = [Shadow(_federation(rng, 3, rounds, n), rng.random(n) < 0.5) for _ in range(5)]
+    known = signals_of(own, shadows, 1, chosen, labels, others, coop=True)
+    assert known.references is not None and len(known.references.included) == 2 + 1 + 5
+    bare: Signals = replace(known, references=replace(known.references, margins=None, population_margins=None))
+    names = [one.name for one in applicable(known)]
+    assert {"rmia", "trajectory", "coop-lira", "base-online", "lira-online"} <= set(names)
+    for statistic in applicable(known):
+        np.testing.assert_allclose(score_candidates(statistic, known), score_candidates(statistic, bare), rtol=1e-12)
