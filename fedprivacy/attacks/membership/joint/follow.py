@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from fedprivacy.adversary.followed import followed
 from fedprivacy.adversary.threat import Adversary, Bool, Float, View
@@ -15,7 +13,7 @@ from fedprivacy.attacks.membership.joint.along import along, denominators, undon
 from fedprivacy.attacks.membership.joint.changes import Change, changes
 from fedprivacy.attacks.membership.joint.decode import Decoded, decoded
 from fedprivacy.attacks.membership.joint.gradients import stacked
-from fedprivacy.attacks.membership.joint.noise import weighted
+from fedprivacy.attacks.membership.joint.noise import precisions
 from fedprivacy.attacks.membership.joint.simulate import Columns, Simulation, columns_of, joined
 from fedprivacy.federation.knowledge import Knowledge, Rules
 from fedprivacy.federation.local_training import MixesModels, TrainsLocally
@@ -148,19 +146,13 @@ class Follower:
             [np.stack([world.coins[c][rows[c]] for world in simulation.worlds]) for c in change.clients], axis=1
         )
         every = joined(columns)
-
-        def result(weights: Mapping[str, Tensor]) -> Decoded:
-            used = found.scaled(weights) if weights else found
-            answers = torch.stack([used.inner(undone(one, weights)).double() for one in moved])
-            own = used.inner(undone(observed, weights)).double()
-            return decoded(used.gram(), own, answers, coins, every.prior, every.judged)
-
-        results = [result({})]
-        noise = simulation.noise(len(change.clients))
-        if noise:
-            results.append(result(weighted(moved, by, noise)))
-        best = max(results, key=lambda one: one.power)
-        _keep(source, change.round, best, every, len(self.knowledge.candidates))
+        weights = precisions(found, moved, coins)
+        # Where no simulation moved anything, there are no weights, and nothing to decode.
+        used = found.only(frozenset(weights)).scaled(weights) if weights else found
+        answers = torch.stack([used.inner(undone(one, weights)).double() for one in moved])
+        seen = used.inner(undone(observed, weights)).double()
+        result = decoded(used.gram(), seen, answers, coins, every.prior, every.judged)
+        _keep(source, change.round, result, every, len(self.knowledge.candidates))
 
 
 def _keep(source: Source, round: int, result: Decoded, columns: Columns, number: int) -> None:

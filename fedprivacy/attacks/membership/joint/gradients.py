@@ -59,6 +59,10 @@ class Gradients:
         """Inner products [n] with one change of weights."""
         return torch.stack([layer.inner(change) for layer in self.layers]).sum(dim=0).cpu()
 
+    def combined(self, by: Tensor) -> dict[str, Tensor]:
+        """The sum of all gradients, each times its entry of ``by`` [n], by parameter."""
+        return {name: total for layer in self.layers for name, total in layer.combined(by).items()}
+
     def only(self, names: frozenset[str]) -> Gradients:
         """The gradients of some parameters alone."""
         kept = [part for layer in self.layers if (part := layer.only(names)) is not None]

@@ -32,6 +32,15 @@ class Outer:
             found = found + self.outputs @ change[self.bias]
         return found
 
+    def combined(self, by: Tensor) -> dict[str, Tensor]:
+        """The sum of all gradients, each times its entry of ``by`` [n], by parameter."""
+        found: dict[str, Tensor] = {}
+        if self.weight is not None:
+            found[self.weight] = (self.outputs * by[:, None]).T @ self.inputs
+        if self.bias is not None:
+            found[self.bias] = by @ self.outputs
+        return found
+
     def scaled(self, by: Mapping[str, Tensor]) -> list[Layer]:
         """Each gradient times ``by``, a weight's being a number a row times one a column."""
         found: list[Layer] = []
@@ -75,6 +84,10 @@ class Rows:
         if self.name not in change:
             return self.values.new_zeros(len(self.values))
         return self.values @ change[self.name].flatten()
+
+    def combined(self, by: Tensor) -> dict[str, Tensor]:
+        """The sum of all gradients, each times its entry of ``by`` [n], flat, by parameter."""
+        return {self.name: by @ self.values}
 
     def scaled(self, by: Mapping[str, Tensor]) -> list[Layer]:
         """Each gradient times ``by``."""

@@ -19,7 +19,7 @@ from fedprivacy.adversary.threat import Bool, Float
 from fedprivacy.attacks.membership.joint.changes import Change
 from fedprivacy.data.records import Ids
 from fedprivacy.federation.environment import Environment, FederationState, Part
-from fedprivacy.federation.interfaces import AddsNoise, Defense, prepared
+from fedprivacy.federation.interfaces import Defense, prepared
 from fedprivacy.federation.knowledge import Knowledge, Rules
 from fedprivacy.federation.local_training import TrainsLocally
 from fedprivacy.training.aggregation import weighted_mean
@@ -152,11 +152,6 @@ class Simulation:
             end = self._ended(world, change, paths)
             moved.append({name: start - end[name] for name, start in change.start.items()})
         return Played(moved, paths)
-
-    def noise(self, senders: int) -> float:
-        """Standard deviation of a defense's noise on each entry of a change by the mean of ``senders``; 0 without."""
-        defense = self.worlds[0].defense
-        return defense.noise(senders) if isinstance(defense, AddsNoise) else 0.0
 
     def _ended(self, world: World, change: Change, paths: Mapping[int, Path]) -> Part:
         channel = world.channel(self.protocol, change, None if self._masked else world.defense)

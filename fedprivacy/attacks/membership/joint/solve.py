@@ -21,7 +21,7 @@ from fedprivacy import seeds
 DIRECT = 3000
 SIGNS, STEPS, PRECISION = 16, 40, 1e-3
 
-RIDGES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+RIDGES = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 """Lambda over the mean diagonal of G."""
 FEW = (0.01, 0.1)
 """The same where each costs a solution by conjugate gradients."""

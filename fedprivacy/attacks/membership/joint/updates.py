@@ -3,8 +3,9 @@
 Over one round ``start - end = sum_i c_i g_i + rest`` with c_i above 0 for records that were trained on: a product with
 one gradient also hears every similar record, so all are solved for at once (a neighbour is explained away). The g_i are
 averaged along the paths of simulated clients; Adam is undone by the mean ``sqrt(v_hat)`` of the simulations, floored
-at a fiftieth of its root mean square; see :mod:`.decode` for centring, scale, ridge and weights, and :mod:`.solve`
-for the log-odds. Rounds are summed as log-odds: their noise is close to independent, their equations are not the same.
+at a fiftieth of its root mean square. Equations count by the noise that the simulations show (:mod:`.noise`); see
+:mod:`.decode` for centring, scale and ridge, and :mod:`.solve` for the log-odds. Rounds are summed as log-odds: their
+noise is close to independent, their equations are not the same.
 
 What breaks it: candidates with nearly parallel gradients, training that the simulation does not resemble (unknown
 hyper-parameters, another start, unknown records without any to stand in for them), noise above the sum's own, and pools
