@@ -90,6 +90,28 @@ def test_a_result_holds_card_pictures_and_chance_rows(small_config: Configure, t
     assert "What it knew" in (tmp_path / "report.html").read_text()
 
 
+def test_private_training_is_attacked_as_the_rules_tell_it(small_config: Configure, tmp_path: Path) -> None:
+    training = {"optimizer": "sgd", "lr": 0.5, "local_epochs": 1, "batch_size": 64}
+    options, private = {"weighting": "uniform"}, {"name": "dp-sgd", "sigma": 0.01, "options": {"max_grad_norm": 0.3}}
+    data = {"candidates": 6, "inclusion": 1.0}
+    told = {**CHEAP, "inversion": {"iterations": 5, "messages": 1}}
+    config = small_config(
+        protocol="fedavg", options=options, training=training, data=data, defense=private, attack=told
+    )
+    card = recovered_of(config, tmp_path).card
+    clipping = "each gradient to 0.3, their sum over 6, noise of deviation 0.0005"
+    assert card["clipping"] == clipping and "simulated with gradients clipped to 0.3" in card["attempted"]
+    blind = small_config(
+        protocol="fedavg",
+        options=options,
+        training=training,
+        data=data,
+        defense=private,
+        attack={**told, "inversion": {**told["inversion"], "adaptive": False}},
+    )
+    assert "clipping" not in recovered_of(blind, tmp_path / "blind").card
+
+
 @pytest.mark.parametrize("protocol", ["fedavg", "fml", "fedkd", "fedasync", "fedbuff", "fedprox"])
 def test_the_truth_explains_the_message(protocol: str, small_config: Configure, tmp_path: Path) -> None:
     """The examiner's batch, pushed through one step by hand, gives the update in the transcript."""

@@ -86,8 +86,9 @@ def attacks_for(model: nn.Module, knowledge: Knowledge) -> tuple[str, ...]:
     """Names of the attacks that fit the message, cheapest first."""
     hard = knowledge.records > 1 or knowledge.steps > 1
     public = ("prior",) if hard and knowledge.public_images > 1 and knowledge.labels != "joint" else ()
-    several = knowledge.shared == "update" and knowledge.steps > 1
-    linear = knowledge.zeros == "known" and knowledge.adam is None and (several or knowledge.records > 1)
+    several = knowledge.shared == "update" and (knowledge.steps > 1 or knowledge.clip is not None)
+    whole = knowledge.zeros == "known" and not knowledge.low_rank
+    linear = whole and knowledge.adam is None and (several or knowledge.records > 1)
     names: tuple[str, ...] = (EXACT,) if linear and dense_relu(model, knowledge) else ()
     if several:
         return public if public and knowledge.adam is not None else (*names, "local-steps", *public)
@@ -187,7 +188,7 @@ def _chosen(rows: Sequence[AttackRow]) -> Outcome:
 
 def _settled(name: str, loss: Tensor, knowledge: Knowledge, settings: BestSettings) -> Tensor:
     """Which messages [T] need no further attack: those that are explained, and those whose records were read exactly
-    where no loss can tell, since the order of the steps is unknown."""
+    while the order of the steps is unknown. Another attack would fit an order to what only the true one explains."""
     if name == EXACT and knowledge.unordered:
         return loss.isfinite()
     return loss.nan_to_num(torch.inf) < settings.explained

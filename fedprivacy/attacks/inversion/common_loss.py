@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from fedprivacy.attacks.inversion.gradients import GradientMap, Layout, frozen_copy, gradient_map
 from fedprivacy.attacks.inversion.knowledge import Knowledge
 from fedprivacy.attacks.inversion.matching import relative_l2
+from fedprivacy.attacks.inversion.told import told
 from fedprivacy.attacks.inversion.unroll import UpdateMap
 
 
@@ -41,6 +42,6 @@ def common_loss(
     wanted = Layout.of(model).flat_all(observed, like)
     if knowledge.shared == "update":
         wanted = -wanted / (knowledge.lr or 1.0)
-    if knowledge.zeros == "unknown":
-        simulated = simulated * (wanted != 0)
+    seen, every = told(knowledge, Layout.of(model), wanted), torch.arange(len(wanted))
+    simulated, wanted = seen.of(simulated, every), seen.of(wanted, every)
     return relative_l2(simulated, wanted, scale_known=knowledge.shared == "gradient" or knowledge.lr is not None)

@@ -17,8 +17,9 @@ from fedprivacy.attacks.inversion.clock import UNLIMITED, Clock
 from fedprivacy.attacks.inversion.gradients import GradientMap, Layout, gradient_map, matched, one_hot
 from fedprivacy.attacks.inversion.knowledge import Knowledge, as_gradient
 from fedprivacy.attacks.inversion.matching import cosine as cosine_distance
-from fedprivacy.attacks.inversion.matching import of_nonzero, total_variation
+from fedprivacy.attacks.inversion.matching import total_variation
 from fedprivacy.attacks.inversion.reconstruction import Reconstruction, choose
+from fedprivacy.attacks.inversion.told import WHOLE, Told, held_against, told
 from fedprivacy.attacks.inversion.variables import Penalty, PixelVariables
 
 
@@ -70,7 +71,8 @@ def cosine(
     like = torch.zeros(1, dtype=settings.dtype, device=settings.device)
     gradients = Layout.of(model).flat_all([as_gradient(message, knowledge) for message in observed], like)
     problem = gradient_map(model, parameters, knowledge, like)
-    return descend(problem, gradients, knowledge, labels, generator, settings, clock=clock)
+    seen = told(knowledge, Layout.of(model), gradients)
+    return descend(problem, gradients, knowledge, labels, generator, settings, clock=clock, seen=seen)
 
 
 class Adam:
@@ -99,22 +101,22 @@ def descend(
     penalty: Penalty | None = None,
     clock: Clock = UNLIMITED,
     first: Tensor | None = None,
+    seen: Told = WHOLE,
 ) -> Reconstruction:
     """Minimise cosine distance to ``observed`` [T, n], total variation and ``penalty``, inside the box of inputs.
 
-    ``first`` [T, B, C, H, W], in pixels: where to begin, in the place of noise.
+    ``first`` [T, B, C, H, W], in pixels: where to begin, in the place of noise. ``seen``: what is told of the observed.
 
     A ``clock`` that runs out earlier than the iterations brings the schedule of the learning rate forward.
     """
-    apart = of_nonzero(cosine_distance) if knowledge.zeros == "unknown" else cosine_distance
     tries = settings.restarts * len(settings.tv)
+    apart = held_against(cosine_distance, observed.repeat_interleave(tries, 0), seen.repeated(tries))
     shape = (settings.restarts, knowledge.records, *knowledge.input_shape)
     start = PixelVariables(observed).start(shape, generator)
     x = start.repeat_interleave(len(settings.tv), 0).repeat(len(observed), 1, 1, 1, 1)
     if first is not None:
         x = knowledge.to_input(first.to(observed)).repeat_interleave(tries, 0)
     weight = torch.tensor(settings.tv).to(observed).repeat(len(x) // len(settings.tv))
-    wanted = observed.repeat_interleave(tries, 0)
     distribution = one_hot(labels.to(observed.device), knowledge.classes, observed.dtype).repeat_interleave(tries, 0)
     low, high = (knowledge.to_input(torch.full_like(x[0, 0], edge)) for edge in (0.0, 1.0))
     every = distribution
@@ -127,7 +129,7 @@ def descend(
         done = max(iteration / settings.iterations, clock.spent())
         if iteration and done >= 1:
             break
-        distance, slope, _ = matched(problem, x, distribution, wanted, apart)
+        distance, slope, _ = matched(problem, x, distribution, problems, apart)
         variation, variation_slope = total_variation(x)
         slope = slope + weight[:, None, None, None, None] * variation_slope
         objective = distance + weight * variation
@@ -149,7 +151,7 @@ def descend(
             rows = torch.nonzero(going).squeeze(1)
             if not len(rows):
                 break
-            problems, x, slope, weight, wanted = problems[rows], x[rows], slope[rows], weight[rows], wanted[rows]
+            problems, x, slope, weight = problems[rows], x[rows], slope[rows], weight[rows]
             distribution, lowest, mark = distribution[rows], lowest[rows], mark[rows]
             adam.keep(rows)
         x = torch.clamp(x - settings.rate(done) * adam.of(slope.sign()), low, high)

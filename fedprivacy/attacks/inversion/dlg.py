@@ -17,8 +17,9 @@ from fedprivacy.attacks.inversion.clock import UNLIMITED, Clock
 from fedprivacy.attacks.inversion.gradients import GradientMap, Layout, gradient_map, matched, one_hot
 from fedprivacy.attacks.inversion.knowledge import Knowledge, as_gradient
 from fedprivacy.attacks.inversion.lbfgs import minimise
-from fedprivacy.attacks.inversion.matching import of_nonzero, squared_l2
+from fedprivacy.attacks.inversion.matching import squared_l2
 from fedprivacy.attacks.inversion.reconstruction import Reconstruction, choose
+from fedprivacy.attacks.inversion.told import WHOLE, Told, held_against, told
 from fedprivacy.attacks.inversion.variables import Penalty, Space, Variables, variables_of
 from fedprivacy.config.base import UsageError
 
@@ -70,7 +71,8 @@ def dlg(
     like = torch.zeros(1, dtype=settings.dtype, device=settings.device)
     gradients = Layout.of(model).flat_all([as_gradient(message, knowledge) for message in observed], like)
     problem = gradient_map(model, parameters, knowledge, like)
-    return match(problem, gradients, knowledge, labels, generator, settings, clock=clock)
+    seen = told(knowledge, Layout.of(model), gradients)
+    return match(problem, gradients, knowledge, labels, generator, settings, clock=clock, seen=seen)
 
 
 def match(
@@ -82,10 +84,11 @@ def match(
     settings: DlgSettings,
     penalty: Penalty | None = None,
     clock: Clock = UNLIMITED,
+    seen: Told = WHOLE,
 ) -> Reconstruction:
     """Minimise the squared distance of ``problem`` to ``observed`` [T, n] over records (and labels, if None).
 
-    ``penalty`` of the inputs is added, in units of the observed squared norm.
+    ``penalty`` of the inputs is added, in units of the observed squared norm. ``seen``: what is told of the observed.
     """
     shape, restarts = (knowledge.records, *knowledge.input_shape), settings.restarts
     variables = variables_of(settings.space, knowledge, observed)
@@ -100,15 +103,24 @@ def match(
             rows = torch.nonzero(~(found.loss <= settings.unsolved)).squeeze(1)
         if not len(rows) or (found is not None and clock.over):
             break
-        part = _Matching(problem, variables, observed[rows], None if known is None else known[rows], penalty)
+        of_rows = None if known is None else known[rows]
+        part = _Matching(problem, variables, observed[rows], of_rows, penalty, seen.chosen(rows))
         again = part.solve(start, label_start, knowledge, settings, clock)
         found = again if found is None else found.improved(rows, again)
     assert found is not None
     return found
 
 
+def _each(weight: Tensor, values: Tensor) -> Tensor:
+    """``weight`` [A] for each of ``values`` [A, ...]."""
+    return weight.view(-1, *[1] * (values.ndim - 1))
+
+
 class _Matching:
-    """The problems of T targets and their restarts: variables to values, and back to images."""
+    """The problems of T targets and their restarts: variables to values, and back to images.
+
+    Small messages, such as clipped ones, are weighed up to norm 1: below it curvature would be taken for rounding.
+    """
 
     def __init__(
         self,
@@ -117,9 +129,10 @@ class _Matching:
         observed: Tensor,
         known: Tensor | None,
         penalty: Penalty | None,
+        seen: Told,
     ) -> None:
         self.problem, self.variables, self.penalty = problem, variables, penalty
-        self.observed, self.known = observed, known
+        self.observed, self.known, self.seen = observed, known, seen
 
     def solve(
         self, start: Tensor, label_start: Tensor, knowledge: Knowledge, settings: DlgSettings, clock: Clock
@@ -127,29 +140,36 @@ class _Matching:
         """From ``start`` [restarts, B, C, H, W] and label logits [restarts, B, classes], the same for each target."""
         targets, restarts = len(self.observed), len(start)
         self.shape, self.size, self.classes = start.shape[1:], start[0].numel(), label_start.shape[2]
-        self.wanted = self.observed.repeat_interleave(restarts, 0)
+        wanted = self.observed.repeat_interleave(restarts, 0)
         self.fixed = None if self.known is None else self.known.repeat_interleave(restarts, 0)
-        self.norm = torch.linalg.vecdot(self.wanted, self.wanted)
-        self.apart = of_nonzero(squared_l2) if knowledge.zeros == "unknown" else squared_l2
+        self.norm = torch.linalg.vecdot(wanted, wanted)
+        self.weight = (1 / self.norm.clamp_min(torch.finfo(wanted.dtype).tiny)).clamp_min(1.0)
+        self.apart = held_against(squared_l2, wanted, self.seen.repeated(restarts))
         flat = start.flatten(1) if self.known is not None else torch.cat([start.flatten(1), label_start.flatten(1)], 1)
-        below = settings.stop_below * self.norm
+        below = settings.stop_below * self.norm * self.weight
         evaluations = settings.outer * settings.inner
         found = minimise(
             self.evaluate, flat.repeat(targets, 1), evaluations, settings.history, 1.0, below, torch.float32, clock
         )
         every = torch.arange(targets * restarts, device=flat.device)
         images = knowledge.to_pixels(self.variables.inputs(self._records(found.x)))
-        loss = found.value / self.norm
+        loss = found.value / self.norm / self.weight
         return choose(images, self._targets(found.x, every), loss, found.failed, restarts, found.evaluations)
 
     def evaluate(self, x: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Objective [A] and its derivative [A, D] for the problems ``rows``."""
         distribution, inputs = self._targets(x, rows), self.variables.inputs(self._records(x))
-        value, slope, label_slope = matched(self.problem, inputs, distribution, self.wanted[rows], self.apart)
+        value, slope, label_slope = matched(self.problem, inputs, distribution, rows, self.apart)
+        weight = self.weight[rows]
+        value, slope, label_slope = (
+            value * weight,
+            slope * _each(weight, slope),
+            label_slope * _each(weight, label_slope),
+        )
         if self.penalty is not None:
             extra, extra_slope = self.penalty(inputs)
-            value = value + self.norm[rows] * extra
-            slope = slope + self.norm[rows].view(-1, 1, 1, 1, 1) * extra_slope
+            weight = self.norm[rows] * weight
+            value, slope = value + weight * extra, slope + _each(weight, slope) * extra_slope
         image_slope = self.variables.adjoint(slope).flatten(1)
         if self.fixed is not None:
             return value, image_slope

@@ -19,7 +19,6 @@ from torch.func import functional_call, grad, replace_all_batch_norm_modules_, v
 from fedprivacy.attacks.inversion.chain import ChainMap
 from fedprivacy.attacks.inversion.chain_reader import read_chain
 from fedprivacy.attacks.inversion.knowledge import Knowledge
-from fedprivacy.attacks.inversion.matching import Distance
 
 RECORDS_AT_ONCE = 64
 
@@ -63,10 +62,14 @@ class Layout:
         return torch.stack([self.flat(message, like) for message in messages])
 
 
+Bound = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+"""(simulated [A, n], problems [A]) -> distance [A] to what was observed of these, its derivative in ``simulated``."""
+
+
 def matched(
-    problem: GradientMap, x: Tensor, targets: Tensor, observed: Tensor, distance: Distance
+    problem: GradientMap, x: Tensor, targets: Tensor, problems: Tensor, distance: Bound
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """``distance`` of every problem's gradient to ``observed`` [P, n]: [P], and its derivatives in x and targets.
+    """``distance`` of the gradients of ``problems`` [A], [A], and its derivatives in ``x`` and ``targets``.
 
     Problems pass in slices of ``at_once`` records, which bounds memory and, on a CPU, keeps the work in cache.
     """
@@ -74,7 +77,7 @@ def matched(
     size = max(1, problem.at_once // x.shape[1])
     for first in range(0, len(x), size):
         part = slice(first, first + size)
-        value, direction = distance(problem.gradients(x[part], targets[part]), observed[part])
+        value, direction = distance(problem.gradients(x[part], targets[part]), problems[part])
         parts.append((value, *problem.pullback(direction)))
     if len(parts) == 1:
         return parts[0]

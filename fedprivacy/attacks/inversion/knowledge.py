@@ -64,7 +64,17 @@ class Knowledge:
     """Statistics the client's batch normalisation used: those sent with the weights, or its batch's own."""
     public_images: int = 0
     zeros: Literal["known", "unknown"] = "known"
-    """Whether a zero in the message is a value, or a coordinate that was cut off or not sent."""
+    """Whether a zero in the message is a value, or a coordinate that was cut off."""
+    silent: tuple[str, ...] = ()
+    """Parameters that were not sent."""
+    low_rank: tuple[str, ...] = ()
+    """Parameters of which, as matrices, the largest singular values alone were sent."""
+    clip: float | None = None
+    """Bound on each record's gradient; a step is their sum over ``expected``."""
+    expected: float | None = None
+    """Records that a step counts for, however many it has."""
+    noise: float = 0.0
+    """Standard deviation of the noise on every entry of a step's gradient."""
 
     def __post_init__(self) -> None:
         channels = self.input_shape[0]
@@ -134,10 +144,17 @@ class Knowledge:
             "records": f"{self.records} ({self.batch or self.records} a step)",
             "labels": self.labels,
             "local steps": f"{self.steps} ({self.epochs} epoch{'s' if self.epochs > 1 else ''}, order {self.order})",
+            **self._private(),
             "input": f"{shape} in [0, 1], mean / std: {statistics}",
             "batch normalisation": f"{self.batchnorm} statistics",
             "priors": f"{self.public_images} public records",
         }
+
+    def _private(self) -> dict[str, str]:
+        if self.clip is None:
+            return {}
+        words = f"each gradient to {self.clip:g}, their sum over {self.expected:g}, noise of deviation {self.noise:.2g}"
+        return {"clipping": words}
 
     def statistics(self, like: Tensor) -> tuple[Tensor, Tensor]:
         """``mean`` and ``std`` as tensors [C, 1, 1] of the dtype and device of ``like``."""

@@ -44,7 +44,7 @@ def labels_behind(
     if card.adam is not None and all((one.round, one.client) in mixed for one in sent):
         counts = [largest_remainder(mixed[one.round, one.client].counts, card.records) for one in sent]
         return torch.stack([torch.from_numpy(np.repeat(np.arange(len(own)), own)) for own in counts])
-    if card.adam is not None or (card.shared == "update" and card.lr is None):
+    if card.adam is not None or card.clip is not None or (card.shared == "update" and card.lr is None):
         return torch.stack([present_labels(model, message, card.records) for message in observed])
     state = dict(sent[0].before)
     return torch.stack([recover_labels(model, state, message, card, public) for message in observed])

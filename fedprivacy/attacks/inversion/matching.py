@@ -32,20 +32,6 @@ def cosine(simulated: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
     return 1 - alike, (alike / square)[:, None] * simulated - observed / size[:, None]
 
 
-def of_nonzero(distance: Distance) -> Distance:
-    """``distance`` over the coordinates in which the observed gradient is not zero: the others count as unknown.
-
-    For messages whose small entries were cut off, and for messages that hold some layers alone.
-    """
-
-    def found(simulated: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
-        known = (observed != 0).to(simulated)
-        value, slope = distance(simulated * known, observed)
-        return value, slope * known
-
-    return found
-
-
 def total_variation(images: Tensor) -> tuple[Tensor, Tensor]:
     """Mean absolute difference along rows plus along columns: [P, ..., H, W] -> [P], derivative like ``images``."""
     across, value = _variation(images)

@@ -24,7 +24,7 @@ from fedprivacy.attacks.inversion.knowledge import Knowledge as Card
 from fedprivacy.attacks.inversion.label_recovery import Public, last_layer
 from fedprivacy.attacks.inversion.labels_behind import Mixtures, StatedLabels, labels_behind
 from fedprivacy.attacks.inversion.messages import Sent, client_updates, mean_updates, of_one_start, whole
-from fedprivacy.attacks.inversion.plans import Plans, unmoved
+from fedprivacy.attacks.inversion.plans import Plans, noised, unmoved
 from fedprivacy.attacks.inversion.prior import PriorSettings
 from fedprivacy.attacks.inversion.recovered import Reconstructions, Recovered
 from fedprivacy.attacks.inversion.situation import Situation, told
@@ -166,7 +166,7 @@ def _attacked(
     card, headless = plan.card, last_layer(model)[0] not in sent[0].change
     if plan.exact_only:
         observed = [plans.undecayed(one, plan.steps) for one in sent]
-    if plan.one_step and card.lr is not None:
+    if plan.one_step and card.lr is not None and card.clip is None:
         observed = [_gradient(one, state, card, knowledge.settings.training.weight_decay) for one in observed]
         card = replace(card, shared="gradient")
     if plan.kind == "records" and (headless or "dlg" in wanted.methods):
@@ -179,14 +179,16 @@ def _attacked(
         methods = [name for name in methods if name == "cosine"]
     if plan.exact_only:
         methods = [name for name in methods if name == EXACT]
-    if headless and card.records > 1:
-        methods = [name for name in methods if name != "cosine"]
+    if headless and (card.records > 1 or card.steps > 1):
+        untold = ("cosine", *(() if knowledge.wire.travelling(0) in SMOOTH else ("local-steps",)))
+        methods = [name for name in methods if name not in untold]
     methods += [name for name in wanted.methods if name not in METHODS]
     if not methods:
         raise ValueError(f"none of {', '.join(wanted.methods)} fits these messages; these do: {', '.join(fitting)}")
     generator = seeds.generator(knowledge.root, "inversion", sent[0].round, sent[0].client)
     settings = _settings(knowledge.wire.travelling(0), len(sent), plan.kind, card, knowledge, clock)
-    rounded = ROUNDING * max(unmoved(before, one.change) for one in sent)
+    rounded = max(ROUNDING * unmoved(before, one.change) for one in sent)
+    rounded = max([rounded, *(noised(one.change, card) for one in sent)])
     settings = replace(settings, explained=max(settings.explained, rounded))
     outcome = best_of(model, state, observed, card, generator, public, settings, methods, labels, progress)
     return outcome, labels

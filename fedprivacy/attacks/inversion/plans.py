@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor, nn
 
 from fedprivacy.attacks.inversion.exact.spear import EXACT, seen
+from fedprivacy.attacks.inversion.knowledge import Knowledge as Card
 from fedprivacy.attacks.inversion.messages import Sent, whole
+from fedprivacy.attacks.inversion.private_steps import private_steps
 from fedprivacy.attacks.inversion.situation import Situation, situation
 from fedprivacy.data.pixels import PixelScale
 from fedprivacy.federation.knowledge import Knowledge
@@ -63,8 +65,9 @@ class Plans:
 
     def _situation(self, sent: Sent, behind: int) -> Situation:
         told, classes = self._knowledge, len(self._knowledge.dataset.classes)
-        partial = not self._names <= set(sent.change)
-        return situation(told.wire, told.attack.inversion, sent, self._scale, classes, partial, behind)
+        silent = tuple(sorted(self._names - set(sent.change)))
+        private = private_steps(told, sent) if told.attack.inversion.adaptive else None
+        return situation(told.wire, told.attack.inversion, sent, self._scale, classes, silent, behind, private)
 
 
 def unmoved(before: Mapping[str, Tensor], change: Mapping[str, Tensor]) -> float:
@@ -72,3 +75,10 @@ def unmoved(before: Mapping[str, Tensor], change: Mapping[str, Tensor]) -> float
     size = sum(float(before[name].double().square().sum()) for name in change)
     moved = sum(float(value.square().sum()) for value in change.values())
     return (size / moved) ** 0.5 if moved > 0 else 0.0
+
+
+def noised(change: Mapping[str, Tensor], card: Card) -> float:
+    """Part of a change that the noise of its steps is, as expected."""
+    moved = sum(float(value.square().sum()) for value in change.values())
+    entries = card.steps * sum(value.numel() for value in change.values())
+    return (card.lr or 0.0) * card.noise * (entries / moved) ** 0.5 if moved > 0 else 0.0

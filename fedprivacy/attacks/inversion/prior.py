@@ -29,8 +29,8 @@ from fedprivacy.attacks.inversion.gradients import (
 from fedprivacy.attacks.inversion.knowledge import Knowledge
 from fedprivacy.attacks.inversion.label_recovery import Public
 from fedprivacy.attacks.inversion.matching import cosine as cosine_distance
-from fedprivacy.attacks.inversion.matching import of_nonzero
 from fedprivacy.attacks.inversion.reconstruction import Reconstruction, choose
+from fedprivacy.attacks.inversion.told import Told, held_against, told
 from fedprivacy.attacks.inversion.unroll import SOFT, UpdateMap
 
 
@@ -107,9 +107,10 @@ def prior(
     means = torch.stack([_of_class(pixels, marks, c) for c in range(knowledge.classes)])
     centres = decoder.coefficients(means)[labels.to(like.device)]
     iterations = max(1, round(settings.share * settings.refine.iterations))
-    first = _latent(problem, wanted, knowledge, labels, decoder, centres, generator, settings, iterations, clock)
+    seen = told(knowledge, Layout.of(model), wanted)
+    first = _latent(problem, wanted, seen, knowledge, labels, decoder, centres, generator, settings, iterations, clock)
     rest = replace(settings.refine, iterations=max(1, settings.refine.iterations - iterations), lr=0.05)
-    second = descend(problem, wanted, knowledge, labels, generator, rest, None, clock, first.images)
+    second = descend(problem, wanted, knowledge, labels, generator, rest, None, clock, first.images, seen)
     return _nearer(first, second)
 
 
@@ -127,6 +128,7 @@ def _nearer(first: Reconstruction, second: Reconstruction) -> Reconstruction:
 def _latent(
     problem: GradientMap,
     wanted: Tensor,
+    seen: Told,
     knowledge: Knowledge,
     labels: Tensor,
     decoder: LinearPrior,
@@ -137,11 +139,11 @@ def _latent(
     clock: Clock,
 ) -> Reconstruction:
     """Coefficients of lowest cosine distance to ``wanted`` [T, n], by Adam from near the class means."""
-    apart = of_nonzero(cosine_distance) if knowledge.zeros == "unknown" else cosine_distance
     tries, targets = settings.restarts, len(wanted)
     noise = torch.randn((tries, *centres.shape[1:]), generator=generator, dtype=torch.float64).to(wanted)
     u = centres.repeat_interleave(tries, 0) + 0.5 * noise.repeat(targets, 1, 1)
-    goal = wanted.repeat_interleave(tries, 0)
+    apart = held_against(cosine_distance, wanted.repeat_interleave(tries, 0), seen.repeated(tries))
+    every = torch.arange(len(u), device=u.device)
     known = one_hot(labels.to(wanted.device), knowledge.classes, wanted.dtype).repeat_interleave(tries, 0)
     adam, best, best_u = Adam(u), u.new_full((len(u),), torch.inf), u.clone()
     scale = knowledge.statistics(u)[1]
@@ -151,7 +153,7 @@ def _latent(
         if iteration and done >= 1:
             break
         pictures = decoder.pictures(u)
-        value, slope, _ = matched(problem, knowledge.to_input(pictures), known, goal, apart)
+        value, slope, _ = matched(problem, knowledge.to_input(pictures), known, every, apart)
         outside = pictures - pictures.clamp(0, 1)
         size = outside[0].numel()
         slope = slope / scale + settings.box * 2 / size * outside

@@ -17,10 +17,42 @@ from fedprivacy.attacks.inversion.knowledge import Knowledge as Card
 from fedprivacy.attacks.inversion.messages import Sent
 from fedprivacy.config.inversion import InversionConfig
 from fedprivacy.data.pixels import PixelScale
+from fedprivacy.federation.environment import round_half_up
 
 MOST_STEPS = 32
+LOW_RANK = "low-rank"
+"""Kind of payload that leaves out the small singular values of each matrix."""
 
 Kind = Literal["records", "classes"]
+
+
+@dataclass(frozen=True)
+class Private:
+    """Differentially private training of one message: ``steps`` of a sum of gradients clipped to ``clip``, over
+    ``expected`` records, with noise of ``deviation`` on every entry; ``every``: on all records each."""
+
+    clip: float
+    expected: float
+    deviation: float
+    steps: int
+    every: bool
+
+    @property
+    def followed(self) -> bool:
+        """Whether the steps can be simulated: all records in each, or one step alone."""
+        return (self.every or self.steps == 1) and self.steps <= MOST_STEPS
+
+    def card(self, base: Card, lr: float) -> Card:
+        """What is then known, beside ``base``."""
+        told = {"clip": self.clip, "expected": self.expected, "noise": self.deviation}
+        return replace(base, lr=lr, epochs=self.steps, **told)  # type: ignore[arg-type]
+
+    @property
+    def told(self) -> str:
+        """What is attempted, in words."""
+        return (
+            f"simulated with gradients clipped to {self.clip:g}, beside noise of deviation {self.deviation:.2g} a step"
+        )
 
 
 @dataclass(frozen=True)
@@ -65,12 +97,19 @@ def _range(numbers: Sequence[int]) -> str:
 
 
 def situation(
-    wire: Wire, wanted: InversionConfig, sent: Sent, scale: PixelScale, classes: int, partial: bool, behind: int = 0
+    wire: Wire,
+    wanted: InversionConfig,
+    sent: Sent,
+    scale: PixelScale,
+    classes: int,
+    silent: tuple[str, ...] = (),
+    behind: int = 0,
+    private: Private | None = None,
 ) -> Situation:
-    """The situation of one update; ``partial`` where some layers were not sent.
+    """The situation of one update; ``silent``: parameters that were not sent.
 
-    ``behind``: the number of records as the rank of a first dense layer tells it, 0 where it does not; then it counts,
-    whatever the client said.
+    ``private``: how each step is clipped and noised, where that is known. ``behind``: the number of records as the rank
+    of a first dense layer tells it, 0 where it does not; then it counts, whatever the client said.
     Of known scale is the update of SGD whose loss is, at the weights that were sent, that of private records alone.
     """
     training, declared = wire.federation.training, wire.model
@@ -78,6 +117,9 @@ def situation(
     passes = math.ceil(sent.records / training.batch_size)
     steps = training.local_steps or training.local_epochs * passes
     used, epochs = _records(sent.records, training.batch_size, steps, passes)
+    if private is not None:
+        steps, epochs = private.steps, private.steps
+        used = sent.records if private.every else max(1, round_half_up(private.expected))
     plain = training.optimizer == "sgd" and declared.loss != "more"
     fresh = sent.first or training.optimizer_state == "fresh"
     guarded = wanted.adaptive and wire.defended.rescales
@@ -85,7 +127,7 @@ def situation(
     adam = Adam(training.adam_eps, training.adam_eps_form) if training.optimizer == "adam" else None
     if adam is not None and declared.loss != "more" and fresh and not guarded and steps > 1:
         lr = training.lr
-    cut = partial or (wanted.adaptive and wire.defended.cuts)
+    cut = wanted.adaptive and wire.defended.cuts
     base = Card(
         scale.shape,
         classes,
@@ -97,21 +139,26 @@ def situation(
         std=tuple(1 / size for size in scale.range),
         public_images=wire.federation.data.auxiliary,
         zeros="unknown" if cut else "known",
+        silent=silent,
+        low_rank=tuple(n for n, t in sent.change.items() if t.ndim > 1) if declared.kind == LOW_RANK else (),
     )
     if wanted.knowledge == "blind":
         blind = replace(base.under("blind"), mean=base.mean, std=base.std)
         if behind > 1:
             return Situation("records", replace(blind, records=behind), True, told_by(behind), steps, used, True)
         return Situation("records", blind, True, "taken as the direction of one record's gradient", steps, used)
-    if steps == 1 and base.records <= wanted.most_records:
+    few = base.records <= wanted.most_records
+    if private is not None and plain and few and private.followed and not (training.momentum or training.weight_decay):
+        return Situation("records", private.card(base, training.lr), False, private.told, steps, used)
+    if steps == 1 and few:
         how = "taken as the gradient" if lr is not None else "its direction taken as that of the gradient"
         if training.optimizer == "adam":
             how += "; a first step of adam sends little more than the signs"
         return Situation("records", base, True, how, steps, used)
-    simple = training.momentum == 0 and training.weight_decay == 0 and epochs > 0 and sent.merged == 1 and not partial
+    simple = training.momentum == 0 and training.weight_decay == 0 and epochs > 0 and sent.merged == 1
     simple = simple and declared.steps_known and training.early_stopping is None and not training.augmentation
     simple = simple and behind in (0, used)
-    if simple and lr is not None and steps <= MOST_STEPS and base.records <= wanted.most_records and steps > 1:
+    if simple and lr is not None and steps <= MOST_STEPS and few and steps > 1:
         order: Literal["known", "unknown"] = "known" if epochs == 1 else "unknown"
         card = replace(base, batch=min(training.batch_size, used), epochs=epochs, order=order, adam=adam)
         moments = "" if adam is None else ", from zero moments"

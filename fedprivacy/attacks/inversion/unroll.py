@@ -24,6 +24,7 @@ from fedprivacy.attacks.inversion.dlg import DlgSettings, match
 from fedprivacy.attacks.inversion.gradients import RECORDS_AT_ONCE, Layout, cross_entropy, frozen_copy
 from fedprivacy.attacks.inversion.knowledge import Adam, Knowledge
 from fedprivacy.attacks.inversion.reconstruction import Reconstruction
+from fedprivacy.attacks.inversion.told import told
 from fedprivacy.attacks.inversion.variables import Penalty
 from fedprivacy.config.base import UsageError
 from fedprivacy.training.adam import corrected
@@ -65,7 +66,8 @@ class Moments:
 class UpdateMap:
     """``(weights before - weights after) / lr`` of local SGD, or of Adam, as a map of the records.
 
-    The card's proximal term is in the loss.
+    The card's proximal term is in the loss. With a clip bound each record's gradient is scaled to it at most, and a
+    step is their sum over the expected number of records (Abadi et al. 2016, algorithm 1, without its noise).
 
     With ``copies`` (the number of epochs, or 1) the records of epoch e are rows ``e * records`` onwards; else every
     epoch goes through the same rows. Batches are consecutive rows, the last of an epoch perhaps smaller.
@@ -80,6 +82,7 @@ class UpdateMap:
             raise UsageError("inversion: to simulate local steps their learning rate must be known; use 'cosine'.")
         self._twin, self._lr, size = twin, knowledge.lr, knowledge.batch or knowledge.records
         self._adam, self._soft, self._hold = knowledge.adam, soft, knowledge.hold
+        self._clip, self._expected = knowledge.clip, knowledge.expected or float(knowledge.records)
         self._start: dict[str, Tensor] = dict(twin.named_parameters())
         self._batches = [
             slice(first, min(first + size, (epoch % copies + 1) * knowledge.records))
@@ -98,13 +101,24 @@ class UpdateMap:
 
         now, state = self._start, Moments()
         for number, rows in enumerate(self._batches, 1):
-            slopes = grad(loss)(now, rows)
+            slopes = grad(loss)(now, rows) if self._clip is None else self._clipped(now, x[rows], targets[rows])
             moves = {n: slope + self._hold * (now[n] - self._start[n]) for n, slope in slopes.items()}
             if self._adam is not None:
                 state = state.after(moves, self._soft)
                 moves = state.moves(self._adam, number)
             now = {name: value - self._lr * moves[name] for name, value in now.items()}
         return torch.cat([((self._start[name] - value) / self._lr).flatten() for name, value in now.items()])
+
+    def _clipped(self, now: dict[str, Tensor], x: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """Sum of the records' clipped gradients over the expected number of records."""
+
+        def loss(parameters: dict[str, Tensor], one: Tensor, target: Tensor) -> Tensor:
+            return cross_entropy(functional_call(self._twin, parameters, (one[None],)), target[None])
+
+        each: dict[str, Tensor] = vmap(grad(loss), (None, 0, 0))(now, x, targets)
+        squares = torch.stack([g.flatten(1).square().sum(1) for g in each.values()]).sum(0)
+        share = ((self._clip or 0.0) / (squares + TINY).sqrt()).clamp(max=1.0) / self._expected
+        return {name: torch.tensordot(share, g, dims=1) for name, g in each.items()}
 
     def gradients(self, x: Tensor, targets: Tensor) -> Tensor:
         """See :class:`fedprivacy.attacks.inversion.gradients.GradientMap`."""
@@ -166,13 +180,14 @@ def local_steps(
         given_labels=None,
     )
     known = None if labels is None or (mixed and settings.optimiser == "lbfgs") else labels.repeat(1, copies)
+    seen = told(knowledge, Layout.of(model), wanted)
     penalty = order_free(knowledge, copies, settings.agreement, generator, like) if copies > 1 else None
     if settings.optimiser == "lbfgs":
-        found = match(problem, wanted, card, known, generator, settings.lbfgs, penalty, clock)
+        found = match(problem, wanted, card, known, generator, settings.lbfgs, penalty, clock, seen)
     elif known is None:
         raise UsageError("inversion: 'local-steps' by signed steps needs labels; recover them first, or use 'lbfgs'.")
     else:
-        found = descend(problem, wanted, card, known, generator, settings.signed, penalty, clock)
+        found = descend(problem, wanted, card, known, generator, settings.signed, penalty, clock, None, seen)
     return found if copies == 1 else _averaged(found, copies)
 
 

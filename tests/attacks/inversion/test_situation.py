@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,12 +12,14 @@ import torch
 from pydantic import ValidationError
 
 from fedprivacy.attacks.inversion.clock import UNLIMITED, Clock
-from fedprivacy.attacks.inversion.gradients import frozen_copy
+from fedprivacy.attacks.inversion.gradients import Layout, frozen_copy
 from fedprivacy.attacks.inversion.knowledge import Knowledge
 from fedprivacy.attacks.inversion.label_recovery import present_labels
-from fedprivacy.attacks.inversion.matching import cosine, of_nonzero, squared_l2
+from fedprivacy.attacks.inversion.matching import cosine, squared_l2
 from fedprivacy.attacks.inversion.messages import Sent
-from fedprivacy.attacks.inversion.situation import Situation, situation, told
+from fedprivacy.attacks.inversion.situation import Private, Situation, situation, told
+from fedprivacy.attacks.inversion.told import held_against
+from fedprivacy.attacks.inversion.told import told as told_of
 from fedprivacy.attacks.inversion.unroll import UpdateMap
 from fedprivacy.cli.settings import parsed
 from fedprivacy.config.base import UsageError
@@ -29,6 +32,7 @@ from fedprivacy.study.resolve import resolve
 Configure = Callable[..., Any]
 SCALE = PixelScale((1, 8, 8))
 SGD = {"optimizer": "sgd", "lr": 0.1}
+UNIFORM = {"weighting": "uniform"}
 
 
 def sent(records: int, number: int = 1, merged: int = 1) -> Sent:
@@ -58,20 +62,41 @@ def test_steps_and_records_decide(
     training: dict[str, Any], records: int, kind: str, steps: int, lr: float | None, small_config: Configure
 ) -> None:
     config = small_config(protocol="fedavg", training=training)
-    plan = planned(config, sent(records), SCALE, 10, False)
+    plan = planned(config, sent(records), SCALE, 10)
     assert (plan.kind, plan.steps, plan.card.lr) == (kind, steps, lr)
 
 
 def test_a_loss_with_more_terms_hides_the_scale(small_config: Configure) -> None:
     training = {**SGD, "local_steps": 1, "batch_size": 1}
     for protocol in ("fml", "fedkd", "fedckd"):
-        plan = planned(small_config(protocol=protocol, training=training), sent(9), SCALE, 10, False)
+        plan = planned(small_config(protocol=protocol, training=training), sent(9), SCALE, 10)
         assert plan.kind == "records" and plan.card.lr is None
+
+
+def test_private_training_is_simulated_where_each_step_takes_all_records(small_config: Configure) -> None:
+    config = small_config(protocol="fedavg", training=SGD, options=UNIFORM, defense={"name": "dp-sgd", "sigma": 1.0})
+    every = Private(clip=0.5, expected=8.0, deviation=0.06, steps=2, every=True)
+    plan = planned(config, sent(8), SCALE, 10, (), 0, every)
+    card = plan.card
+    assert (plan.kind, card.lr, card.steps, card.clip, card.expected, card.noise) == ("records", 0.1, 2, 0.5, 8.0, 0.06)
+    once = replace(every, expected=3.6, steps=1, every=False)
+    assert planned(config, sent(30), SCALE, 10, (), 0, once).card.records == 4
+    assert planned(config, sent(30), SCALE, 10, (), 0, replace(once, steps=2)).kind == "classes"
+    untold = planned(config, sent(8), SCALE, 10)
+    assert untold.card.lr is None and untold.card.clip is None
+
+
+def test_layers_that_were_not_sent_and_factors_are_on_the_card(small_config: Configure) -> None:
+    training = {**SGD, "local_epochs": 2, "batch_size": 4}
+    plan = planned(small_config(protocol="fedavg", training=training), sent(8), SCALE, 10, ("head.weight",))
+    assert plan.card.silent == ("head.weight",) and plan.card.zeros == "known" and plan.steps == 4
+    one = replace(sent(8), change={"w": torch.zeros(3, 3), "b": torch.zeros(3)})
+    assert planned(small_config(protocol="fedkd", training=training), one, SCALE, 10).card.low_rank == ("w",)
 
 
 def test_a_mean_counts_everybodys_records(small_config: Configure) -> None:
     config = small_config(protocol="fedavg", training={**SGD, "local_steps": 1, "batch_size": 2})
-    plan = planned(config, sent(9, merged=3), SCALE, 10, False)
+    plan = planned(config, sent(9, merged=3), SCALE, 10)
     assert plan.card.records == 6
     assert told([plan], "sgd", 3)[0].startswith("the mean of 3 clients' updates is 1 local step of sgd on 2 records of")
 
@@ -94,7 +119,8 @@ def test_coordinates_that_are_zero_count_for_nothing() -> None:
     simulated, observed = (torch.randn(3, 9, generator=draw, dtype=torch.float64) for _ in range(2))
     observed[:, ::2] = 0
     for distance in (cosine, squared_l2):
-        value, slope = of_nonzero(distance)(simulated, observed)
+        seen = told_of(Knowledge((1, 3, 3), 2, zeros="unknown"), Layout((("w", (9,)),)), observed)
+        value, slope = held_against(distance, observed, seen)(simulated, torch.arange(3))
         known, known_slope = distance(simulated[:, 1::2], observed[:, 1::2])
         torch.testing.assert_close(value, known)
         torch.testing.assert_close(slope[:, 1::2], known_slope)
@@ -150,7 +176,7 @@ def test_a_budget_that_is_no_time_is_told() -> None:
 def test_the_blind_know_neither_scale_nor_number(small_config: Configure) -> None:
     training = {**SGD, "local_epochs": 1, "batch_size": 2}
     config = small_config(protocol="fedavg", training=training, attack={"inversion": {"knowledge": "blind"}})
-    plan = planned(config, sent(30), SCALE, 10, False)
+    plan = planned(config, sent(30), SCALE, 10)
     assert (plan.kind, plan.card.records, plan.card.lr, plan.card.labels) == ("records", 1, None, "joint")
     assert plan.card.public_images == 0 and plan.steps == 15
 

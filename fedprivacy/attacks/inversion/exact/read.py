@@ -16,6 +16,9 @@ from fedprivacy.attacks.inversion.knowledge import Knowledge
 from fedprivacy.attacks.inversion.label_recovery import Public
 from fedprivacy.attacks.inversion.reconstruction import Reconstruction
 
+EXPLAINS = 0.1
+"""Part of a message that may be left over where the order of its steps is unknown."""
+
 
 def read_exactly(
     model: nn.Module,
@@ -31,10 +34,12 @@ def read_exactly(
     """:func:`spear` on each of T messages; NaN where the gradient is not of low rank or no basis was found.
 
     Fewer records than the card names leave mid-grey images, with labels left over from ``labels`` [T, B]. Where the
-    card lets several steps be simulated in their order, whether records are the right ones is left to the common loss.
+    card lets several steps be simulated, whether records are the right ones is left to the common loss; in an unknown
+    order they count if their score is sound or most of the message is explained in any order.
     """
-    if knowledge.steps > 1 and knowledge.lr is not None and not knowledge.unordered:
-        settings = replace(settings, sound=0.0)
+    simulated = knowledge.steps > 1 and knowledge.lr is not None
+    least = replace(settings, sound=0.0) if simulated else settings
+    sound = torch.zeros(len(observed), dtype=torch.bool)
     shape = (len(observed), knowledge.records, *knowledge.input_shape)
     images = torch.full(shape, torch.nan, dtype=torch.float64)
     known = torch.zeros(shape[:2], dtype=torch.long)
@@ -44,16 +49,20 @@ def read_exactly(
             notes["spear: a first layer's gradient is not of low rank, so that it tells no number of records"] = None
             continue
         part = clock.part(1 / (len(observed) - target))
-        found = spear(model, parameters, message, knowledge, generator, public, settings, part)
+        found = spear(model, parameters, message, knowledge, generator, public, least, part)
         if found is None:
             notes["spear: no basis was found whose records explain the layer's ReLUs"] = None
             continue
+        sound[target] = found.match >= settings.sound
         number = min(len(found.images), knowledge.records)
         images[target, :number], images[target, number:] = found.images[:number], 0.5
         known[target] = completed(found.labels[:number].tolist(), labels[target].tolist(), knowledge.records)
         notes[f"spear: {found.note}"] = None
     targets = one_hot(known, knowledge.classes, torch.float64)
     loss = common_loss(model, parameters, observed, knowledge, images, targets)
+    if knowledge.unordered:
+        images[~(sound | (loss < EXPLAINS))] = torch.nan
+        loss = torch.where(images.flatten(1).isnan().any(1), torch.nan, loss)
     failed = images.isnan().flatten(1).any(1).long()
     return Reconstruction(images, targets, loss, failed, 1, len(observed), tuple(notes))
 

@@ -86,7 +86,7 @@ def dense_relu(model: nn.Module, knowledge: Knowledge) -> str | None:
 def seen(model: nn.Module, observed: Mapping[str, Tensor], knowledge: Knowledge) -> Factors | None:
     """Factors of the first layer's gradient behind a message; None where the attack does not fit."""
     name = dense_relu(model, knowledge)
-    if name is None or knowledge.zeros == "unknown":
+    if name is None or knowledge.zeros == "unknown" or knowledge.low_rank:
         return None
     return factors(observed[f"{name}.weight"], observed[f"{name}.bias"])
 

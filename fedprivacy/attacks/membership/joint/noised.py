@@ -89,15 +89,21 @@ def _assumed(knowledge: Knowledge) -> str:
     return f"known: {share} with labels{owner}, the start of each round, the optimiser, clip bound and noise"
 
 
-def _trained_by(knowledge: Knowledge, rules: Rules) -> tuple[Environment, DpSgd]:
-    """An environment of the adversary's own under the defense, and the settings of its private training."""
+def private_fit(knowledge: Knowledge, rules: Rules) -> tuple[Environment, DpSgd | None]:
+    """An environment of the adversary's own under the defense, and the settings of its private training, if any."""
     members: tuple[tuple[Ids, ...], ...] = rules.division.candidates
     root = seeds.value(knowledge.root, "noised updates")
     env = Environment(knowledge.settings, root, knowledge.dataset, rules.division, members, knowledge.workbench)
     fit = prepared(env, rules.defense(env)).private_fit
+    return env, fit if isinstance(fit, DpSgd) else None
+
+
+def _trained_by(knowledge: Knowledge, rules: Rules) -> tuple[Environment, DpSgd]:
+    """The same of plain DP-SGD. ValueError where it is another."""
+    env, fit = private_fit(knowledge, rules)
     training = knowledge.settings.training
     if (
-        not isinstance(fit, DpSgd)
+        fit is None
         or training.optimizer != "sgd"
         or training.momentum
         or training.weight_decay
