@@ -28,9 +28,10 @@ from fedprivacy.config.base import UsageError
 class DlgSettings:
     """``outer`` x ``inner`` evaluations of every problem; losses are relative to the observed squared norm.
 
-    A problem stops below ``stop_below``. Targets whose loss stays above ``unsolved`` get ``retries`` more rounds, from
-    other starts. A memory that forgets nothing needs a third fewer evaluations than one of 100 pairs.
-    ``PUBLISHED_DLG`` are the settings of the papers.
+    A problem stops below ``stop_below``. The first share ``rough`` of its evaluations, down to a loss of ``FINE``, is
+    made in float32: a direction need not be exact to descend, and half the work is saved. Targets whose loss stays
+    above ``unsolved`` get ``retries`` more rounds, from other starts. A memory that forgets nothing needs a third fewer
+    evaluations than one of 100 pairs. ``PUBLISHED_DLG`` are the settings of the papers.
     """
 
     outer: int = 13
@@ -38,6 +39,7 @@ class DlgSettings:
     history: int = 300
     restarts: int = 1
     space: Space = "spectrum"
+    rough: float = 0.75
     stop_below: float = 1e-20
     unsolved: float = 1e-3
     retries: int = 1
@@ -45,7 +47,9 @@ class DlgSettings:
     device: str = "cpu"
 
 
-PUBLISHED_DLG = DlgSettings(outer=100, history=100, space="pixels", retries=0)
+FINE = 1e-10
+"""Loss below which rounding of float32 would be felt."""
+PUBLISHED_DLG = DlgSettings(outer=100, history=100, space="pixels", rough=0.0, retries=0)
 
 
 def dlg(
@@ -71,8 +75,9 @@ def dlg(
     like = torch.zeros(1, dtype=settings.dtype, device=settings.device)
     gradients = Layout.of(model).flat_all([as_gradient(message, knowledge) for message in observed], like)
     problem = gradient_map(model, parameters, knowledge, like)
+    rough = gradient_map(model, parameters, knowledge, like.float()) if settings.rough else None
     seen = told(knowledge, Layout.of(model), gradients)
-    return match(problem, gradients, knowledge, labels, generator, settings, clock=clock, seen=seen)
+    return match(problem, gradients, knowledge, labels, generator, settings, None, clock, seen, rough)
 
 
 def match(
@@ -85,10 +90,12 @@ def match(
     penalty: Penalty | None = None,
     clock: Clock = UNLIMITED,
     seen: Told = WHOLE,
+    rough: GradientMap | None = None,
 ) -> Reconstruction:
     """Minimise the squared distance of ``problem`` to ``observed`` [T, n] over records (and labels, if None).
 
-    ``penalty`` of the inputs is added, in units of the observed squared norm. ``seen``: what is told of the observed.
+    ``penalty`` of the inputs is added, in units of the observed squared norm. ``seen``: what is told of the observed;
+    ``rough``: the problem in float32.
     """
     shape, restarts = (knowledge.records, *knowledge.input_shape), settings.restarts
     variables = variables_of(settings.space, knowledge, observed)
@@ -104,7 +111,7 @@ def match(
         if not len(rows) or (found is not None and clock.over):
             break
         of_rows = None if known is None else known[rows]
-        part = _Matching(problem, variables, observed[rows], of_rows, penalty, seen.chosen(rows))
+        part = _Matching(problem, variables, observed[rows], of_rows, penalty, seen.chosen(rows), rough)
         again = part.solve(start, label_start, knowledge, settings, clock)
         found = again if found is None else found.improved(rows, again)
     assert found is not None
@@ -130,9 +137,10 @@ class _Matching:
         known: Tensor | None,
         penalty: Penalty | None,
         seen: Told,
+        rough: GradientMap | None,
     ) -> None:
         self.problem, self.variables, self.penalty = problem, variables, penalty
-        self.observed, self.known, self.seen = observed, known, seen
+        self.observed, self.known, self.seen, self.rough = observed, known, seen, rough
 
     def solve(
         self, start: Tensor, label_start: Tensor, knowledge: Knowledge, settings: DlgSettings, clock: Clock
@@ -144,10 +152,14 @@ class _Matching:
         self.fixed = None if self.known is None else self.known.repeat_interleave(restarts, 0)
         self.norm = torch.linalg.vecdot(wanted, wanted)
         self.weight = (1 / self.norm.clamp_min(torch.finfo(wanted.dtype).tiny)).clamp_min(1.0)
-        self.apart = held_against(squared_l2, wanted, self.seen.repeated(restarts))
+        seen = self.seen.repeated(restarts)
+        self.apart = held_against(squared_l2, wanted, seen)
+        self.apart_roughly = held_against(squared_l2, wanted.float(), seen)
         flat = start.flatten(1) if self.known is not None else torch.cat([start.flatten(1), label_start.flatten(1)], 1)
         below = settings.stop_below * self.norm * self.weight
         evaluations = settings.outer * settings.inner
+        roughly = 0 if self.rough is None else round(settings.rough * evaluations)
+        self.roughly = torch.full((len(wanted),), roughly, device=wanted.device)
         found = minimise(
             self.evaluate, flat.repeat(targets, 1), evaluations, settings.history, 1.0, below, torch.float32, clock
         )
@@ -159,7 +171,7 @@ class _Matching:
     def evaluate(self, x: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Objective [A] and its derivative [A, D] for the problems ``rows``."""
         distribution, inputs = self._targets(x, rows), self.variables.inputs(self._records(x))
-        value, slope, label_slope = matched(self.problem, inputs, distribution, rows, self.apart)
+        value, slope, label_slope = self._matched(inputs, distribution, rows)
         weight = self.weight[rows]
         value, slope, label_slope = (
             value * weight,
@@ -175,6 +187,24 @@ class _Matching:
             return value, image_slope
         centred = label_slope - (distribution * label_slope).sum(2, keepdim=True)
         return value, torch.cat([image_slope, (distribution * centred).flatten(1)], 1)
+
+    def _matched(self, inputs: Tensor, distribution: Tensor, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Distance and its derivatives in records and labels, of float32 where that is enough."""
+        roughly = self.roughly[rows] > 0
+        if self.rough is None or not bool(roughly.any()):
+            return matched(self.problem, inputs, distribution, rows, self.apart)
+        if not bool(roughly.all()):
+            parts = [
+                (mask, self._matched(inputs[mask], distribution[mask], rows[mask])) for mask in (roughly, ~roughly)
+            ]
+            whole = inputs.new_zeros(len(rows)), torch.zeros_like(inputs), torch.zeros_like(distribution)
+            for mask, found in parts:
+                for value, part in zip(whole, found, strict=True):
+                    value[mask] = part
+            return whole
+        value, slope, label_slope = matched(self.rough, inputs.float(), distribution.float(), rows, self.apart_roughly)
+        self.roughly[rows] = torch.where(value < FINE * self.norm[rows], 0, self.roughly[rows] - 1)
+        return value.to(inputs), slope.to(inputs), label_slope.to(inputs)
 
     def _records(self, x: Tensor) -> Tensor:
         records: Tensor = x[:, : self.size].unflatten(1, self.shape)
