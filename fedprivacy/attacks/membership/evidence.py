@@ -2,28 +2,86 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fedprivacy.adversary.threat import Bool, Float, Int, References, Signals
 from fedprivacy.attacks.membership.logits import phi
 from fedprivacy.attacks.membership.remembered import remembered
 
+AT_ONCE = 2**18
+"""Log-probabilities of references that are read at once: what is made of them on the way stays in a core's cache."""
+KEPT = 2**19
+"""Margins of references that are kept for the next statistic that asks."""
+
+Measure = Callable[[Float, Bool, Bool], tuple[NDArray[Any], ...]]
+"""(margins, outside, inside), each [S, m], of m candidates -> any number of [m]."""
+
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """Margins of n records in one round: of the target [n], and of S references [S, n].
+    """Margins ``phi`` [n] of the target in one round, and what S references said of the same records.
 
-    ``outside`` and ``inside`` [S, n] say which references were not, and were, trained on the record. Both are False
-    where a reference was not observed on it; its margin is 0 there and must not be used.
+    ``logp`` [S, n, C] and ``included`` [S, n] are the references' log-probabilities (any constant a row, float32 or
+    float64) and coins; their margins are taken at ``temperature``, or are ``known`` [S, n].
     """
 
     phi: Float
     labels: Int
-    reference_phi: Float
-    outside: Bool
-    inside: Bool
+    logp: Float
+    included: Bool
+    temperature: float = 1.0
+    known: Float | None = None
+
+    def over_references(self, measure: Measure) -> tuple[NDArray[Any], ...]:
+        """What ``measure`` says of every candidate, [n] each: the same as of :attr:`reference_phi` and its masks, which
+        are kept if they are few, and else made for a block of candidates at a time.
+        """
+        if self.included.size <= KEPT:
+            return measure(*self._whole)
+        parts = [measure(*self._margins(block)) for block in self._blocks()]
+        return tuple(np.concatenate(column) for column in zip(*parts, strict=True))
+
+    @property
+    def reference_phi(self) -> Float:
+        """Margins [S, n] of the references; 0 where one was not observed, which must not be used."""
+        return self._whole[0]
+
+    @property
+    def outside(self) -> Bool:
+        """[S, n], True where a reference was observed, and not trained on the record."""
+        return self._whole[1]
+
+    @property
+    def inside(self) -> Bool:
+        """[S, n], True where a reference was observed, and trained on the record."""
+        return self._whole[2]
+
+    @cached_property
+    def _whole(self) -> tuple[Float, Bool, Bool]:
+        values, outside, inside = zip(*map(self._margins, self._blocks()), strict=True)
+        return np.concatenate(values, axis=1), np.concatenate(outside, axis=1), np.concatenate(inside, axis=1)
+
+    def _blocks(self) -> list[slice]:
+        width = max(1, AT_ONCE // max(1, self.logp.shape[0] * self.logp.shape[2]))
+        return [slice(start, start + width) for start in range(0, max(1, len(self.labels)), width)]
+
+    def _margins(self, block: slice) -> tuple[Float, Bool, Bool]:
+        values = self._phi(block) if self.known is None else self.known[:, block]
+        observed = ~np.isnan(values)
+        included = self.included[:, block]
+        return np.where(observed, values, 0.0), observed & ~included, observed & included
+
+    def _phi(self, block: slice) -> Float:
+        logp = self.logp[:, block]
+        if self.temperature != 1:
+            logp = logp.astype(np.float64) / self.temperature
+        return phi(logp, self.labels[block])
 
 
 def single_round(signals: Signals) -> Float:
@@ -46,7 +104,7 @@ def reference_margins(references: References, labels: Int, temperature: float = 
     """phi [S, rounds, n] of references on the candidates, at a softmax temperature."""
     if references.margins is not None and temperature == 1:
         return references.margins
-    return phi(references.logp / temperature, labels)
+    return phi(references.logp if temperature == 1 else references.logp / temperature, labels)
 
 
 @remembered
@@ -54,14 +112,14 @@ def evidence(signals: Signals, temperature: float = 1.0) -> Evidence:
     """Margins of target and references on the candidates, at a softmax temperature. ValueError without references."""
     references = _references(signals)
     target = margins(signals, temperature)
-    values = reference_margins(references, signals.labels, temperature)[:, 0]
-    observed = ~np.isnan(values)
+    known = references.margins if temperature == 1 else None
     return Evidence(
         target,
         signals.labels,
-        np.where(observed, values, 0.0),
-        observed & ~references.included,
-        observed & references.included,
+        references.logp[:, 0],
+        references.included,
+        temperature,
+        None if known is None else known[:, 0],
     )
 
 
@@ -82,10 +140,9 @@ def population_evidence(signals: Signals) -> Evidence:
     references = _references(signals)
     if references.population_logp is None:
         raise ValueError("this statistic needs the references' predictions on the population")
-    known = references.population_margins
-    values = phi(references.population_logp[:, 0], labels) if known is None else known[:, 0]
-    observed = ~np.isnan(values)
-    return Evidence(target, labels, np.where(observed, values, 0.0), observed, np.zeros_like(observed))
+    logp, known = references.population_logp[:, 0], references.population_margins
+    nobody = np.zeros(logp.shape[:2], dtype=np.bool_)
+    return Evidence(target, labels, logp, nobody, known=None if known is None else known[:, 0])
 
 
 @remembered
@@ -163,7 +220,8 @@ def out_counts(references: References, round: int | None = None) -> Int:
     """
     out = ~references.included
     if round is not None:
-        out = out & ~np.isnan(references.logp[:, round]).any(axis=-1)
+        for mine, told in zip(out, references.logp[:, round], strict=True):
+            mine &= ~np.isnan(told).any(axis=-1)
     return np.asarray(out.sum(axis=0), dtype=np.int64)
 
 

@@ -8,6 +8,8 @@ principles"). From probabilities it saturates as soon as p rounds to 1; written 
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
@@ -43,11 +45,18 @@ def phi(logp: Float, labels: Int) -> Float:
     """
     if logp.shape[-1] < 2:
         raise ValueError("phi needs at least two classes; decode one output column into two first")
-    index = np.broadcast_to(labels[:, None], (*logp.shape[:-1], 1))
-    own = np.take_along_axis(logp, index, axis=-1)[..., 0]
-    others = logp.copy()
-    np.put_along_axis(others, index, -np.inf, axis=-1)
-    return np.asarray(own - logsumexp(others))
+    # Classes first: sums over a short last axis cost several times what the exponentials do.
+    others = np.array(np.moveaxis(logp, -1, 0), dtype=np.float64, order="C")
+    by_record = others.reshape(len(others), math.prod(logp.shape[:-2]), len(labels))
+    records = np.arange(len(labels))
+    own = by_record[labels, :, records].T.reshape(logp.shape[:-1])
+    by_record[labels, :, records] = -np.inf
+    top = others.max(axis=0)
+    top[np.isneginf(top)] = 0.0
+    others -= top
+    np.exp(others, out=others)
+    with np.errstate(divide="ignore"):
+        return np.asarray(own - (np.log(others.sum(axis=0)) + top))
 
 
 def true_logp(margin: Float) -> Float:

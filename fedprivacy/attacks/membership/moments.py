@@ -49,6 +49,12 @@ def squared_residuals(values: Float, mask: Bool, mean: Float) -> Float:
     return np.asarray(np.where(mask, (values - mean) ** 2, 0.0).sum(axis=0))
 
 
+def moments(values: Float, mask: Bool) -> tuple[Float, Float, Int]:
+    """Mean, sum of squares about it, and number of the references in ``mask``, [S, n] -> [n] each."""
+    mean, count = masked_mean(values, mask)
+    return mean, squared_residuals(values, mask, mean), count
+
+
 def pooled_variance(squares: Float, count: Int) -> float | None:
     """``sum_i SS_i / sum_i (n_i - 1)``; None where no candidate has two references, or all agree exactly."""
     freedom = int(np.maximum(count - 1, 0).sum())

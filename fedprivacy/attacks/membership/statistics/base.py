@@ -11,28 +11,29 @@ from typing import ClassVar
 
 import numpy as np
 
-from fedprivacy.adversary.threat import Bool, Float, Signals
-from fedprivacy.attacks.membership.evidence import Evidence, evidence
+from fedprivacy.adversary.threat import Bool, Float, Int, Signals
+from fedprivacy.attacks.membership.evidence import evidence
 from fedprivacy.attacks.membership.logits import logsumexp, one_minus_p, true_logp
 from fedprivacy.attacks.membership.moments import fill_empty, masked_mean
 
 
-def log_mean_p(found: Evidence, mask: Bool) -> Float:
-    """``logsumexp_s logp_s - log n`` over the references in ``mask``, [S, n] -> [n]; class mean where there is none."""
-    missed, count = masked_mean(one_minus_p(found.reference_phi), mask)
-    masked = np.where(mask, true_logp(found.reference_phi), -np.inf)
+def log_mean_p(margins: Float, mask: Bool) -> tuple[Float, Int]:
+    """``logsumexp_s logp_s - log n`` over the references in ``mask``, [S, n] -> [n], and n; 0 where there is none."""
+    missed, count = masked_mean(one_minus_p(margins), mask)
+    masked = np.where(mask, true_logp(margins), -np.inf)
     spread = logsumexp(masked.T) - np.log(np.maximum(count, 1))
     # Near p = 1 the mean of 1 - p holds the digits, elsewhere the log-sum-exp does.
     near_one = np.log1p(-np.minimum(missed, 0.5))
-    level = np.where(count == 0, 0.0, np.where(missed < 0.5, near_one, spread))
-    return fill_empty(level, count, found.labels)
+    return np.where(count == 0, 0.0, np.where(missed < 0.5, near_one, spread)), count
 
 
 def base_score(signals: Signals, temperature: float, weight: float, online: bool) -> Float:
     """``logp_T - weight * log mean p_T,s`` [n]."""
     found = evidence(signals, temperature)
-    mask = found.outside | found.inside if online else found.outside
-    return np.asarray(true_logp(found.phi) - weight * log_mean_p(found, mask))
+    level, count = found.over_references(
+        lambda margins, outside, inside: log_mean_p(margins, outside | inside if online else outside)
+    )
+    return np.asarray(true_logp(found.phi) - weight * fill_empty(level, count, found.labels))
 
 
 @dataclass(frozen=True)

@@ -21,5 +21,5 @@ class Calibrated:
     def score(self, signals: Signals) -> Float:
         """``logp - mean_OUT logp_s`` [n] in nats; the class mean stands in where no reference is OUT."""
         found = evidence(signals)
-        mean, count = masked_mean(true_logp(found.reference_phi), found.outside)
+        mean, count = found.over_references(lambda margins, outside, _: masked_mean(true_logp(margins), outside))
         return true_logp(found.phi) - fill_empty(mean, count, found.labels)

@@ -16,7 +16,7 @@ import numpy as np
 
 from fedprivacy.adversary.threat import Float, Signals
 from fedprivacy.attacks.membership.evidence import evidence, never_trained
-from fedprivacy.attacks.membership.moments import Variance, fill_empty, masked_mean, spread, squared_residuals
+from fedprivacy.attacks.membership.moments import Variance, fill_empty, moments, spread
 
 Sides = Literal["one", "two"]
 
@@ -24,9 +24,8 @@ Sides = Literal["one", "two"]
 def offline_z(signals: Signals, variance: Variance = "auto") -> tuple[Float, Float]:
     """``z = (phi - mu_out) / s_out`` and ``s_out``, both [n]; ``mu_out`` is a class mean where nothing is OUT."""
     found = evidence(signals)
-    mean, count = masked_mean(found.reference_phi, found.outside)
-    squares = squared_residuals(found.reference_phi, found.outside, mean)
-    deviation = spread(squares, count, len(found.outside), variance)
+    mean, squares, count = found.over_references(lambda margins, outside, _: moments(margins, outside))
+    deviation = spread(squares, count, len(found.included), variance)
     return (found.phi - fill_empty(mean, count, found.labels)) / deviation, deviation
 
 

@@ -28,7 +28,7 @@ def log_ratio(margin: Float, missed: Float, a: float) -> Float:
 
 def evidence_log_ratio(found: Evidence, a: float) -> Float:
     """Log ratio [n] against the plain mean over OUT references, class mean of ``pbar`` where there is none."""
-    missed, count = masked_mean(one_minus_p(found.reference_phi), found.outside)
+    missed, count = found.over_references(lambda margins, outside, _: masked_mean(one_minus_p(margins), outside))
     return log_ratio(found.phi, fill_empty(missed, count, found.labels), a)
 
 

@@ -9,10 +9,9 @@ from fedprivacy.attacks.membership.evidence import Evidence
 from fedprivacy.attacks.membership.moments import (
     Variance,
     fill_empty,
-    masked_mean,
+    moments,
     pooled_variance,
     spread,
-    squared_residuals,
 )
 
 
@@ -28,13 +27,14 @@ class Hypothesis:
 
 def hypotheses(found: Evidence, variance: Variance) -> tuple[Hypothesis, Hypothesis]:
     """IN and OUT. A side too small to have a variance borrows the other's. ValueError if a side has no reference."""
+    found_in_and_out = found.over_references(
+        lambda margins, outside, inside: (*moments(margins, inside), *moments(margins, outside))
+    )
     sides = []
-    for mask in (found.inside, found.outside):
-        mean, count = masked_mean(found.reference_phi, mask)
-        squares = squared_residuals(found.reference_phi, mask, mean)
+    for mean, squares, count in (found_in_and_out[:3], found_in_and_out[3:]):
         sides.append((fill_empty(mean, count, found.labels), squares, count))
     pooled = [pooled_variance(squares, count) for _, squares, count in sides]
-    references = len(found.outside)
+    references = len(found.included)
     inside, outside = (
         Hypothesis(mean, spread(squares, count, references, variance, pooled[1 - side]), squares, count)
         for side, (mean, squares, count) in enumerate(sides)
