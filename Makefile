@@ -57,9 +57,10 @@ kills: $(STAMP)
 docs: $(STAMP)
 	$(BIN)/python docs/build.py $(PAGES)
 
-# What a round of every protocol costs, beside the same rounds plainly written: the page and its rows as JSON.
+# What everything costs, in one table: the page and its cells as JSON. BENCH="--peer DIR" times a clone of PFLlib too,
+# BENCH=--resume goes on where it was stopped, BENCH="--only growth" measures some cells again.
 bench: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/protocols.py --out reports/protocol_speed.md --json reports/protocol_speed.json
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/bench.py --out reports/protocol_speed.md --json reports/protocol_speed.json $(BENCH)
 
 # 400 audits of honest mechanisms a bound, of which `make test` plays twelve.
 nulls: $(STAMP)

@@ -1,0 +1,110 @@
+"""Everything that is measured of speed, in one table: ``make bench``, or
+
+    python benchmarks/bench.py [--only KIND,"NAME"] [--peer DIR] [--resume] [--json FILE] [--out FILE.md]
+
+Each cell is measured in a process of its own on one thread, and stored in the JSON as soon as it is there. ``--resume``
+keeps the cells that the file has; without it, those that ``--only`` names (all by default) are measured again. The
+table and the page show all cells of the file. ``--peer``: a clone of TsingZ0/PFLlib, timed beside ours.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import platform
+import time
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import torch
+from threadpoolctl import threadpool_limits
+
+import attacks
+import banks
+import growth
+import private
+import protocols
+import scoring
+import steps
+from measure import MEMORY, Cell, Figures
+from page import page, table
+
+KINDS = {
+    "steps": steps,
+    "protocols": protocols,
+    "private": private,
+    "scoring": scoring,
+    "growth": growth,
+    "attacks": attacks,
+    "banks": banks,
+}
+
+
+def main() -> None:
+    """Measure, store, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default="", help=f"kinds ({', '.join(KINDS)}) or words in the names of cells")
+    parser.add_argument("--peer", type=Path, help="folder of a clone of PFLlib")
+    parser.add_argument("--resume", action="store_true", help="keep the cells that the JSON has")
+    parser.add_argument("--json", type=Path, default=Path("bench.json"), help="where cells are stored")
+    parser.add_argument("--out", type=Path, help="file for the page")
+    given = parser.parse_args()
+    stored: dict[str, Any] = json.loads(given.json.read_text()) if given.json.exists() else {}
+    stored["machine"] = {"processor": _processor(), "torch": torch.__version__}
+    found: dict[str, dict[str, Figures]] = stored.setdefault("cells", {})
+    library = given.peer.resolve() if given.peer else None
+    for kind, module in KINDS.items():
+        for cell in module.cells(library):
+            known = found.setdefault(kind, {})
+            if not _asked(kind, cell.name, given.only) or (given.resume and cell.name in known):
+                continue
+            start = time.monotonic()
+            known[cell.name] = apart(cell)
+            given.json.write_text(json.dumps(stored, indent=1) + "\n")
+            print(f"{cell.name}: {_words(known[cell.name])} ({time.monotonic() - start:.0f} s)", flush=True)
+    print(table(found))
+    if given.out:
+        given.out.write_text(page(stored))
+
+
+def apart(cell: Cell) -> Figures:
+    """The figures of a cell from a process of its own, which begins with all imports made."""
+    context = multiprocessing.get_context("fork")
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_measured, args=(cell, theirs))
+    process.start()
+    theirs.close()
+    try:
+        answer: dict[str, Any] = ours.recv()
+    except EOFError:
+        raise SystemExit(f"{cell.name}: the process that measured it died") from None
+    process.join()
+    return answer
+
+
+def _measured(cell: Cell, answer: Connection) -> None:
+    torch.set_num_threads(1)
+    threadpool_limits(1)
+    MEMORY.begin()
+    figures = cell.work()
+    answer.send({"memory_mb": MEMORY.peak(), **figures})
+
+
+def _asked(kind: str, name: str, only: str) -> bool:
+    return not only or any(word in (kind, name) or word in name for word in only.split(","))
+
+
+def _words(figures: Figures) -> str:
+    return ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
+
+
+def _processor() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{names[0] if names else platform.processor()}, {torch.backends.cpu.get_cpu_capability()}"
+
+
+if __name__ == "__main__":
+    main()
