@@ -6,11 +6,11 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
-import fedprivacy
 import numpy as np
-from fedprivacy.catalog import ATTACKS
-
 from measure import Cell, Figures, cpu
+
+import fedprivacy
+from fedprivacy.catalog import ATTACKS
 
 ON = ("mutual", "fedavg")
 TURNS = 1

@@ -6,9 +6,9 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
-import fedprivacy
-
 from measure import Cell, Figures, cpu
+
+import fedprivacy
 
 SERIES = {"fedavg": (4, 16, 64), "mutual": (4, 16)}
 """Shadows by protocol."""

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from fedprivacy import seeds
-from fedprivacy.models.convolution import channels_last
+from federations import FiveByFive
 from torch import Tensor
 from torch.nn import functional as F
 
-from federations import FiveByFive
+from fedprivacy import seeds
+from fedprivacy.models.convolution import channels_last
 
 BATCH = 32
 OPS = torch.ops.aten

@@ -18,18 +18,18 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-import torch
-from threadpoolctl import threadpool_limits
-
-import attacks
 import banks
 import growth
 import private
 import protocols
 import scoring
 import steps
+import torch
 from measure import MEMORY, Cell, Figures
 from page import page, table
+from threadpoolctl import threadpool_limits
+
+import attacks
 
 KINDS = {
     "steps": steps,

@@ -6,6 +6,11 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
+from sklearn.datasets import load_digits
+from torch import Tensor, nn
+from torch.nn import functional as F
+
 from fedprivacy import seeds
 from fedprivacy.config.federation import FederationSettings
 from fedprivacy.config.protocol_cards import CARDS
@@ -14,10 +19,6 @@ from fedprivacy.data.records import Dataset, Division
 from fedprivacy.federation.environment import Environment
 from fedprivacy.models.convolution import PooledConvolution, channels_last
 from fedprivacy.training.learner import Seed, Workbench
-from numpy.typing import NDArray
-from sklearn.datasets import load_digits
-from torch import Tensor, nn
-from torch.nn import functional as F
 
 CLIENTS, TRAINED, PUBLIC = 5, 1347, 100
 SHORT = {"feddf": {"steps": 10}}

@@ -7,11 +7,11 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from fedprivacy import catalog
-from fedprivacy.federation import engine
-
 from federations import noise, options
 from measure import Cell, Figures, cpu
+
+from fedprivacy import catalog
+from fedprivacy.federation import engine
 
 CLIENTS, ROUNDS, HIDDEN = (2, 5, 10, 30, 100), (2, 5, 10, 30, 100), (16, 64, 256, 1024, 4096)
 TURNS, WARM = 2, 30

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+
 from fedprivacy import seeds
 
 Figures = Mapping[str, float]

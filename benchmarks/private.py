@@ -6,13 +6,13 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from measure import Cell, Figures, in_turn
+from torch import nn
+
 from fedprivacy.config.run import TrainingConfig
 from fedprivacy.models.build import build
 from fedprivacy.training.dp_sgd import DpSgd
 from fedprivacy.training.learner import Learner, Records, Seed, Workbench
-from torch import nn
-
-from measure import Cell, Figures, in_turn
 
 RECORDS, BATCH, TURNS = 512, 32, 2
 SEED: Seed = (0, ("benchmark",))

@@ -10,18 +10,18 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
+import bare
 import numpy as np
+from federations import CLIENTS, TRAINED, digits, options
+from measure import Cell, Figures, cpu, matmul_rate
+from peer import SERVERS, TOGETHER, Peer
+from torch.utils.flop_counter import FlopCounterMode
+
 from fedprivacy import catalog
 from fedprivacy.config.protocol_cards import CARDS
 from fedprivacy.federation.environment import Environment
 from fedprivacy.wire.channel import Channel
 from fedprivacy.wire.transcript import MemoryStore
-from torch.utils.flop_counter import FlopCounterMode
-
-import bare
-from federations import CLIENTS, TRAINED, digits, options
-from measure import Cell, Figures, cpu, matmul_rate
-from peer import SERVERS, TOGETHER, Peer
 
 TURNS = 2
 WHOSE = "fedavg"

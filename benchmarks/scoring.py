@@ -6,13 +6,13 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from measure import MEMORY, Cell, Figures, cpu
+
 from fedprivacy import seeds
 from fedprivacy.adversary.threat import References, Signals
 from fedprivacy.attacks.membership.combine import score_candidates
 from fedprivacy.attacks.membership.logits import log_softmax
 from fedprivacy.attacks.membership.statistics import STATISTICS
-
-from measure import MEMORY, Cell, Figures, cpu
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
 SCORED = ("ratio", "lira-online")

@@ -7,13 +7,13 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from fedprivacy.config.run import TrainingConfig
-from fedprivacy.models.build import build
-from fedprivacy.training.learner import Records, Seed, Workbench
+from measure import Cell, Figures, cpu, matmul_rate
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from measure import Cell, Figures, cpu, matmul_rate
+from fedprivacy.config.run import TrainingConfig
+from fedprivacy.models.build import build
+from fedprivacy.training.learner import Records, Seed, Workbench
 
 SHAPES = (
     ("mlp-small", (1, 8, 8)),

@@ -12,11 +12,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fedprivacy import folder
-from fedprivacy.adversary.threat import Float, References, Signals, Truth
+from fedprivacy.adversary.threat import Float, Int, References, Signals, Truth
 from fedprivacy.attacks.membership.assemble import Scored, score_target
 from fedprivacy.attacks.membership.evidence import last_margins
 from fedprivacy.attacks.membership.logits import log_softmax
@@ -78,8 +80,8 @@ def from_scores(given: ScoresFile, attack: AttackConfig) -> tuple[list[list[Judg
 
 def from_bank(given: ScoresFile, bank: Bank, attack: AttackConfig) -> tuple[list[list[Judged]], tuple[str, ...]]:
     """Clients of every model that is a target, scored from logits, and notes."""
-    logp = log_softmax(bank.logits)
-    population = None if bank.population_logits is None else log_softmax(bank.population_logits)
+    logp = _log_probabilities(bank.logits)
+    population = None if bank.population_logits is None else _log_probabilities(bank.population_logits)
     judged: list[list[Judged]] = []
     counts: list[Float] = []
     dropped = 0
@@ -93,8 +95,8 @@ def from_bank(given: ScoresFile, bank: Bank, attack: AttackConfig) -> tuple[list
             rows = np.flatnonzero(given.clients == client)
             references = None
             if kept:
-                theirs = None if population is None else population[kept][:, None]
-                references = References(logp[kept][:, None][:, :, rows], bank.member[kept][:, rows], theirs)
+                theirs = None if population is None else _part(population, kept)[:, None]
+                references = References(_part(logp, kept, rows)[:, None], _part(bank.member, kept, rows), theirs)
             seen = np.ones((1, len(rows)), dtype=np.bool_)
             signals = Signals(
                 logp[target][None, rows],
@@ -113,6 +115,21 @@ def from_bank(given: ScoresFile, bank: Bank, attack: AttackConfig) -> tuple[list
         notes.append("a model trained on exactly the rest is no reference of its complement")
     notes += _dependence(bank, counts)
     return judged, tuple(notes)
+
+
+def _log_probabilities(logits: Float) -> Float:
+    """[F, n, C] -> [F, n, C], a model at a time: nothing is held beside the two."""
+    found = np.empty(logits.shape)
+    for one, answers in zip(found, logits, strict=True):
+        one[:] = log_softmax(answers)
+    return found
+
+
+def _part(values: NDArray[Any], models: Sequence[int], rows: Int | None = None) -> NDArray[Any]:
+    """[F, n, ...] -> [models, rows, ...], both ascending: a view where models are neighbours and no row lacks."""
+    first, last = models[0], models[-1] + 1
+    chosen = values[first:last] if len(models) == last - first else values[list(models)]
+    return chosen if rows is None or len(rows) == values.shape[1] else chosen[:, rows]
 
 
 def _dependence(bank: Bank, counts: Sequence[Float]) -> list[str]:
