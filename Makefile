@@ -62,9 +62,10 @@ docs: $(STAMP)
 bench: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/bench.py --out reports/protocol_speed.md --json reports/protocol_speed.json $(BENCH)
 
-# 400 audits of honest mechanisms a bound, of which `make test` plays twelve.
+# 400 audits of honest mechanisms a bound, and 200 runs in which there is nothing to find; `make test` plays a few.
 nulls: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/hardship/nulls.py
+	OMP_NUM_THREADS=1 $(BIN)/python tests/hardship/runs.py
 
 # Thirteen known ways to break DP-SGD and DP-FedAvg, planted here and audited; `make test` tries two of them.
 mutants: $(STAMP)

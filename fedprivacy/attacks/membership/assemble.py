@@ -156,7 +156,7 @@ def score_target(signals: Signals, config: AttackConfig, surrogates: Signals | N
     scores: dict[str, Float | str] = {}
     for name in names:
         statistic = offered[name] if name in offered else made(name)
-        if same_as(statistic, config.combine) in names:
+        if name != declared and same_as(statistic, config.combine, signals) in names:
             continue
         if surrogates is not None and "surrogates" in statistic.needs:
             scores[name] = score_candidates(statistic, surrogates)

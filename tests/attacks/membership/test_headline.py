@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from fedprivacy.adversary.observations import OBSERVATIONS
-from fedprivacy.adversary.threat import Signals
+from fedprivacy.adversary.threat import References, Signals
 from fedprivacy.attacks.membership import headline
 from fedprivacy.attacks.membership.assemble import score_target
 from fedprivacy.config.protocol_cards import CARDS
@@ -63,6 +64,24 @@ def test_a_row_is_what_it_is_called_or_is_not_shown(drawn_signals: Callable[[int
     np.testing.assert_array_equal(averaged.scores["coop-lira"], several.scores["fedmia"])
     single = score_target(drawn_signals(1), AttackConfig())
     assert not {"fedmia", "trajectory"} & set(single.scores)
+
+
+def test_without_shadows_lira_is_called_by_what_its_references_are(
+    drawn_signals: Callable[[int], Signals],
+) -> None:
+    signals = drawn_signals(4)
+    assert signals.references is not None
+    never = signals.references.included.any(axis=1) < 1
+    assert never.any() and not never.all()
+    others = replace(
+        signals,
+        references=References(signals.references.logp[never], np.zeros_like(signals.references.included[never])),
+    )
+    found = score_target(others, AttackConfig())
+    assert "coop-lira" in found.scores and "lira-offline" not in found.scores
+    asked = score_target(others, AttackConfig(headline="lira-offline"))
+    np.testing.assert_array_equal(asked.scores["lira-offline"], asked.scores["coop-lira"])
+    assert "lira-offline" in score_target(signals, AttackConfig()).scores
 
 
 def test_a_statistic_that_is_asked_for_alone_is_shown(drawn_signals: Callable[[int], Signals]) -> None:

@@ -146,6 +146,31 @@ def test_masked_uploads_leave_the_aggregate_alone(hand_made: Callable[..., Any])
     assert observed.logp.shape[0] == 1 and observed.seen.all() and observed.notes == (ONLY_AGGREGATE,)
 
 
+def test_a_peer_at_its_own_speed_is_a_reference_in_rounds_in_which_it_sent_nothing(
+    hand_made: Callable[..., Any],
+) -> None:
+    """Its newest model stands for it, and before the first one that; what comes in groups counts once it is whole."""
+    made = hand_made(10)
+    models = [made.bench.initial("mlp", (seed, ("test",))) for seed in range(5)]
+    part = Weights({"head.bias": models[0]["head.bias"]})
+
+    def round_of(own: Weights | None, news: Weights) -> Callable[[Channel], None]:
+        def said(channel: Channel) -> None:
+            if own is not None:
+                channel.send("client-0", SERVER, own)
+            channel.send(SERVER, ["client-0", "client-1"], news, "global")
+
+        return said
+
+    rounds = ((part, models[1]), (Weights(models[2]), models[1]), (None, models[3]))
+    told = logged(made.store, *(round_of(own, Weights(news)) for own, news in rounds))
+    observed = GlobalModel().observe(seen_by("client-0", told), made.knowledge)
+    assert observed.reference_logp is not None and observed.reference_logp.shape[1] == 3
+    assert not np.isnan(observed.reference_logp).any()
+    for number in (1, 2):
+        np.testing.assert_array_equal(observed.reference_logp[0, 0], observed.reference_logp[0, number])
+
+
 def test_a_peers_own_model_is_a_reference_for_the_others(hand_made: Callable[..., Any]) -> None:
     made = hand_made(10)
     mine, everybodys = (made.bench.initial("mlp", (seed, ("test",))) for seed in range(2))

@@ -75,7 +75,7 @@ def test_a_planted_leak_is_found_through_the_wire(hand_made: Callable[..., Made]
     told = made.transcript({1: ids}, lambda r, k: made.sure(r, k, made.coins).astype(np.float32), "probabilities")
     found = judged(made, Probes().observe(seen_by("active-server", told), made.knowledge))
     assert (~made.coins).sum() > 1000
-    for name in ("loss", "mentr", "ratio", "calibrated", "rmia", "coop-lira", "lira-offline", "base-offline"):
+    for name in ("loss", "mentr", "ratio", "calibrated", "rmia", "coop-lira", "base-offline"):
         assert found[name, "TPR@0.1%FPR"].value > 0.9, name  # type: ignore[operator]
         assert found[name, "AUC"].value > 0.99, name  # type: ignore[operator]
 

@@ -85,8 +85,7 @@ class GlobalModel:
         if peer:
             me = client_index(view.position)
             mine = [m for m in uploaded_models(told, last, knowledge.start) if m.client == me]
-            mine = [replace(m, round=rounds[-1]) for m in mine] if last and rounds else mine
-            found, _ = _queried([m for m in mine if m.round in rounds], [me], rounds, knowledge)
+            found, _ = _queried(_newest(mine, rounds, knowledge), [me], rounds, knowledge)
             if not np.isnan(found).all():
                 own, population = _parts(found, knowledge)
         return _observed(logp, knowledge, notes, own, population)
@@ -98,6 +97,20 @@ class GlobalFromUpdates(GlobalModel):
 
     name: ClassVar[str] = "global model from updates"
     needs_start: ClassVar[bool] = True
+
+
+def _newest(mine: Sequence[Received], rounds: Sequence[int], knowledge: Knowledge) -> list[Received]:
+    """One's own newest whole model in each of ``rounds``, or the first: at its own speed, one has none in some."""
+    whole = [m for m in mine if set(m.weights) == set(knowledge.workbench.module(_name(m, knowledge)).state_dict())]
+    found = []
+    for round in rounds if whole else []:
+        before = [model for model in whole if model.round <= round]
+        found.append(replace(before[-1] if before else whole[0], round=round))
+    return found
+
+
+def _name(model: Received, knowledge: Knowledge) -> str:
+    return knowledge.wire.travelling(model.holder)
 
 
 def _last_only(knowledge: Knowledge) -> bool:
@@ -114,7 +127,7 @@ def _queried(
     logp = np.full((len(sources), len(rounds), len(ids), classes), np.nan)
     notes: set[str] = set()
     for model in models:
-        name = knowledge.wire.travelling(model.holder)
+        name = _name(model, knowledge)
         if set(model.weights) != set(knowledge.workbench.module(name).state_dict()):
             notes.add(f"round {model.round}: {INCOMPLETE}")
             continue

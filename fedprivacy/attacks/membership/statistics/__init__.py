@@ -94,8 +94,14 @@ def applicable(signals: Signals, surrogates: bool = False) -> list[Statistic]:
     return [STATISTICS[name]() for name in names]
 
 
-def same_as(statistic: Statistic, rule: str) -> str | None:
-    """Name of what ``statistic`` is to the last digit where scores combine over rounds by ``rule``; None for none."""
+def same_as(statistic: Statistic, rule: str, signals: Signals) -> str | None:
+    """Name of what ``statistic`` is to the last digit where scores combine over rounds by ``rule``; None for none.
+
+    Where no reference was trained on any candidate, as without shadow federations, they all are co-op references.
+    """
+    references = signals.references
+    if statistic.name == LiraOffline.name and references is not None and not references.included.any():
+        return CoopLira.name
     return getattr(statistic, "twin", None) if getattr(statistic, "over_rounds", "each") == rule else None
 
 
