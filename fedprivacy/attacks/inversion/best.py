@@ -187,9 +187,9 @@ def _chosen(rows: Sequence[AttackRow]) -> Outcome:
 
 
 def _settled(name: str, loss: Tensor, knowledge: Knowledge, settings: BestSettings) -> Tensor:
-    """Which messages [T] need no further attack: those that are explained, and those whose records were read exactly
-    while the order of the steps is unknown. Another attack would fit an order to what only the true one explains."""
-    if name == EXACT and knowledge.unordered:
+    """Which messages [T] need no further attack: those that are explained, and those of several steps on different
+    records that were read exactly. These come in no order, and another attack would fit records to a wrong one."""
+    if name == EXACT and knowledge.divided:
         return loss.isfinite()
     return loss.nan_to_num(torch.inf) < settings.explained
 

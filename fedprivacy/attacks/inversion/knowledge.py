@@ -101,7 +101,12 @@ class Knowledge:
     @property
     def unordered(self) -> bool:
         """Whether nobody knows which of several steps of an epoch met which record."""
-        return self.order == "unknown" and self.steps > self.epochs
+        return self.order == "unknown" and self.divided
+
+    @property
+    def divided(self) -> bool:
+        """Whether an epoch is several steps, each on records of its own."""
+        return self.steps > self.epochs
 
     def under(self, preset: Preset) -> Knowledge:
         """The card of a weaker attacker: what the preset withholds is forgotten. ``strong`` withholds nothing."""

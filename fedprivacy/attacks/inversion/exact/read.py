@@ -17,7 +17,7 @@ from fedprivacy.attacks.inversion.label_recovery import Public
 from fedprivacy.attacks.inversion.reconstruction import Reconstruction
 
 EXPLAINS = 0.1
-"""Part of a message that may be left over where the order of its steps is unknown."""
+"""Part of a message that may be left over where nothing tells which step met which record."""
 
 
 def read_exactly(
@@ -34,8 +34,8 @@ def read_exactly(
     """:func:`spear` on each of T messages; NaN where the gradient is not of low rank or no basis was found.
 
     Fewer records than the card names leave mid-grey images, with labels left over from ``labels`` [T, B]. Where the
-    card lets several steps be simulated, whether records are the right ones is left to the common loss; in an unknown
-    order they count if their score is sound or most of the message is explained in any order.
+    card lets several steps be simulated, whether records are the right ones is left to the common loss; where each
+    step had records of its own they count if their score is sound, or the message is nearly explained in any order.
     """
     simulated = knowledge.steps > 1 and knowledge.lr is not None
     least = replace(settings, sound=0.0) if simulated else settings
@@ -60,7 +60,7 @@ def read_exactly(
         notes[f"spear: {found.note}"] = None
     targets = one_hot(known, knowledge.classes, torch.float64)
     loss = common_loss(model, parameters, observed, knowledge, images, targets)
-    if knowledge.unordered:
+    if knowledge.divided:
         images[~(sound | (loss < EXPLAINS))] = torch.nan
         loss = torch.where(images.flatten(1).isnan().any(1), torch.nan, loss)
     failed = images.isnan().flatten(1).any(1).long()

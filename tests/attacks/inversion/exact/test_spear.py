@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -16,7 +18,11 @@ from fedprivacy.attacks.inversion.exact.factors import factors
 from fedprivacy.attacks.inversion.exact.search import Directions, Rows, Search, merged
 from fedprivacy.attacks.inversion.exact.spear import SpearSettings, dense_relu, seen, spear
 from fedprivacy.attacks.inversion.knowledge import Knowledge
+from fedprivacy.attacks.inversion.messages import Sent
+from fedprivacy.attacks.inversion.plans import Plans
 from fedprivacy.config.base import UsageError
+from fedprivacy.config.run import TrainingConfig
+from fedprivacy.data.pixels import PixelScale
 from fedprivacy.models.build import build
 
 Message = dict[str, Tensor]
@@ -121,18 +127,21 @@ def test_many_steps_that_can_be_simulated_are_left_to_the_loss() -> None:
     assert spear(model, before, update, untold, _generator(), settings=strict) is None
 
 
-def test_records_in_an_order_that_nobody_told_are_read_before_any_fit_of_it() -> None:
+@pytest.mark.parametrize(("places", "order"), [((2, 0, 1, 1, 2, 0), "unknown"), ((2, 0, 1), "known")])
+def test_records_in_an_order_that_nobody_told_are_read_before_any_fit_of_it(
+    places: tuple[int, ...], order: Any
+) -> None:
     """Steps on one record each, shuffled anew in each pass: no simulation knows which step met which record."""
     model = _mlp()
     x, labels = _records(3)
     before = _state(model)
     optimiser = torch.optim.SGD(model.parameters(), lr=0.3)
-    for place in (2, 0, 1, 1, 2, 0):
+    for place in places:
         optimiser.zero_grad()
         F.cross_entropy(model(CARD.to_input(x[place : place + 1])), labels[place : place + 1]).backward()
         optimiser.step()
     update = {name: value - before[name] for name, value in _state(model).items()}
-    card = replace(CARD, shared="update", records=3, batch=1, epochs=2, order="unknown", lr=0.3)
+    card = replace(CARD, shared="update", records=3, batch=1, epochs=len(places) // 3, order=order, lr=0.3)
     own = best_of(model, before, [update], card, _generator(), labels=labels[None])
     assert own.chosen == ("spear",) and _farthest(own.images[0], x) < 1e-6 and float(own.loss) > 1e-3
     assert [row.why_not for row in own.rows[1:]] == ["an earlier attack explains every message"]
@@ -239,3 +248,24 @@ def test_draws_alone_are_an_option() -> None:
         settings=SpearSettings(sweeps=0),
     )
     assert found is not None and _farthest(found.images, x) < 1e-8
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_weight_decay_is_taken_off_before_the_rank_is_read(momentum: float) -> None:
+    """Decay moves every weight, so that a change is of full rank; what is left without it is of the records' rank."""
+    model = _mlp()
+    x, labels = _records(5)
+    before = _state(model)
+    optimiser = torch.optim.SGD(model.parameters(), lr=0.05, momentum=momentum, weight_decay=0.1)
+    for _ in range(4):
+        optimiser.zero_grad()
+        F.cross_entropy(model(CARD.to_input(x)), labels).backward()
+        optimiser.step()
+    change = {name: value - before[name] for name, value in _state(model).items()}
+    training = TrainingConfig(optimizer="sgd", lr=0.05, momentum=momentum, weight_decay=0.1)
+    told: Any = SimpleNamespace(settings=SimpleNamespace(training=training))
+    plans = Plans(model, told, PixelScale(SHAPE), frozenset(change))
+    left = plans.undecayed(Sent(1, 0, 1, before, change, 5), 4)
+    assert factors(change["1.weight"], change["1.bias"]) is None
+    made = factors(left["1.weight"], left["1.bias"])
+    assert made is not None and made.rank == 5
