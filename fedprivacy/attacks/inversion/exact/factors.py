@@ -18,6 +18,9 @@ GAP = 8.0
 """How far the last singular value of a record lies above the first one of rounding, at least."""
 FLAT = 8.0
 """How far rounding's largest singular value may lie above its median."""
+ROUNDING = 2.0**-22
+"""Share of the largest singular value below which there is nothing but rounding of float32, flat or not: the fewer the
+records, the more the rounding of a wide layer follows them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +56,7 @@ def factors(weight_gradient: Tensor, bias_gradient: Tensor) -> Factors | None:
     values = values.clamp_min(torch.finfo(torch.float64).eps * max(whole.shape) * values[0])
     steps, most = values[:-1] / values[1:], int(rows.sum()) // 2
     tails = torch.stack([values[place:].median() for place in range(1, len(values))])
-    told = (steps >= GAP) & (values[1:] <= FLAT * tails)
+    told = (steps >= GAP) & ((values[1:] <= FLAT * tails) | (values[1:] <= ROUNDING * values[0]))
     told[most:] = False
     if not bool(told.any()):
         return None

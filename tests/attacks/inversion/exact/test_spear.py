@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from fedprivacy.attacks.inversion.best import BestSettings, best_of
 from fedprivacy.attacks.inversion.exact.basis import independent, read
-from fedprivacy.attacks.inversion.exact.factors import factors
+from fedprivacy.attacks.inversion.exact.factors import FLAT, factors
 from fedprivacy.attacks.inversion.exact.search import Directions, Rows, Search, merged
 from fedprivacy.attacks.inversion.exact.spear import SpearSettings, dense_relu, seen, spear
 from fedprivacy.attacks.inversion.knowledge import Knowledge
@@ -269,3 +269,17 @@ def test_weight_decay_is_taken_off_before_the_rank_is_read(momentum: float) -> N
     assert factors(change["1.weight"], change["1.bias"]) is None
     made = factors(left["1.weight"], left["1.bias"])
     assert made is not None and made.rank == 5
+
+
+@pytest.mark.parametrize("number", [2, 4])
+def test_few_records_behind_a_wide_layer_are_counted_in_float32(number: int) -> None:
+    """Rounding follows the few records there, so that its tail is not flat; it lies far below them all the same."""
+    draw = _generator()
+    x = torch.rand(number, 1, 28, 28, generator=draw) * (torch.rand(number, 1, 28, 28, generator=draw) < 0.2)
+    model = _mlp(width=512, inputs=784).float()
+    gradient = _gradient(model, x, torch.arange(number) % CLASSES)
+    made = factors(gradient["1.weight"], gradient["1.bias"])
+    assert made is not None and made.rank == number
+    whole = torch.linalg.svdvals(torch.cat([gradient["1.weight"], gradient["1.bias"][:, None]], 1).double())
+    rounding = whole[number:][whole[number:] > 1e-14 * whole[0]]
+    assert rounding[0] > FLAT * rounding.median()
