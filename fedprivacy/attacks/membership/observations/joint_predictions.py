@@ -28,7 +28,7 @@ from fedprivacy.adversary.followed import followed
 from fedprivacy.adversary.threat import Adversary, Float, Signals, View
 from fedprivacy.attacks.membership.observations.probes import Probes
 from fedprivacy.attacks.membership.received import Answer, answers
-from fedprivacy.attacks.membership.unrolled.descent import Descent
+from fedprivacy.attacks.membership.unrolled.descent import MOST, Descent
 from fedprivacy.attacks.membership.unrolled.order_noise import Drawn, drawn, noises
 from fedprivacy.attacks.membership.unrolled.references import Conditional, conditional, ratio
 from fedprivacy.attacks.membership.unrolled.situation import Situation, situation
@@ -113,7 +113,8 @@ class JointProbes:
             own = _signals(plain, client, chosen, knowledge)
             total = ratio(own, played[client], chosen)
             if grade.steps:
-                total = _standard(total) + _standard(_odds(known, replays, grade, seed)[mine])
+                # Log-odds add, held within the same bounds; over its own spread the weaker would count as much.
+                total = np.clip(total, -MOST, MOST) + _odds(known, replays, grade, seed)[mine]
             usable = own.seen & own.clean
             scores[client][:, chosen] = np.where(usable, total / np.maximum(usable.sum(axis=0), 1), np.nan)
         shape = next(iter(played.values())).logp.shape
@@ -188,12 +189,6 @@ def _signals(observed: Observed, client: int, chosen: Ids, knowledge: Knowledge)
     seen = np.asarray(~np.isnan(logp).any(axis=-1))
     labels = knowledge.dataset.y_train[knowledge.candidates[chosen]]
     return Signals(logp, seen, observed.clean[:, chosen], labels)
-
-
-def _standard(scores: Float) -> Float:
-    """Two scores of different scale count alike in their sum: both over their own spread."""
-    spread = float(np.std(scores))
-    return scores / spread if spread > 0 else scores
 
 
 def _notes(knowledge: Knowledge, grades: Mapping[str, Grade]) -> tuple[str, ...]:
