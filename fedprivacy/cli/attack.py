@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fedprivacy.cli.carry_out import made_by_reading
+from fedprivacy.cli.device import on_device
 from fedprivacy.cli.flags import configured
 from fedprivacy.cli.help import Command, settings_but
 from fedprivacy.cli.limits import Limits, broken, limited
@@ -73,7 +74,7 @@ def _idle(given: Mapping[str, Any]) -> frozenset[str]:
 @configured(skip=OTHERS)
 @click.option("--out", default=None, metavar="DIR", help="Folder for the new run folder [default: beside RUN].")
 @click.option("--allow-code", is_flag=True, help="Let code from outside that a stored run names run with your rights.")
-@click.option("--device", default="cpu", show_default=True, metavar="NAME", help="Torch device, such as cuda.")
+@on_device
 @click.option("--fresh", is_flag=True, help="Replace what the same attack left before.")
 @written
 @illustrated

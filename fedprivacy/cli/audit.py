@@ -11,6 +11,7 @@ import click
 from fedprivacy.cli import mechanism as own
 from fedprivacy.cli.carry_out import made_by_reading
 from fedprivacy.cli.cluster import on_cluster
+from fedprivacy.cli.device import on_device
 from fedprivacy.cli.flags import configured
 from fedprivacy.cli.help import Command, settings_but
 from fedprivacy.cli.limits import Limits, broken, limited
@@ -87,7 +88,7 @@ def _idle(given: Mapping[str, Any]) -> frozenset[str]:
 @click.option("--out", default=None, metavar="DIR", help="Folder that holds run folders [default: runs].")
 @click.option("--workers", type=int, default=None, metavar="N", help="Worker processes [default: number of cores].")
 @on_cluster
-@click.option("--device", default="cpu", show_default=True, metavar="NAME", help="Torch device, such as cuda.")
+@on_device
 @click.option("--resume", is_flag=True, help="Go on with an unfinished audit.")
 @click.option("--fresh", is_flag=True, help="Throw an earlier audit of the same configuration away.")
 @click.option("--allow-code", is_flag=True, help="Let code from outside that a stored run names run with your rights.")

@@ -71,6 +71,7 @@ def carry_out(
     baselines: bool,
     quiet: bool,
     again: str,
+    exact: bool = False,
 ) -> RunResult:
     """Run ``study`` in ``where``, or read the result that is already there."""
 
@@ -79,7 +80,7 @@ def carry_out(
 
         return carried_out(study, plan)
 
-    return taken_up(work, study, where, workers, device, resume, fresh, baselines, quiet, again)
+    return taken_up(work, study, where, workers, device, resume, fresh, baselines, quiet, again, exact=exact)
 
 
 def taken_up(
@@ -94,6 +95,7 @@ def taken_up(
     quiet: bool,
     again: str,
     whole: Callable[[RunResult], bool] = lambda result: True,
+    exact: bool = False,
 ) -> RunResult:
     """What ``work`` makes in ``where``, or the stored result where it is ``whole``; ``again``: how to go on."""
     if fresh and resume:
@@ -106,7 +108,8 @@ def taken_up(
         if fresh:
             stored.clear(where)
         if stored.is_run(where):
-            stored.Identity.of_run(study.config, study.dataset.digest, device, baselines).hold(where)
+            identity = stored.Identity.of_run(study.config, study.dataset.digest, device, baselines, exact=exact)
+            identity.hold(where)
             baselines = baselines or stored.read_identity(where).baselines == "with"
             if (where / stored.RESULT).exists() and whole(found := read_result(where)):
                 say(f"Found in {where}; nothing to train. --fresh runs it again.")
@@ -115,7 +118,8 @@ def taken_up(
                 raise UsageError(f"{where} holds an unfinished run: add --resume to go on, or --fresh to start over.")
         with Display(quiet) as display, clear_ends(again):
             cores = workers or os.cpu_count() or 1
-            return work(Plan(where, cores, resume, device, baselines, display.tick, display.start, display.say))
+            told = display.tick, display.start, display.say
+            return work(Plan(where, cores, resume, device, baselines, *told, exact=exact))
 
 
 def attacked_again(

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from fedprivacy.cli.cluster import on_cluster
+from fedprivacy.cli.device import on_device
 from fedprivacy.cli.flags import configured
 from fedprivacy.cli.help import Command
 from fedprivacy.cli.limits import Limits, broken, limited
@@ -39,7 +40,10 @@ COMMON = (
 @click.option("--out", default="runs", show_default=True, metavar="DIR", help="Folder that holds run folders.")
 @click.option("--workers", type=int, default=None, metavar="N", help="Worker processes [default: number of cores].")
 @on_cluster
-@click.option("--device", default="cpu", show_default=True, metavar="NAME", help="Torch device, such as cuda.")
+@on_device
+@click.option(
+    "--exact", is_flag=True, help="Train shadow federations one by one, also where several at once are faster."
+)
 @click.option("--resume", is_flag=True, help="Go on with an unfinished run.")
 @click.option("--fresh", is_flag=True, help="Throw an earlier run of the same configuration away.")
 @click.option("--baselines/--no-baselines", default=True, show_default=True, help="Train the local baselines too.")
@@ -51,6 +55,7 @@ def command(
     out: str,
     workers: int | None,
     device: str,
+    exact: bool,
     resume: bool,
     fresh: bool,
     baselines: bool,
@@ -77,7 +82,8 @@ def command(
 
     study = ready(config, workers, device)
     where = placed(config, Path(out))
-    result = carry_out(study, where, workers, device, resume, fresh, baselines, to.form == "json", again(where, out))
+    quiet, words = to.form == "json", again(where, out)
+    result = carry_out(study, where, workers, device, resume, fresh, baselines, quiet, words, exact)
     to.deliver(findings_of(result, where), lambda: show(result, where, to.full, "run"))
     if figures:
         draw(result, where)

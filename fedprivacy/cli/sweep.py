@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from fedprivacy.cli.cluster import on_cluster
+from fedprivacy.cli.device import on_device
 from fedprivacy.cli.flags import configured
 from fedprivacy.cli.help import Command
 from fedprivacy.cli.limits import Limits, broken, limited
@@ -49,7 +50,7 @@ COMMON = (
 @click.option("--out", default="runs", show_default=True, metavar="DIR", help="Folder that holds run folders.")
 @click.option("--workers", type=int, default=None, metavar="N", help="Worker processes [default: number of cores].")
 @on_cluster
-@click.option("--device", default="cpu", show_default=True, metavar="NAME", help="Torch device, such as cuda.")
+@on_device
 @click.option("--resume", is_flag=True, help="Go on with unfinished runs.")
 @click.option("--fresh", is_flag=True, help="Throw earlier runs of the same configurations away.")
 @written

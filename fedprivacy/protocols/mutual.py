@@ -21,7 +21,7 @@ from fedprivacy.federation.course import Answer, Event, Fit, Heard, Private, Tak
 from fedprivacy.federation.environment import Environment, FederationState, HistoryRow, Part
 from fedprivacy.federation.interfaces import RoundOutcome, Shared
 from fedprivacy.training.aggregation import weighted_mean
-from fedprivacy.training.learner import Loss
+from fedprivacy.training.learner import Loss, of_logits
 from fedprivacy.training.losses import (
     CLIP,
     cross_entropy,
@@ -217,7 +217,7 @@ def peer_loss(peers: list[Peer], options: MutualOptions) -> Loss:
                 terms.append(kl_divergence(log_q, own))
         return total + options.kl_weight * heat**2 * torch.stack(terms).mean()
 
-    return loss
+    return of_logits(loss)
 
 
 def true_class_or_not(log_p: Tensor, labels: Tensor) -> Tensor:

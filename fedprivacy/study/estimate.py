@@ -11,7 +11,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from fedprivacy.execution.job import Job
 from fedprivacy.federation.environment import Environment
 from fedprivacy.study.job import SUMMARY
 from fedprivacy.study.resolved import Study
@@ -21,12 +20,11 @@ START_SECONDS = 3.0
 """A federation's share of imports, division and queries."""
 
 
-def announced(study: Study, env: Environment, jobs: Sequence[Job], workers: int) -> str:
-    """One line on the shadow federations of ``jobs``: how many, how many are found, and how long; empty without any."""
-    shadows = [job for job in jobs if job.arguments["shadow"] is not None]
+def announced(study: Study, env: Environment, shadows: Sequence[Path], workers: int) -> str:
+    """One line on shadow federations in these folders: how many, how many are found, how long; empty without any."""
     if not shadows:
         return ""
-    to_train = [job for job in shadows if not (Path(job.arguments["where"]) / SUMMARY).exists()]
+    to_train = [place for place in shadows if not (place / SUMMARY).exists()]
     words = f"{len(shadows)} shadow federations, {len(shadows) - len(to_train)} of them found in the bank"
     if not to_train:
         return words

@@ -11,7 +11,7 @@ import resource
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ from fedprivacy.study.resolve import of_job
 from fedprivacy.study.resolved import Study
 from fedprivacy.study.room import room
 from fedprivacy.study.theft import observe_theft
+from fedprivacy.training.learner import Together
 from fedprivacy.wire.codec import weights_bytes
 from fedprivacy.wire.transcript import directions, times
 
@@ -47,6 +48,14 @@ TOO_LARGE = 20.0
 """Times the loss of guessing from which a test loss is remarked on."""
 
 
+@dataclass(frozen=True)
+class Beside:
+    """What a federation has of those that run at the same time: who trains for all, and its own share of the cost."""
+
+    together: Together
+    clock: Callable[[], float]
+
+
 def federate(
     tick: Callable[[int], None],
     config: str,
@@ -54,8 +63,12 @@ def federate(
     shadow: int | None,
     where: str,
     device: str = "cpu",
+    beside: Beside | None = None,
 ) -> dict[str, Any]:
-    """Run (or take up) one federation in folder ``where`` and return its summary; ``config`` is JSON."""
+    """Run (or take up) one federation in folder ``where`` and return its summary; ``config`` is JSON.
+
+    ``beside``: where others run at the same time.
+    """
     place = Path(where)
     study = of_job(config)
     identity = stored.Identity.of_federation(study.config, study.dataset.digest, device, root, shadow)
@@ -64,7 +77,7 @@ def federate(
             tick(study.federation.rounds)
             summary = folder.read_json(place / SUMMARY)
         else:
-            summary = _federate(tick, study, root, shadow, place, device)
+            summary = _federate(tick, study, root, shadow, place, device, beside)
         if shadow is not None:
             for spent in ("transcript", "checkpoint", "probes", "active"):
                 shutil.rmtree(place / spent, ignore_errors=True)
@@ -72,10 +85,19 @@ def federate(
 
 
 def _federate(
-    tick: Callable[[int], None], study: Study, root: int, shadow: int | None, place: Path, device: str
+    tick: Callable[[int], None],
+    study: Study,
+    root: int,
+    shadow: int | None,
+    place: Path,
+    device: str,
+    beside: Beside | None,
 ) -> dict[str, Any]:
-    start = time.process_time()
+    clock = time.process_time if beside is None else beside.clock
+    start = clock()
     env, played = study.environment(root, shadow, device)
+    if beside is not None:
+        env = replace(env, workbench=env.workbench.beside(beside.together))
     protocol, defense = study.protocol, study.defense(env)
     if isinstance(protocol, RecordedFederation):
         protocol = replace(protocol, shadow=shadow)
@@ -94,7 +116,7 @@ def _federate(
     if not isinstance(protocol, RecordedFederation):
         summary["notes"] += _undecoded(study)
     summary["cost"] = {
-        "cpu_seconds": round(time.process_time() - start, 2),
+        "cpu_seconds": round(clock() - start, 2),
         "memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
     }
     folder.write_json(place / SUMMARY, summary)

@@ -15,9 +15,11 @@ from fedprivacy.execution.job import Job
 from fedprivacy.execution.run import run_jobs
 from fedprivacy.judge.result import RunResult
 from fedprivacy.study import contents, room, stored, variants
+from fedprivacy.study.abreast import at_once
 from fedprivacy.study.assembled import assembled
 from fedprivacy.study.estimate import announced
 from fedprivacy.study.inversion.invert import UNITS
+from fedprivacy.study.job import SUMMARY
 from fedprivacy.study.repetition import Repetition
 from fedprivacy.study.resolve import remember, resolve
 from fedprivacy.study.resolved import Study, Yardstick
@@ -26,7 +28,7 @@ from fedprivacy.study.traps import check_room
 
 @dataclass(frozen=True)
 class Plan:
-    """How a run is carried out. Apart from the device, whose sums round differently, none of it changes a number."""
+    """How a run is carried out. Apart from the device and ``exact``, which round otherwise, it changes no number."""
 
     where: Path
     workers: int = 1
@@ -39,6 +41,8 @@ class Plan:
     """Called with one line on the shadow federations before they start."""
     after: str = stored.BY_RUN
     """How the run came about, where not by training."""
+    exact: bool = False
+    """One shadow federation after the other, where several at once would be faster and round sums otherwise."""
 
 
 def execute(config: RunConfig, plan: Plan, notes: Sequence[str] = ()) -> RunResult:
@@ -58,7 +62,8 @@ def carried_out(study: Study, plan: Plan, notes: Sequence[str] = ()) -> RunResul
     compared = study.baselines if plan.baselines else {}
     jobs = _jobs(study, plan, compared)
     if study.attack.shadows:
-        plan.told(announced(study, study.environment(study.roots[0])[0], jobs, plan.workers))
+        places = [place for root in study.roots for place in shadow_places(study, plan, root)]
+        plan.told(announced(study, study.environment(study.roots[0])[0], places, plan.workers))
     plan.started(jobs)
     summaries: dict[str, Mapping[str, Any]] = {}
     for job, summary in run_jobs(jobs, plan.workers, study.federation.training.threads, plan.tick):
@@ -94,7 +99,8 @@ def _check(study: Study, plan: Plan) -> None:
 def _open(study: Study, plan: Plan) -> None:
     if stored.is_run(plan.where) and not plan.resume:
         raise UsageError(f"{plan.where} holds a run already: add --resume to go on with it, or --fresh to start over.")
-    identity = stored.Identity.of_run(study.config, study.dataset.digest, plan.device, plan.baselines, after=plan.after)
+    told = plan.baselines, plan.after, plan.exact
+    identity = stored.Identity.of_run(study.config, study.dataset.digest, plan.device, *told)
     stored.begin(plan.where, study.config, identity)
 
 
@@ -103,13 +109,42 @@ def _jobs(study: Study, plan: Plan, compared: Mapping[str, Yardstick]) -> list[J
     for root in study.roots:
         units = rounds + UNITS * len(study.seats.inversion)
         jobs.append(_job(study.config, plan, f"seed {root}", root, None, study.place(plan.where, root), units))
-        for shadow in range(study.attack.shadows):
-            place = bank(study, plan, root) / f"federation-{shadow:04d}"
-            jobs.append(_job(study.config, plan, f"seed {root}, shadow {shadow}", root, shadow, place, rounds))
+        jobs += _shadow_jobs(study, plan, root)
         for name, yardstick in compared.items():
             place = plan.where / "baselines" / f"{name.replace(' ', '')}-{root}"
             jobs.append(_job(yardstick.config, plan, f"seed {root}, {name}", root, None, place, rounds))
     return jobs
+
+
+def _shadow_jobs(study: Study, plan: Plan, root: int) -> list[Job]:
+    """Those that are found in the bank, and the others one by one or, where that pays, several at once."""
+    rounds, places = study.federation.rounds, shadow_places(study, plan, root)
+    missing = [shadow for shadow, place in enumerate(places) if not (place / SUMMARY).exists()]
+    several = 0
+    if missing and not plan.exact:
+        several = at_once(study, study.environment(root)[0], len(missing), plan.workers)
+    alone = [shadow for shadow in range(len(places)) if not several or shadow not in missing]
+    jobs = [
+        _job(study.config, plan, f"seed {root}, shadow {shadow}", root, shadow, places[shadow], rounds)
+        for shadow in alone
+    ]
+    for start in range(0, len(missing) if several else 0, several or 1):
+        some = missing[start : start + several]
+        arguments = {
+            "config": study.config.model_dump_json(),
+            "root": root,
+            "shadows": some,
+            "places": [str(places[shadow]) for shadow in some],
+            "device": plan.device,
+        }
+        name = f"seed {root}, shadows {', '.join(map(str, some))}"
+        jobs.append(Job(name, "fedprivacy.study.abreast:federate_abreast", arguments, rounds * len(some)))
+    return jobs
+
+
+def shadow_places(study: Study, plan: Plan, root: int) -> tuple[Path, ...]:
+    """Folder of each shadow federation."""
+    return tuple(bank(study, plan, root) / f"federation-{shadow:04d}" for shadow in range(study.attack.shadows))
 
 
 def _job(config: RunConfig, plan: Plan, name: str, root: int, shadow: int | None, place: Path, units: int) -> Job:
@@ -126,7 +161,8 @@ def _job(config: RunConfig, plan: Plan, name: str, root: int, shadow: int | None
 def bank(study: Study, plan: Plan, root: int) -> Path:
     """Folder of the shadow bank: named by what decides a shadow's content, so that it is found again and extended."""
     key = variants.shadows_of(study.config, root).digest()
-    words = (key, study.code, study.dataset.digest[:8], plan.device.replace(":", ""), __version__)
+    kind = "exact" if plan.exact else ""
+    words = (key, study.code, study.dataset.digest[:8], plan.device.replace(":", ""), kind, __version__)
     return plan.where.parent / "bank" / "-".join(filter(None, words))
 
 
@@ -137,12 +173,11 @@ def _repetition(
     summaries: Mapping[str, Mapping[str, Any]],
     compared: Mapping[str, Yardstick],
 ) -> Repetition:
-    shadows = tuple(bank(study, plan, root) / f"federation-{s:04d}" for s in range(study.attack.shadows))
     return Repetition(
         root,
         study.game(root),
         summaries[f"seed {root}"],
         study.place(plan.where, root),
-        shadows,
+        shadow_places(study, plan, root),
         {name: summaries[f"seed {root}, {name}"] for name in compared},
     )

@@ -30,6 +30,9 @@ FORMAT = 2
 BY_RUN = "by `run`"
 """How a folder came about that was trained in this place."""
 
+SEVERAL, ONE_BY_ONE = "several at once", "one by one (--exact)"
+"""How shadow federations were trained, where several at once pay."""
+
 CONFIG, RESULT, IDENTITY = "config.toml", "result.json", "identity.json"
 
 OTHER = {
@@ -43,6 +46,7 @@ OTHER = {
     "root": "is of seed {0}, not {1}",
     "shadow": "is of shadow federation {0}, not {1}",
     "after": "was made {0}, not {1}",
+    "shadows": "was made with its shadow federations {0}, not {1}",
 }
 """How a difference in a field is told."""
 
@@ -61,14 +65,20 @@ class Identity:
     shadow: int | None = None
     after: str = BY_RUN
     """How it came about: trained, or attacked again after which stored run."""
+    shadows: str = SEVERAL
+    """Whether its shadow federations may be trained several at once, which rounds otherwise."""
     version: str = __version__
     format: int = FORMAT
 
     @classmethod
-    def of_run(cls, config: RunConfig, data: str, device: str, baselines: bool, after: str = BY_RUN) -> Identity:
-        """That of a whole run."""
-        code = parts.fingerprint(named(config))
-        return cls(config.digest(), data, device, code, "with" if baselines else "without", after=after)
+    def of_run(
+        cls, config: RunConfig, data: str, device: str, baselines: bool, after: str = BY_RUN, exact: bool = False
+    ) -> Identity:
+        """That of a whole run; ``exact``: with one shadow federation after the other."""
+        code, shadows = parts.fingerprint(named(config)), ONE_BY_ONE if exact else SEVERAL
+        return cls(
+            config.digest(), data, device, code, "with" if baselines else "without", after=after, shadows=shadows
+        )
 
     @classmethod
     def of_federation(cls, config: RunConfig, data: str, device: str, root: int, shadow: int | None) -> Identity:
@@ -169,17 +179,18 @@ def federation(where: Path, identity: Identity) -> Iterator[None]:
     with lock.held(where / FEDERATION_LOCK, wait=True):
         if identity.shadow is not None:  # a run's own folder was swept before its workers began to write below it
             folder.sweep(where)
-        told = where / "federation.json"
+        told, known = where / "federation.json", asdict(identity)
+        del known["shadows"]  # each way has a bank of its own
         if told.exists():
             stored = folder.read_json(told)
-            for name, ours in asdict(identity).items():
+            for name, ours in known.items():
                 if stored.get(name) != ours:
                     words = OTHER[name].format(str(stored.get(name)), str(ours))
                     raise UsageError(f"{where} {words}. Use another --out, or --fresh.")
         elif (where / "summary.json").exists() or (where / "checkpoint").exists():
             raise UsageError(f"{where} holds a federation of an earlier version of fedprivacy; --fresh runs it again.")
         else:
-            folder.write_json(told, asdict(identity))
+            folder.write_json(told, known)
         yield
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor
 from torch.nn import functional
 
-from fedprivacy.training.learner import Loss
+from fedprivacy.training.learner import Loss, of_logits
 from fedprivacy.training.losses import cross_entropy, kl_divergence, log_probabilities, on_common_classes
 
 
@@ -89,7 +89,7 @@ def taught_loss(teachers: Sequence[tuple[float, Tensor]], temperature: float) ->
                 total = total + weight * temperature**2 * kl_divergence(log_q.to(rows.device)[rows], log_p)
         return total
 
-    return loss
+    return of_logits(loss)
 
 
 def soft_label_loss(target: Tensor, temperature: float = 1.0) -> Loss:
@@ -103,7 +103,7 @@ def soft_label_loss(target: Tensor, temperature: float = 1.0) -> Loss:
         own = log_probabilities(logits, temperature)
         return temperature**2 * functional.kl_div(own, constant.to(rows.device)[rows], reduction="batchmean")
 
-    return loss
+    return of_logits(loss)
 
 
 def digest_loss(consensus: Tensor, distance: str, temperature: float = 1.0) -> Loss:
@@ -119,4 +119,4 @@ def digest_loss(consensus: Tensor, distance: str, temperature: float = 1.0) -> L
     def loss(logits: Tensor, labels: Tensor, rows: Tensor) -> Tensor:
         return measure(logits, constant.to(rows.device)[rows])
 
-    return loss
+    return of_logits(loss)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -79,24 +79,78 @@ def label_loss(logits: Tensor, labels: Tensor, _: Tensor) -> Tensor:
     return cross_entropy(logits, labels)
 
 
+def of_logits(loss: Loss) -> Loss:
+    """Say of a loss that it depends on logits, labels and positions alone, so that it can be taken beside others."""
+    loss.of_logits = True  # type: ignore[attr-defined]
+    return loss
+
+
+class Together(Protocol):
+    """Does the fits of several workbenches as one computation (:mod:`fedprivacy.training.abreast`)."""
+
+    def takes(self, learner: Learner, loss: Loss) -> bool:
+        """Whether it can."""
+
+    def fit(
+        self,
+        learner: Learner,
+        records: Records,
+        epochs: int,
+        seed: Seed,
+        loss: Loss,
+        shuffle: bool,
+        even: bool,
+        batch_size: int,
+    ) -> list[Epoch]:
+        """Change ``learner`` as :meth:`Learner.fit` does. Raises :class:`Diverged`."""
+
+
 class Workbench:
     """Builds and caches one module an architecture; weights are loaded into it for each piece of work."""
 
-    def __init__(self, build: Callable[[str, Seed], nn.Module], config: TrainingConfig, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        build: Callable[[str, Seed], nn.Module],
+        config: TrainingConfig,
+        device: str = "cpu",
+        together: Together | None = None,
+    ) -> None:
         keep_freed_memory()
-        self.build, self.config, self.device = build, config, torch.device(device)
+        self.build, self.config, self.device, self.together = build, config, torch.device(device), together
         self._modules: dict[str, nn.Module] = {}
+        self._plain: dict[str, dict[str, Tensor]] = {}
 
     def with_training(self, config: TrainingConfig) -> Workbench:
         """A workbench of the same architectures that trains otherwise."""
-        return Workbench(self.build, config, str(self.device))
+        return Workbench(self.build, config, str(self.device), self.together)
+
+    def beside(self, together: Together) -> Workbench:
+        """A workbench of the same architectures whose fits are done together with those of others."""
+        return Workbench(self.build, self.config, str(self.device), together)
 
     def module(self, model: str, slot: str = "") -> nn.Module:
         """The module of architecture ``model`` in a slot; its present weights mean nothing."""
         key = f"{slot}:{model}"
         if key not in self._modules:
-            self._modules[key] = self.build(model, (0, ("workbench",))).to(self.device)
+            made = self._modules[key] = self.build(model, (0, ("workbench",))).to(self.device)
+            if chain(made) is not None:
+                self._plain[key] = dict(made.named_parameters())
         return self._modules[key]
+
+    def loaded(self, model: str, weights: Mapping[str, Tensor], slot: str = "") -> nn.Module:
+        """The same with ``weights``, free to train and without gradients."""
+        module = self.module(model, slot)
+        own = self._plain.get(f"{slot}:{model}")
+        if own is None or own.keys() != weights.keys() or any(own[n].shape != weights[n].shape for n in own):
+            module.load_state_dict(weights)
+            module.requires_grad_(True)
+            module.zero_grad(set_to_none=True)
+            return module
+        for name, parameter in own.items():  # what torch does for any module takes longer than a step of a small one
+            parameter.data.copy_(weights[name])
+            parameter.grad = None
+            parameter.requires_grad_(True)
+        return module
 
     def made(self, model: str, seed: Seed) -> nn.Module:
         """A new module of architecture ``model`` with initial weights from a named seed, on the CPU."""
@@ -114,17 +168,11 @@ class Workbench:
         slot: str = "",
     ) -> Learner:
         """A learner that starts from ``weights``, with a fresh optimiser or the given moments."""
-        module = self.module(model, slot)
-        module.load_state_dict(weights)
-        module.requires_grad_(True)
-        module.zero_grad(set_to_none=True)
-        return Learner(module, self.config, self.device, optimizer)
+        return Learner(self.loaded(model, weights, slot), self.config, self.device, optimizer, self.together)
 
     def logits(self, model: str, weights: Mapping[str, Tensor], x: NDArray[Any]) -> Tensor:
         """Logits [N, C] of ``weights`` on records, in inference mode, on the CPU."""
-        module = self.module(model)
-        module.load_state_dict(weights)
-        return predict(module, x, self.device)
+        return predict(self.loaded(model, weights), x, self.device)
 
 
 class Learner:
@@ -136,8 +184,9 @@ class Learner:
         config: TrainingConfig,
         device: torch.device,
         optimizer: Mapping[str, Tensor] | None = None,
+        together: Together | None = None,
     ) -> None:
-        self.module, self.config, self.device = module, config, device
+        self.module, self.config, self.device, self.together = module, config, device, together
         self._moments = optimizer
 
     @cached_property
@@ -153,6 +202,13 @@ class Learner:
     def become(self, weights: Mapping[str, Tensor], moments: Mapping[str, Tensor]) -> None:
         """Go on from ``weights`` and ``moments``."""
         self.module.load_state_dict(weights)
+        self.renew_optimizer()
+        self._moments = moments
+
+    def goes_on(self, parameters: Sequence[Tensor], moments: Mapping[str, Tensor]) -> None:
+        """The same where all there is are parameters, in their order."""
+        for own, value in zip(self.optimizer.parameters, parameters, strict=True):
+            own.data.copy_(value)
         self.renew_optimizer()
         self._moments = moments
 
@@ -185,11 +241,13 @@ class Learner:
             raise ValueError("these records are under differentially private training: fit them by env.private_fit")
         if not len(records):
             return []
+        size, kinds = batch_size or self.config.batch_size, self.config.augmentation if augment else ()
+        plain = epochs > 0 and steps is None and stopping is None and not kinds
+        if plain and self.together is not None and self.together.takes(self, loss):
+            return self.together.fit(self, records, epochs, seed, loss, shuffle, even, size)
         x, y = torch.from_numpy(records.x).to(self.device), torch.from_numpy(records.y).to(self.device)
-        size = batch_size or self.config.batch_size
         report = []
         draw = seeds.generator(seed[0], *seed[1], "augmentation")
-        kinds = self.config.augmentation if augment else ()
 
         def taken(rows: Tensor) -> Tensor:
             return augmented(normalised(x[rows]), kinds, draw)

@@ -87,7 +87,9 @@ class Optimiser:
         with torch.no_grad():
             for places, parameters, state in self._groups:
                 given = [g for i in places if (g := gradients[i]) is not None]
-                self._fused(parameters, list(map(_laid_out, given, parameters)), state)
+                if self.config.optimizer == "adam":
+                    torch._foreach_add_(state[0], 1)
+                fused(self.config, self.lr, self.done, parameters, list(map(_laid_out, given, parameters)), state)
         for look in self.after:
             look()
 
@@ -103,40 +105,6 @@ class Optimiser:
             for index, slots in enumerate(self.state)
             for slot, value in slots.items()
         }
-
-    def _fused(self, parameters: list[Tensor], gradients: list[Tensor], state: list[list[Tensor]]) -> None:
-        decay = self.config.weight_decay
-        if self.config.optimizer == "adam":
-            steps, first, second = state
-            torch._foreach_add_(steps, 1)
-            torch._fused_adam_(
-                parameters,
-                gradients,
-                first,
-                second,
-                [],
-                steps,
-                lr=self.lr,
-                beta1=BETAS[0],
-                beta2=BETAS[1],
-                weight_decay=decay,
-                eps=self.eps,
-                amsgrad=False,
-                maximize=False,
-            )
-            return
-        torch._fused_sgd_(
-            parameters,
-            gradients,
-            state[0] if state else [],
-            weight_decay=decay,
-            momentum=self.config.momentum,
-            lr=self.lr,
-            dampening=0.0,
-            nesterov=False,
-            maximize=False,
-            is_first_step=self.done == 1,
-        )
 
     def _group(self, present: tuple[bool, ...]) -> None:
         """Lists for the fused call: one group a device and type, of the parameters that have gradients."""
@@ -156,6 +124,50 @@ class Optimiser:
             )
             for places in kinds.values()
         ]
+
+
+def fused(
+    config: TrainingConfig,
+    lr: float,
+    done: int,
+    parameters: list[Tensor],
+    gradients: list[Tensor],
+    state: list[list[Tensor]],
+) -> None:
+    """Step number ``done`` (1-based) in one call; ``state``: tensors by slot, in the order of :attr:`Optimiser.slots`.
+
+    Adam's counts of steps must have been raised to ``done`` before.
+    """
+    if config.optimizer == "adam":
+        steps, first, second = state
+        torch._fused_adam_(
+            parameters,
+            gradients,
+            first,
+            second,
+            [],
+            steps,
+            lr=lr,
+            beta1=BETAS[0],
+            beta2=BETAS[1],
+            weight_decay=config.weight_decay,
+            eps=corrected(config.adam_eps, config.adam_eps_form, BETAS[1], done),
+            amsgrad=False,
+            maximize=False,
+        )
+        return
+    torch._fused_sgd_(
+        parameters,
+        gradients,
+        state[0] if state else [],
+        weight_decay=config.weight_decay,
+        momentum=config.momentum,
+        lr=lr,
+        dampening=0.0,
+        nesterov=False,
+        maximize=False,
+        is_first_step=done == 1,
+    )
 
 
 def _laid_out(gradient: Tensor, parameter: Tensor) -> Tensor:

@@ -28,6 +28,7 @@ from fedprivacy.study.membership.findings import judges_bank
 from fedprivacy.study.observe import load_observed
 from fedprivacy.study.resolve import resolve
 from fedprivacy.study.run import Plan, bank, execute
+from fedprivacy.training import abreast as training
 
 Configure = Callable[..., Any]
 
@@ -46,8 +47,8 @@ def ran(config: Any, out: Path, ticks: dict[str, int] | None = None) -> RunResul
     return execute(config, plan)
 
 
-def places(config: Any, out: Path) -> list[Path]:
-    return sorted(bank(resolve(config), Plan(out / "any"), 0).glob("federation-*"))
+def places(config: Any, out: Path, exact: bool = False) -> list[Path]:
+    return sorted(bank(resolve(config), Plan(out / "any", exact=exact), 0).glob("federation-*"))
 
 
 def test_more_shadows_train_only_what_is_missing(configured: Configure, tmp_path: Path) -> None:
@@ -60,7 +61,7 @@ def test_more_shadows_train_only_what_is_missing(configured: Configure, tmp_path
     for place, time in before.items():
         assert (place / "summary.json").stat().st_mtime_ns == time and not (place / "checkpoint").exists()
     direct = ran(configured(5, statistics=("ratio",)), tmp_path / "other")
-    assert longer.findings == direct.findings
+    assert_close(longer, direct)
 
 
 def test_what_a_kill_left_of_a_shadows_messages_goes_when_the_bank_is_found(
@@ -230,13 +231,67 @@ def test_a_bank_survives_an_interruption(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
+        execute(config, Plan(tmp_path / "run", baselines=False, tick=stops, exact=True))
+    there = places(config, tmp_path, exact=True)
+    assert [place.name for place in there if (place / "summary.json").exists()] == ["federation-0000"]
+    first = json.loads((there[0] / "summary.json").read_text())
+    resumed = execute(config, Plan(tmp_path / "run", baselines=False, resume=True, exact=True))
+    assert json.loads((there[0] / "summary.json").read_text()) == first
+    assert resumed.findings == execute(config, Plan(tmp_path / "other", baselines=False, exact=True)).findings
+
+
+def test_several_at_once_go_on_after_an_interruption_with_those_that_were_under_way(
+    configured: Configure, tmp_path: Path
+) -> None:
+    config = configured(5)
+    ran(configured(2), tmp_path)
+
+    def stops(name: str, done: int) -> None:
+        if name == "seed 0, shadows 2, 3, 4" and done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
         execute(config, Plan(tmp_path / "run", baselines=False, tick=stops))
-    kept = [place.name for place in places(config, tmp_path) if (place / "summary.json").exists()]
-    assert kept == ["federation-0000"]
-    first = json.loads((places(config, tmp_path)[0] / "summary.json").read_text())
+    there = places(config, tmp_path)
+    assert [place.name for place in there if (place / "summary.json").exists()] == [
+        "federation-0000",
+        "federation-0001",
+    ]
+    assert not list(tmp_path.rglob("*.lock"))
     resumed = execute(config, Plan(tmp_path / "run", baselines=False, resume=True))
-    assert json.loads((places(config, tmp_path)[0] / "summary.json").read_text()) == first
-    assert resumed.findings == ran(config, tmp_path / "other").findings
+    assert_close(resumed, ran(config, tmp_path / "other"))
+
+
+@pytest.mark.parametrize("protocol", ["fedavg", "mutual", "fedmd"])
+def test_several_at_once_are_those_one_after_the_other(
+    protocol: str, configured: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The signals that the examiner reads, up to what rounding grows to in two rounds; and something was together."""
+    config = configured(4).model_copy(update={"protocol": protocol})
+    many: list[int] = []
+    fitted = training.fitted_abreast
+    monkeypatch.setattr(training, "fitted_abreast", lambda fits: many.append(len(fits)) or fitted(fits))
+    execute(config, Plan(tmp_path / "run", baselines=False))
+    assert many and set(many) == {4}
+    execute(config, Plan(tmp_path / "alone" / "run", baselines=False, exact=True))
+    both = places(config, tmp_path), places(config, tmp_path / "alone", exact=True)
+    for one, other in zip(*both, strict=True):
+        files = sorted(file.name for file in (one / "observed").iterdir())
+        assert files == sorted(file.name for file in (other / "observed").iterdir()) and files
+        for name in files:
+            mine, theirs = load_observed(one / "observed" / name), load_observed(other / "observed" / name)
+            assert not isinstance(mine, str) and not isinstance(theirs, str)
+            np.testing.assert_allclose(mine.logp, theirs.logp, atol=2e-3)
+        told = [json.loads((place / "summary.json").read_text()) for place in (one, other)]
+        assert told[0]["per_round"] == told[1]["per_round"] and told[0]["cost"]["cpu_seconds"] > 0
+
+
+def assert_close(one: RunResult, other: RunResult) -> None:
+    """The same findings, up to a pair of candidates whose order rounding decides."""
+    for mine, theirs in zip(one.findings, other.findings, strict=True):
+        assert (mine.statistic, mine.metric, mine.target) == (theirs.statistic, theirs.metric, theirs.target)
+        if mine.value is not None and mine.metric == "AUC":
+            assert mine.value == pytest.approx(theirs.value, abs=5e-3)
 
 
 def test_where_no_joint_decoding_was_made_the_headline_says_so(small_config: Configure, tmp_path: Path) -> None:
