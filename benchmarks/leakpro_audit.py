@@ -4,7 +4,8 @@ One model, a perceptron 784-256-10, is trained on a half of N records of Fashion
 other halves of them, and four statistics are computed: LiRA (online, fixed variance), RMIA, BASE (online) and the rank
 in a population. Ours is a federation of one client with one round. Each side is a process of its own, and all that it
 does counts: imports, the target model, 16 shadows, scores, what is written. Adam, batch 32, no validation part.
-LeakPro leaves training to its user: the loop is that of its own examples, without progress bars and schedules.
+LeakPro leaves training to its user: the loop (`leakpro_handler.py`) is that of its own examples, without progress bars
+and schedules.
 
     python benchmarks/leakpro_audit.py --data fashion_mnist.npz --peer DIR [--records 4000] [--epochs 10] [--json FILE]
 
@@ -83,47 +84,13 @@ def theirs(file: Path, records: int, epochs: int, where: Path, peer: Path) -> di
         import yaml
         from leakpro import LeakPro
         from leakpro.attacks.mia_attacks.attack_factory_mia import AttackFactoryMIA  # noqa: F401
-        from leakpro.input_handler.abstract_input_handler import AbstractInputHandler
-        from leakpro.schemas import EvalOutput, TrainingOutput
+        from leakpro_handler import Handler
     except ImportError as error:
         raise SystemExit(f"LeakPro in {peer} needs the package {error.name}: install it, beside the others.") from None
     os.chdir(where)
     (where / "network.py").write_text(NETWORK)
     sys.path.insert(0, str(where))
     from network import Perceptron
-
-    class Handler(AbstractInputHandler):
-        """Records and training."""
-
-        class UserDataset(AbstractInputHandler.UserDataset):
-            def __init__(self, data: Any, targets: Any, **more: Any) -> None:
-                self.data, self.targets = data, targets
-
-        def train(self, dataloader: Any, model: Any, criterion: Any, optimizer: Any, epochs: int) -> Any:
-            for _ in range(epochs):
-                model.train()
-                loss_sum, right, total = 0.0, 0, 0
-                for inputs, labels in dataloader:
-                    optimizer.zero_grad()
-                    outputs = model(inputs)
-                    loss = criterion(outputs, labels)
-                    loss.backward()
-                    optimizer.step()
-                    right += outputs.argmax(1).eq(labels).sum().item()
-                    total += len(labels)
-                    loss_sum += loss.item() * len(labels)
-            return TrainingOutput(model=model, metrics=EvalOutput(accuracy=right / total, loss=loss_sum / total))
-
-        def eval(self, loader: Any, model: Any, criterion: Any) -> Any:
-            model.eval()
-            loss, right, total = 0.0, 0, 0
-            with torch.no_grad():
-                for inputs, labels in loader:
-                    outputs = model(inputs)
-                    loss += criterion(outputs, labels).item() * len(labels)
-                    right += outputs.argmax(1).eq(labels).sum().item()
-                    total += len(labels)
-            return EvalOutput(accuracy=right / total, loss=loss / total)
 
     x, y = subset(file, records - AUXILIARY)
     data = Handler.UserDataset(torch.from_numpy(x).float().div(255), torch.from_numpy(y))
@@ -138,8 +105,8 @@ def theirs(file: Path, records: int, epochs: int, where: Path, peer: Path) -> di
         own = Handler.UserDataset(data.data[rows], data.targets[rows])
         return torch.utils.data.DataLoader(own, batch_size=BATCH, shuffle=True)
 
-    trained = Handler.train(None, loader(train), model, loss, optimizer, epochs)  # type: ignore[arg-type]
-    tested = Handler.eval(None, loader(test), model, loss)  # type: ignore[arg-type]
+    trained = Handler.train(None, loader(train), model, loss, optimizer, epochs)
+    tested = Handler.eval(None, loader(test), model, loss)
     (where / "target").mkdir()
     torch.save(model.state_dict(), where / "target" / "target_model.pkl")  # noqa: TID251
     card = LeakPro.make_mia_metadata(trained, optimizer, loss, loader(train), tested, epochs, train, test, "fashion")

@@ -88,9 +88,12 @@ def measured(model: str, shape: tuple[int, ...], most: int, several: list[int]) 
     seconds, wanted = best(lambda: in_turn(number))
     parameters = sum(weight.numel() for weight in start.values())
     row: dict[str, float | str] = {"model": model, "shape": "x".join(map(str, shape)), "parameters": parameters}
-    row |= {"bound": bound([w.numel() for w in start.values() if w.ndim == 2]), "in turn": 1e6 * seconds / steps(number)}
+    row |= {
+        "bound": bound([w.numel() for w in start.values() if w.ndim == 2]),
+        "in turn": 1e6 * seconds / steps(number),
+    }
     for many in several:
-        seconds, found = best(lambda many=many: together(many))  # type: ignore[misc]
+        seconds, found = best(lambda many=many: together(many))
         row[f"{many} at once"] = 1e6 * seconds / steps(many)
     pairs = [(a[name], b[name]) for a, b in zip(found, wanted, strict=False) for name in start]
     row["largest difference"] = max(float((a - b).abs().max()) for a, b in pairs)
