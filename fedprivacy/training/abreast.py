@@ -17,12 +17,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
 from fedprivacy.training.by_hand import chain, stacked_forward, stacked_gradients
+from fedprivacy.training.fleet import Fleet, trained_abreast
 from fedprivacy.training.learner import Diverged, Epoch, Learner, Loss, Records, Seed, label_loss, normalised
 from fedprivacy.training.losses import predicted_class
-from fedprivacy.training.optimiser import fused
+from fedprivacy.training.optimiser import filled, fused, unfilled
 from fedprivacy.training.passes import batches, passes
 
 
@@ -65,7 +65,7 @@ class Fit:
 class Abreast:
     """Hands fits over to ``meet``, where they are waited for until those of others are there (:func:`answered`)."""
 
-    def __init__(self, meet: Callable[[Fit], list[Epoch]]) -> None:
+    def __init__(self, meet: Callable[[Fit | Fleet], Any]) -> None:
         self._meet = meet
 
     def takes(self, learner: Learner, loss: Loss) -> bool:
@@ -77,17 +77,25 @@ class Abreast:
 
     def fit(self, *asked: Any) -> list[Epoch]:
         """What :class:`Fit` is made of. Raises :class:`Diverged`."""
-        return self._meet(Fit(*asked))
+        found: list[Epoch] = self._meet(Fit(*asked))
+        return found
+
+    def fleet(self, asked: Fleet) -> list[dict[str, Tensor]]:
+        """The weights of each member. Raises :class:`Diverged`."""
+        found: list[dict[str, Tensor]] = self._meet(asked)
+        return found
 
 
-def answered(asked: Sequence[Fit]) -> list[list[Epoch] | Diverged]:
-    """Do all fits, those at once that can be; what each measured, or how it diverged. Learners are changed."""
+def answered(asked: Sequence[Fit | Fleet]) -> list[Any]:
+    """Do all that is asked for, those at once that can be; what each gives, or how it diverged."""
     alike: dict[tuple[Any, ...], list[int]] = {}
-    for place, fit in enumerate(asked):
-        alike.setdefault(fit.together, []).append(place)
-    found: dict[int, list[Epoch] | Diverged] = {}
+    for place, one in enumerate(asked):
+        alike.setdefault((type(one), *one.together), []).append(place)
+    found: dict[int, Any] = {}
     for places in alike.values():
-        found |= zip(places, fitted_abreast([asked[place] for place in places]), strict=True)
+        some = [asked[place] for place in places]
+        fits, fleets = [one for one in some if isinstance(one, Fit)], [one for one in some if isinstance(one, Fleet)]
+        found |= zip(places, fitted_abreast(fits) if fits else trained_abreast(fleets), strict=True)
     return [found[place] for place in range(len(asked))]
 
 
@@ -107,13 +115,14 @@ class _Stack:
         self.fits, learners = fits, [fit.learner for fit in fits]
         self.config, self.device = learners[0].config, learners[0].device
         self.slots = [slot for slot in learners[0].optimizer.slots if slot != "step"]
-        self.kept = [_filled(list(same)) for same in zip(*map(_weights, learners), strict=True)]
+        self.kept = [filled(torch.stack(list(same))) for same in zip(*map(_weights, learners), strict=True)]
         held = [_moments(one, self.slots) for one in learners]
         self.state = [
-            [_filled(list(same)) for same in zip(*of_slot, strict=True)] for of_slot in zip(*held, strict=True)
+            [filled(torch.stack(list(same))) for same in zip(*of_slot, strict=True)]
+            for of_slot in zip(*held, strict=True)
         ]
         shapes = [weight.shape for weight in _weights(learners[0])]
-        self.weights = [_cut(kept, shape) for kept, shape in zip(self.kept, shapes, strict=True)]
+        self.weights = [unfilled(kept, shape) for kept, shape in zip(self.kept, shapes, strict=True)]
         self.done = [learner.optimizer.done for learner in learners]
         x = np.concatenate([fit.records.x for fit in fits])
         self.x = normalised(torch.from_numpy(x).to(self.device)).flatten(1)
@@ -149,7 +158,7 @@ class _Stack:
                 slope = _softmax(seen[-1]).sub_(wanted[step, :active]).mul_(share[step, :active, :, None])
             else:
                 values[step, :active], slope = self._slopes(seen[-1], labels[step], rows[step], own)
-            self._update(active, [_even(gradient) for gradient in stacked_gradients(weights, slope, seen)])
+            self._update(active, [filled(gradient) for gradient in stacked_gradients(weights, slope, seen)])
         if plain:
             own = logits.gather(3, labels[..., None])[..., 0]
             values = ((torch.logsumexp(logits, 3) - own) * share).sum(2)
@@ -187,28 +196,8 @@ class _Stack:
             if self.config.optimizer == "adam":
                 found[f"{index}.step"] = torch.tensor(float(self.done[place]))
             for slot, values in zip(self.slots, self.state, strict=True):
-                found[f"{index}.{slot}"] = _cut(values[index], weight.shape[1:])[place].cpu()
+                found[f"{index}.{slot}"] = unfilled(values[index], weight.shape[1:])[place].cpu()
         return found
-
-
-LANES = 16
-"""A vector register holds at most so many numbers."""
-
-
-def _filled(same: Sequence[Tensor]) -> Tensor:
-    """One tensor of all models [M, ...]; biases [M, n] are filled up with zeros to whole registers.
-
-    What is left over after whole registers is rounded otherwise, and which numbers are would depend on the neighbours.
-    """
-    return _even(torch.stack(list(same)))
-
-
-def _even(values: Tensor) -> Tensor:
-    return functional.pad(values, (0, -values.shape[1] % LANES)) if values.ndim == 2 else values
-
-
-def _cut(values: Tensor, shape: torch.Size) -> Tensor:
-    return values[:, : shape[0]] if values.ndim == 2 else values
 
 
 def _batches(

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ from fedprivacy.training.learner import (
     Workbench,
     normalised,
 )
-from fedprivacy.training.optimiser import Optimiser
+from fedprivacy.training.optimiser import Optimiser, filled, unfilled
 from fedprivacy.training.passes import passes
 
 FleetLoss = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -52,6 +53,33 @@ class Member:
     records: Records
     seed: Seed
     targets: Tensor | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Fleet:
+    """One call of :func:`train_fleet` that leaves the choice open."""
+
+    bench: Workbench
+    model: str
+    members: Sequence[Member]
+    epochs: int
+    loss: FleetLoss
+
+    @property
+    def together(self) -> tuple[Any, ...]:
+        """What those have in common that are trained at once."""
+        sizes = frozenset((one.records.x.shape, one.records.x.dtype, one.targets is None) for one in self.members)
+        return (self.model, self.bench.config.model_dump_json(), self.epochs, self.loss, sizes)
+
+
+def trained_abreast(fleets: Sequence[Fleet]) -> list[list[dict[str, Tensor]] | Diverged]:
+    """Fleets that are equal in :attr:`Fleet.together`, as one; in turn where one diverges, to tell which."""
+    first, members = fleets[0], [member for fleet in fleets for member in fleet.members]
+    try:
+        trained = iter(_chosen(first.bench, first.model, members, first.epochs, first.loss))
+        return [list(islice(trained, len(fleet.members))) for fleet in fleets]
+    except Diverged as error:
+        return [error] if len(fleets) == 1 else [found for one in fleets for found in trained_abreast([one])]
 
 
 def pays(module: nn.Module, device: torch.device) -> bool:
@@ -83,6 +111,19 @@ def train_fleet(
     ``stacked``: None lets :func:`pays` and :func:`can_stack` choose. Raises :class:`Diverged` on a loss that is not
     finite, and ValueError where stacking is asked for and not possible.
     """
+    if stacked is None and bench.together is not None:
+        return bench.together.fleet(Fleet(bench, model, members, epochs, loss))
+    return _chosen(bench, model, members, epochs, loss, stacked)
+
+
+def _chosen(
+    bench: Workbench,
+    model: str,
+    members: Sequence[Member],
+    epochs: int,
+    loss: FleetLoss,
+    stacked: bool | None = None,
+) -> list[dict[str, Tensor]]:
     module = bench.module(model)
     if stacked and not can_stack(module, members):
         raise ValueError("these members cannot be stacked: records of one size, no buffers and no dropout are needed")
@@ -113,11 +154,11 @@ def _stacked(
     bench: Workbench, module: nn.Module, members: Sequence[Member], epochs: int, loss: FleetLoss
 ) -> list[dict[str, Tensor]]:
     device, number = bench.device, len(members[0].records)
-    names = list(members[0].weights)
-    weights: dict[str, Tensor] = {
-        name: torch.stack([member.weights[name] for member in members]).to(device).requires_grad_() for name in names
-    }
-    optimizer = Optimiser(weights.values(), bench.config)
+    names, hand = list(members[0].weights), chain(module) is not None
+    stacks = [torch.stack([member.weights[name] for member in members]).to(device) for name in names]
+    kept = [filled(one) if hand else one.requires_grad_() for one in stacks]
+    weights = [unfilled(one, made.shape[1:]) if hand else one for one, made in zip(kept, stacks, strict=True)]
+    optimizer = Optimiser(kept, bench.config)
     x = _inputs([member.records.x for member in members]).to(device)
     y = torch.from_numpy(np.stack([member.records.y for member in members])).to(device)
     targets = y
@@ -125,7 +166,7 @@ def _stacked(
         targets = torch.stack([member.targets for member in members if member.targets is not None]).to(device)
     own = torch.arange(len(members), device=device)[:, None]
 
-    gradients = _by_hand(loss) if chain(module) is not None else _by_autograd(module, names, loss)
+    gradients = _by_hand(loss) if hand else _by_autograd(module, names, loss)
     module.train()
     size = bench.config.batch_size
     together = zip(*(passes(number, size, epochs, member.seed) for member in members), strict=True)
@@ -136,12 +177,12 @@ def _stacked(
         ready = normalised(x[own, rows]) if rows.numel() * x[0, 0].numel() <= AT_ONCE else None
         for part in passed[0][1]:
             inputs = normalised(x[own, rows[:, part]]) if ready is None else ready[:, part]
-            values, slopes = gradients(optimizer.parameters, inputs, labels[:, part], wanted[:, part])
-            optimizer.apply(slopes)
+            values, slopes = gradients(weights, inputs, labels[:, part], wanted[:, part])
+            optimizer.apply([filled(slope) for slope in slopes] if hand else slopes)
             total += values
         if not bool(torch.isfinite(total).all()):
             raise Diverged(f"the loss became {float(total.sum())}")
-    final = {name: weight.detach().cpu() for name, weight in weights.items()}
+    final = {name: weight.detach().cpu() for name, weight in zip(names, weights, strict=True)}
     return [{name: final[name][place].clone() for name in names} for place in range(len(members))]
 
 

@@ -104,6 +104,9 @@ class Together(Protocol):
     ) -> list[Epoch]:
         """Change ``learner`` as :meth:`Learner.fit` does. Raises :class:`Diverged`."""
 
+    def fleet(self, asked: Any) -> list[dict[str, Tensor]]:
+        """Train the members of a :class:`~fedprivacy.training.fleet.Fleet`; their weights. Raises :class:`Diverged`."""
+
 
 class Workbench:
     """Builds and caches one module an architecture; weights are loaded into it for each piece of work."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from fedprivacy.config.run import TrainingConfig
 from fedprivacy.training.adam import as_keras, corrected
@@ -168,6 +169,23 @@ def fused(
         maximize=False,
         is_first_step=done == 1,
     )
+
+
+LANES = 16
+"""A vector register holds at most so many numbers."""
+
+
+def filled(values: Tensor) -> Tensor:
+    """Biases of models side by side [M, n], with zeros up to whole registers; all else [M, ...] as it is.
+
+    What is left over after whole registers is rounded otherwise, and which numbers are would depend on the neighbours.
+    """
+    return functional.pad(values, (0, -values.shape[1] % LANES)) if values.ndim == 2 else values
+
+
+def unfilled(values: Tensor, shape: Sequence[int]) -> Tensor:
+    """A view of the part of ``values`` that is a parameter of ``shape`` of each model."""
+    return values[:, : shape[0]] if values.ndim == 2 else values
 
 
 def _laid_out(gradient: Tensor, parameter: Tensor) -> Tensor:

@@ -11,7 +11,9 @@ from torch import Tensor, nn
 
 from fedprivacy.config.run import TrainingConfig
 from fedprivacy.models.build import build
+from fedprivacy.training import fleet
 from fedprivacy.training.abreast import Abreast, Fit, answered, fitted_abreast
+from fedprivacy.training.fleet import Fleet, Member, train_fleet
 from fedprivacy.training.learner import Diverged, Epoch, Learner, Loss, Records, Workbench, label_loss, of_logits
 from fedprivacy.training.losses import kl_divergence, log_probabilities
 
@@ -159,3 +161,33 @@ def test_a_learner_hands_over_what_can_be_done_together_and_does_the_rest_itself
     assert plain.learner("mlp-small", start).fit(given, 1, seed, steps=2)
     assert plain.learner("mlp-small", start).fit(given, 0, seed) == []
     assert len(handed) == 2
+
+
+def test_fleets_that_meet_are_trained_as_one_and_those_that_differ_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+    stacked = fleet._stacked
+    monkeypatch.setattr(fleet, "_stacked", lambda *given: sizes.append(len(given[2])) or stacked(*given))
+    config = TrainingConfig().model_copy(update={"batch_size": 8})
+    plain = Workbench(lambda n, s: build(n, (6,), 3, "softmax", s[0], *s[1]), config)
+    start = plain.initial("mlp-small", (0, ("start",)))
+
+    def members(number: int, first: int, rows: int) -> list[Member]:
+        return [Member(start, records(first + i, rows), (first + i, ("fit",))) for i in range(number)]
+
+    def loss(logits: Tensor, labels: Tensor, _: Tensor) -> Tensor:
+        return nn.functional.cross_entropy(logits, labels)
+
+    groups = [members(2, 0, 21), members(3, 10, 21), members(2, 20, 13)]
+    found = answered([Fleet(plain, "mlp-small", one, 2, loss) for one in groups])
+    assert sizes == [5, 2]
+    for mine, theirs in zip(groups, found, strict=True):
+        alone = train_fleet(plain, "mlp-small", mine, 2, loss, stacked=False)
+        torch.testing.assert_close(theirs, alone, rtol=1e-3, atol=1e-5)
+    handed: list[object] = []
+    beside = plain.beside(Abreast(lambda asked: handed.append(asked) or answered([asked])[0]))
+    torch.testing.assert_close(train_fleet(beside, "mlp-small", groups[0], 2, loss), found[0], rtol=1e-5, atol=1e-7)
+    wild = [
+        Member(start, Records(np.full((21, 6), np.inf, dtype=np.float32), one.records.y), one.seed) for one in groups[0]
+    ]
+    told = answered([Fleet(plain, "mlp-small", one, 2, loss) for one in (wild, groups[1])])
+    assert len(handed) == 1 and isinstance(told[0], Diverged) and len(told[1]) == 3
