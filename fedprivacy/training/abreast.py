@@ -108,6 +108,10 @@ def fitted_abreast(fits: Sequence[Fit]) -> list[list[Epoch] | Diverged]:
     return [found[i] for i in range(len(fits))]
 
 
+ROWS = 64
+"""A batch that no client fills is filled up to a multiple of this."""
+
+
 class _Stack:
     """Models side by side, those with the most steps a pass first."""
 
@@ -127,6 +131,8 @@ class _Stack:
         x = np.concatenate([fit.records.x for fit in fits])
         self.x = normalised(torch.from_numpy(x).to(self.device)).flatten(1)
         self.y = torch.from_numpy(np.concatenate([fit.records.y for fit in fits])).to(self.device)
+        most = max(len(fit.records) for fit in fits)
+        self.longest = min(fits[0].batch_size, -(-most // ROWS) * ROWS)
         self.starts = np.cumsum([0, *(len(fit.records) for fit in fits)])[:-1]
 
     def trained(self) -> list[list[Epoch] | Diverged]:
@@ -140,7 +146,7 @@ class _Stack:
         return found
 
     def _pass(self, passed: Sequence[tuple[Tensor, list[slice]]]) -> list[Epoch]:
-        table, sizes = _batches(passed, self.starts, self.fits[0].batch_size)
+        table, sizes = _batches(passed, self.starts, self.longest)
         rows, number = torch.from_numpy(table).to(self.device), torch.from_numpy(sizes).to(self.device)
         valid = torch.arange(table.shape[2], device=self.device) < number[:, :, None]
         labels, share = self.y[rows], valid.to(self.kept[0].dtype) / number.clamp_min(1)[:, :, None]
