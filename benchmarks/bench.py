@@ -56,15 +56,17 @@ def main() -> None:
     found: dict[str, dict[str, Figures]] = stored.setdefault("cells", {})
     library = given.peer.resolve() if given.peer else None
     for kind, module in KINDS.items():
+        known = found.setdefault(kind, {})
         for cell in module.cells(library):
-            known = found.setdefault(kind, {})
             if not _asked(kind, cell.name, given.only) or (given.resume and cell.name in known):
                 continue
             start = time.monotonic()
             known[cell.name] = apart(cell)
             given.json.write_text(json.dumps(stored, indent=1) + "\n")
             print(f"{cell.name}: {_words(known[cell.name])} ({time.monotonic() - start:.0f} s)", flush=True)
+        found[kind] = {cell.name: known[cell.name] for cell in module.cells(library) if cell.name in known}
     print(table(found))
+    given.json.write_text(json.dumps(stored, indent=1) + "\n")
     if given.out:
         given.out.write_text(page(stored))
 

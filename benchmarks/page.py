@@ -97,10 +97,10 @@ def _list(values: Iterable[float]) -> str:
 
 INTRODUCTION = """# What things cost
 
-Rounds of FedAvg, FML and FedKD take {whole} times fewer cpu-seconds than PFLlib's own rounds. Without the look that
-PFLlib takes at all training and test records in every round, they take {without} times fewer. The goals of 3, 4 and 5
-times are not reached. At the rate that this processor reaches in matrix products, the operations of these rounds would
-take {most} times fewer: no loop around direct convolutions does better.
+Rounds of FedAvg, FML and FedKD take {whole} times fewer cpu-seconds than PFLlib's own.
+PFLlib looks at all training and test records in every round; without that look they take {without} times fewer.
+The goals of 3, 4 and 5 times are not reached. At the rate of this processor's matrix products, the operations
+of these rounds would take {most} times fewer: no loop around direct convolutions does better.
 
 > **Erratum.** An earlier page divided a time given for PFLlib on another core and another day by the best of our three
 > rounds, and said that three, four and eight times less "hold". They do not. A later one compared with plain loops of
@@ -112,7 +112,8 @@ to 12 minutes of processor time; `--resume` goes on where it was stopped, `--onl
 lie in `protocol_speed.json`. Machine: {machine}, one thread.
 
 - All times are cpu-seconds, because other jobs shared the machine. They slow both sides of a ratio.
-- Each cell has a process of its own. Peak memory is what comes on top of a process with all imports.
+- Each cell has a process of its own. Peak memory is what comes on top of a process with all imports. Where PFLlib
+  stands beside, its federation is in it.
 - PFLlib's servers, clients, network, loop and look run as they are (`benchmarks/peer.py`). It imports h5py to write
   results; an empty module stands in its place. Data, network size (582,026 parameters), batch, epochs and learning rate
   are ours. It leaves out what does not fill a batch of 32: 40 batches a round where ours has 45.
