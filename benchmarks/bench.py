@@ -68,7 +68,8 @@ def main() -> None:
     print(table(found))
     given.json.write_text(json.dumps(stored, indent=1) + "\n")
     if given.out:
-        given.out.write_text(page(stored))
+        every = [(kind, cell.name) for kind, module in KINDS.items() for cell in module.cells(library)]
+        given.out.write_text(page(stored, [name for kind, name in every if name not in found[kind]]))
 
 
 def apart(cell: Cell) -> Figures:

@@ -14,7 +14,7 @@ BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 def run(*arguments: str, code: str = "import bench; bench.main()") -> subprocess.CompletedProcess[str]:
     paths = os.pathsep.join([str(BENCHMARKS), str(BENCHMARKS.parent)])
     environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", code, *arguments]
+    command = [sys.executable, "-P", "-c", code, *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
 
 
