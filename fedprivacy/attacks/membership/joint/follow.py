@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from fedprivacy.adversary.followed import followed
 from fedprivacy.adversary.threat import Adversary, Bool, Float, View
 from fedprivacy.attacks.membership.joint.along import along, denominators, undone
 from fedprivacy.attacks.membership.joint.changes import Change, changes
 from fedprivacy.attacks.membership.joint.decode import Decoded, decoded
-from fedprivacy.attacks.membership.joint.gradients import stacked
-from fedprivacy.attacks.membership.joint.noise import precisions
+from fedprivacy.attacks.membership.joint.gradients import Gradients, stacked
+from fedprivacy.attacks.membership.joint.noise import weighing
 from fedprivacy.attacks.membership.joint.simulate import Columns, Simulation, columns_of, joined
 from fedprivacy.federation.knowledge import Knowledge, Rules
 from fedprivacy.federation.local_training import MixesModels, TrainsLocally
@@ -65,6 +67,7 @@ class Follower:
         self.sources: dict[int, Source] = {}
         self.together = False
         self.left_out: set[str] = set()
+        self.weighed = False
 
     def follow(self, view: View) -> None:
         """Decode what ``view`` shows, as far as the grade goes."""
@@ -146,13 +149,19 @@ class Follower:
             [np.stack([world.coins[c][rows[c]] for world in simulation.worlds]) for c in change.clients], axis=1
         )
         every = joined(columns)
-        weights = precisions(found, moved, coins)
-        # Where no simulation moved anything, there are no weights, and nothing to decode.
-        used = found.only(frozenset(weights)).scaled(weights) if weights else found
-        answers = torch.stack([used.inner(undone(one, weights)).double() for one in moved])
-        seen = used.inner(undone(observed, weights)).double()
-        result = decoded(used.gram(), seen, answers, coins, every.prior, every.judged)
-        _keep(source, change.round, result, every, len(self.knowledge.candidates))
+
+        def result(of: Gradients, weights: Mapping[str, Tensor]) -> Decoded:
+            answers = torch.stack([of.inner(undone(one, weights)).double() for one in moved])
+            seen = of.inner(undone(observed, weights)).double()
+            return decoded(of.gram(), seen, answers, coins, every.prior, every.judged)
+
+        best, weights = result(found, {}), weighing(found, moved, coins)
+        if weights.changes:
+            used = found.only(frozenset(weights.changes)).scaled(weights.gradients)
+            weighed = result(used, weights.changes)
+            if weighed.power > best.power:
+                best, self.weighed = weighed, True
+        _keep(source, change.round, best, every, len(self.knowledge.candidates))
 
 
 def _keep(source: Source, round: int, result: Decoded, columns: Columns, number: int) -> None:

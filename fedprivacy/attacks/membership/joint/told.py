@@ -50,7 +50,11 @@ def more(follower: Follower) -> str:
 
 
 def foretold(follower: Follower) -> str:
-    """AUC and TPR that the simulated clients' own coins give, decoded as the observed ones are."""
+    """AUC and TPR that the simulated clients' own coins give, decoded as the observed ones are.
+
+    Where the equations were weighed, by weights to which each of these simulations has added: too high, more so where
+    noise is strong and the simulations are few.
+    """
     scores, coins = [], []
     for source in follower.sources.values():
         for played, flips in zip(source.played, source.coins, strict=True):
@@ -63,8 +67,9 @@ def foretold(follower: Follower) -> str:
     members, others = pool_by_rank(scores, coins)
     rate = tpr_at_fpr(members, others, 0.01).tpr
     words = f"the simulations foretell AUC {auc(members, others):.3f} and TPR {rate:.2f} at 1% FPR"
-    hidden = follower.knowledge.known is not None
-    return f"{words}, too much, as no record in them is unknown" if hidden else words
+    if follower.knowledge.known is not None:
+        return f"{words}, too much, as no record in them is unknown"
+    return f"{words}, perhaps too much, as equations are weighed by the same simulations" if follower.weighed else words
 
 
 def carried(follower: Follower) -> str:
