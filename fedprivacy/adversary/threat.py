@@ -7,7 +7,7 @@ attack is a visible act and not an accident.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,6 +33,14 @@ class View:
 
     position: str
     transcripts: tuple[Transcript, ...]
+
+    def until(self, round: int | None) -> View:
+        """The same without what came after ``round`` (1-based); all of it for None."""
+        if round is None:
+            return self
+        early = [t.restricted(lambda message: message.round <= round) for t in self.transcripts]
+        cut = [replace(t, folds=tuple(fold for fold in t.folds if fold.round <= round)) for t in early]
+        return View(self.position, tuple(cut))
 
 
 def view_of(transcripts: Sequence[Transcript], adversary: Adversary) -> View:

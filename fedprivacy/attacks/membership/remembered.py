@@ -26,9 +26,12 @@ def remembered(make: Callable[Concatenate[Of, More], Made]) -> Callable[Concaten
     def once(observation: Of, /, *args: More.args, **kwargs: More.kwargs) -> Made:
         found = known.setdefault(observation, {})
         key = (*map(_content, args), *((name, _content(value)) for name, value in sorted(kwargs.items())))
-        if key not in found:
-            found[key] = make(observation, *args, **kwargs)
-        return found[key]
+        if key in found:
+            return found[key]
+        made = make(observation, *args, **kwargs)
+        if made is not observation:  # Its own key would keep it alive.
+            found[key] = made
+        return made
 
     return once
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import gc
 import weakref
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from fedprivacy.adversary.threat import Signals
 from fedprivacy.attacks.membership.assemble import Shadow, signals_of
 from fedprivacy.attacks.membership.combine import score_candidates
+from fedprivacy.attacks.membership.evidence import never_trained
 from fedprivacy.attacks.membership.remembered import remembered
 from fedprivacy.attacks.membership.statistics import applicable
 from fedprivacy.federation.knowledge import Observed
@@ -34,6 +37,23 @@ def test_it_is_made_once_for_each_thing_and_content_and_forgotten_with_the_thing
     assert made(one, values.astype(np.float32)) == 3 and len(asked) == 5
     gone = weakref.ref(one)
     del one
+    gc.collect()
+    assert gone() is None
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_signals_are_forgotten_with_all_that_statistics_made_of_them(
+    drawn_signals: Callable[[int], Signals], inside: bool
+) -> None:
+    signals = drawn_signals(1)
+    assert signals.references is not None
+    signals.references.included[:4] &= inside
+    kept = never_trained(signals)
+    assert (kept is signals) is not inside
+    for statistic in applicable(signals):
+        score_candidates(statistic, signals)
+    gone = weakref.ref(signals)
+    del signals, kept
     gc.collect()
     assert gone() is None
 

@@ -25,11 +25,13 @@ from fedprivacy.wire.parties import client_index
 
 @dataclass(frozen=True)
 class Grade:
-    """How much is computed: simulated worlds (an even number), points of a path, changes of each source (None: all)."""
+    """How much is computed: simulated worlds (an even number), points of a path, changes of each source (None: all), of
+    the first ``rounds`` (None: all)."""
 
     worlds: int
     points: int
     changes: int | None
+    rounds: int | None = None
 
 
 GRADES = {"default": Grade(4, 2, 4), "thorough": Grade(10, 2, None)}
@@ -75,7 +77,7 @@ class Follower:
         parts = self.rules.initial.parts if self.rules.initial is not None else {}
         start = {client: parts.get(self.protocol.held(client), {}) for client in clients}
         mixing = self.protocol if isinstance(self.protocol, MixesModels) else None
-        for change in changes(view, start, self.knowledge.settings, mixing):
+        for change in changes(view.until(self.grade.rounds), start, self.knowledge.settings, mixing):
             if change.clients == (self.own,) or self._is_left(change):
                 continue
             if len(change.clients) > 1 and not self.together:

@@ -24,9 +24,11 @@ def told(follower: Follower, effort: str) -> tuple[str, ...]:
     owner = " and owner" if follower.owned else ", not their owner"
     start = "the common start, " if follower.rules.initial is not None else ""
     seen = "the mean of all clients" if follower.together else "each client"
-    changes = "all changes" if grade.changes is None else f"the first {grade.changes} changes"
+    changes = f"{'all' if grade.changes is None else f'the first {grade.changes}'} changes of {seen}"
+    if grade.rounds is not None:
+        changes += f" in the first {grade.rounds} rounds"
     notes = [
-        f"{effort} grade: {changes} of {seen}, {grade.worlds} simulations each{more(follower)}",
+        f"{effort} grade: {changes}, {grade.worlds} simulations each{more(follower)}",
         f"known: {share} with labels{owner}, {start}model, optimiser, schedule and defense; unknown: coins, their "
         "number, the order of batches",
         foretold(follower),
@@ -41,9 +43,10 @@ def told(follower: Follower, effort: str) -> tuple[str, ...]:
 def more(follower: Follower) -> str:
     """What the best grade would take, where this is another."""
     grade, best = follower.grade, GRADES["thorough"]
-    if grade == best or grade.changes is None:
+    read = grade.changes if grade.rounds is None else grade.rounds
+    if grade == best or read is None:
         return ""
-    times = follower.knowledge.settings.rounds / grade.changes * best.worlds / grade.worlds
+    times = follower.knowledge.settings.rounds / read * best.worlds / grade.worlds
     return (
         f" (--effort thorough: all changes and {best.worlds} simulations, about {max(1, round(times))} times the work)"
     )

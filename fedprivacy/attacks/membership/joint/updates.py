@@ -38,7 +38,7 @@ class JointUpdates:
         if rules is None or not isinstance(rules.protocol, TrainsLocally):
             raise ValueError("nobody said how the protocol trains one client by itself, so none can be played")
         effort, first = knowledge.attack.effort, knowledge.attack.first_rounds
-        grade = GRADES[effort] if first is None else replace(GRADES[effort], changes=first)
+        grade = GRADES[effort] if first is None else replace(GRADES[effort], changes=None, rounds=first)
         follower = Follower(knowledge, rules, rules.protocol, view.position, grade)
         follower.follow(view)
         return Observed.decoded(follower.scores()[1], told(follower, effort))

@@ -77,7 +77,7 @@ class JointPredictions:
     alone: ClassVar[bool] = True
 
     def observe(self, view: View, knowledge: Knowledge) -> Observed:
-        grade = _grade(knowledge, PASSIVE)
+        grade, view = _grade(knowledge, PASSIVE), view.until(knowledge.attack.first_rounds)
         scores = np.full((knowledge.settings.clients, 1, len(knowledge.candidates)), np.nan)
         for client, given in _told(view, knowledge).items():
             known, replays, seed = _followed(view, knowledge, client, given, grade)
@@ -97,12 +97,18 @@ class JointProbes:
     reads_planted: ClassVar[bool] = True
 
     def observe(self, view: View, knowledge: Knowledge) -> Observed:
-        grade = _grade(knowledge, ACTIVE)
-        plain = Probes().observe(view, knowledge)
+        grade, first = _grade(knowledge, ACTIVE), knowledge.attack.first_rounds
         n, records = len(knowledge.candidates), np.concatenate([knowledge.candidates, knowledge.auxiliary])
         place = set(records.tolist())
-        told = _told(view, knowledge)
-        rounds = sorted({a.round for given in told.values() for a in given if place & set(a.records.tolist())})
+        every = sorted({answer.round for answer in answers(view, place)})
+        rounds = [round for round in every if first is None or round <= first]
+        if every and not rounds:
+            raise ValueError(
+                f"the first probe was answered in round {every[0]}, and the budget reads the first {first} alone; "
+                f"--budget {every[0]}rounds reads it"
+            )
+        view = view.until(first)
+        plain, told = Probes().observe(view, knowledge), _told(view, knowledge)
         scores = np.full((knowledge.settings.clients, len(rounds), n), np.nan)
         played: dict[int, Conditional] = {}
         for client, given in told.items():
@@ -133,12 +139,11 @@ class JointProbes:
 
 
 def _told(view: View, knowledge: Knowledge) -> dict[int, list[Answer]]:
-    """Answers by client, without one's own, of clients that are attacked, up to the last round that a budget reads."""
+    """Answers by client, without one's own, of clients that are attacked."""
     attacked = followed(Adversary(view.position), knowledge.wire, knowledge.attack.followed)
-    last = knowledge.attack.first_rounds or knowledge.settings.rounds
     told: dict[int, list[Answer]] = {}
     for answer in answers(view):
-        if answer.client in attacked and answer.round <= last:
+        if answer.client in attacked:
             told.setdefault(answer.client, []).append(answer)
     return dict(sorted(told.items()))
 

@@ -96,10 +96,20 @@ def test_each_client_is_scored_on_its_own_candidates_alone(run):
         np.testing.assert_array_equal(np.isnan(source).all(axis=0), found.played.owners != client)
 
 
-def test_a_budget_in_rounds_reads_the_first_changes_alone(run):
+def test_a_budget_in_rounds_reads_the_first_rounds_alone(run):
     whole, first = run().observed("server"), run(attack={"budget": "1 round"}).observed("server")
     np.testing.assert_array_equal(first.scores, whole.scores[:, :1])
-    assert any("the first 1 changes" in note for note in first.notes)
+    assert any("in the first 1 rounds" in note for note in first.notes)
+
+
+def test_of_clients_that_take_turns_a_budget_in_rounds_reads_those_that_came_early(run):
+    found = run(clients=4, rounds=6, participation=0.25, data={"candidates": 20}, attack={"budget": "2 rounds"})
+    early = {m.sender for m in found.done.transcript.messages if m.round <= 2} - {"server"}
+    late = {m.sender for m in found.done.transcript.messages} - {"server"} - early
+    assert early and late
+    observed = found.observed("server")
+    read = {f"client-{c}" for c in range(4) if np.isfinite(observed.scores[c]).any()}
+    assert read == early and observed.scores.shape[1] == 2
 
 
 def test_the_sum_of_all_clients_and_a_peer_say_less_but_enough(run):

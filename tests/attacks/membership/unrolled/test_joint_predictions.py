@@ -150,6 +150,23 @@ def test_of_the_first_rounds_only_those_trained_on_in_them_are_scored(followed: 
     assert 0 < seen.sum() < len(seen) and any("of the first 1 rounds" in note for note in observed.notes)
 
 
+def test_of_probes_that_are_spread_those_of_the_first_rounds_are_read(followed: Followed) -> None:
+    spread = {"schedule": "spread", "planted_share": 0.5}
+    whole = followed(planted=True, clients=2, attack=spread)
+    first = followed(planted=True, clients=2, attack={**spread, "budget": "2 rounds"})
+    every, early = (JointProbes().observe(made.view, made.knowledge) for made in (whole, first))
+    assert early.logp.shape[1] == early.scores.shape[1] == early.simulated_logp.shape[2] == 2
+    np.testing.assert_array_equal(early.logp, every.logp[:, :2])
+    for client in (0, 1):
+        np.testing.assert_array_equal(np.isfinite(early.scores[client]), np.isfinite(every.scores[client, :2]))
+
+
+def test_a_budget_that_ends_before_the_first_probe_is_refused(followed: Followed) -> None:
+    made = followed(planted=True, clients=2, attack={"budget": "1 round"})
+    with pytest.raises(ValueError, match=r"first probe was answered in round 3.*--budget 3rounds"):
+        JointProbes().observe(made.view, made.knowledge)
+
+
 def test_a_start_that_is_not_known_is_said(followed: Followed):
     made = followed(clients=2, training={"init": "independent"})
     observed = JointPredictions().observe(made.view, made.knowledge)
