@@ -6,7 +6,8 @@ played with records of the adversary's own in the place of its own, and with eve
 the mean images of the classes (kernel form: Saunders, Gammerman, Vovk 1998), and is applied to the answers that came.
 
 How far to shrink towards the public mean is chosen by leaving out one world after the other. The largest ridge gives
-that mean itself, so answers that tell nothing leave what was public before.
+that mean itself, so answers that tell nothing leave what was public before. So do answers that lie farther out than
+those of every world that is left out: there the ridge was never tried.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ from fedprivacy.wire.payload import Predictions
 WORLDS, FEWEST = 24, 6
 RIDGES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0, 1e6)
 """Lambda over the mean diagonal of the Gram matrix of the worlds; the last is as good as no answers at all."""
+BEYOND = "a client answered unlike every simulated one: of it the mixture says the public means, and no more"
+UNKNOWN_START = "the clients' starts are not known: the mixture is of simulated clients that begin elsewhere"
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,13 +48,24 @@ class Worlds:
 
     def told(self, answers: Float, ridge: float, without: int | None = None) -> Float:
         """The difference [classes, C, H, W] behind ``answers`` [features]; ``without``: a world that is left out."""
-        kept = [world for world in range(len(self.answers)) if world != without]
+        kept = self._kept(without)
         mean = self.answers[kept].mean(axis=0)
         apart = self.answers[kept] - mean
         gram = apart @ apart.T
         size = max(float(np.diag(gram).mean()), np.finfo(float).tiny)
         weights = np.linalg.solve(gram + ridge * size * np.eye(len(kept)), apart @ (answers - mean))
         return np.asarray(np.tensordot(weights - weights.mean(), self.away[kept], axes=1))
+
+    def beyond(self, answers: Float) -> bool:
+        """Whether ``answers`` [features] lie farther from the worlds' mean than each world from that of the others."""
+        farthest = max(self._distance(own, world) for world, own in enumerate(self.answers))
+        return self._distance(answers) > farthest
+
+    def _distance(self, answers: Float, without: int | None = None) -> float:
+        return float(np.linalg.norm(answers - self.answers[self._kept(without)].mean(axis=0)))
+
+    def _kept(self, without: int | None) -> list[int]:
+        return [world for world in range(len(self.answers)) if world != without]
 
     def best_ridge(self) -> float:
         """The ridge by which the worlds that are left out come out nearest."""
@@ -65,6 +79,14 @@ class Worlds:
         return RIDGES[int(np.argmin(errors))]
 
 
+@dataclass(frozen=True, eq=False)
+class Mixture:
+    """Mean ``images`` [classes, C, H, W] of a client's classes, in pixels, and what must be said of them."""
+
+    images: Float
+    notes: tuple[str, ...] = ()
+
+
 def answer_mixture(
     view: View,
     knowledge: Knowledge,
@@ -72,8 +94,8 @@ def answer_mixture(
     given: Sequence[Answer],
     scale: PixelScale,
     clock: Clock = UNLIMITED,
-) -> Float:
-    """Mean images [classes, C, H, W] of the classes of ``client``, in pixels, by its answers ``given``.
+) -> Mixture:
+    """What the classes of ``client`` look like by its answers ``given``; the public means where these lie too far out.
 
     Raises ValueError where its course cannot be followed, the adversary has fewer records than a client, or ``clock``
     is over before there are a few worlds.
@@ -105,7 +127,11 @@ def answer_mixture(
     if len(answers) < FEWEST:
         raise ValueError("the budget was over before a few clients were simulated")
     worlds = Worlds(np.stack(answers), np.stack(away))
-    return np.asarray(public + worlds.told(features(told.payloads, told, classes), worlds.best_ridge()))
+    observed = features(told.payloads, told, classes)
+    notes = () if told.start_known else (UNKNOWN_START,)
+    if worlds.beyond(observed):
+        return Mixture(public, (*notes, BEYOND))
+    return Mixture(np.asarray(public + worlds.told(observed, worlds.best_ridge())), notes)
 
 
 def features(payloads: Mapping[int, Predictions], told: Course, classes: int) -> Float:

@@ -72,7 +72,9 @@ def from_predictions(
         part, images = clock.part(1 / (len(chosen) - place)), dict[str, Float]()
         if _asked(DICTIONARY, wanted.methods):
             try:
-                images[DICTIONARY] = answer_mixture(view, knowledge, client, given, scale, part.part(0.5))
+                mixture = answer_mixture(view, knowledge, client, given, scale, part.part(0.5))
+                images[DICTIONARY] = mixture.images
+                notes |= dict.fromkeys(mixture.notes)
             except ValueError as error:
                 notes[f"{DICTIONARY} was not run: {error}"] = None
         if scale.shape[1] > 1 and _asked(PAIRS, wanted.methods):

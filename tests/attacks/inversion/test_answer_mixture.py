@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
+import pytest
 import torch
 from torch import nn
 
+from fedprivacy.attacks.inversion import answer_mixture
 from fedprivacy.attacks.inversion.answer_mixture import RIDGES, Worlds
 from fedprivacy.attacks.inversion.knowledge import Knowledge
 from fedprivacy.attacks.inversion.prior import LinearPrior
 from fedprivacy.attacks.inversion.prior_classes import class_pictures
+from fedprivacy.attacks.membership.unrolled.situation import Course
+from fedprivacy.data.records import Dataset
+from fedprivacy.wire.payload import Predictions
 
 WORLDS, FEATURES, SHAPE = 24, 60, (3, 1, 4, 4)
 """Three classes of pictures of 4 x 4."""
@@ -39,6 +47,45 @@ def test_answers_that_tell_nothing_leave_the_public_mean() -> None:
     assert ridge >= 10
     assert np.square(worlds.told(answers, RIDGES[-1])).max() < 1e-6 * np.square(truth).mean()
     assert np.square(worlds.told(answers, ridge) - truth).mean() < 1.1 * np.square(truth).mean()
+
+
+@pytest.mark.parametrize("times", [6, 40])
+def test_answers_beyond_those_of_every_world_leave_the_public_mean(times: float) -> None:
+    """A client that is surer than all worlds: ridge regression goes on where it was never tried, and is worse."""
+    worlds, answers, truth = _worlds(0.1)
+    surer = answers + times * (worlds.answers[3] - worlds.answers.mean(0))
+    found = worlds.told(surer, worlds.best_ridge())
+    assert np.square(found - truth).sum() > np.square(truth).sum()
+    assert worlds.beyond(surer) and not worlds.beyond(answers)
+
+
+@pytest.mark.parametrize(("known", "shift", "said"), [(True, 0.0, 0), (True, 50.0, 1), (False, 0.0, 1)])
+def test_the_mixture_says_what_it_could_not_know(
+    known: bool, shift: float, said: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client made up of public records, whose answers are their mean: shifted ones give the public means exactly."""
+    draw = np.random.default_rng(1)
+    x, y = draw.random((80, 16)).astype(np.float32), np.tile(np.arange(4), 20)
+    data = Dataset("made-up", x, y, x[:4], y[:4], tuple("abcd"), "0")
+
+    class Replay:
+        def answers(self, private: Any, asked: Any, naming: Any) -> dict[int, torch.Tensor]:
+            return {1: torch.from_numpy(private[0].x[:, :4].mean(axis=0, keepdims=True))}
+
+    rules = SimpleNamespace(division=SimpleNamespace(candidates=[[np.arange(20)]]))
+    sent = Predictions(
+        torch.from_numpy(x[:, :4].mean(axis=0, keepdims=True) + shift * np.eye(4, dtype=np.float32)[:1]), "logits"
+    )
+    told = Course(rules, Replay(), {1: x[:1]}, {1: np.arange(1)}, {1: torch.zeros(1).long()}, {1: sent}, known)
+    monkeypatch.setattr(answer_mixture, "course", lambda *_: told)
+    monkeypatch.setattr(answer_mixture, "own_world", lambda *_: (1.0, None))
+    monkeypatch.setattr(answer_mixture, "nominal_records", lambda _: 20)
+    knowledge = SimpleNamespace(dataset=data, auxiliary=np.arange(80), root=3)
+    scale = SimpleNamespace(pixels=lambda values: values.reshape(-1, 1, 4, 4).astype(float))
+    found = answer_mixture.answer_mixture(None, knowledge, 0, [], scale)
+    assert len(found.notes) == said
+    public = np.stack([scale.pixels(x[y == c]).mean(axis=0) for c in range(4)])
+    assert np.array_equal(found.images, public) == bool(shift)
 
 
 def test_a_model_of_two_pictures_is_followed_among_public_ones() -> None:
