@@ -103,6 +103,11 @@ class Candidates:
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """The coins, [n] bool, True where the owner trained on the candidate. Held by the examiner alone."""
+    """The coins, [n] bool, True where the owner trained on the candidate. Held by the examiner alone.
+
+    ``records`` [n] says which record of the data each candidate is, so that the examiner counts none twice over
+    several seeds; None where nobody knows.
+    """
 
     coins: Bool
+    records: Int | None = None

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from fedprivacy import seeds
-from fedprivacy.adversary.threat import Bool, Float, Truth
+from fedprivacy.adversary.threat import Bool, Float
 from fedprivacy.judge.rates import measured
 from fedprivacy.judge.result import Finding
 from fedprivacy.judge.target import Label, Seeds, Target
@@ -72,7 +72,7 @@ def _null(repetitions: Sequence[Sequence[Target]], label: Label, of_seed: Seeds)
         mixed = []
         for place, target in enumerate(targets):
             order = seeds.numpy_generator(0, "null row", number, place).permutation(len(target.truth.coins))
-            mixed.append(Target(target.name, target.scores, Truth(target.truth.coins[order])))
+            mixed.append(Target(target.name, target.scores, replace(target.truth, coins=target.truth.coins[order])))
         shuffled.append(mixed)
     null = replace(
         label,

@@ -5,7 +5,8 @@ is the mean of the repetitions and the interval is Student's t over them. Repeti
 of one shadow bank) are averaged first where there are several seeds; of one seed the interval is over its federations,
 which share their candidates, so it is approximate.
 
-Where no seed alone has the non-members that a low FPR needs, but all seeds together do, there is one threshold for all.
+Where a seed alone lacks the non-members that a low FPR needs, but all seeds together have as many different ones, there
+is one threshold for all.
 """
 
 from __future__ import annotations
@@ -16,14 +17,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from fedprivacy.adversary.threat import Float
+from fedprivacy.adversary.threat import Bool, Float, Int
 from fedprivacy.judge.result import Finding, Flag
 from fedprivacy.judge.target import Label, Seeds, Target
 from fedprivacy.metrics.auc_interval import auc_interval
 from fedprivacy.metrics.chance import auc_chance, tpr_chance
 from fedprivacy.metrics.intervals import Interval, mean_interval
 from fedprivacy.metrics.pooling import pool_by_rank
-from fedprivacy.metrics.roc import resolution, tpr_at_fpr
+from fedprivacy.metrics.roc import tpr_at_fpr
 from fedprivacy.metrics.tpr_interval import tpr_interval
 
 FPRS = (0.1, 0.01, 0.001)
@@ -33,19 +34,45 @@ def measured(
     repetitions: Sequence[Sequence[Target]], target: str, label: Label, of_seed: Seeds, auc_only: bool = False
 ) -> list[Finding]:
     """AUC, and TPR at each of :data:`FPRS`, of all targets together. ValueError where nothing was observed."""
-    groups, theirs = [], []
+    groups, theirs, non_members = [], [], []
     for targets, seed in zip(repetitions, of_seed, strict=True):
         if targets:
             pairs = [one.scored() for one in targets]
             groups.append(pool_by_rank([s for s, _ in pairs], [c for _, c in pairs]))
             theirs.append(seed)
+            non_members.append([one.non_members() for one in targets])
     if not groups:
         raise ValueError("nothing was observed of it")
     counts = [(len(members), len(others)) for members, others in groups]
     found = [_auc(groups, counts, target, label, theirs)]
     if not auc_only:
-        found += [_tpr(groups, counts, fpr, target, label, theirs) for fpr in FPRS]
+        once = _appear_first(non_members)
+        for fpr in FPRS:
+            enough = sum(counted.sum() for counted in once) >= math.ceil(1 / fpr) and len(set(theirs)) == len(groups)
+            if enough and any(n0 < math.ceil(1 / fpr) for _, n0 in counts):
+                found.append(_tpr_together(groups, counts, once, fpr, target, label))
+            else:
+                found.append(_tpr(groups, counts, fpr, target, label, theirs))
     return found
+
+
+def _appear_first(non_members: Sequence[Sequence[Int | None]]) -> list[Bool]:
+    """Of each repetition's non-members, in their order, those that no repetition before it had: mask [n0] each.
+
+    A record that is unknown counts as one that was there before.
+    """
+    seen: set[int] = set()
+    masks = []
+    for targets in non_members:
+        mask = [np.zeros(0, dtype=bool)]
+        for records in targets:
+            if records is None:
+                return [np.zeros(0, dtype=bool)] * len(non_members)
+            mask.append(np.array([record not in seen for record in records.tolist()], dtype=bool))
+        for records in targets:
+            seen.update([] if records is None else records.tolist())
+        masks.append(np.concatenate(mask))
+    return masks
 
 
 def over_seeds(values: Sequence[float], of_seed: Seeds, level: float) -> Interval:
@@ -92,8 +119,6 @@ def _tpr(
     metric = f"TPR@{100 * fpr:g}%FPR"
     points = [tpr_at_fpr(members, others, fpr) for members, others in groups]
     below = [point for point in points if point.resolution == "below"]
-    if below and len(set(of_seed)) == len(groups) and resolution(sum(n0 for _, n0 in counts), fpr) != "below":
-        return _tpr_together(groups, counts, fpr, target, label)
     if below:
         why = f"below resolution: {below[0].n0} non-members a repetition, {math.ceil(1 / fpr)} needed"
         return finding(metric, target, label, counts, None, (None, None, None), None, flag="below", note=why)
@@ -121,17 +146,27 @@ def _tpr(
     return replace(found, per_seed=by_seed([point.tpr for point in points], of_seed))
 
 
-def _tpr_together(groups: Groups, counts: Sequence[tuple[int, int]], fpr: float, target: str, label: Label) -> Finding:
+def _tpr_together(
+    groups: Groups,
+    counts: Sequence[tuple[int, int]],
+    once: Sequence[Bool],
+    fpr: float,
+    target: str,
+    label: Label,
+) -> Finding:
     """TPR at one threshold for the ranks of all seeds, none of which has the non-members for one of its own.
 
-    The interval covers both what the records leave open (order statistics of all non-members, as if they were
-    different ones) and how the seeds differ at that threshold (Student's t).
+    Seeds draw from the same data. A non-member that several of them have is no second one: the resolution counts
+    different records, and the interval's threshold rests on the first appearance of each (``once``: masks [n0] of
+    each seed). It covers what those records leave open, by order statistics, and how the seeds differ at the
+    threshold, by Student's t; a member that several seeds have is taken as several.
     """
     members, others = (np.concatenate(side) for side in zip(*groups, strict=True))
-    point = tpr_at_fpr(members, others, fpr)
+    different = np.concatenate([theirs[first] for (_, theirs), first in zip(groups, once, strict=True)])
+    point = tpr_at_fpr(members, others, fpr, different.size)
     of_seeds = tuple(float((own > point.threshold).mean()) for own, _ in groups)
     over = replace(mean_interval(of_seeds, label.level, (0.0, 1.0)), value=point.tpr)
-    band = tpr_chance(members.size, others.size, fpr, label.level)
+    band = tpr_chance(members.size, different.size, fpr, label.level)
     told = finding(
         f"TPR@{100 * fpr:g}%FPR",
         target,
@@ -139,7 +174,7 @@ def _tpr_together(groups: Groups, counts: Sequence[tuple[int, int]], fpr: float,
         counts,
         point.tpr,
         (band.value, band.low, band.high),
-        _no_narrower(over, [tpr_interval(members, others, fpr, label.level)]),
+        _no_narrower(over, [tpr_interval(members, different, fpr, label.level)]),
         false_positives=point.false_positives,
         flag="few" if point.resolution == "few" else "",
         note="; ".join(filter(None, (label.note, f"one threshold for {len(groups)} seeds"))),

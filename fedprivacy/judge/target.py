@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fedprivacy.adversary.threat import Bool, Float, Truth
+from fedprivacy.adversary.threat import Bool, Float, Int, Truth
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,11 @@ class Target:
         """Scores and coins of the candidates that were observed at all."""
         known = ~np.isnan(self.scores)
         return self.scores[known], self.truth.coins[known]
+
+    def non_members(self) -> Int | None:
+        """Which record each non-member is that was observed; None where nobody knows."""
+        records = self.truth.records
+        return None if records is None else records[~np.isnan(self.scores) & ~self.truth.coins]
 
 
 Seeds = Sequence[int]

@@ -86,9 +86,13 @@ def test_below_resolution_there_is_no_number_but_a_reason() -> None:
     assert found["TPR@10%FPR"].flag == ""
 
 
+def of_records(one: Target, first: int) -> Target:
+    return Target(one.name, one.scores, Truth(one.truth.coins, np.arange(first, first + len(one.scores))))
+
+
 def test_seeds_that_are_too_small_alone_share_one_threshold() -> None:
     """Three seeds of about 500 non-members: one false positive together, counted here by hand from the ranks."""
-    runs = [[drawn(1000, 4.0, seed)] for seed in range(3)]
+    runs = [[of_records(drawn(1000, 4.0, seed), 1000 * seed)] for seed in range(3)]
     found = by_metric(examiner.membership(runs, LABEL, of_seed=[0, 1, 2]))["TPR@0.1%FPR"]
     ranks = [(stats.rankdata(one.scores) / 1000, one.truth.coins) for (one,) in runs]
     others = np.sort(np.concatenate([r[~c] for r, c in ranks]))
@@ -101,14 +105,25 @@ def test_seeds_that_are_too_small_alone_share_one_threshold() -> None:
     assert same_seed.flag == "below" and same_seed.value is None  # one bank's federations share their candidates
 
 
+def test_a_record_that_several_seeds_have_adds_no_resolution() -> None:
+    runs = [[of_records(drawn(1000, 4.0, seed), 0)] for seed in range(3)]
+    other = by_metric(examiner.membership([[of_records(drawn(1000, 4.0, s), 1000 * s)] for s in range(3)], LABEL))
+    found = by_metric(examiner.membership(runs, LABEL))
+    assert found["TPR@0.1%FPR"].flag == "below" and other["TPR@0.1%FPR"].flag == "few"
+    unknown = by_metric(examiner.membership([[drawn(1000, 4.0, seed)] for seed in range(3)], LABEL))
+    assert unknown["TPR@0.1%FPR"].flag == "below"
+
+
 def test_one_threshold_for_all_seeds_stays_at_chance_without_a_leak() -> None:
-    covered = 0
-    for start in range(40):
-        runs = [[drawn(1000, 0.0, 10 * start + seed)] for seed in range(3)]
-        found = by_metric(examiner.membership(runs, LABEL, of_seed=[0, 1, 2]))["TPR@0.1%FPR"]
-        covered += found.low <= 0.001 <= found.high  # type: ignore[operator]
-        assert found.value < 0.03  # type: ignore[operator]
-    assert covered >= 36
+    """Also where half of the records are those of the seed before."""
+    for step, needed in ((1000, 36), (500, 36)):
+        covered = 0
+        for start in range(40):
+            runs = [[of_records(drawn(1000, 0.0, 10 * start + seed), step * seed)] for seed in range(5)]
+            found = by_metric(examiner.membership(runs, LABEL, of_seed=range(5)))["TPR@0.1%FPR"]
+            covered += found.low <= 0.001 <= found.high  # type: ignore[operator]
+            assert found.value < 0.03  # type: ignore[operator]
+        assert covered >= needed
 
 
 def test_repetitions_give_their_mean_and_no_less_than_students_interval() -> None:

@@ -118,7 +118,9 @@ def _targets(study: Study, repetition: Repetition, adversary: Adversary, loaded:
                 continue
             surrogates = surrogate_signals(own.observed, source, chosen, labels) if number == 0 else None
             scored = score_target(signals, attack, surrogates)
-            judged.append(Judged(name, scored, last_margins(signals), Truth(own.coins[chosen])))
+            judged.append(
+                Judged(name, scored, last_margins(signals), Truth(own.coins[chosen], played.candidates[chosen]))
+            )
         yield judged
 
 

@@ -130,7 +130,11 @@ def _judged(bank: Bank) -> tuple[list[list[Target]], int]:
         signals = len(stack.signals)
         for number, theirs in own.items():
             found[number] = [
-                Target(name, stack.score(columns), Truth(bank.coins[number][chosen]))
+                Target(
+                    name,
+                    stack.score(columns),
+                    Truth(bank.coins[number][chosen], bank.repetition.game.candidates[chosen]),
+                )
                 for (name, chosen), columns in zip(targets, theirs, strict=True)
             ]
     return [found[number] for number in sorted(found)], signals
