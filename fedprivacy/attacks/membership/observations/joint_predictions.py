@@ -109,6 +109,7 @@ class JointProbes:
             )
         view = view.until(first)
         plain, told = Probes().observe(view, knowledge), _told(view, knowledge)
+        told = {client: given for client, given in told.items() if any(answer.round in rounds for answer in given)}
         scores = np.full((knowledge.settings.clients, len(rounds), n), np.nan)
         played: dict[int, Conditional] = {}
         for client, given in told.items():

@@ -36,6 +36,8 @@ def conditional(known: Situation, found: Drawn, rounds: Sequence[int], records: 
     logp = np.full((len(found.answers), len(rounds), len(records), max(2, classes)), np.nan)
     for number, told in enumerate(found.answers):
         for axis, round in enumerate(rounds):
+            if round not in told:  # it did not take part
+                continue
             rows = [i for i, record in enumerate(known.asked_ids[round]) if int(record) in place]
             places = [place[int(known.asked_ids[round][i])] for i in rows]
             logp[number, axis, places] = decode(told[round].numpy()[rows], "logits")[0]

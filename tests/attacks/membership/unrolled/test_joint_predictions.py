@@ -161,6 +161,17 @@ def test_of_probes_that_are_spread_those_of_the_first_rounds_are_read(followed: 
         np.testing.assert_array_equal(np.isfinite(early.scores[client]), np.isfinite(every.scores[client, :2]))
 
 
+def test_a_client_that_sat_out_the_round_of_the_probes_has_no_score(followed: Followed) -> None:
+    made = followed(planted=True, clients=4, participation=0.5)
+    observed = JointProbes().observe(made.view, made.knowledge)
+    scores = observed.scores
+    assert scores is not None
+    heard = [bool((~np.isnan(scores[client])).any()) for client in range(4)]
+    assert sum(heard) == 2
+    for client in range(4):
+        assert heard[client] == bool((~np.isnan(observed.logp[client])).any())
+
+
 def test_a_budget_that_ends_before_the_first_probe_is_refused(followed: Followed) -> None:
     made = followed(planted=True, clients=2, attack={"budget": "1 round"})
     with pytest.raises(ValueError, match=r"first probe was answered in round 3.*--budget 3rounds"):
