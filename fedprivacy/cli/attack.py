@@ -162,7 +162,7 @@ def recorded(
     given: dict[str, Any],
 ) -> tuple[RunResult, Study, Path]:
     """A recording attacked like a run, in a folder of its own beside it: what was found, by which study, where."""
-    from fedprivacy.catalog import EVERY
+    from fedprivacy.catalog import ATTACKS, EVERY
     from fedprivacy.cli.carry_out import carry_out, placed, ready
     from fedprivacy.recording.game import read_game
     from fedprivacy.study.every import with_every_attack
@@ -170,7 +170,7 @@ def recorded(
 
     wanted = given.pop("attack__attacks", None) or "membership"
     every = EVERY in wanted.split(",")
-    attack = configuration({**given, "attack__attacks": "membership" if every else wanted}).attack
+    attack = configuration({**given, "attack__attacks": ",".join(ATTACKS) if every else wanted}).attack
     config = recording(run, attack.model_dump(exclude_unset=True), models)
     if config.rounds < (planned := read_game(run).rounds):
         say(f"{run} holds {config.rounds} whole rounds of the {planned} that were planned; what is there is attacked.")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from fedprivacy import parts
-from fedprivacy.catalog import EVERY
+from fedprivacy.catalog import ATTACKS, EVERY
 from fedprivacy.cli.carry_out import attacked_again, made_by_reading, placed, ready, trusted
 from fedprivacy.face.result import RunResult
 from fedprivacy.face.settings import configured
@@ -62,7 +62,7 @@ def recorded(
     names = [one if isinstance(one, str) else parts.refer(one) for one in given]
     wanted = settings.pop("attack", "membership")
     every = EVERY in ([wanted] if isinstance(wanted, str) else wanted)
-    chosen = {"attack": "membership" if every else wanted, **settings}
+    chosen = {"attack": tuple(ATTACKS) if every else wanted, **settings}
     attack = configured(chosen, path.parent).attack.model_dump(exclude_unset=True)
     config = configuration(path, attack, names)
     if every:

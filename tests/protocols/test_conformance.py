@@ -349,7 +349,11 @@ UNUSUAL: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("unusual", UNUSUAL)
 def test_unusual_federations_run(case: Case, unusual: str, configured: Any, tmp_path: Path) -> None:
     changes = UNUSUAL[unusual]
-    done = engine.run(*made(configured(case, **changes)), tmp_path)
+    done = ran_or_refused(lambda: configured(case, **changes), tmp_path / "run")
+    if CARDS[case.name].between_neighbours and unusual == "one client":
+        assert done is None  # nobody would hear it
+        return
+    assert done is not None
     assert done.state.round == changes.get("rounds", 2)
     models = [content for part, content in done.state.parts.items() if part.endswith("/model")]
     assert models and all(bool(torch.isfinite(t.double()).all()) for content in models for t in content.values())

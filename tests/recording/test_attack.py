@@ -113,6 +113,10 @@ def test_the_command_line_attacks_a_recording(recording: Path, tmp_path: Path) -
     done = command(tmp_path, "rec", "--model", model, "--adversary", "server", "--statistic", "loss")
     assert done.returncode == 0, done.stderr
     assert "uploaded weights" in done.stdout and "Run folder: recording-rec-membership" in done.stdout
+    every = ("--attack", "all", "--messages", "1", "--budget", "2steps", "--statistic", "loss", "--adversary", "server")
+    done = command(tmp_path, "rec", "--model", model, *every)
+    assert done.returncode == 0, done.stderr
+    assert "Run folder: recording-rec-membership-labels-inversion" in done.stdout
     refused = command(tmp_path, "rec")
     assert refused.returncode == 2 and "name it, by --model" in refused.stderr and refused.stderr.count("\n") == 1
     (recording / "game.json").write_text("{}")
