@@ -399,3 +399,17 @@ def test_many_records_are_read_as_a_mixture_of_public_ones(small_config: Configu
     assert gains.mean() > 0.3
     few = small_config(protocol="fedavg", data={"auxiliary": 10}, attack=CHEAP)
     assert any("raise data.auxiliary" in note for note in recovered_of(few, tmp_path / "few").notes)
+
+
+def test_records_without_a_basis_are_read_as_a_mixture_all_the_same(small_config: Configure, tmp_path: Path) -> None:
+    """Plain steps on many records: exact reading is tried first, finds none, and the client is played after all."""
+    config = small_config(
+        protocol="fedavg",
+        rounds=1,
+        data={"auxiliary": 100, "candidates": 24, "inclusion": 1.0},
+        training={"optimizer": "sgd", "lr": 0.1, "local_steps": 4, "batch_size": 32},
+        attack={**CHEAP, "budget": "3 steps", "inversion": {"messages": 2}},
+    )
+    found = recovered_of(config, tmp_path)
+    assert any("spear" in note for note in found.notes), found.notes
+    assert "dictionary" in {one.attack for one in found.found}

@@ -107,6 +107,8 @@ def _from_updates(
                 notes |= dict.fromkeys(_said(outcome))
                 plans.without_rank(same)
                 plan = plans.of(same[0])
+                more, why_not = _mixtures(view, knowledge, source, same, scale, plans, clock)
+                mixed = {**mixed, **more}
                 outcome, labels = _attacked(same, plans, model, knowledge, scale, part, names, stated, mixed, done)
             own = _recovered(same, plan, outcome, labels)
             classwise = mixed if plan.kind == "classes" else {}
