@@ -1,7 +1,7 @@
 """What every adversary of a run is given beside what it receives, in words that stand beside its numbers.
 
 Two numbers are held against each other only where these words are equal: the start, the hyper-parameters, the share of
-each client's pool, records and shadow federations of its own, and the effort of its attack.
+each client's pool, records and shadow federations of its own, and the effort and the budget of its attack.
 """
 
 from __future__ import annotations
@@ -19,7 +19,12 @@ def granted(attack: AttackConfig, wire: Wire) -> str:
         f"{wire.federation.data.auxiliary:,} records of its own",
     ]
     parts += [f"{attack.shadows} shadow federations"] if attack.shadows else []
-    return f"{', '.join(parts)}; effort {attack.effort}"
+    limit = "" if attack.budget is None else f" within {_budget(attack.budget)}"
+    return f"{', '.join(parts)}; effort {attack.effort}{limit}"
+
+
+def _budget(budget: float | str) -> str:
+    return f"{budget:g} seconds" if isinstance(budget, float) else budget
 
 
 def pool(share: float) -> str:

@@ -47,3 +47,12 @@ def test_of_an_inferred_wire_nothing_is_known_that_nobody_told(payloads: list[We
 def test_of_a_declared_protocol_both_are(protocol: str) -> None:
     study = resolve(RunConfig(protocol=protocol))
     assert granted(study.attack, study.wire).startswith("the start, the hyper-parameters")
+
+
+@pytest.mark.parametrize(
+    ("budget", "said"), [(None, ""), ("4 rounds", " within 4 rounds"), (60.0, " within 60 seconds")]
+)
+def test_what_an_attack_may_spend_is_part_of_it(budget: str | float | None, said: str) -> None:
+    study = resolve(RunConfig())
+    attack = study.attack.model_copy(update={"budget": budget})
+    assert granted(attack, study.wire).endswith(f"effort default{said}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -123,6 +124,15 @@ def test_public_records_are_counted_as_bytes(sent: int, public: int, kind: str) 
 def test_the_row_that_tells_less_is_the_private_one(leak: float, kind: str) -> None:
     found, why = verdict(paper("membership"), [row("C", 0.9, leak=leak), row("F", 0.9, leak=0.65)])
     assert found == kind and f"C {leak:.3f}" in why
+
+
+def test_unequal_terms_leave_it_open() -> None:
+    """Less was read from one side, but with less effort: that is no finding about the protocols."""
+    weak, strong = (replace(row(key, 0.9, leak=leak), terms=f"server: all of each pool; effort {effort}")
+                    for key, leak, effort in (("C", 0.55, "default"), ("F", 0.65, "thorough")))  # fmt: skip
+    found, why = verdict(paper("membership"), [weak, strong])
+    assert found == "inconclusive" and "unequal terms (C: server: all of each pool; effort default" in why
+    assert verdict(paper("membership"), [replace(weak, terms=strong.terms), strong])[0] == "supported"
 
 
 def test_an_attack_without_a_number_decides_nothing() -> None:

@@ -10,7 +10,8 @@ count as a better model; a row wins or loses in both.
 Bandwidth: bytes of all messages and of the delivery of public records, which no seed moves. The fewer, with the
 delivery counted, win.
 
-Membership: the AUC of one adversary of equal power and knowledge, paired over seeds. What tells less wins.
+Membership: the AUC of one adversary of equal power, knowledge and effort, paired over seeds. What tells less wins; rows
+attacked on unequal terms leave the claim open.
 
 A changed task (other image size, other rounds, other settings) is another task: it gets no verdict on the paper.
 """
@@ -116,6 +117,9 @@ def _membership(claim: Claim, own: Sequence[Row], others: Sequence[Row]) -> tupl
     gaps = {(a.key, b.key): _gap(a, b, "membership", level)[0] for a in own for b in others}
     words = "; ".join(f"{a} - {b}: {_signed(gap)}" for (a, b), gap in gaps.items())
     why = f"AUC of membership {words} at {100 * level:g}%; {told}"
+    terms = {row.key: row.terms for row in (*own, *others)}
+    if len({*terms.values()}) > 1:
+        return "inconclusive", f"unequal terms ({'; '.join(f'{key}: {said}' for key, said in terms.items())}); {why}"
     winners = [a.key for a in own if all(gaps[a.key, b.key].high < 0 for b in others)]
     losers = [a.key for a in own if any(gaps[a.key, b.key].low > 0 for b in others if b.key in claim.rivals)]
     return _ruled(claim, winners, losers, why)

@@ -46,6 +46,8 @@ class Row:
     """Membership metrics of the adversary's headline by seed; empty where nothing was attacked."""
     attack: str = ""
     """Which adversary read what, and by which statistic."""
+    terms: str = ""
+    """From which seat and with what knowledge and effort: only rows of the same terms are held against each other."""
 
 
 def of_summaries(row: PaperRow, summaries: Sequence[Mapping[str, Any]]) -> Row:
@@ -83,7 +85,9 @@ def of_results(row: PaperRow, trained: Sequence[RunResult], attacked: Sequence[R
     def means(metric: str) -> tuple[float, ...]:
         return tuple(r.utility[metric].mean for r in trained if metric in r.utility)
 
-    heads = [_headline(result, row.name) for result in attacked]
+    stands = [next(standings(result, row.name), None) for result in attacked]
+    heads: list[Mapping[str, Finding]] = [{} if one is None else one.headline for one in stands]
+    terms = next((f"{one.seat}: {one.knowledge}" for one in stands if one is not None), "")
     how = next((f"{f.adversary}, {f.statistic} on {f.observation}" for h in heads for f in h.values()), "")
     singles = [list(r.utility["test_accuracy"].per_client.values()) for r in trained]
     wire = [r.communication for r in trained]
@@ -106,11 +110,8 @@ def of_results(row: PaperRow, trained: Sequence[RunResult], attacked: Sequence[R
         tuple(filter(None, (means("test_recall_0"), means("test_recall_1")))),
         {name: _values([head.get(name) for head in heads]) for name in RATES},
         how,
+        terms,
     )
-
-
-def _headline(result: RunResult, name: str) -> Mapping[str, Finding]:
-    return next((one.headline for one in standings(result, name)), {})
 
 
 def _values(findings: Sequence[Finding | None]) -> tuple[float, ...]:
