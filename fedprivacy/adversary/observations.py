@@ -69,10 +69,16 @@ def updates(sight: Sight) -> bool:
 def changes(sight: Sight) -> bool:
     """Changes of models: of single clients, or the mean of a round's, which consecutive means tell.
 
-    Clients who share predictions as well train on more than their own records, which cannot be played again.
+    Clients who share predictions as well train on more than their own records: they are played along their course, by
+    whoever sees all that they are told. Layers that several architectures have in common may be too few to tell much.
     """
     means = [r for r in sight.together(MODELS) if r.of in ("mean", "weighted")]
-    return not sight.each(PREDICTIONS) and not sight.together(PREDICTIONS) and bool(sight.each(MODELS) or means)
+    if not sight.each(PREDICTIONS) and not sight.together(PREDICTIONS):
+        return bool(sight.each(MODELS) or means)
+    sent = sight.wire.model
+    followed = sent is not None and sent.by_course and "answers" in sight.wire.played
+    followed = followed and len(sight.wire.federation.architectures) == 1
+    return followed and sight.all_that_clients_hear and bool(sight.each(MODELS) or means)
 
 
 def noised_steps(sight: Sight) -> bool:
@@ -171,6 +177,20 @@ def unplayed(sight: Sight) -> tuple[str, ...]:
         if card.plays is not None and card.plays not in sight.wire.played and card.allowed(sight):
             missed.setdefault(card.plays, []).append(name)
     return tuple(f"not decoded jointly ({', '.join(names)}): {UNPLAYED[why]}" for why, names in missed.items())
+
+
+def no_room(sight: Sight) -> str:
+    """Why nothing that an adversary sees can be decoded for all candidates together; empty where something can be."""
+    cards = ACTIVE if sight.adversary.power == "active" else PASSIVE
+    if any(card.plays is not None and card.allowed(sight) for card in cards.values()):
+        return ""
+    if sight.each(MODELS):
+        return "clients share predictions too, and nothing says where in their training weights are sent"
+    if sight.together(PREDICTIONS):
+        return "it sees no client's own predictions, only what the server makes of several"
+    if sight.together(MODELS):
+        return "it sees no client's own model, and what it is sent is not the mean of a round, whose change would tell"
+    return "it sees no client's own model or predictions"
 
 
 def _why_not_active(sight: Sight) -> str:

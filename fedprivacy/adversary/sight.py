@@ -158,6 +158,11 @@ class Sight:
         return tuple(client for client in others if (min(client, self.me), max(client, self.me)) in edges)
 
     @property
+    def all_that_clients_hear(self) -> bool:
+        """Whether it sees what each client is told by the server, and not the part that is its own alone."""
+        return self.me is None or not any(r.of == "mean of others" for r in self.releases)
+
+    @property
     def active_server(self) -> bool:
         """Whether it is a server that departs from the protocol."""
         return self.adversary.power == "active" and self.adversary.position == SERVER

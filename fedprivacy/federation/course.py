@@ -1,7 +1,7 @@
 """What one client does in a run, as a list of events that can be followed from outside.
 
 An adversary that simulates a client needs the protocol's own losses and schedule, with what the client was sent put
-in. A protocol says it in three kinds of events, and its own rounds are built of the same losses, so the two cannot
+in. A protocol says it in a few kinds of events, and its own rounds are built of the same losses, so the two cannot
 drift apart: a replay with the true coins and the true seeds gives the client's own messages, bit for bit.
 """
 
@@ -70,6 +70,13 @@ class Answer:
 
 
 @dataclass(frozen=True, eq=False)
+class Upload:
+    """The client sends weights in ``round``, as they are now."""
+
+    round: int
+
+
+@dataclass(frozen=True, eq=False)
 class TakeOver:
     """Some tensors are replaced by others that it was sent. ``forget``: the optimiser of the private phase too."""
 
@@ -82,7 +89,7 @@ class Restart:
     """Back to the start, with a new optimiser."""
 
 
-Event = Private | Fit | Answer | TakeOver | Restart
+Event = Private | Fit | Answer | Upload | TakeOver | Restart
 
 
 @runtime_checkable

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from fedprivacy.config.base import UsageError, near_miss
 from fedprivacy.config.protocols import FedKdHybridOptions
 from fedprivacy.federation import averaging, phases
-from fedprivacy.federation.course import TOGETHER, Answer, Event, Fit, Heard, Private, TakeOver, rounds_of
+from fedprivacy.federation.course import TOGETHER, Answer, Event, Fit, Heard, Private, TakeOver, Upload, rounds_of
 from fedprivacy.federation.environment import Environment, FederationState, HistoryRow, Part
 from fedprivacy.federation.interfaces import RoundOutcome, Shared, releases_of
 from fedprivacy.training import consensus
@@ -95,6 +95,7 @@ class FedKdHybrid:
         for one in rounds_of(heard):
             yield Private(one.round)
             yield Answer(one.round)
+            yield Upload(one.round)
             layers = [TakeOver(tensors) for tensors in one.weights.values()]
             if self.options.order == "layers-first":
                 yield from layers

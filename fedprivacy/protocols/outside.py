@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Collection, Hashable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -104,11 +104,12 @@ def _frozen(value: Any) -> Hashable:
     return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value
 
 
-def played(protocol: FederatedProtocol, releases: Iterable[Release]) -> tuple[Played, ...]:
+def played(protocol: FederatedProtocol, releases: Collection[Release]) -> tuple[Played, ...]:
     """What everybody knows well enough of its clients to play them: what the protocol has methods for, and follows."""
     known = any(r.sender == "client" and r.reads in MODELS and r.loss != "more" and r.steps_known for r in releases)
     found: list[Played] = []
-    if isinstance(protocol, TrainsLocally) and (known or not isinstance(protocol, OwnFederation)):
+    coursed = isinstance(protocol, TellsCourse) and any(r.by_course for r in releases)
+    if coursed or (isinstance(protocol, TrainsLocally) and (known or not isinstance(protocol, OwnFederation))):
         found.append("training")
     if isinstance(protocol, TellsCourse):
         found.append("answers")

@@ -77,6 +77,9 @@ class Release:
     """What local training minimises, as far as an observer may assume. ``labels``: cross-entropy of the private records
     alone; ``labels at the start``: with a further term whose gradient is zero at the weights it starts from; ``more``:
     with further terms or on further records."""
+    by_course: bool = False
+    """Where among the sender's training on its own and on public records it is sent, the protocol's course says
+    (``federation.course.Upload``): whoever knows what the sender was told can play it up to there."""
     steps_known: bool = True
     """Whether the number of local steps follows from the settings."""
     named_batches: bool = False

@@ -103,10 +103,10 @@ gossip-mutual: client-0 eavesdropper
   client-0: joint-updates students | models | updates
   eavesdropper: joint-updates students | models | updates
 fedkd-hybrid: active-server server
-  server: joint-predictions surrogate uploaded-weights | predictions | predictions
+  server: joint-updates joint-predictions surrogate uploaded-weights | predictions | predictions
   active-server: joint-probes probes | predictions | -
-  client-0: surrogate global-model | - | -
-  eavesdropper: joint-predictions surrogate uploaded-weights | predictions | predictions
+  client-0: joint-updates surrogate global-model | - | -
+  eavesdropper: joint-updates joint-predictions surrogate uploaded-weights | predictions | predictions
 local: -
   server: - | - | -
   active-server: - | - | -

@@ -57,8 +57,9 @@ def test_whole_models_are_read_where_they_travel_beside_predictions(small_config
     server = Adversary("server")
     assert observable(small_config(protocol="mutual"), server) == ("joint-predictions", "surrogate")
     both = small_config(protocol="mutual", options={"average_weights": True})
-    assert observable(both, server) == ("joint-predictions", "surrogate", "uploaded-weights")
-    assert observable(small_config(protocol="fedkd-hybrid"), Adversary("client-1")) == ("surrogate", "global-model")
+    assert observable(both, server) == ("joint-updates", "joint-predictions", "surrogate", "uploaded-weights")
+    hybrid = small_config(protocol="fedkd-hybrid")
+    assert observable(hybrid, Adversary("client-1")) == ("joint-updates", "surrogate", "global-model")
     mixed = small_config(protocol="fedkd-hybrid", training={"client_models": ("mlp", "cnn")})
     assert observable(mixed, server) == ("joint-predictions", "surrogate")
 

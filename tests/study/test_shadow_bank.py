@@ -302,3 +302,21 @@ def test_where_no_joint_decoding_was_made_the_headline_says_so(small_config: Con
         result = execute(config, Plan(tmp_path / str(len(chosen)), baselines=False))
         said[chosen] = {module.WEAKER in f.note for f in result.findings if f.headline and f.metric == "AUC"}
     assert said == {(): {False}, ("uploaded-weights",): {True}}
+
+
+@pytest.mark.parametrize(
+    ("protocol", "options", "why"),
+    [
+        ("ds-fl", {}, "no client's own predictions"),
+        ("feddf", {"steps": 2, "patience": 2}, "not the mean of a round"),
+        ("mutual", {"average_weights": True, "peer_mode": "mean"}, "only what the server makes of several"),
+    ],
+)
+def test_where_a_seat_leaves_no_room_for_joint_decoding_the_headline_says_why(
+    protocol: str, options: dict[str, Any], why: str, small_config: Configure, tmp_path: Path
+) -> None:
+    attack = {"attacks": ("membership",), "adversaries": ("client-0",)}
+    config = small_config(protocol=protocol, options=options, rounds=1, attack=attack)
+    result = execute(config, Plan(tmp_path, baselines=False))
+    (note,) = {f.note for f in result.findings if f.headline and f.metric == "AUC"}
+    assert why in note and note.startswith(module.NO_ROOM)

@@ -77,5 +77,5 @@ class MutualOptions(Part):
         passed_on = Release(
             "predictions", "predictions", shared.form, shared.times, sender="server", receivers="clients", of=of
         )
-        models = averaged_models(False, merged="", known_start=False) if self.average_weights else ()
+        models = averaged_models(False, merged="", known_start=False, by_course=True) if self.average_weights else ()
         return shared, passed_on, *models

@@ -148,5 +148,6 @@ class FedKdHybridOptions(Part):
             whole_after=1 if whole else None,
             reference="received" if handed_over else "",
             trains_what_it_is_sent=handed_over,
+            by_course=True,
         )
         return predicted(federation, "logits", merged="mean"), *layers, consensus("logits", "mean")

@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from fedprivacy.adversary.followed import followed
+from fedprivacy.adversary.observations import no_room
+from fedprivacy.adversary.sight import Sight
 from fedprivacy.adversary.threat import Adversary, Int, Truth
 from fedprivacy.attacks.membership.assemble import Shadow, score_target, signals_of, surrogate_signals
 from fedprivacy.attacks.membership.evidence import last_margins
@@ -40,6 +42,7 @@ WEAKER = (
     f"{STRONGER_KNOWN}: joint decoding of all candidates, which needs local training that "
     "follows from the settings, and to be among --observations"
 )
+NO_ROOM = "not decoded jointly: "
 
 
 def membership(
@@ -70,7 +73,8 @@ def membership(
         notes = (AVERAGED, *notes)
     decodable = any(release.reads in MODELS | PREDICTIONS for release in study.wire.releases)
     if headline and decodable and not set(theirs) & set(GIVE_ODDS):
-        notes = (WEAKER, *notes)
+        why = no_room(Sight(adversary, study.wire))
+        notes = (f"{NO_ROOM}{why}" if why else WEAKER, *notes)
     federations = len(judged) // len(repetitions)
     if federations > 1:
         notes = (f"mean over {federations} federations, each a target with the others as references", *notes)

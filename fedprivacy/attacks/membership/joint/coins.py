@@ -25,6 +25,7 @@ from torch import Tensor
 from fedprivacy import seeds
 from fedprivacy.adversary.threat import Float, View
 from fedprivacy.attacks.membership.joint.changes import Change, changes
+from fedprivacy.attacks.membership.joint.coursed import player
 from fedprivacy.attacks.membership.joint.simulate import World, after
 from fedprivacy.data.coins import members_of, units
 from fedprivacy.federation.environment import Environment
@@ -82,26 +83,24 @@ class CoinUpdates:
     def observe(self, view: View, knowledge: Knowledge) -> Observed:
         """Log-odds [sources, 1, n]: those of a coin, and against the half that it leaves out. ValueError without
         rules, where the noise is not known, and where a half or whose it is is not."""
-        rules = knowledge.rules
         needs_all_halves(knowledge)
-        if rules is None or not isinstance(rules.protocol, TrainsLocally):
-            raise ValueError("nobody said how the protocol trains one client by itself")
+        rules, protocol = player(view, knowledge)
         worlds = [_world(knowledge, rules, side) for side in (1, -1)]
         clients = knowledge.settings.clients
         found = Equations(clients)
         parts = rules.initial.parts if rules.initial is not None else {}
-        start = {client: parts.get(rules.protocol.held(client), {}) for client in range(clients)}
+        start = {client: parts.get(protocol.held(client), {}) for client in range(clients)}
         seen: set[int] = set()
         drawn = False
-        mixing = rules.protocol if isinstance(rules.protocol, MixesModels) else None
+        mixing = protocol if isinstance(protocol, MixesModels) else None
         for change in changes(view, start, knowledge.settings, mixing):
-            ends = tuple(_played(world, rules.protocol, change) for world in worlds)
+            ends = tuple(_played(world, protocol, change) for world in worlds)
             noising: object = worlds[0].defense
             if not isinstance(noising, AddsNoise):
                 raise ValueError("this reading is of updates with Gaussian noise on every entry")
             found.add(change, (ends[0], ends[1]), max(noising.noise(len(change.clients)), LEAST))
             seen |= set(change.clients)
-            drawn |= rules.initial is None and any(worlds[0].kept(rules.protocol, change, k) for k in change.clients)
+            drawn |= rules.initial is None and any(worlds[0].kept(protocol, change, k) for k in change.clients)
         own = client_index(view.position) if view.position.startswith("client-") else None
         assumed = DRAWN_START if drawn else ASSUMED
         return scored(found.log_odds(), seen - {own}, knowledge, rules, assumed, found.together)

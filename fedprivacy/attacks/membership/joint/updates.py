@@ -19,10 +19,10 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from fedprivacy.adversary.threat import View
+from fedprivacy.attacks.membership.joint.coursed import player
 from fedprivacy.attacks.membership.joint.follow import GRADES, Follower
 from fedprivacy.attacks.membership.joint.told import told
 from fedprivacy.federation.knowledge import Knowledge, Observed
-from fedprivacy.federation.local_training import TrainsLocally
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,9 @@ class JointUpdates:
 
     def observe(self, view: View, knowledge: Knowledge) -> Observed:
         """Log-odds of the candidates by source and round, NaN for those of others. ValueError without rules."""
-        rules = knowledge.rules
-        if rules is None or not isinstance(rules.protocol, TrainsLocally):
-            raise ValueError("nobody said how the protocol trains one client by itself, so none can be played")
+        rules, protocol = player(view, knowledge)
         effort, first = knowledge.attack.effort, knowledge.attack.first_rounds
         grade = GRADES[effort] if first is None else replace(GRADES[effort], changes=None, rounds=first)
-        follower = Follower(knowledge, rules, rules.protocol, view.position, grade)
+        follower = Follower(knowledge, rules, protocol, view.position, grade)
         follower.follow(view)
         return Observed.decoded(follower.scores()[1], told(follower, effort))

@@ -25,7 +25,7 @@ from fedprivacy.attacks.membership.unrolled.optimisers import Optimiser, State
 from fedprivacy.attacks.membership.unrolled.parameters import Linearised, Model
 from fedprivacy.attacks.membership.unrolled.tape import Entry, Fresh, Kept, Pass, Step, Told
 from fedprivacy.config.run import TrainingConfig
-from fedprivacy.federation.course import Answer, Event, Fit, Private, TakeOver
+from fedprivacy.federation.course import Answer, Event, Fit, Private, Restart, TakeOver
 from fedprivacy.training.passes import passes
 
 TAPE_BYTES = 1 << 30
@@ -136,7 +136,7 @@ class _Walk:
             self.tape.append(Kept(kept, event.forget))
             if event.forget:
                 self._renew()
-        else:
+        elif isinstance(event, Restart):
             self.w = self.start
             self.tape.append(event)
             self._renew()

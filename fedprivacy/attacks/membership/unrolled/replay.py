@@ -14,7 +14,7 @@ from typing import Any
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fedprivacy.federation.course import Answer, Event, Fit, Private, TakeOver
+from fedprivacy.federation.course import Answer, Event, Fit, Private, Restart, TakeOver
 from fedprivacy.training.learner import Learner, Records, Seed, Workbench
 
 Naming = Callable[[Private | Fit], Seed]
@@ -50,7 +50,7 @@ class Replay:
                 self._fit(learner, event, private, naming(event))
                 weights = learner.weights()
                 moments = learner.moments() if own else moments
-            else:
+            elif isinstance(event, Restart):
                 weights, moments = dict(self.start), {}
         return found
 

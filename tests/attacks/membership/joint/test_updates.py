@@ -89,6 +89,37 @@ def test_a_server_reads_members_out_of_the_changes_of_every_protocol(name: str, 
     assert any("carried by round" in note for note in observed.notes)
 
 
+@pytest.mark.parametrize(
+    ("name", "options", "least"),
+    [
+        ("mutual", {"average_weights": True}, (0.85, 0.8)),
+        (
+            "mutual",
+            {"average_weights": True, "public_optimizer": "persistent", "update_order": "sequential"},
+            (0.8, 0.7),
+        ),
+        ("fedkd-hybrid", {}, (0.9, 0.85)),
+        ("fedkd-hybrid", {"order": "logits-first", "shared_layers": ("hidden",)}, (0.9, 0.85)),
+        ("fedkd-hybrid", {"shared_layers": ("head",)}, (0.85, 0.75)),
+    ],
+)
+def test_clients_that_share_predictions_as_well_are_played_along_their_course(
+    name: str, options: dict[str, Any], least: tuple[float, float], run
+):
+    found = run(protocol=name, options=options, rounds=3)
+    server, peer = found.observed("server"), found.observed("client-0")
+    assert server.scores.shape[0] == 3 and peer.scores.shape[0] == 1
+    assert found.area(server) > least[0]
+    assert found.area(peer) > least[1]
+
+
+@pytest.mark.parametrize(("name", "options"), [("mutual", {"average_weights": True}), ("fedkd-hybrid", {})])
+def test_clients_that_learn_from_public_records_alone_give_nothing_away(name: str, options: dict[str, Any], run):
+    """The public phase moves the weights as ever, the private one does not."""
+    found = run(protocol=name, options=options, training={"optimizer": "sgd", "lr": 1e-12})
+    assert 0.35 < found.area(found.observed("server")) < 0.65
+
+
 def test_each_client_is_scored_on_its_own_candidates_alone(run):
     found = run()
     observed = found.observed("server")
