@@ -13,13 +13,14 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call, grad, vmap
 
-from fedprivacy.attacks.inversion.gradients import GradientMap, Layout, gradient_map, one_hot
+from fedprivacy.attacks.inversion.exact.slopes import slopes_by
+from fedprivacy.attacks.inversion.gradients import cross_entropy, frozen_copy, one_hot
 from fedprivacy.attacks.inversion.knowledge import Knowledge, as_gradient
 from fedprivacy.config.base import UsageError
 
 SAME = 1e-6
-CHUNK = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,8 +71,8 @@ def analytic(
     inputs = different(guesses, candidates).view(-1, *knowledge.input_shape)
     if knowledge.records == 1:
         return Guesses(knowledge.to_pixels(inputs), labels[: len(inputs)].clone())
-    wanted = Layout.of(model).flat(gradient, like)
-    chosen, known = _kept(gradient_map(model, parameters, knowledge, like), inputs, labels, wanted, knowledge)
+    twin = frozen_copy(model, parameters, knowledge, like)
+    chosen, known = _kept(Single(twin, name, inputs), labels, gradient, knowledge)
     return Guesses(knowledge.to_pixels(inputs[chosen]), known)
 
 
@@ -85,32 +86,79 @@ def different(rows: Tensor, most: int) -> Tensor:
     return kept
 
 
-def _kept(
-    problem: GradientMap, inputs: Tensor, labels: Tensor, wanted: Tensor, knowledge: Knowledge
-) -> tuple[Tensor, Tensor]:
+class Single:
+    """Gradients of single ``inputs`` [N, ...] under ``twin``, whose first layer is ``name``: products with them and
+    their sizes for every label, without the gradients themselves, of which each is as large as the model."""
+
+    def __init__(self, twin: nn.Module, name: str, inputs: Tensor) -> None:
+        self._twin, self._name, self.inputs = twin, name, inputs
+        self._parameters: dict[str, Tensor] = dict(twin.named_parameters())
+
+    def losses(self, parameters: dict[str, Tensor]) -> Tensor:
+        """Cross-entropy [N, classes] of each input with each label."""
+        logits = functional_call(self._twin, parameters, (self.inputs,))
+        if logits.shape[1] == 1:
+            logits = torch.cat([torch.zeros_like(logits), logits], 1)
+        return -torch.log_softmax(logits, 1)
+
+    def products(self, direction: Mapping[str, Tensor]) -> Tensor:
+        """[N, classes]: of each gradient with ``direction``, as the derivative by ``u`` of ``direction`` times the
+        gradient of all losses weighed by u, which is linear in u."""
+        names, values = zip(*self._parameters.items(), strict=True)
+        values = tuple(value.detach().requires_grad_() for value in values)
+        losses = self.losses(dict(zip(names, values, strict=True)))
+        u = torch.ones_like(losses).requires_grad_()
+        weighed = torch.autograd.grad(losses, values, u, create_graph=True)
+        along = sum((slope * direction[name].to(slope)).sum() for name, slope in zip(names, weighed, strict=True))
+        assert isinstance(along, Tensor)
+        (found,) = torch.autograd.grad(along, u)
+        return found
+
+    def gradient(self, place: int, label: int) -> dict[str, Tensor]:
+        """One of them."""
+
+        def loss(parameters: dict[str, Tensor]) -> Tensor:
+            return self.losses(parameters)[place, label]
+
+        found: dict[str, Tensor] = grad(loss)(self._parameters)
+        return found
+
+    def squares(self, classes: int) -> Tensor:
+        """[N, classes]: squared norms; of the first layer's part by its factors (Goodfellow 2015)."""
+        first = {f"{self._name}.{part}".lstrip(".") for part in ("weight", "bias")}
+        rest = {name: value for name, value in self._parameters.items() if name not in first}
+        held = {name: value for name, value in self._parameters.items() if name in first}
+
+        def loss(parameters: dict[str, Tensor], x: Tensor, target: Tensor) -> Tensor:
+            return cross_entropy(functional_call(self._twin, {**held, **parameters}, (x[None],)), target[None])
+
+        size, found = 1 + self.inputs.flatten(1).square().sum(1), []
+        for label in range(classes):
+            targets = one_hot(torch.full((len(self.inputs),), label), classes, self.inputs.dtype)
+            whole = slopes_by(self._twin, self._name, self.inputs, targets).square().sum(1) * size
+            if rest:
+                others = vmap(grad(loss), (None, 0, 0))(rest, self.inputs, targets)
+                whole = whole + sum(value.flatten(1).square().sum(1) for value in others.values())
+            found.append(whole)
+        return torch.stack(found, 1)
+
+
+def _kept(single: Single, labels: Tensor, wanted: Mapping[str, Tensor], knowledge: Knowledge) -> tuple[Tensor, Tensor]:
     """Greedy choice of (input, label) pairs while the distance falls: an input once, a label as often as it occurs."""
-    pairs = [(row, int(label)) for row in range(len(inputs)) for label in labels.unique()]
-    left = {int(label): int((labels == label).sum()) for label in labels.unique()}
-    residual, chosen, known = wanted.clone(), list[int](), list[int]()
+    left = torch.bincount(labels, minlength=knowledge.classes)
+    fresh = torch.ones(len(single.inputs), dtype=torch.bool)
+    products = single.products(wanted) / knowledge.records
+    squares = single.squares(knowledge.classes) / knowledge.records**2
+    chosen, known = list[int](), list[int]()
     for _ in range(knowledge.records):
-        gains = torch.full((len(pairs),), -torch.inf, dtype=wanted.dtype)
-        best: Tensor = residual
-        for start in range(0, len(pairs), CHUNK):
-            part = pairs[start : start + CHUNK]
-            rows, marks = torch.tensor([p[0] for p in part]), torch.tensor([p[1] for p in part])
-            targets = one_hot(marks, knowledge.classes, wanted.dtype)[:, None]
-            simulated = problem.gradients(inputs[rows, None], targets) / knowledge.records
-            gain = 2 * (simulated @ residual) - torch.linalg.vecdot(simulated, simulated)
-            free = torch.tensor([p[0] not in chosen and left[p[1]] > 0 for p in part])
-            gain = torch.where(free & gain.isfinite(), gain, -torch.inf)
-            if bool(gain.max() > gains.max()):
-                best = simulated[gain.argmax()]
-            gains[start : start + CHUNK] = gain
-        winner = int(gains.argmax())
-        if not bool(gains[winner] > 0):
+        gains = 2 * products - squares
+        gains = torch.where(fresh[:, None] & (left > 0) & gains.isfinite(), gains, -torch.inf)
+        place, label = divmod(int(gains.argmax()), knowledge.classes)
+        if not bool(gains[place, label] > 0):
             break
-        residual = residual - best
-        chosen.append(pairs[winner][0])
-        known.append(pairs[winner][1])
-        left[known[-1]] -= 1
+        products = products - single.products(single.gradient(place, label)) / knowledge.records**2
+        chosen.append(place)
+        known.append(label)
+        fresh[place] = False
+        left[label] -= 1
     return torch.tensor(chosen, dtype=torch.long), torch.tensor(known, dtype=torch.long)

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from fedprivacy.attacks.inversion.analytic import analytic, different, first_linear
+from fedprivacy.attacks.inversion.analytic import Single, analytic, different, first_linear
+from fedprivacy.attacks.inversion.gradients import frozen_copy
 from fedprivacy.attacks.inversion.knowledge import Knowledge
 from fedprivacy.config.base import UsageError
 from fedprivacy.metrics.images import score_images
@@ -78,3 +80,25 @@ def test_other_first_layers_are_refused(smooth: nn.Module) -> None:
     assert first_linear(_mlp(), Knowledge((1, 4, 4), 4)) is None
     with pytest.raises(UsageError, match="use 'dlg'"):
         analytic(smooth, {}, {}, card, torch.tensor([0]))
+
+
+@pytest.mark.parametrize("output", ["softmax", "sigmoid"])
+def test_products_and_sizes_are_those_of_the_gradients_themselves(
+    images: Tensor, gradient_of: Gradient, state_of: State, output: Literal["softmax", "sigmoid"]
+) -> None:
+    classes = 4 if output == "softmax" else 2
+    model = build("mlp", SHAPE, classes, output, 0, "net").double()
+    card = Knowledge(SHAPE, classes)
+    twin = frozen_copy(model, state_of(model), card, torch.zeros(1, dtype=torch.float64))
+    single, x = Single(twin, "hidden", images), images[:3]
+    direction = gradient_of(model, x, torch.tensor([0, 1, 1]))
+    products, squares = single.products(direction), single.squares(classes)
+    for place in range(len(images)):
+        for label in range(classes):
+            own = gradient_of(model, images[place : place + 1], torch.tensor([label]))
+            assert float(products[place, label]) == pytest.approx(
+                sum(float((own[n] * direction[n]).sum()) for n in own)
+            )
+            assert float(squares[place, label]) == pytest.approx(sum(float(v.square().sum()) for v in own.values()))
+            got = single.gradient(place, label)
+            assert all(torch.allclose(got[name], own[name]) for name in own)

@@ -21,18 +21,49 @@ SURE = 0.995
 
 @dataclass(frozen=True, eq=False)
 class Basis:
-    """``records`` [B, n], as the layer reads them; what it makes of them, ``outputs`` [B, m]; their derivatives
-    ``slopes`` [B, m] up to a common factor; the score ``match`` in [0, 1]."""
+    """Directions ``q`` [B, B], one a column, and the ``scale`` [B] of each; what the layer makes of their records,
+    ``outputs`` [B, m]; the rows ``zero`` [B, m] at which their derivatives are; the score ``match`` in [0, 1]."""
 
-    records: Tensor
+    q: Tensor
+    scale: Tensor
     outputs: Tensor
-    slopes: Tensor
+    zero: Tensor
     match: float
 
     @property
     def silent(self) -> Tensor:
         """How likely each output [B, m] is negative, to an attacker who does not trust small ones."""
         return torch.sigmoid(-4 * self.outputs / self.outputs.std().clamp_min(1e-300))
+
+
+class Layer:
+    """The first layer, ``weight`` [m, n] and ``bias`` [m] as they were sent, and the factors that it ``made``."""
+
+    def __init__(self, made: Factors, weight: Tensor, bias: Tensor) -> None:
+        self.made, self.weight, self.bias = made, weight, bias
+        self._read = torch.cat([made.right[:, :-1] @ weight.T, made.right[:, -1:]], 1)
+
+    def read(self, vectors: Tensor, zero: Tensor) -> Basis | None:
+        """The basis ``vectors`` [B, B], zero at the rows ``zero`` [B, m], scaled by the bias gradient: ``Q 1 = r_b``.
+
+        None where that fixes no scale.
+        """
+        q = vectors.T
+        solved, _ = torch.linalg.solve_ex(q, self._read)
+        scale = solved[:, -1]
+        if not bool(solved.isfinite().all()) or float(scale.abs().min()) < 1e-12 * float(scale.abs().max()):
+            return None
+        outputs = solved[:, :-1] / scale[:, None] + self.bias
+        return Basis(q, scale, outputs, zero, float(((outputs > 0) != zero).double().mean()))
+
+    def records(self, basis: Basis) -> Tensor:
+        """The records [B, n] of a basis, as the layer reads them."""
+        found: Tensor = torch.linalg.solve(basis.q, self.made.right[:, :-1]) / basis.scale[:, None]
+        return found
+
+    def slopes(self, basis: Basis) -> Tensor:
+        """Derivatives [B, m] of the records' losses by the layer's output, up to a common factor."""
+        return (self.made.left @ (basis.q * basis.scale)).T
 
 
 def independent(found: Directions, size: int) -> list[int]:
@@ -51,27 +82,12 @@ def independent(found: Directions, size: int) -> list[int]:
     return chosen
 
 
-def read(made: Factors, found: Directions, chosen: list[int], weight: Tensor, bias: Tensor) -> Basis | None:
-    """The records of a whole basis, scaled by the bias gradient: ``Q 1 = r_b``; None where that fixes no scale."""
-    q = found.vectors[chosen].T
-    solved, _ = torch.linalg.solve_ex(q, made.right)
-    scale = solved[:, -1]
-    if not bool(solved.isfinite().all()) or float(scale.abs().min()) < 1e-12 * float(scale.abs().max()):
-        return None
-    records = solved[:, :-1] / scale[:, None]
-    slopes = (made.left @ (q * scale)).T
-    outputs = records @ weight.T + bias
-    return Basis(records, outputs, slopes, float(((outputs > 0) != found.zero[chosen]).double().mean()))
+def best_basis(layer: Layer, found: Directions, chosen: list[int], exchanges: int = 100) -> Basis | None:
+    """The basis of highest score among the directions ``found``, starting from those ``chosen``.
 
-
-def best_basis(
-    made: Factors, found: Directions, chosen: list[int], weight: Tensor, bias: Tensor, exchanges: int = 100
-) -> Basis | None:
-    """The records behind ``made`` by a basis among the directions ``found``, starting from those ``chosen``.
-
-    ``weight`` [m, n] and ``bias`` [m] are those that the layer had. At most ``exchanges`` other bases are tried.
+    At most ``exchanges`` other bases are tried.
     """
-    best, tried = read(made, found, chosen, weight, bias), 0
+    best, tried = layer.read(found.vectors[chosen], found.zero[chosen]), 0
     for other in range(len(found.vectors)):
         if best is not None and best.match >= SURE:
             break
@@ -84,18 +100,19 @@ def best_basis(
                 break
             tried += 1
             swapped = [*chosen[:place], other, *chosen[place + 1 :]]
-            after = read(made, found, swapped, weight, bias)
+            after = layer.read(found.vectors[swapped], found.zero[swapped])
             if after is not None and (best is None or after.match > best.match):
                 best, chosen = after, swapped
                 break
     return best
 
 
-def settled(made: Factors, best: Basis, weight: Tensor, bias: Tensor, rounding: float) -> Basis:
+def settled(layer: Layer, best: Basis, rounding: float) -> Basis:
     """The basis fitted to exactly those rows at which its records are negative, where that agrees no less."""
-    told = torch.linalg.vector_norm(made.left, dim=1) > 0
+    left = layer.made.left
+    told = torch.linalg.vector_norm(left, dim=1) > 0
     silent = (best.outputs < 0) & told
-    vectors = torch.stack([torch.linalg.svd(made.left[rows]).Vh[-1] for rows in silent])
-    zero = (vectors @ made.left.T).abs() < rounding
-    after = read(made, Directions(vectors, zero, zero.double().sum(1)), list(range(made.rank)), weight, bias)
+    vectors = torch.stack([torch.linalg.svd(left[rows]).Vh[-1] for rows in silent])
+    zero = (vectors @ left.T).abs() < rounding
+    after = layer.read(vectors, zero)
     return after if after is not None and after.match >= best.match else best

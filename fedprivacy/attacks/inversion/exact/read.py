@@ -45,11 +45,12 @@ def read_exactly(
     known = torch.zeros(shape[:2], dtype=torch.long)
     notes: dict[str, None] = {}
     for target, message in enumerate(observed):
-        if seen(model, message, knowledge) is None:
+        made = seen(model, message, knowledge)
+        if made is None:
             notes["spear: a first layer's gradient is not of low rank, so that it tells no number of records"] = None
             continue
         part = clock.part(1 / (len(observed) - target))
-        found = spear(model, parameters, message, knowledge, generator, public, least, part)
+        found = spear(model, parameters, message, knowledge, generator, public, least, part, made)
         if found is None:
             notes["spear: no basis was found whose records explain the layer's ReLUs"] = None
             continue

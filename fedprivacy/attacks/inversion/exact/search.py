@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from fedprivacy.attacks.inversion.clock import UNLIMITED, Clock
+from fedprivacy.attacks.inversion.exact.head import astray
 
 SMOOTHING, SHRINK = 0.1, 0.7
 HELD = 3
@@ -31,20 +32,24 @@ COARSE, CLOSER = 1e-3, 0.03
 RARE = 3.0
 """Power of the share of public records that leave a row alone, in the row's weight."""
 SAME = 1e-6
+MIXED = 0.5
+"""How far astray a direction is, at least, that counts for a mixture of records."""
+PARTS = ("vectors", "zero", "score", "astray")
 
 
 @dataclass(frozen=True, eq=False)
 class Rows:
     """What public records say of the m rows: ``active`` [m], the share of them that activates a row, and ``size`` [m],
-    the root mean square derivative where they do."""
+    the root mean square derivative where they do. ``head`` [m, classes]: the last layer, where it reads these rows."""
 
     active: Tensor
     size: Tensor
+    head: Tensor | None = None
 
     @staticmethod
-    def unknown(rows: int) -> Rows:
+    def unknown(rows: int, head: Tensor | None = None) -> Rows:
         """No public record: all rows alike."""
-        return Rows(torch.full((rows,), 0.5, dtype=torch.float64), torch.ones(rows, dtype=torch.float64))
+        return Rows(torch.full((rows,), 0.5, dtype=torch.float64), torch.ones(rows, dtype=torch.float64), head)
 
     def score(self, zero: Tensor) -> Tensor:
         """Log-likelihood ratio [k] of patterns ``zero`` [k, m]: one record leaves a row alone with 1 - a, where a is
@@ -52,30 +57,44 @@ class Rows:
         active = self.active.clamp(0.01, 0.99)
         return torch.where(zero, -torch.log1p(-active), -torch.log(2 - active)).sum(1)
 
+    def judged(self, vectors: Tensor, left: Tensor, zero: Tensor) -> Directions:
+        """Directions ``vectors`` [k, B] that leave ``left`` [m, B] zero at the rows ``zero`` [k, m]."""
+        told = torch.zeros(len(vectors), dtype=vectors.dtype)
+        if self.head is not None:
+            told = astray(self.head, vectors @ left.T, zero)
+        return Directions(vectors, zero, self.score(zero), told)
+
 
 @dataclass(frozen=True, eq=False)
 class Directions:
     """``vectors`` [k, B] of norm 1, the rows ``zero`` [k, m] at which they leave ``L q`` zero, and the ``score`` [k] of
-    that pattern, highest first: log-likelihood of one record's over that of two records mixed."""
+    that pattern, highest first: log-likelihood of one record's over that of two records mixed. ``astray`` [k]: how far
+    each is from what a record leaves behind the last layer, all 0 where that says nothing."""
 
     vectors: Tensor
     zero: Tensor
     score: Tensor
+    astray: Tensor
 
     @staticmethod
     def none(size: int, rows: int) -> Directions:
         """No direction in B = ``size`` dimensions."""
         empty = torch.zeros(0, dtype=torch.float64)
-        return Directions(empty.new_zeros(0, size), torch.zeros(0, rows, dtype=torch.bool), empty)
+        return Directions(empty.new_zeros(0, size), torch.zeros(0, rows, dtype=torch.bool), empty, empty)
 
     @property
     def likely(self) -> Tensor:
         """Vectors of those that look like one record rather than like two."""
-        return self.vectors[self.score > 0]
+        return self.vectors[(self.score > 0) & (self.astray < MIXED)]
+
+    @property
+    def nearest(self) -> Directions:
+        """The same, from the least ``astray`` on."""
+        return self.chosen(self.astray.argsort(stable=True))
 
     def chosen(self, places: Tensor) -> Directions:
         """Those at ``places``, a mask or numbers."""
-        return Directions(self.vectors[places], self.zero[places], self.score[places])
+        return Directions(*(getattr(self, part)[places] for part in PARTS))
 
 
 class Search:
@@ -152,7 +171,7 @@ def refined(left: Tensor, rows: Rows, q: Tensor, rounding: float) -> Directions:
     """
     if left.shape[1] == 1:
         zero = rounding > left.abs().T
-        return Directions(left.new_ones(1, 1), zero, rows.score(zero))
+        return rows.judged(left.new_ones(1, 1), left, zero)
     kept, marks = left.new_zeros(0, left.shape[1]), list[Tensor]()
     told = torch.linalg.vector_norm(left, dim=1) > rounding
     coarse = max(rounding, COARSE / len(left) ** 0.5)
@@ -170,8 +189,7 @@ def refined(left: Tensor, rows: Rows, q: Tensor, rounding: float) -> Directions:
             marks.append((left @ vector).abs() < rounding)
     if not marks:
         return Directions.none(left.shape[1], len(left))
-    zero = torch.stack(marks)
-    return Directions(kept, zero, rows.score(zero))
+    return rows.judged(kept, left, torch.stack(marks))
 
 
 def fresh(kept: Tensor, vector: Tensor) -> bool:
@@ -180,11 +198,13 @@ def fresh(kept: Tensor, vector: Tensor) -> bool:
 
 
 def merged(one: Directions, other: Directions, most: int) -> Directions:
-    """Both without repetition, the ``most`` of highest score."""
+    """Both without repetition, the ``most`` of highest score, and half as many that are least astray."""
     new = other.chosen(((other.vectors @ one.vectors.T).abs() <= 1 - SAME).all(1))
-    vectors, zero, score = (torch.cat([getattr(d, n) for d in (one, new)]) for n in ("vectors", "zero", "score"))
-    both = Directions(vectors, zero, score)
-    return both.chosen(both.score.argsort(descending=True, stable=True)[:most])
+    both = Directions(*(torch.cat([getattr(d, part) for d in (one, new)]) for part in PARTS))
+    both = both.chosen(both.score.argsort(descending=True, stable=True))
+    kept = torch.arange(len(both.vectors)) < most
+    kept[both.astray.argsort(stable=True)[: most // 2]] |= bool(both.astray.any())
+    return both.chosen(kept)
 
 
 def _normalised(q: Tensor) -> Tensor:

@@ -8,19 +8,22 @@ apply; nor after noise, pruning, or an optimiser that scales each coordinate, wh
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from fedprivacy.attacks.inversion.analytic import first_linear
 from fedprivacy.attacks.inversion.clock import UNLIMITED, Clock
-from fedprivacy.attacks.inversion.exact.basis import SURE, best_basis, independent, settled
+from fedprivacy.attacks.inversion.exact.basis import SURE, Basis, Layer, best_basis, independent, settled
 from fedprivacy.attacks.inversion.exact.factors import Factors, factors
+from fedprivacy.attacks.inversion.exact.head import head_behind
 from fedprivacy.attacks.inversion.exact.search import Directions, Rows, Search, merged
-from fedprivacy.attacks.inversion.gradients import cross_entropy, frozen_copy, one_hot
+from fedprivacy.attacks.inversion.exact.slopes import slopes_by, told_labels
+from fedprivacy.attacks.inversion.exact.turns import in_turn, one_by_one
+from fedprivacy.attacks.inversion.gradients import frozen_copy, one_hot
 from fedprivacy.attacks.inversion.knowledge import Knowledge
 from fedprivacy.attacks.inversion.label_recovery import Public
 from fedprivacy.attacks.membership.traps.layer import dead_below_zero
@@ -100,12 +103,15 @@ def spear(
     public: Public | None = None,
     settings: SpearSettings = SpearSettings(),
     clock: Clock = UNLIMITED,
+    made: Factors | None = None,
 ) -> Exact | None:
     """All records behind one message; None where no basis was found. Raises UsageError where the attack does not fit.
 
-    ``public`` records say which rows are seldom active, which lets larger batches be found.
+    ``public`` records say which rows are seldom active, which lets larger batches be found. ``made``: what :func:`seen`
+    made of the message, where that is known. Records of steps of their own come in the order of their steps, if each
+    had one.
     """
-    name, made = dense_relu(model, knowledge), seen(model, observed, knowledge)
+    name, made = dense_relu(model, knowledge), made or seen(model, observed, knowledge)
     if name is None or made is None:
         raise UsageError(
             "inversion: 'spear' needs a first dense layer with a ReLU behind it, and a gradient of low rank; use "
@@ -113,67 +119,80 @@ def spear(
         )
     like = torch.zeros(1, dtype=torch.float64)
     twin = frozen_copy(model, parameters, knowledge, like)
-    rows = Rows.unknown(len(made.left)) if public is None else public_rows(twin, name, knowledge, public)
-    weight, bias = (parameters[f"{name}.{part}"].to(like) for part in ("weight", "bias"))
+    head = head_behind(twin, name, parameters, knowledge)
+    rows = Rows.unknown(len(made.left), head) if public is None else public_rows(twin, name, knowledge, public, head)
+    layer = Layer(made, *(parameters[f"{name}.{part}"].to(like) for part in ("weight", "bias")))
     rounding = max(FINEST, settings.margin / (made.gap * len(made.left) ** 0.5))
     search, size = Search(made.left, rows, rounding, clock), made.rank
+    turned = one_by_one(knowledge, size)
+
+    def told(basis: Basis) -> Told:
+        inputs, slopes = layer.records(basis).view(-1, *knowledge.input_shape), layer.slopes(basis)
+        return Told(inputs, -slopes if knowledge.shared == "update" else slopes, basis.zero)
+
+    def worth(basis: Basis) -> float:
+        return in_turn(twin, name, knowledge, *told(basis)).match if turned else basis.match
+
     found = Directions.none(size, len(made.left))
-    best, improved = None, 0
+    best, most, improved = None, -1.0, 0
     for number in range(settings.rounds):
-        done = best is not None and (best.match >= SURE or number - improved > settings.patience)
+        done = best is not None and (most >= SURE or number - improved > settings.patience)
         if done or (number and clock.over):
             break
         known = found.chosen(torch.tensor(independent(found, size), dtype=torch.long)).likely
         found = merged(found, search.drawn(settings.starts, generator, settings.sweeps, known), POOL * size)
         for _ in range(GUIDED):
-            chosen = independent(found, size)
-            if len(chosen) < size or (best is not None and clock.over):
+            if best is not None and clock.over:
                 break
-            tried = best_basis(made, found, chosen, weight, bias)
-            if tried is None or (best is not None and tried.match <= best.match):
+            tried, value = _best(layer, found, worth, turned)
+            if tried is None or value <= most:
                 break
-            best, improved = tried, number
+            best, most, improved = tried, value, number
             found = merged(found, search.guided(best.silent, settings.sweeps), POOL * size)
-    if best is None or best.match < settings.sound:
+    if best is None or most < settings.sound:
         return None
-    best = settled(made, best, weight, bias, rounding)
-    inputs = best.records.view(-1, *knowledge.input_shape)
-    slopes = -best.slopes if knowledge.shared == "update" else best.slopes
-    labels = told_labels(twin, name, inputs, slopes, knowledge.classes)
-    return Exact(knowledge.to_pixels(inputs), labels, best.match, made.gap)
+    if turned:
+        own = told(best)
+        turns = in_turn(twin, name, knowledge, *own)
+        return Exact(knowledge.to_pixels(own.inputs[turns.order]), turns.labels, turns.match, made.gap)
+    best = settled(layer, best, rounding)
+    own = told(best)
+    labels = told_labels(twin, name, own.inputs, own.slopes, knowledge.classes)
+    return Exact(knowledge.to_pixels(own.inputs), labels, best.match, made.gap)
 
 
-def slopes_by(twin: nn.Module, name: str, inputs: Tensor, targets: Tensor) -> Tensor:
-    """Derivative [N, m] of each record's loss by the output of the layer ``name``."""
-    caught: list[Tensor] = []
+class Told(NamedTuple):
+    """Records ``inputs`` [B, ...] as the model reads them, their derivatives ``slopes`` [B, m] by the first layer's
+    output, and where these are ``zero``."""
 
-    def keep(_: nn.Module, __: Any, output: Tensor) -> Tensor:
-        caught.append(output.detach().requires_grad_())
-        return caught[0]
-
-    handle = twin.get_submodule(name).register_forward_hook(keep)
-    try:
-        loss = cross_entropy(twin(inputs), targets) * len(inputs)
-        (slopes,) = torch.autograd.grad(loss, caught[0])
-    finally:
-        handle.remove()
-    return slopes
+    inputs: Tensor
+    slopes: Tensor
+    zero: Tensor
 
 
-def public_rows(twin: nn.Module, name: str, knowledge: Knowledge, public: Public) -> Rows:
+def _best(layer: Layer, found: Directions, worth: Callable[[Basis], float], plain: bool) -> tuple[Basis | None, float]:
+    """The basis of highest ``worth`` among those that begin with the directions least astray, and with the sparsest.
+
+    ``plain``: without any exchange too, which goes by the ReLUs of the weights that were sent.
+    """
+    best, most = None, -1.0
+    for order in (found.nearest, found) if bool(found.astray.any()) else (found,):
+        chosen = independent(order, found.vectors.shape[1])
+        if len(chosen) < found.vectors.shape[1] or most >= SURE:
+            continue
+        tried = [layer.read(order.vectors[chosen], order.zero[chosen])] if plain else []
+        for basis in (*tried, best_basis(layer, order, chosen)):
+            value = -1.0 if basis is None else worth(basis)
+            if value > most:
+                best, most = basis, value
+    return best, most
+
+
+def public_rows(twin: nn.Module, name: str, knowledge: Knowledge, public: Public, head: Tensor | None = None) -> Rows:
     """How often public records activate each row, and how strongly their loss then depends on it."""
     pixels, labels = public
     inputs = knowledge.to_input(pixels.double())
     slopes = slopes_by(twin, name, inputs, one_hot(labels, knowledge.classes, torch.float64))
     active = (slopes != 0).double()
     size = (slopes.square().sum(0) / active.sum(0).clamp_min(1)).sqrt()
-    return Rows(active.mean(0), size)
-
-
-def told_labels(twin: nn.Module, name: str, inputs: Tensor, slopes: Tensor, classes: int) -> Tensor:
-    """Labels [R]: those under which a record's derivative by the layer's output points most as ``slopes`` [R, m] do."""
-    alike = []
-    for label in range(classes):
-        targets = one_hot(torch.full((len(inputs),), label), classes, inputs.dtype)
-        alike.append(torch.cosine_similarity(slopes_by(twin, name, inputs, targets), slopes, dim=1))
-    return torch.stack(alike).argmax(0)
+    return Rows(active.mean(0), size, head)

@@ -13,10 +13,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fedprivacy.attacks.inversion.best import BestSettings, best_of
-from fedprivacy.attacks.inversion.exact.basis import independent, read
+from fedprivacy.attacks.inversion.exact.basis import Layer, independent
 from fedprivacy.attacks.inversion.exact.factors import FLAT, factors
+from fedprivacy.attacks.inversion.exact.head import astray, head_behind
 from fedprivacy.attacks.inversion.exact.search import Directions, Rows, Search, merged
+from fedprivacy.attacks.inversion.exact.slopes import slopes_by
 from fedprivacy.attacks.inversion.exact.spear import SpearSettings, dense_relu, seen, spear
+from fedprivacy.attacks.inversion.gradients import frozen_copy, one_hot
 from fedprivacy.attacks.inversion.knowledge import Knowledge
 from fedprivacy.attacks.inversion.messages import Sent
 from fedprivacy.attacks.inversion.plans import Plans
@@ -127,24 +130,73 @@ def test_many_steps_that_can_be_simulated_are_left_to_the_loss() -> None:
     assert spear(model, before, update, untold, _generator(), settings=strict) is None
 
 
-@pytest.mark.parametrize(("places", "order"), [((2, 0, 1, 1, 2, 0), "unknown"), ((2, 0, 1), "known")])
-def test_records_in_an_order_that_nobody_told_are_read_before_any_fit_of_it(
-    places: tuple[int, ...], order: Any
-) -> None:
-    """Steps on one record each, shuffled anew in each pass: no simulation knows which step met which record."""
-    model = _mlp()
-    x, labels = _records(3)
+def _after(model: nn.Module, x: Tensor, labels: Tensor, places: tuple[int, ...], lr: float) -> tuple[Message, Message]:
+    """The weights before, and the update of steps of SGD on the records at ``places``, one a step."""
     before = _state(model)
-    optimiser = torch.optim.SGD(model.parameters(), lr=0.3)
+    optimiser = torch.optim.SGD(model.parameters(), lr=lr)
     for place in places:
         optimiser.zero_grad()
         F.cross_entropy(model(CARD.to_input(x[place : place + 1])), labels[place : place + 1]).backward()
         optimiser.step()
-    update = {name: value - before[name] for name, value in _state(model).items()}
-    card = replace(CARD, shared="update", records=3, batch=1, epochs=len(places) // 3, order=order, lr=0.3)
+    return before, {name: value - before[name] for name, value in _state(model).items()}
+
+
+def test_records_in_an_order_that_nobody_told_are_read_before_any_fit_of_it() -> None:
+    """Steps on one record each, shuffled anew in each pass: no simulation knows which step met which record."""
+    model = _mlp()
+    x, labels = _records(3)
+    before, update = _after(model, x, labels, (2, 0, 1, 1, 2, 0), 0.3)
+    card = replace(CARD, shared="update", records=3, batch=1, epochs=2, order="unknown", lr=0.3)
     own = best_of(model, before, [update], card, _generator(), labels=labels[None])
     assert own.chosen == ("spear",) and _farthest(own.images[0], x) < 1e-6 and float(own.loss) > 1e-3
     assert [row.why_not for row in own.rows[1:]] == ["an earlier attack explains every message"]
+
+
+def test_records_of_one_pass_are_put_in_the_order_of_their_steps() -> None:
+    """Steps so large that the ReLUs of later records are others than under the weights that were sent."""
+    model = _mlp()
+    x, labels = _records(4)
+    places = (2, 0, 3, 1)
+    before, update = _after(model, x, labels, places, 2.0)
+    card = replace(CARD, shared="update", records=4, batch=1, lr=2.0)
+    found = spear(model, before, update, card, _generator())
+    assert found is not None and found.match == 1.0 and found.labels.tolist() == labels[list(places)].tolist()
+    torch.testing.assert_close(found.images, x[list(places)])
+    sent = F.linear(CARD.to_input(x).flatten(1), before["1.weight"], before["1.bias"]) > 0
+    moved = {name: before[name] + update[name] for name in before}
+    after = F.linear(CARD.to_input(x).flatten(1), moved["1.weight"], moved["1.bias"]) > 0
+    assert float((sent == after).double().mean()) < 0.9
+    own = best_of(model, before, [update], card, _generator(), labels=labels[None])
+    assert own.chosen == ("spear",) and float(own.loss) < 1e-6
+
+
+def test_records_that_are_much_alike_are_told_from_sparser_mixtures_by_the_last_layer() -> None:
+    """Photographs: most rows are those that every record activates or none does, and differences of records are zero
+    at all of these."""
+    model = build("mlp", (1, 16, 16), 2, "softmax", 0, "alike").double()
+    draw = _generator(3)
+    same = torch.rand(1, 1, 16, 16, generator=draw, dtype=torch.float64)
+    x = (same + 0.35 * torch.randn(8, 1, 16, 16, generator=draw, dtype=torch.float64)).clamp(0, 1)
+    card = Knowledge((1, 16, 16), 2)
+    labels = torch.arange(8) % 2
+    gradient = _gradient(model, x, labels)
+    found = spear(model, _state(model), gradient, card, _generator(), settings=SpearSettings(rounds=4))
+    assert found is not None and found.match == 1.0 and _farthest(found.images, x) < 1e-6
+
+
+def test_the_last_layer_says_something_where_it_reads_the_relus_alone() -> None:
+    deep = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 4))
+    for model, says in ((_mlp(), True), (deep.double(), False)):
+        twin = frozen_copy(model, _state(model), CARD, torch.zeros(1, dtype=torch.float64))
+        head = head_behind(twin, "1", _state(model), CARD)
+        assert (head is not None) is says
+        if head is None:
+            continue
+        x, labels = _records(6)
+        slopes = slopes_by(twin, "1", CARD.to_input(x), one_hot(labels, CLASSES, torch.float64))
+        mixed = slopes + slopes.roll(1, 0)
+        assert float(astray(head, slopes, slopes == 0).max()) < 1e-6
+        assert float(astray(head, mixed, mixed == 0).min()) > 0.1
 
 
 def test_rows_of_features_are_read() -> None:
@@ -215,16 +267,13 @@ def test_bias_gradient_gives_the_scale_and_the_score_tells_a_wrong_basis() -> No
     z = F.linear(CARD.to_input(x).flatten(1), *(_state(model)[f"1.{n}"] for n in ("weight", "bias"))).requires_grad_()
     (slopes,) = torch.autograd.grad(F.cross_entropy(model[3](z.relu()), labels), z)  # type: ignore[index]
     q = made.left.T @ slopes.T
-    vectors = (q / torch.linalg.vector_norm(q, dim=0)).T
-    zero = slopes == 0
-    right = Directions(vectors, zero, zero.double().sum(1))
-    weight, bias = _state(model)["1.weight"], _state(model)["1.bias"]
-    basis = read(made, right, [0, 1, 2, 3], weight, bias)
+    vectors, zero = (q / torch.linalg.vector_norm(q, dim=0)).T, slopes == 0
+    layer = Layer(made, _state(model)["1.weight"], _state(model)["1.bias"])
+    basis = layer.read(vectors, zero)
     assert basis is not None and basis.match == 1.0
-    torch.testing.assert_close(basis.records, CARD.to_input(x).flatten(1))
-    torch.testing.assert_close(basis.slopes, slopes)
-    turned = F.normalize(vectors.roll(1, 0) + 0.5 * vectors, dim=1)
-    wrong = read(made, Directions(turned, zero, zero.double().sum(1)), [0, 1, 2, 3], weight, bias)
+    torch.testing.assert_close(layer.records(basis), CARD.to_input(x).flatten(1))
+    torch.testing.assert_close(layer.slopes(basis), slopes)
+    wrong = layer.read(F.normalize(vectors.roll(1, 0) + 0.5 * vectors, dim=1), zero)
     assert wrong is not None and wrong.match < 0.9
 
 
@@ -248,6 +297,16 @@ def test_draws_alone_are_an_option() -> None:
         settings=SpearSettings(sweeps=0),
     )
     assert found is not None and _farthest(found.images, x) < 1e-8
+
+
+def test_a_wide_layer_has_the_same_factors() -> None:
+    """Wide ones are decomposed by way of their triangle."""
+    draw = _generator()
+    whole = torch.randn(12, 3, generator=draw).double() @ torch.randn(3, 90, generator=draw).double()
+    made = factors(whole[:, :-1], whole[:, -1])
+    assert made is not None and made.rank == 3
+    torch.testing.assert_close(made.left @ made.right, whole)
+    torch.testing.assert_close(made.left.T @ made.left, torch.eye(3).double())
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.9])

@@ -1,0 +1,60 @@
+"""Steps on one record each, put in their order: the ReLUs of a record are those of the weights that its step met.
+
+Records read from the sum of such steps come in no order, and held against the weights that were sent they seem wrong as
+soon as the steps are large. So the steps are taken one after the other, each on the record whose ReLUs agree most with
+the weights as they then are (compare Geiping et al. 2020, who are told the order).
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fedprivacy.attacks.inversion.exact.slopes import told_labels
+from fedprivacy.attacks.inversion.gradients import cross_entropy, one_hot
+from fedprivacy.attacks.inversion.knowledge import Knowledge
+
+
+@dataclass(frozen=True, eq=False)
+class Turns:
+    """Places ``order`` [B] of records by their steps, their ``labels`` [B] in that order, and the share ``match`` of
+    ReLUs that agree, each at its own step."""
+
+    order: Tensor
+    labels: Tensor
+    match: float
+
+
+def one_by_one(knowledge: Knowledge, records: int) -> bool:
+    """Whether a card tells of one plain step of SGD on each of ``records``, of known rate."""
+    plain = knowledge.lr is not None and knowledge.adam is None and knowledge.clip is None
+    return plain and knowledge.epochs == 1 and knowledge.batch == 1 and knowledge.records == records > 1
+
+
+def in_turn(twin: nn.Module, name: str, knowledge: Knowledge, inputs: Tensor, slopes: Tensor, zero: Tensor) -> Turns:
+    """The steps behind records ``inputs`` [B, ...] with derivatives ``slopes`` [B, m], zero at the rows ``zero``.
+
+    ``twin`` holds the weights that were sent and stays as it is; ``name`` is its first layer.
+    """
+    now = copy.deepcopy(twin).requires_grad_()
+    layer, start = now.get_submodule(name), [value.detach().clone() for value in now.parameters()]
+    assert isinstance(layer, nn.Linear)
+    left, order, labels, agreed = list(range(len(inputs))), list[int](), list[Tensor](), 0.0
+    while left:
+        with torch.no_grad():
+            active = F.linear(inputs[left].flatten(1), layer.weight, layer.bias) > 0
+        agreement = (active != zero[left]).double().mean(1)
+        agreed += float(agreement.max())
+        order.append(left.pop(int(agreement.argmax())))
+        one = inputs[order[-1:]]
+        labels.append(told_labels(now, name, one, slopes[order[-1:]], knowledge.classes))
+        loss = cross_entropy(now(one), one_hot(labels[-1], knowledge.classes, one.dtype))
+        moves = torch.autograd.grad(loss, list(now.parameters()))
+        with torch.no_grad():
+            for value, move, first in zip(now.parameters(), moves, start, strict=True):
+                value.sub_(move + knowledge.hold * (value - first), alpha=float(knowledge.lr or 0.0))
+    return Turns(torch.tensor(order), torch.cat(labels), agreed / len(inputs))
