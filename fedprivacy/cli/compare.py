@@ -22,8 +22,10 @@ from fedprivacy.cli.several import told
 from fedprivacy.cli.written import Destination, written
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.run import RunConfig
+from fedprivacy.config.toml import read_toml
 from fedprivacy.parts import title
-from fedprivacy.study.every import able_seats, every_seat, would_attack
+from fedprivacy.study.check import passes_server
+from fedprivacy.study.every import able_seats, between_neighbours, every_seat, would_attack
 from fedprivacy.study.every import silent as silent_protocol
 
 if TYPE_CHECKING:
@@ -109,6 +111,7 @@ def command(
     shares = _shares(known_shares)
     if baselines is not None:
         raise UsageError("compare: it trains no baselines; name local or central among the protocols to see them.")
+    _told_topology(protocols, given)
     configs = [_configured(name, seats, given) for name in protocols]
     limits.assert_measured(*configs)
     known = [_knowing(config, shares if config.attack.attacks else shares[:1]) for config in configs]
@@ -161,9 +164,14 @@ def _configured(protocol: str, seats: str, given: dict[str, Any]) -> RunConfig:
     """The run of one protocol: attacked from every seat that it has, or from those asked for that it has."""
     silent = silent_protocol(protocol)
     flags = {flag: value for flag, value in given.items() if not (silent and flag.startswith("attack__"))}
+    over_edges = between_neighbours(protocol)
+    if not over_edges:
+        flags["topology"] = None
     if flags.get("attack__effort") is None and not flags.get("config"):
         flags["attack__effort"] = EFFORT
     config = configuration({**flags, "protocol": protocol})
+    if not over_edges:
+        config = config.model_copy(update={"topology": RunConfig.model_fields["topology"].default})
     if silent or not config.attack.attacks:
         return config.model_copy(update={"attack": type(config.attack)()}) if silent else config
     asked = [name.strip() for name in seats.split(",") if name.strip()]
@@ -176,6 +184,21 @@ def _configured(protocol: str, seats: str, given: dict[str, Any]) -> RunConfig:
     if not chosen:
         raise UsageError(f"compare: protocol {protocol} can be attacked from none of {seats}; see the lines above.")
     return config.model_copy(update={"attack": config.attack.model_copy(update={"adversaries": tuple(chosen)})})
+
+
+def _told_topology(protocols: Sequence[str], given: dict[str, Any]) -> None:
+    """Say to which protocols a topology that is asked for applies. UsageError where it applies to none."""
+    file = given.get("config")
+    asked = given.get("topology") or (read_toml(Path(file)).get("topology") if file else None)
+    if asked is None:
+        return
+    able = [name for name in protocols if between_neighbours(name)]
+    if not able:
+        raise UsageError(passes_server(protocols[0]))
+    others = [name for name in protocols if name not in able]
+    if others:
+        silent = f"{', '.join(others)}: no neighbours hear each other"
+        say(f"--topology {asked}: applies to {', '.join(able)} alone; {silent}")
 
 
 def _knowing(config: RunConfig, shares: Sequence[float]) -> list[RunConfig]:

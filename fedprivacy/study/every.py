@@ -57,3 +57,8 @@ def would_attack(config: RunConfig) -> Seats:
 def silent(protocol: str) -> bool:
     """Whether nothing crosses the wire in a protocol with its own defaults."""
     return wire_of(RunConfig(protocol=protocol)).silent
+
+
+def between_neighbours(protocol: str) -> bool:
+    """Whether clients send to their neighbours in a topology, in a protocol with its own defaults."""
+    return any(release.receivers == "neighbours" for release in wire_of(RunConfig(protocol=protocol)).releases)

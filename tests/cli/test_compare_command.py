@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 from click.testing import CliRunner
 
-from fedprivacy.cli.compare import EFFORT, _configured
+from fedprivacy.cli.compare import EFFORT, _configured, _told_topology
 from fedprivacy.cli.main import cli
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.run import AttackConfig, RunConfig
@@ -113,3 +113,20 @@ def test_baselines_are_named_as_protocols(flag: str, tmp_path: Path) -> None:
 def test_an_adversary_that_no_protocol_has_is_told() -> None:
     with pytest.raises(UsageError, match="none of active-server"):
         _configured("fedproto", "active-server", {"attack__attacks": "membership"})
+
+
+def test_a_topology_applies_to_those_that_have_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = {"attack__attacks": "membership", "topology": "star"}
+    assert _configured("dfedavg", "", given).topology == "star"
+    assert _configured("fedavg", "", given).topology == RunConfig().topology
+    written = tmp_path / "star.toml"
+    written.write_text('topology = "star"\n')
+    by_file = {"attack__attacks": "membership", "config": str(written)}
+    assert [_configured(name, "", by_file).topology for name in ("profe", "fedavg")] == ["star", "ring"]
+    _told_topology(["dfedavg", "fedavg", "local"], given)
+    said = capsys.readouterr().err
+    assert "--topology star: applies to dfedavg alone; fedavg, local" in said
+    _told_topology(["dfedavg", "profe"], by_file)
+    assert not capsys.readouterr().err
+    with pytest.raises(UsageError, match="passes a server"):
+        _told_topology(["fedavg", "mutual"], by_file)

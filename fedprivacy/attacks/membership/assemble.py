@@ -61,6 +61,7 @@ def signals_of(
             observed.simulated_logp[source], observed.seen, observed.clean, None if more is None else more[source]
         )
         known += [_Source(played, number, coins) for number, coins in enumerate(observed.simulated_in[source])]
+    known = [one for one in known if not np.isnan(one.observed.logp[one.number][:, chosen]).all()]
     references = _references(known, chosen, labels, population_labels) if known else None
     return Signals(
         own,
@@ -87,18 +88,40 @@ class _Source:
 def _references(known: Sequence[_Source], chosen: Int, labels: Int, population_labels: Int) -> References:
     """What the models ``known`` say of the candidates ``chosen``."""
     margins = [observed_margins(one.observed, labels, population_labels) for one in known]
+    rounds = _rounds_to_read(np.stack([_told(one, chosen) for one in known]))
     return References(
-        np.stack([one.observed.logp[one.number][:, chosen] for one in known]),
+        np.stack([one.observed.logp[one.number][own][:, chosen] for one, own in zip(known, rounds, strict=True)]),
         np.stack([one.coins[chosen] for one in known]),
-        _of_all(known, [one.observed.population_logp for one in known]),
-        _of_all(known, [None if own is None else own[:, :, chosen] for own, _ in margins]),
-        _of_all(known, [population for _, population in margins]),
+        _of_all(known, rounds, [one.observed.population_logp for one in known]),
+        _of_all(known, rounds, [None if own is None else own[:, :, chosen] for own, _ in margins]),
+        _of_all(known, rounds, [population for _, population in margins]),
     )
 
 
-def _of_all(known: Sequence[_Source], values: Sequence[Float | None]) -> Float | None:
-    """Each model's part of the ``values`` [sources, ...] of its federation; None where a federation has none."""
-    theirs = [held[one.number] for one, held in zip(known, values, strict=True) if held is not None]
+def _told(one: _Source, chosen: Int) -> Bool:
+    """[rounds], True where a model says anything of the candidates ``chosen``."""
+    return np.asarray(~np.isnan(one.observed.logp[one.number][:, chosen]).all(axis=(1, 2)))
+
+
+def _rounds_to_read(told: Bool) -> Int:
+    """Which round to read of each model in each round [S, rounds]: that one, but where ``told`` [S, rounds] has none.
+
+    In a round in which the target alone was heard, what a reference last said stands for it, or what it first said.
+    """
+    found = np.tile(np.arange(told.shape[1]), (len(told), 1))
+    for round in np.flatnonzero(~told.any(axis=0)):
+        for own, heard in zip(found, map(np.flatnonzero, told), strict=True):
+            before = heard[heard < round]
+            own[round] = before[-1] if len(before) else heard[0]
+    return np.asarray(found)
+
+
+def _of_all(known: Sequence[_Source], rounds: Int, values: Sequence[Float | None]) -> Float | None:
+    """Each model's part of the ``values`` [sources, rounds, ...] of its federation; None where a federation has none.
+
+    ``rounds`` [S, rounds]: which round of it to read.
+    """
+    theirs = [held[one.number][own] for one, own, held in zip(known, rounds, values, strict=True) if held is not None]
     return np.stack(theirs) if len(theirs) == len(known) else None
 
 

@@ -85,3 +85,25 @@ def test_margins_of_a_whole_federation_score_as_those_of_each_round_derived_anew
     assert {"rmia", "trajectory", "coop-lira", "base-online", "lira-online"} <= set(names)
     for statistic in applicable(known):
         np.testing.assert_allclose(score_candidates(statistic, known), score_candidates(statistic, bare), rtol=1e-12)
+
+
+def test_where_the_target_alone_was_heard_references_say_what_they_said_last() -> None:
+    """Clients that take turns: no statistic is without references in a round of the target's own."""
+    rng = np.random.default_rng(5)
+    n = 24
+    own = _federation(rng, 3, 4, n)
+    heard = np.array([[0, 1, 0, 1], [1, 0, 0, 0], [0, 0, 1, 0]], dtype=bool)
+    logp = np.where(heard[:, :, None, None], own.logp, np.nan)
+    population = np.where(heard[:, :, None, None], own.population_logp, np.nan)
+    turns = replace(own, logp=logp, population_logp=population, seen=np.repeat(heard.any(axis=0)[:, None], n, axis=1))
+    turns = replace(turns, reference_logp=None, reference_population_logp=None)
+    labels, others, chosen = rng.integers(0, 4, n), rng.integers(0, 4, 9), np.arange(5, 20)
+    known = signals_of(turns, [], 0, chosen, labels, others, coop=True)
+    assert known.references is not None
+    for number, rounds in ((0, (0, 0, 0, 0)), (1, (2, 2, 2, 2))):
+        for round in (1, 3):
+            said = turns.logp[number + 1, rounds[round], chosen]
+            np.testing.assert_array_equal(known.references.logp[number, round], said)
+    assert np.isnan(known.references.logp[0, 2]).all()  # another one was heard then
+    for statistic in applicable(known):
+        assert not np.isnan(score_candidates(statistic, known)).any()
