@@ -81,7 +81,8 @@ def test_four_rows_an_adversary_with_chance_in_the_header(usual: RunResult) -> N
         assert lines[place + 1].startswith("chance") and "0.500 [0.47, 0.53]" in lines[place + 1]
         rows = lines[place + 3 : place + 7]
         names = [line.split("  ")[0] for line in rows]
-        assert names == ["headline: joint", "strongest: stack", "(a)", "loss"] and lines[place + 7].startswith("null")
+        assert names == ["headline: joint", "strongest here,", "highest: stack", "loss"]
+        assert lines[place + 7].startswith("null")
         assert "ratio" not in "".join(lines[place:])
     assert sum(line.startswith("attack ") for line in lines) == 2
 
@@ -89,8 +90,28 @@ def test_four_rows_an_adversary_with_chance_in_the_header(usual: RunResult) -> N
 def test_the_headline_that_is_strongest_has_one_row(usual: RunResult) -> None:
     alone = [f for f in usual.findings if f.statistic != "stack" and f.adversary == "server (active)"]
     text = joined(printed(replace(usual, findings=tuple(alone))))
-    assert "headline, 0.780" in text and "strongest: joint" in text
+    assert "headline, 0.780" in text and "highest: joint" in text
     assert "the highest AUC of" not in text.partition("How strong")[0]
+
+
+def test_the_strongest_attack_here_is_the_stack_beside_the_headline(usual: RunResult) -> None:
+    here = "the strongest attack here, all signals stacked: AUC 0.810 [0.79, 0.83]; without leakage 0.500 [0.47, 0.53]"
+    text = joined(drawn(report(usual)))
+    assert f"server (active): {here}; not measurably apart from the headline's 0.780 [0.76, 0.80]." in text
+    assert f"server (honest-but-curious): {here}; above the headline's 0.504 [0.48, 0.53]." in text
+    assert "strongest here: all signals stacked, learned on others' coins" in joined(printed(usual))
+    better = [replace(f, value=0.9, low=0.88, high=0.92) if f.headline else f for f in usual.findings]
+    text = joined(drawn(report(replace(usual, findings=tuple(better)))))
+    assert f"{here}; below the headline's 0.900 [0.88, 0.92], which is the stronger of the two" in text
+
+
+def test_without_a_stack_the_headline_is_the_strongest_that_was_declared(usual: RunResult) -> None:
+    alone = replace(usual, findings=tuple(f for f in usual.findings if f.statistic != "stack"))
+    text = joined(drawn(report(alone)))
+    assert "so the headline is the strongest attack that was declared here" in text
+    assert "nothing was stacked, so it is the strongest declared here" in joined(printed(alone))
+    scores = replace(alone, config={"scores": "scores.npz"})
+    assert "No signals were stacked" not in joined(drawn(report(scores)))
 
 
 def test_what_is_below_resolution_is_no_column(results: Results) -> None:
@@ -178,7 +199,7 @@ def test_the_readme_shows_the_report_in_its_present_form(usual: RunResult) -> No
     for mark in (
         r"^.* ─+$",
         r"^attack .*$",
-        r"^(?:loss|null|headline,|strongest:)",
+        r"^(?:loss|null|headline,|highest:)",
         r"headline: declared[^.]*\.",
     ):
         found = [joined(words) for words in re.findall(mark, shown, re.MULTILINE)]

@@ -1,10 +1,11 @@
-"""An adversary's membership attacks in four rows: what was declared, what read most, the plain loss, and a control."""
+"""An adversary's membership attacks in a few rows: what was declared, what read most, the plain loss, and a control."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from fedprivacy.judge.comparison import STACK
 from fedprivacy.judge.result import Finding
 from fedprivacy.reporting.document import Cell, Column, Footnotes, Table, cell
 from fedprivacy.reporting.findings import (
@@ -20,14 +21,17 @@ from fedprivacy.reporting.text import clean, counted
 
 LOSS = "loss"
 """The statistic that every attack has to beat: one model, one number, no reference."""
-HEADLINE, STRONGEST, NULL = "headline", "strongest", "null"
+HEADLINE, STRONGEST, HIGHEST, NULL = "headline", "strongest here", "highest", "null"
 ROLES: Mapping[str, str] = {
     HEADLINE: "declared before the run, and alone decides",
-    STRONGEST: "the highest AUC of all that were tried, picked afterwards",
+    STRONGEST: "all signals stacked, learned on others' coins",
+    HIGHEST: "the highest AUC of all tried, picked afterwards",
     LOSS: "the loss alone, without references",
     NULL: "the headline's scores against shuffled coins",
 }
 """What the rows are, in their order."""
+ALONE = "declared before the run, and alone decides; nothing was stacked, so it is the strongest declared here"
+"""What the headline is where no stack was learned."""
 LEAST_FPR = 1.0
 """In per cent; TPRs at lower rates are in the whole report."""
 
@@ -60,7 +64,7 @@ def attacks(findings: Sequence[Finding]) -> list[Attack]:
     return found
 
 
-def strongest(known: Sequence[Attack]) -> tuple[Attack, int] | None:
+def highest(known: Sequence[Attack]) -> tuple[Attack, int] | None:
     """The attack of the highest AUC, and out of how many it was picked; controls and selections are none."""
     picked = [one for one in known if one.auc is not None and not is_null(one.statistic)]
     picked = [one for one in picked if not is_selected(one.statistic)]
@@ -79,16 +83,17 @@ def four_rows(findings: Sequence[Finding]) -> Table | None:
 
 
 def _roles(findings: Sequence[Finding], known: Sequence[Attack]) -> Iterator[tuple[str, Attack]]:
-    """Headlines, the strongest, loss and null of the headline's observation; one attack has one row."""
+    """Headlines, the stack, the highest, loss and null of the headline's observation; one attack has one row."""
     declared = [(f.observation, f.statistic) for f in findings if f.headline]
     headlines = [one for one in known if (one.observation, one.statistic) in declared]
-    best, seen = strongest(known), list[Attack]()
-    for one in headlines:
+    best, seen = highest(known), list[Attack]()
+    stacks = [one for one in known if one.statistic == STACK and one.auc is not None and one not in headlines]
+    for role, one in (*((HEADLINE, one) for one in headlines), *((STRONGEST, one) for one in stacks)):
         also = best is not None and best[0] is one and best[1] > 1
-        yield (f"{HEADLINE}, {STRONGEST}" if also else HEADLINE), one
+        yield (f"{role}, {HIGHEST}" if also else role), one
         seen.append(one)
     if best is not None and best[0] not in seen:
-        yield STRONGEST, best[0]
+        yield HIGHEST, best[0]
         seen.append(best[0])
     here = seen[0].observation if seen else ""
     near = sorted(known, key=lambda one: one.observation != here)
@@ -100,11 +105,17 @@ def _roles(findings: Sequence[Finding], known: Sequence[Attack]) -> Iterator[tup
 def legend(tables: Sequence[Table]) -> str:
     """What the rows of ``tables`` are, each told once."""
     names = " ".join(cells[0].lines[0] for table in tables for cells in table.rows)
-    return f"{'; '.join(f'{role}: {words}' for role, words in ROLES.items() if role in names)}."
+    roles = dict(ROLES) if STRONGEST in names or STACK in names else {**ROLES, HEADLINE: ALONE}
+    return f"{'; '.join(f'{role}: {words}' for role, words in roles.items() if role in names)}."
 
 
 def _name(role: str, one: Attack, first: Attack, marks: Footnotes) -> Cell:
-    where = "" if one.observation == first.observation else f" {marks.mark(f'on {clean(one.observation)}')}"
+    # What was stacked is all that the adversary received, whichever observation that came by.
+    where = (
+        ""
+        if one.observation == first.observation or one.statistic == STACK
+        else f" {marks.mark(f'on {clean(one.observation)}')}"
+    )
     name = NULL if is_null(one.statistic) else clean(one.statistic)
     words = f"{role}: {name}{where}" if role not in (LOSS, NULL) else f"{name}{where}"
     return cell(words, tone="strong" if role.startswith(HEADLINE) else "plain")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from fedprivacy.judge.comparison import STACK
 from fedprivacy.judge.result import Finding, RunResult, Verdict
 from fedprivacy.judge.verdicts import STRONGER_KNOWN
 from fedprivacy.reporting.document import Block, Line, Section, Tone
@@ -19,6 +18,7 @@ from fedprivacy.reporting.findings import (
 )
 from fedprivacy.reporting.outcome import NO_LEAKAGE, Outcome, against_chance, measured, overall, recognised
 from fedprivacy.reporting.sections.rate_table import NO_CAUSE
+from fedprivacy.reporting.sections.strongest import not_stacked, stacked_line
 from fedprivacy.reporting.text import clean, counted, fixed, listed, sentence
 
 TONES: Mapping[str, Tone] = {"refuted": "bad", "supported": "good", "vacuous": "bad"}
@@ -33,8 +33,10 @@ def verdict_sections(result: RunResult) -> tuple[Section, ...]:
     for group in found:
         if headline_statistics(group.findings) or group.adversary not in heard:
             learned += adversary_lines(group)
-        else:
-            learned += _stacked(group)
+    for adversary in dict.fromkeys(group.adversary for group in found):
+        own = [f for f in result.findings if is_rate(f.metric) and f.adversary == adversary]
+        learned += filter(None, (stacked_line(own),))
+    learned += [Line(words, "quiet") for words in filter(None, (not_stacked(result),))]
     others = any(not is_rate(f.metric) and f.attack not in ("", "membership") for f in result.findings)
     title = "What each adversary learned" + (" of membership" if others else "")
     return (*((Section(title, tuple(learned)),) if learned else ()), *claim_verdicts(result))
@@ -73,15 +75,6 @@ def adversary_lines(group: Group) -> list[Line]:
             words = f"{_headline(group, outcome, rates)}{_detail(how, rates, outcome)}"
         lines.append(Line(f"{clean(group.adversary)}: {words}", OUTCOME_TONES.get(outcome, "warn")))
     return lines
-
-
-def _stacked(group: Group) -> list[Line]:
-    """The strongest attack here, where all that an adversary has was combined; it decides no verdict."""
-    rates = of_statistic(group.findings, STACK, main_target(group.findings))
-    if not rates or next(iter(rates.values())).value is None:
-        return []
-    place = f"{clean(group.adversary)}, the strongest attack here"
-    return [Line(f"{place}, all signals stacked: {measured(next(iter(rates.values())))}.", "quiet")]
 
 
 def _headline(group: Group, outcome: Outcome, rates: Mapping[str, Finding]) -> str:

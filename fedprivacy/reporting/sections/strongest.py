@@ -1,0 +1,69 @@
+"""The strongest attack of each adversary here, as it was declared before the run: never the largest of all numbers.
+
+It is the stack, where one was learned on coins that are not the target's, and else the declared headline. Which of the
+two reads more is told beside it; neither that nor the highest AUC of all that were tried decides anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fedprivacy.judge.comparison import STACK
+from fedprivacy.judge.result import Finding, RunResult
+from fedprivacy.parts import RECORDING
+from fedprivacy.reporting.document import Line
+from fedprivacy.reporting.findings import headline_statistics, is_rate, main_target, of_statistic
+from fedprivacy.reporting.outcome import measured
+from fedprivacy.reporting.settings import setting
+from fedprivacy.reporting.text import clean, estimate
+
+NOT_STACKED = (
+    "No signals were stacked (--shadows 8 --effort thorough does), so the headline is the strongest attack that was "
+    "declared here."
+)
+
+
+def stacked_line(findings: Sequence[Finding]) -> Line | None:
+    """What the stack of one adversary reads, and how that compares with its headline; None without a stack of its own.
+
+    ``findings``: all rates of the adversary.
+    """
+    own = [f for f in findings if f.statistic == STACK]
+    found = _auc(own, STACK)
+    if found is None or any(f.headline for f in own):
+        return None
+    words = f"{clean(found.adversary)}: the strongest attack here, all signals stacked: {measured(found)}"
+    return Line(f"{words}; {_beside(found, _headline(findings))}.", "quiet")
+
+
+def not_stacked(result: RunResult) -> str:
+    """That the headline is the strongest that was declared, where nothing was stacked and something could have been."""
+    rated = [f for f in result.findings if is_rate(f.metric)]
+    protocol = str(setting(result.config, "protocol") or "")
+    if not protocol or protocol.startswith(RECORDING) or setting(result.config, "scores") is not None:
+        return ""
+    if any(f.statistic == STACK for f in rated) or not headline_statistics(rated):
+        return ""
+    return NOT_STACKED
+
+
+def _headline(findings: Sequence[Finding]) -> Finding | None:
+    names = headline_statistics(findings)
+    own = [f for f in findings if f.headline]
+    return _auc(own, names[0]) if names else None
+
+
+def _auc(findings: Sequence[Finding], statistic: str) -> Finding | None:
+    found = of_statistic(findings, statistic, main_target(findings)).get("auc")
+    return found if found is not None and found.value is not None else None
+
+
+def _beside(found: Finding, headline: Finding | None) -> str:
+    if headline is None:
+        return "the declared headline gave no number"
+    theirs = estimate(headline.value, headline.low, headline.high, headline.chance)
+    if None not in (found.low, headline.high) and (found.low or 0.0) > (headline.high or 0.0):
+        return f"above the headline's {theirs}"
+    if None not in (found.high, headline.low) and (found.high or 0.0) < (headline.low or 0.0):
+        return f"below the headline's {theirs}, which is the stronger of the two"
+    return f"not measurably apart from the headline's {theirs}"
