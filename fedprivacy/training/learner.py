@@ -24,7 +24,7 @@ from fedprivacy.training.losses import cross_entropy, predicted_class
 from fedprivacy.training.memory import keep_freed_memory
 from fedprivacy.training.optimiser import Optimiser
 from fedprivacy.training.passes import passes
-from fedprivacy.training.stopping import Stopping
+from fedprivacy.training.stopping import Watch
 
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(logits [B, C], labels [B], positions of the batch in the records [B]) -> scalar."""
@@ -231,7 +231,7 @@ class Learner:
         batch_size: int | None = None,
         steps: int | None = None,
         augment: bool = False,
-        stopping: Stopping | None = None,
+        stopping: Watch | None = None,
     ) -> list[Epoch]:
         """Train for ``epochs`` passes, or exactly ``steps`` steps, and return what each pass measured.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
@@ -12,6 +12,16 @@ from fedprivacy.training.losses import cross_entropy
 
 if TYPE_CHECKING:
     from fedprivacy.training.learner import Learner, Records
+
+
+class Watch(Protocol):
+    """What may end a training after any of its passes."""
+
+    def enough(self, learner: Learner) -> bool:
+        """Look at ``learner`` after a pass; True where it should be the last."""
+
+    def restore(self, learner: Learner) -> None:
+        """What is done to ``learner`` once the last pass is over."""
 
 
 @dataclass

@@ -34,4 +34,23 @@ class Clock:
         return Clock(max(0.0, self.seconds - (process_time() - self.start)) * share)
 
 
+@dataclass(frozen=True)
+class Until:
+    """Ends a training (:class:`~fedprivacy.training.stopping.Watch`) after the pass in which ``clock`` is over."""
+
+    clock: Clock
+
+    def enough(self, _: object) -> bool:
+        """Whether nothing is left."""
+        return self.clock.over
+
+    def restore(self, _: object) -> None:
+        """The weights stay as they are."""
+
+
 UNLIMITED = Clock()
+
+
+def until(clock: Clock) -> Until | None:
+    """What ends a training when ``clock`` is over; None without a limit, where trainings may be done together."""
+    return None if clock.seconds is None else Until(clock)

@@ -19,7 +19,7 @@ from torch import Tensor
 from fedprivacy import seeds
 from fedprivacy.adversary.threat import Float, View
 from fedprivacy.attacks.inversion.answer_mixture import answer_mixture
-from fedprivacy.attacks.inversion.clock import Clock
+from fedprivacy.attacks.inversion.clock import Clock, until
 from fedprivacy.attacks.inversion.dictionary import DICTIONARY
 from fedprivacy.attacks.inversion.knowledge import Knowledge as Card
 from fedprivacy.attacks.inversion.pli import PliSettings, PublicRound, invert_classes, prior_images, train_inverter
@@ -39,6 +39,8 @@ from fedprivacy.wire.parties import client_index
 PLI = PliSettings(lr=1e-3, width=128)
 """The published network is four times as wide and learns for far longer; small pictures need neither."""
 OWN_EPOCHS, BATCH = 20, 32
+OWN_SHARE = 0.1
+"""Part of the time that the adversary's own model may take."""
 CLASSES = ClassInversionSettings(restarts=4)
 PAIRS, SURROGATE, PRIOR = "paired-logits", "surrogate", "prior"
 NOTE = "predictions hold no gradient: what is sought is one image a class, which stands for no single record"
@@ -58,7 +60,8 @@ def from_predictions(
     if not told:
         raise ValueError("no client's predictions are in sight")
     classes = len(knowledge.dataset.classes)
-    wanted, own = knowledge.attack.inversion, _own_model(knowledge)
+    wanted, pairs = knowledge.attack.inversion, scale.shape[1] > 1 and _asked(PAIRS, knowledge.attack.inversion.methods)
+    own = _own_model(knowledge, clock.part(OWN_SHARE)) if pairs else None
     found: list[Recovered] = []
     notes = {
         "predictions hold no gradient: what is sought is one image a class, which stands for no single record": None
@@ -77,11 +80,12 @@ def from_predictions(
                 notes |= dict.fromkeys(mixture.notes)
             except ValueError as error:
                 notes[f"{DICTIONARY} was not run: {error}"] = None
-        if scale.shape[1] > 1 and _asked(PAIRS, wanted.methods):
-            images[PAIRS] = _by_pairs(given, client, own, knowledge, scale, part)
-        if _asked(SURROGATE, wanted.methods) or _asked(PRIOR, wanted.methods):
-            of_surrogate = _of_surrogate(given, client, knowledge, scale)
-            images |= {name: made for name, made in of_surrogate.items() if _asked(name, wanted.methods)}
+        surrogate = [name for name in (SURROGATE, PRIOR) if _asked(name, wanted.methods)]
+        if own is not None:
+            time = part.part(1 / 3 if surrogate else 1.0)
+            images[PAIRS] = _by_pairs(given, client, own, knowledge, scale, time)
+        if surrogate and not (images and part.over):
+            images |= _of_surrogate(given, client, knowledge, scale, surrogate, part)
         if not images:
             raise ValueError(_nothing(wanted.methods, notes))
         name, marks = next(iter(images)), np.arange(classes)
@@ -111,8 +115,8 @@ def _nothing(methods: Sequence[str], notes: Mapping[str, None]) -> str:
     return why or f"none of {', '.join(methods)} fits predictions; these do: {fitting}"
 
 
-def _own_model(knowledge: Knowledge) -> tuple[str, Part]:
-    """The adversary's model: trained on its own records with their labels."""
+def _own_model(knowledge: Knowledge, clock: Clock) -> tuple[str, Part]:
+    """The adversary's model: trained on its own records with their labels, until ``clock`` is over."""
     name, training = knowledge.settings.training.model, knowledge.settings.training
     bench = knowledge.workbench.with_training(
         training.model_copy(update={"optimizer": "adam", "lr": 1e-3, "batch_size": BATCH, "weight_decay": 0.0})
@@ -120,7 +124,7 @@ def _own_model(knowledge: Knowledge) -> tuple[str, Part]:
     learner = bench.learner(name, bench.initial(name, (knowledge.root, ("own model",))))
     ids, data = knowledge.auxiliary, knowledge.dataset
     records = Records(data.x_train[ids], data.y_train[ids])
-    learner.fit(records, OWN_EPOCHS, (knowledge.root, ("own model", "fit")))
+    learner.fit(records, OWN_EPOCHS, (knowledge.root, ("own model", "fit")), stopping=until(clock))
     return name, learner.weights()
 
 
@@ -154,8 +158,18 @@ def _by_pairs(
     return np.asarray(invert_classes(network, classes).double().numpy())
 
 
-def _of_surrogate(given: Sequence[Answer], client: int, knowledge: Knowledge, scale: PixelScale) -> dict[str, Float]:
-    """Images by a surrogate, of all pictures and of those that public records allow."""
+def _of_surrogate(
+    given: Sequence[Answer],
+    client: int,
+    knowledge: Knowledge,
+    scale: PixelScale,
+    asked: Sequence[str],
+    clock: Clock,
+) -> dict[str, Float]:
+    """Images by a surrogate, of all pictures and of those that public records allow, as ``asked``.
+
+    A budget in steps is one of passes of the surrogate too; of time its training may take half.
+    """
     settings, attack, data = knowledge.settings, knowledge.attack, knowledge.dataset
     name = settings.architecture(client)
     bench = knowledge.workbench.with_training(
@@ -171,15 +185,20 @@ def _of_surrogate(given: Sequence[Answer], client: int, knowledge: Knowledge, sc
         return kl_divergence(wanted.to(logits.device)[rows], log_probabilities(logits))
 
     records = Records(data.x_train[ids], np.zeros(len(ids), dtype=np.int64))
-    learner.fit(records, attack.surrogate_epochs, (knowledge.root, ("surrogate", "fit")), loss)
+    passes = min(attack.surrogate_epochs, attack.steps or attack.surrogate_epochs)
+    learner.fit(records, passes, (knowledge.root, ("surrogate", "fit")), loss, stopping=until(clock.part(0.5)))
     classes = len(data.classes)
     low, size = (np.asarray(values) for values in (scale.low, scale.range))
     card = Card(scale.shape, classes, mean=tuple((-low / size).tolist()), std=tuple((1 / size).tolist()))
     draw = seeds.generator(knowledge.root, "surrogate inversion", client)
-    iterations = math.ceil(attack.inversion.iterations / 2)
-    plain = class_images(learner.module, card, range(classes), draw, replace(CLASSES, iterations=iterations)).images
-    own = knowledge.auxiliary
-    pixels, labels = torch.from_numpy(scale.pixels(data.x_train[own])), torch.from_numpy(data.y_train[own])
-    means = prior_images(pixels, labels, classes)
-    pictures = class_pictures(learner.module, card, LinearPrior(pixels, PriorSettings().width), means, iterations)
-    return {SURROGATE: plain.double().cpu().numpy(), PRIOR: pictures.double().cpu().numpy()}
+    iterations, found = math.ceil(attack.inversion.iterations / 2), dict[str, Float]()
+    if SURROGATE in asked:
+        time, limits = clock.part(1 / len(asked)), replace(CLASSES, iterations=iterations)
+        plain = class_images(learner.module, card, range(classes), draw, limits, time)
+        found[SURROGATE] = plain.images.double().cpu().numpy()
+    if PRIOR in asked:
+        own = knowledge.auxiliary
+        pixels, labels = torch.from_numpy(scale.pixels(data.x_train[own])), torch.from_numpy(data.y_train[own])
+        means, decoder = prior_images(pixels, labels, classes), LinearPrior(pixels, PriorSettings().width)
+        found[PRIOR] = class_pictures(learner.module, card, decoder, means, iterations, clock).double().cpu().numpy()
+    return found

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from fedprivacy.attacks.inversion.clock import UNLIMITED, Clock
 from fedprivacy.attacks.inversion.knowledge import Knowledge
 from fedprivacy.attacks.inversion.matching import total_variation
 
@@ -46,11 +47,12 @@ def class_images(
     classes: Sequence[int],
     generator: torch.Generator,
     settings: ClassInversionSettings = ClassInversionSettings(),
+    clock: Clock = UNLIMITED,
 ) -> ClassImages:
     """One image a class of ``classes``, from ``model`` as it stands (evaluation mode, its own dtype and device).
 
     All classes and restarts run as one batch, each with its own Adam moments; the restart of lowest objective is
-    returned.
+    returned. No step after the first is begun once ``clock`` is over.
     """
     like = next(model.parameters()).detach()
     wanted = torch.tensor(list(classes), device=like.device).repeat_interleave(settings.restarts)
@@ -60,7 +62,7 @@ def class_images(
     training = model.training
     model.eval()
     try:
-        best, best_x = _descended(model, x, wanted, low, high, settings)
+        best, best_x = _descended(model, x, wanted, low, high, settings, clock)
     finally:
         model.train(training)
     objective, choice = best.unflatten(0, (-1, settings.restarts)).min(1)
@@ -72,13 +74,21 @@ def class_images(
 
 
 def _descended(
-    model: nn.Module, x: Tensor, wanted: Tensor, low: Tensor, high: Tensor, settings: ClassInversionSettings
+    model: nn.Module,
+    x: Tensor,
+    wanted: Tensor,
+    low: Tensor,
+    high: Tensor,
+    settings: ClassInversionSettings,
+    clock: Clock,
 ) -> tuple[Tensor, Tensor]:
     """Lowest objective [N] of each start and where it was; infinite once a value was not finite."""
     best, best_x = x.new_full((len(x),), torch.inf), x.clone()
     alive = torch.ones_like(wanted, dtype=torch.bool)
     first, second = torch.zeros_like(x), torch.zeros_like(x)
     for step in range(1, settings.iterations + 1):
+        if step > 1 and clock.over:
+            break
         point = x.clone().requires_grad_()
         logits = model(point)
         if logits.shape[1] == 1:

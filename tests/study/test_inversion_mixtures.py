@@ -1,0 +1,137 @@
+"""Inversion class by class from end to end: of updates of many records, and of predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fedprivacy.attacks.inversion import clock, prior_classes, surrogate_inversion
+from fedprivacy.attacks.inversion.observe import observe_inversion
+from fedprivacy.attacks.inversion.pli import InversionNetwork
+from fedprivacy.attacks.inversion.recovered import Reconstructions
+from fedprivacy.study.inversion import invert
+from fedprivacy.study.inversion.batches import Batches
+from fedprivacy.study.inversion.findings import PSNR
+from fedprivacy.study.inversion.reconstructed import (
+    BEST,
+    CLASS_MEAN,
+    NULL,
+    cases,
+)
+from fedprivacy.study.resolve import resolve
+from fedprivacy.training.learner import Learner
+from tests.study.inversion_runs import CHEAP, Configure, one, ran, recovered_of
+
+
+def test_many_records_give_one_image_a_class(small_config: Configure, tmp_path: Path) -> None:
+    attack = {**CHEAP, "inversion": {"iterations": 20, "messages": 6, "methods": ("cosine",)}}
+    result = ran(small_config(protocol="fedavg", attack=attack), tmp_path)
+    assert "one image a class" in result.cards["server (honest-but-curious)"]["attempted"]
+    assert one(result, PSNR, CLASS_MEAN).value is not None
+    (verdict,) = [v for v in result.verdicts if "look like" in v.claim]
+    assert verdict.verdict == "inconclusive" and "no proof of privacy" in verdict.why
+
+
+def test_predictions_have_no_gradient_and_the_card_says_so(small_config: Configure, tmp_path: Path) -> None:
+    config = small_config(protocol="mutual", attack={**CHEAP, "surrogate_epochs": 2})
+    result = ran(config, tmp_path)
+    assert "there is no gradient" in result.cards["server (honest-but-curious)"]["shared"]
+    names = {f.statistic for f in result.findings}
+    assert {"dictionary", "paired-logits", "surrogate", "prior", CLASS_MEAN, NULL} <= names
+
+
+def test_many_records_are_read_as_a_mixture_of_public_ones(small_config: Configure, tmp_path: Path) -> None:
+    """Skewed clients: their counts and class means come out better than a guess, and another client's do not."""
+    data = {"partition": "dirichlet", "alpha": 0.3, "auxiliary": 400, "candidates": 80}
+    config = small_config(protocol="fedavg", data=data, attack={**CHEAP, "inversion": {"methods": ("dictionary",)}})
+    found = recovered_of(config, tmp_path)
+    assert {one.attack for one in found.found} == {"dictionary"} and all(0 < one.loss < 1 for one in found.found)
+    study = resolve(config)
+    judged = cases(Batches(study.wire, study.game(0), 0), found)
+    right, chance = (np.mean([getattr(case, name) for case in judged]) for name in ("label_share", "label_chance"))
+    assert right > chance + 0.15
+    gains = np.concatenate([case.scores[BEST].psnr - case.scores[NULL].psnr for case in judged])
+    assert gains.mean() > 0.3
+    few = small_config(protocol="fedavg", data={"auxiliary": 10}, attack=CHEAP)
+    assert any("raise data.auxiliary" in note for note in recovered_of(few, tmp_path / "few").notes)
+
+
+def test_records_without_a_basis_are_read_as_a_mixture_all_the_same(small_config: Configure, tmp_path: Path) -> None:
+    """Plain steps on many records: exact reading is tried first, finds none, and the client is played after all."""
+    config = small_config(
+        protocol="fedavg",
+        rounds=1,
+        data={"auxiliary": 100, "candidates": 24, "inclusion": 1.0},
+        training={"optimizer": "sgd", "lr": 0.1, "local_steps": 4, "batch_size": 32},
+        attack={**CHEAP, "budget": "3 steps", "inversion": {"messages": 2}},
+    )
+    found = recovered_of(config, tmp_path)
+    assert any("spear" in note for note in found.notes), found.notes
+    assert "dictionary" in {one.attack for one in found.found}
+
+
+@pytest.fixture
+def work(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Counts passes and steps in the place of processor time: how fast a processor is has no part in a test."""
+    done = [0]
+
+    def counted(function: Callable[..., Any]) -> Callable[..., Any]:
+        def once(*given: Any) -> Any:
+            done[0] += 1
+            return function(*given)
+
+        return once
+
+    monkeypatch.setattr(clock, "process_time", lambda: float(done[0]))
+    monkeypatch.setattr(Learner, "_epoch", counted(Learner._epoch))
+    monkeypatch.setattr(surrogate_inversion, "total_variation", counted(surrogate_inversion.total_variation))
+    monkeypatch.setattr(InversionNetwork, "forward", counted(InversionNetwork.forward))
+    monkeypatch.setattr(prior_classes, "_surprise", counted(prior_classes._surprise))
+    return done
+
+
+def test_inversion_of_predictions_keeps_to_a_budget_of_time(
+    small_config: Configure, tmp_path: Path, work: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Surrogates that would train for ever, and pictures that would be drawn for ever."""
+    spent = list[int]()
+
+    def watched(*given: Any) -> Reconstructions:
+        before = work[0]
+        found = observe_inversion(*given)
+        spent.append(work[0] - before)
+        return found
+
+    monkeypatch.setattr(invert, "observe_inversion", watched)
+    endless = {"iterations": 100_000, "methods": ("paired-logits", "surrogate", "prior")}
+    attack = {"attacks": ("inversion",), "budget": 400.0, "surrogate_epochs": 100_000, "inversion": endless}
+    found = recovered_of(small_config(protocol="mutual", attack=attack), tmp_path)
+    assert len(found.found) == 3 and any("stopped by the budget" in note for note in found.notes)
+    assert all({"surrogate", "prior", "paired-logits"} <= set(one.others) for one in found.found)
+    assert spent and 360 <= spent[0] <= 440
+
+
+def test_a_budget_in_steps_is_one_of_a_surrogates_passes_too(
+    small_config: Configure, tmp_path: Path, work: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passes = list[int]()
+    fit = Learner.fit
+
+    def watched(self: Learner, records: Any, epochs: int, seed: Any, *given: Any, **named: Any) -> Any:
+        if "surrogate" in seed[1]:
+            passes.append(epochs)
+        return fit(self, records, epochs, seed, *given, **named)
+
+    monkeypatch.setattr(Learner, "fit", watched)
+    attack = {
+        "attacks": ("inversion",),
+        "budget": "7 steps",
+        "surrogate_epochs": 50,
+        "inversion": {"methods": ("surrogate",)},
+    }
+    recovered_of(small_config(protocol="mutual", attack=attack), tmp_path)
+    assert passes == [7, 7, 7]
