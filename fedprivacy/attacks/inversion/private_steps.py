@@ -18,6 +18,7 @@ def private_steps(knowledge: Knowledge, sent: Sent) -> Private | None:
         return None
     nominal, epochs = env.nominal(sent.client, sent.number), training.local_epochs
     steps, every = epochs * fit.steps(nominal), fit.steps(nominal) == 1 and fit.rate(nominal) == 1
-    expected = nominal / fit.steps(nominal) if fit.sampling == "partition" else nominal * fit.rate(nominal)
+    share = 1 / fit.steps(nominal) if fit.sampling == "partition" else fit.rate(nominal)
+    expected = nominal * share
     deviation = fit.noise_multiplier * fit.max_grad_norm / expected
-    return Private(fit.max_grad_norm, expected, deviation, steps, every)
+    return Private(fit.max_grad_norm, expected, deviation, steps, every, share)

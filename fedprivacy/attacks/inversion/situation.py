@@ -29,30 +29,44 @@ Kind = Literal["records", "classes"]
 @dataclass(frozen=True)
 class Private:
     """Differentially private training of one message: ``steps`` of a sum of gradients clipped to ``clip``, over
-    ``expected`` records, with noise of ``deviation`` on every entry; ``every``: on all records each."""
+    ``expected`` records, with noise of ``deviation`` on every entry; ``every``: on all records each, else on a random
+    ``share`` of them that nobody tells."""
 
     clip: float
     expected: float
     deviation: float
     steps: int
     every: bool
+    share: float = 1.0
 
     @property
     def followed(self) -> bool:
-        """Whether the steps can be simulated: all records in each, or one step alone."""
-        return (self.every or self.steps == 1) and self.steps <= MOST_STEPS
+        """Whether the steps can be simulated."""
+        return self.steps <= MOST_STEPS
+
+    @property
+    def averaged(self) -> bool:
+        """Whether it is on average alone: of several random batches nobody knows who was in which."""
+        return self.steps > 1 and not self.every
+
+    def used(self, records: int) -> int:
+        """Different records in the steps, of ``records`` in all."""
+        return records if self.every or self.averaged else max(1, round_half_up(self.expected))
 
     def card(self, base: Card, lr: float) -> Card:
         """What is then known, beside ``base``."""
-        told = {"clip": self.clip, "expected": self.expected, "noise": self.deviation}
-        return replace(base, lr=lr, epochs=self.steps, **told)  # type: ignore[arg-type]
+        expected = self.expected / self.share if self.averaged else self.expected
+        return replace(base, lr=lr, epochs=self.steps, clip=self.clip, expected=expected, noise=self.deviation)
 
     @property
     def told(self) -> str:
         """What is attempted, in words."""
-        return (
+        found = (
             f"simulated with gradients clipped to {self.clip:g}, beside noise of deviation {self.deviation:.2g} a step"
         )
+        if self.averaged:
+            found += f", each record at its share of {self.share:.2g} in every step: who was in which is not known"
+        return found
 
 
 @dataclass(frozen=True)
@@ -119,7 +133,7 @@ def situation(
     used, epochs = _records(sent.records, training.batch_size, steps, passes)
     if private is not None:
         steps, epochs = private.steps, private.steps
-        used = sent.records if private.every else max(1, round_half_up(private.expected))
+        used = private.used(sent.records)
     plain = training.optimizer == "sgd" and declared.loss != "more"
     fresh = sent.first or training.optimizer_state == "fresh"
     guarded = wanted.adaptive and wire.defended.rescales

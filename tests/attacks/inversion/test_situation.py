@@ -86,6 +86,15 @@ def test_private_training_is_simulated_where_each_step_takes_all_records(small_c
     assert untold.card.lr is None and untold.card.clip is None
 
 
+def test_random_batches_of_several_private_steps_are_simulated_on_average(small_config: Configure) -> None:
+    config = small_config(protocol="fedavg", training=SGD, options=UNIFORM, defense={"name": "dp-sgd", "sigma": 1.0})
+    private = Private(clip=0.5, expected=2.0, deviation=0.25, steps=4, every=False, share=0.25)
+    plan = planned(config, sent(8), SCALE, 10, (), 0, private)
+    assert (plan.kind, plan.card.records, plan.card.expected, plan.card.steps) == ("records", 8, 8.0, 4)
+    assert "who was in which is not known" in plan.attempt
+    assert "not known" not in replace(private, every=True).told and "not known" not in replace(private, steps=1).told
+
+
 def test_layers_that_were_not_sent_and_factors_are_on_the_card(small_config: Configure) -> None:
     training = {**SGD, "local_epochs": 2, "batch_size": 4}
     plan = planned(small_config(protocol="fedavg", training=training), sent(8), SCALE, 10, ("head.weight",))

@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import permutations
 
 import numpy as np
 import pytest
@@ -163,3 +164,17 @@ def test_a_smoothed_adam_has_the_slope_of_its_own_values(smooth: nn.Module, imag
     slope, _ = problem.pullback(along)
     up, down = (problem.gradients(images[None, :2] + h * aside, targets) for h in (1e-5, -1e-5))
     assert float((slope[0] * aside).sum()) == pytest.approx(float(((up - down) * along).sum()) / 2e-5, rel=1e-4)
+
+
+def test_random_batches_of_clipped_steps_are_met_on_average(smooth: nn.Module, images: Tensor) -> None:
+    """Two steps on two of four records each: the mean over all ways to deal them, and each record at half in both."""
+    x, targets = images[:4], one_hot(LABELS, 4, images.dtype)
+    dealt = Knowledge(SHAPE, 4, shared="update", records=4, batch=2, lr=0.02, clip=0.5, expected=2.0)
+    average = replace(dealt, batch=None, epochs=2, expected=4.0)
+    twin = frozen_copy(smooth, {}, dealt, LIKE)
+    orders = torch.tensor(list(permutations(range(4))))
+    mean = UpdateMap(twin, dealt).gradients(x[orders], targets[orders]).mean(0)
+    met = UpdateMap(twin, average).gradients(x[None], targets[None])[0]
+    single = UpdateMap(twin, dealt).gradients(x[None], targets[None])[0]
+    away, single_away = (float(torch.linalg.vector_norm(one - mean)) for one in (met, single))
+    assert away < 5e-3 * float(torch.linalg.vector_norm(mean)) and single_away > away
