@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -30,6 +31,7 @@ from fedprivacy.training.losses import (
     log_probabilities,
     predicted_class,
 )
+from fedprivacy.training.taught import Taught
 from fedprivacy.wire.channel import Channel
 from fedprivacy.wire.parties import SERVER, client_name
 from fedprivacy.wire.payload import Predictions, Weights
@@ -194,23 +196,23 @@ def peer_predictions(payload: Predictions, labels: Tensor) -> Peer:
 
 def peer_loss(peers: list[Peer], options: MutualOptions) -> Loss:
     """``CE + w T^2 mean_j KL`` as a loss on a batch of the public fold; every peer is a constant."""
+    if not peers or options.kl_weight == 0:
+        return of_logits(partial(_labels_alone, counts=options.public_labels))
+    if options.kl != "literal" and not any(peer.of_true_class or peer.hard is not None for peer in peers):
+        return _of_mean(peers, options)
     literal = options.kl == "literal"
     heat = options.temperature
 
     def loss(logits: Tensor, labels: Tensor, rows: Tensor) -> Tensor:
-        total = cross_entropy(logits, labels) if options.public_labels else logits.sum() * 0
-        if not peers or options.kl_weight == 0:
-            return total
+        total = _labels_alone(logits, labels, rows, options.public_labels)
         log_p = log_probabilities(logits, heat)
         terms = []
         for peer in peers:
             if peer.hard is not None:
                 terms.append(torch.nn.functional.nll_loss(log_p, peer.hard.to(rows.device)[rows]))
                 continue
-            log_q = peer.log_q.to(rows.device)[rows]
+            log_q = _softened(peer, heat).to(rows.device)[rows]
             own = true_class_or_not(log_p, labels) if peer.of_true_class else log_p
-            if heat != 1:
-                log_q = torch.log_softmax(log_q / heat, dim=1)
             if literal:
                 terms.append(literal_kl(own, log_q) if options.kl_direction == "own_peer" else literal_kl(log_q, own))
             elif options.kl_direction == "own_peer":
@@ -220,6 +222,23 @@ def peer_loss(peers: list[Peer], options: MutualOptions) -> Loss:
         return total + options.kl_weight * heat**2 * torch.stack(terms).mean()
 
     return of_logits(loss)
+
+
+def _labels_alone(logits: Tensor, labels: Tensor, _: Tensor, counts: bool) -> Tensor:
+    return cross_entropy(logits, labels) if counts else logits.sum() * 0
+
+
+def _softened(peer: Peer, heat: float) -> Tensor:
+    return peer.log_q if heat == 1 else torch.log_softmax(peer.log_q / heat, dim=1)
+
+
+def _of_mean(peers: list[Peer], options: MutualOptions) -> Taught:
+    """The same loss as one divergence, to the mean of all peers."""
+    logs = torch.stack([_softened(peer, options.temperature) for peer in peers])
+    weights = options.kl_weight, options.temperature, options.public_labels
+    if options.kl_direction == "own_peer":
+        return Taught(logs.mean(dim=0), None, *weights)
+    return Taught(logs.exp().mean(dim=0), (logs.exp() * logs).sum(dim=2).mean(dim=0), *weights)
 
 
 def true_class_or_not(log_p: Tensor, labels: Tensor) -> Tensor:

@@ -20,10 +20,20 @@ from torch import Tensor
 
 from fedprivacy.training.by_hand import chain, stacked_forward, stacked_gradients
 from fedprivacy.training.fleet import Fleet, trained_abreast
-from fedprivacy.training.learner import Diverged, Epoch, Learner, Loss, Records, Seed, label_loss, normalised
+from fedprivacy.training.learner import (
+    Diverged,
+    Epoch,
+    Learner,
+    Loss,
+    Records,
+    Seed,
+    label_loss,
+    normalised,
+)
 from fedprivacy.training.losses import predicted_class
 from fedprivacy.training.optimiser import filled, fused, unfilled
 from fedprivacy.training.passes import batches, passes
+from fedprivacy.training.taught import WrittenOut
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,7 +173,7 @@ class _Stack:
             if plain:
                 slope = _softmax(seen[-1]).sub_(wanted[step, :active]).mul_(share[step, :active, :, None])
             else:
-                values[step, :active], slope = self._slopes(seen[-1], labels[step], rows[step], own)
+                values[step, :active], slope = self._slopes(seen[-1], labels[step], rows[step], own, share[step])
             self._update(active, [filled(gradient) for gradient in stacked_gradients(weights, slope, seen)])
         if plain:
             own = logits.gather(3, labels[..., None])[..., 0]
@@ -173,14 +183,28 @@ class _Stack:
         right = ((hits & valid).sum((0, 2)).double() / number.sum(0)).tolist()
         return [Epoch(*told) for told in zip(total, right, strict=True)]
 
-    def _slopes(self, logits: Tensor, labels: Tensor, rows: Tensor, sizes: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        """Losses [A], and their derivatives by the logits [A, B, C], 0 where a batch was filled up."""
+    def _slopes(
+        self, logits: Tensor, labels: Tensor, rows: Tensor, sizes: NDArray[np.int64], share: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Losses [A], and their derivatives by the logits [A, B, C], 0 where a batch was filled up.
+
+        Labels, positions and shares may be of more models than the first A.
+        """
+        number, common = len(logits), self.fits[0].loss if logits.shape[2] > 1 else None
+        positions = rows - torch.from_numpy(self.starts).to(rows.device)[:, None]
+        if isinstance(common, WrittenOut) and all(fit.loss is common for fit in self.fits):
+            return common.slopes(logits, labels[:number], positions[:number], share[:number, :, None])
         slope, values = torch.zeros_like(logits), []
-        for m in range(len(logits)):
+        for m in range(number):
             fit, size = self.fits[m], int(sizes[m])
+            if isinstance(fit.loss, WrittenOut) and logits.shape[2] > 1:
+                asked = logits[m, :size], labels[m, :size], positions[m, :size], share[m, :size, None]
+                value, slope[m, :size] = fit.loss.slopes(*asked)
+                values.append(value)
+                continue
             with torch.enable_grad():
                 own = logits[m, :size].detach().requires_grad_()
-                value = fit.loss(own, labels[m, :size], rows[m, :size] - int(self.starts[m]))
+                value = fit.loss(own, labels[m, :size], positions[m, :size])
                 (slope[m, :size],) = torch.autograd.grad(value, own)
             values.append(value.detach())
         return torch.stack(values), slope

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -30,16 +30,28 @@ from fedprivacy.training.learner import (
     Workbench,
     normalised,
 )
+from fedprivacy.training.narrow import columns_in_use, narrowed, widened
 from fedprivacy.training.optimiser import Optimiser, filled, unfilled
 from fedprivacy.training.passes import passes
 
 FleetLoss = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(logits [B, C], labels [B], targets [B, ...]) -> scalar; made of operations that ``torch.func.vmap`` knows."""
 
+
 SMALL = 50_000
 """Parameters up to which stacked models are faster on a CPU."""
 ABREAST = 64
 """Models in one stack at most."""
+
+
+@runtime_checkable
+class ToldByTargets(Protocol):
+    """A :data:`FleetLoss` of logits and targets alone that tells its own derivative."""
+
+    def __call__(self, logits: Tensor, labels: Tensor, targets: Tensor, /) -> Tensor: ...
+
+    def slopes(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Losses [M] of logits [M, B, C], and their derivatives [M, B, C]."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,10 +168,15 @@ def _stacked(
     device, number = bench.device, len(members[0].records)
     names, hand = list(members[0].weights), chain(module) is not None
     stacks = [torch.stack([member.weights[name] for member in members]).to(device) for name in names]
-    kept = [filled(one) if hand else one.requires_grad_() for one in stacks]
-    weights = [unfilled(one, made.shape[1:]) if hand else one for one, made in zip(kept, stacks, strict=True)]
-    optimizer = Optimiser(kept, bench.config)
     x = _inputs([member.records.x for member in members]).to(device)
+    alike = hand and len(x) == 1 and len({member.seed for member in members}) == 1
+    columns = columns_in_use(x.flatten(0, 1), bench.config) if hand and len(names) > 2 else None
+    starts = stacks if columns is None else [narrowed(stacks[0], columns), *stacks[1:]]
+    x = x if columns is None else narrowed(x.flatten(2), columns)
+    x = x if len(x) == len(members) else x.expand(len(members), *x.shape[1:])
+    kept = [filled(one) if hand else one.requires_grad_() for one in starts]
+    weights = [unfilled(one, made.shape[1:]) if hand else one for one, made in zip(kept, starts, strict=True)]
+    optimizer = Optimiser(kept, bench.config)
     y = torch.from_numpy(np.stack([member.records.y for member in members])).to(device)
     targets = y
     if members[0].targets is not None:
@@ -174,14 +191,24 @@ def _stacked(
         rows = torch.stack([order for order, _ in passed]).to(device)
         total = torch.zeros(len(members), device=device)
         labels, wanted = y[own, rows], targets[own, rows]
-        ready = normalised(x[own, rows]) if rows.numel() * x[0, 0].numel() <= AT_ONCE else None
+
+        def taken(part: slice, rows: Tensor = rows) -> Tensor:
+            if alike:  # all members see the same records at the same time
+                one = normalised(x[0, rows[0, part]])
+                return one.expand(len(members), *one.shape)
+            return normalised(x[own, rows[:, part]])
+
+        needed = (number if alike else rows.numel()) * x[0, 0].numel()
+        ready = taken(slice(None)) if needed <= AT_ONCE else None
         for part in passed[0][1]:
-            inputs = normalised(x[own, rows[:, part]]) if ready is None else ready[:, part]
+            inputs = taken(part) if ready is None else ready[:, part]
             values, slopes = gradients(weights, inputs, labels[:, part], wanted[:, part])
             optimizer.apply([filled(slope) for slope in slopes] if hand else slopes)
             total += values
         if not bool(torch.isfinite(total).all()):
             raise Diverged(f"the loss became {float(total.sum())}")
+    if columns is not None:
+        weights[0] = widened(stacks[0], weights[0], columns)
     final = {name: weight.detach().cpu() for name, weight in zip(names, weights, strict=True)}
     return [{name: final[name][place].clone() for name in names} for place in range(len(members))]
 
@@ -191,7 +218,7 @@ Gradients = Callable[[Sequence[Tensor], Tensor, Tensor, Tensor], tuple[Tensor, S
 
 
 def _by_hand(loss: FleetLoss) -> Gradients:
-    """Batched products of a perceptron; autograd gives the derivative by the logits alone."""
+    """Batched products of a perceptron; autograd gives the derivative by the logits, where the loss does not."""
     losses = vmap(loss)
 
     def gradients(
@@ -199,6 +226,9 @@ def _by_hand(loss: FleetLoss) -> Gradients:
     ) -> tuple[Tensor, Sequence[Tensor]]:
         with torch.no_grad():
             seen = stacked_forward(weights, inputs)
+            if isinstance(loss, ToldByTargets):
+                values, slope = loss.slopes(seen[-1], targets)
+                return values, stacked_gradients(weights, slope, seen)
         logits = seen[-1].requires_grad_()
         values = losses(logits, labels, targets)
         (slope,) = torch.autograd.grad(values.sum(), logits)
@@ -226,7 +256,7 @@ def _by_autograd(module: nn.Module, names: Sequence[str], loss: FleetLoss) -> Gr
 
 
 def _inputs(arrays: Sequence[NDArray[Any]]) -> Tensor:
-    """[M, N, ...]; without copies where all members hold the same array."""
-    if all(array is arrays[0] for array in arrays):
-        return torch.from_numpy(arrays[0]).expand(len(arrays), *arrays[0].shape)
+    """[M, N, ...], or [1, N, ...] where all members hold the same records."""
+    if all(array is arrays[0] or np.array_equal(array, arrays[0]) for array in arrays):
+        return torch.from_numpy(arrays[0])[None]
     return torch.from_numpy(np.stack(arrays))

@@ -25,6 +25,7 @@ from fedprivacy.training.memory import keep_freed_memory
 from fedprivacy.training.optimiser import Optimiser
 from fedprivacy.training.passes import passes
 from fedprivacy.training.stopping import Watch
+from fedprivacy.training.taught import WrittenOut
 
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(logits [B, C], labels [B], positions of the batch in the records [B]) -> scalar."""
@@ -249,7 +250,7 @@ class Learner:
         if plain and self.together is not None and self.together.takes(self, loss):
             return self.together.fit(self, records, epochs, seed, loss, shuffle, even, size)
         x, y = torch.from_numpy(records.x).to(self.device), torch.from_numpy(records.y).to(self.device)
-        report = []
+        layers, report = chain(self.module), []
         draw = seeds.generator(seed[0], *seed[1], "augmentation")
 
         def taken(rows: Tensor) -> Tensor:
@@ -258,19 +259,27 @@ class Learner:
         self.module.train()
         with seeds.torch_scope(seed[0], *seed[1], "dropout"):
             for rows, parts in passes(len(records), size, epochs, seed, steps, shuffle=shuffle, even=even):
-                report.append(self._epoch(taken, y, rows.to(self.device), parts, loss, x[0].numel()))
+                report.append(self._epoch(layers, taken, y, rows.to(self.device), parts, loss, x[0].numel()))
                 if stopping is not None and stopping.enough(self):
                     break
         if stopping is not None:
             stopping.restore(self)
         return report
 
-    def _epoch(self, taken: Taken, y: Tensor, rows: Tensor, parts: Sequence[slice], loss: Loss, width: int) -> Epoch:
+    def _epoch(
+        self,
+        layers: Chain | None,
+        taken: Taken,
+        y: Tensor,
+        rows: Tensor,
+        parts: Sequence[slice],
+        loss: Loss,
+        width: int,
+    ) -> Epoch:
         """One pass; ``taken``: the input of records at positions, ``width`` numbers each."""
         seen = rows[: parts[-1].stop]
         labels = y[seen]
         ready = taken(seen) if len(seen) * width <= AT_ONCE else None
-        layers = chain(self.module)
         values: list[Tensor] = []
         answers: list[Tensor] = []
         gradients: Sequence[Tensor | None]
@@ -297,6 +306,9 @@ class Learner:
             logits = seen[-1]
             if loss is label_loss and logits.shape[1] > 1:
                 value, slope = cross_entropy_slope(logits, labels)
+                return value, logits, layers.gradients(slope, seen)
+            if logits.shape[1] > 1 and isinstance(loss, WrittenOut):
+                value, slope = loss.slopes(logits, labels, chosen, 1 / len(chosen))
                 return value, logits, layers.gradients(slope, seen)
         value = loss(logits.requires_grad_(), labels, chosen)
         slope, *beside = torch.autograd.grad(value, [logits, *self.optimizer.parameters], allow_unused=True)

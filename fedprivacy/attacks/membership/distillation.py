@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from fedprivacy.adversary.threat import Float
 from fedprivacy.attacks.membership.decode import decode, decode_sent
@@ -82,7 +83,7 @@ def distilled(
     for model, clients in by_model.items():
         start = bench.initial(model, (knowledge.root, (name,)))
         members = [_member(sets[client], start, (knowledge.root, (name, "fit"))) for client in clients]
-        trained = train_fleet(bench, model, members, attack.surrogate_epochs, _divergence)
+        trained = train_fleet(bench, model, members, attack.surrogate_epochs, Divergence())
         for client, weights in zip(clients, trained, strict=True):
             logits = bench.logits(model, weights, knowledge.dataset.x_train[queries])
             found[client] = decode(logits.numpy(), "logits", classes=sets[client].targets.shape[1])[0]
@@ -94,6 +95,21 @@ def _member(given: DistillationSet, start: Mapping[str, Tensor], seed: Seed) -> 
     return Member(start, unlabelled, seed, torch.from_numpy(given.targets).to(torch.float32))
 
 
-def _divergence(logits: Tensor, _: Tensor, log_q: Tensor) -> Tensor:
-    """``KL(victim || surrogate)``; written out, because torch's own has no batched form."""
-    return (log_q.exp() * (log_q - log_probabilities(logits))).sum(1).mean()
+@dataclass(frozen=True)
+class Divergence:
+    """``KL(victim || surrogate)``, mean over the records; targets are log-probabilities [B, C]."""
+
+    def __call__(self, logits: Tensor, _: Tensor, log_q: Tensor, /) -> Tensor:
+        # Written out, because torch's own has no batched form.
+        return (log_q.exp() * (log_q - log_probabilities(logits))).sum(1).mean()
+
+    def slopes(self, logits: Tensor, log_q: Tensor) -> tuple[Tensor, Tensor]:
+        """Losses [M] of logits [M, B, C], and their derivatives [M, B, C]."""
+        if logits.shape[2] == 1:
+            log_p = torch.cat([functional.logsigmoid(-logits), functional.logsigmoid(logits)], 2)
+        else:
+            log_p = torch.log_softmax(logits, 2)
+        q = log_q.exp()
+        values = (q * (log_q - log_p)).sum(2).mean(1)
+        slope = log_p.exp().mul_(q.sum(2, keepdim=True)).sub_(q)
+        return values, slope[..., -logits.shape[2] :].div_(logits.shape[1])
