@@ -12,6 +12,7 @@ from fedprivacy.cli import mechanism as own
 from fedprivacy.cli.carry_out import made_by_reading
 from fedprivacy.cli.cluster import on_cluster
 from fedprivacy.cli.device import on_device
+from fedprivacy.cli.exact import on_exact
 from fedprivacy.cli.flags import configured
 from fedprivacy.cli.help import Command, settings_but
 from fedprivacy.cli.limits import Limits, broken, limited
@@ -40,7 +41,7 @@ OF_ATTACKS = frozenset(path for path in fields_of() if path.startswith("attack."
 WITH_RECORDING = OF_ATTACKS | {"training.model", "training.client_models", *(WITH_SCORES - OF_ATTACKS)}
 """Settings that mean something for a recording."""
 
-OF_TRAINING = frozenset({"control", "resume", "workers", "device", "ray", "ray_gpus"})
+OF_TRAINING = frozenset({"control", "resume", "workers", "device", "exact", "ray", "ray_gpus"})
 """Options of an audit that trains."""
 
 IDLE_OF_OWN = frozenset({"out", "figures", "fail_above", "fail_below"})
@@ -89,6 +90,7 @@ def _idle(given: Mapping[str, Any]) -> frozenset[str]:
 @click.option("--workers", type=int, default=None, metavar="N", help="Worker processes [default: number of cores].")
 @on_cluster
 @on_device
+@on_exact
 @click.option("--resume", is_flag=True, help="Go on with an unfinished audit.")
 @click.option("--fresh", is_flag=True, help="Throw an earlier audit of the same configuration away.")
 @click.option("--allow-code", is_flag=True, help="Let code from outside that a stored run names run with your rights.")
@@ -104,6 +106,7 @@ def command(
     out: str | None,
     workers: int | None,
     device: str,
+    exact: bool,
     resume: bool,
     fresh: bool,
     allow_code: bool,
@@ -168,7 +171,9 @@ def command(
             result = _of_run(run, given, where, allow_code)
     else:
         config = configuration(given, base(given))
-        where, result = _trained(config, control is not False, Path(out or "runs"), workers, device, resume, fresh, to)
+        where, result = _trained(
+            config, control is not False, Path(out or "runs"), workers, device, exact, resume, fresh, to
+        )
     to.deliver(findings_of(result, where), lambda: show(result, where, to.full, "audit"))
     if figures:
         draw(result, where)
@@ -188,6 +193,7 @@ def _trained(
     out: Path,
     workers: int | None,
     device: str,
+    exact: bool,
     resume: bool,
     fresh: bool,
     to: Destination,
@@ -210,6 +216,7 @@ def _trained(
         to.form == "json",
         again(where, str(out)),
         lambda stored: stored.audit is not None,
+        exact,
     )
     return where, result
 

@@ -132,6 +132,7 @@ def attacked_again(
     workers: int = 1,
     resume: bool = False,
     note: str | None = None,
+    exact: bool = False,
 ) -> RunResult:
     """What attacking ``run`` again gives in ``where``, or gave there before; ``note`` as in ``again.attack_again``."""
     from fedprivacy.study import again, stored
@@ -146,7 +147,7 @@ def attacked_again(
         if fresh:
             stored.clear(where)
         if stored.is_run(where):
-            again.identity(study, run, device).hold(where)
+            again.identity(study, run, device, exact).hold(where)
             if (where / stored.RESULT).exists():
                 say(f"Found in {where}; --fresh attacks again.")
                 return read_result(where)
@@ -154,7 +155,8 @@ def attacked_again(
                 raise UsageError(f"{where} holds an unfinished attack: add --fresh to start over.")
         words = f"`fedprivacy attack {run}` with --fresh"
         with Display(quiet) as display, clear_ends(words):
-            plan = Plan(where, workers, device=device, tick=display.tick, started=display.start, told=display.say)
+            told = display.tick, display.start, display.say
+            plan = Plan(where, workers, False, device, True, *told, exact=exact)
             return again.attack_again(study, run, plan, note)
 
 

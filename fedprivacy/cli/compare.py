@@ -13,6 +13,7 @@ import click
 from fedprivacy.cli.cluster import on_cluster
 from fedprivacy.cli.completion import names, protocols
 from fedprivacy.cli.device import on_device
+from fedprivacy.cli.exact import on_exact
 from fedprivacy.cli.flags import configured
 from fedprivacy.cli.help import Command
 from fedprivacy.cli.limits import Limits, broken, limited
@@ -73,6 +74,7 @@ COMMON = (
 @click.option("--workers", type=int, default=None, metavar="N", help="Worker processes [default: number of cores].")
 @on_cluster
 @on_device
+@on_exact
 @click.option("--resume", is_flag=True, help="Go on with unfinished runs.")
 @click.option("--fresh", is_flag=True, help="Throw earlier runs of the same configurations away.")
 @click.option("--baselines/--no-baselines", default=None, hidden=True)
@@ -83,6 +85,7 @@ def command(
     out: str,
     workers: int | None,
     device: str,
+    exact: bool,
     resume: bool,
     fresh: bool,
     form: str | None,
@@ -125,11 +128,11 @@ def command(
             say(f"{config.protocol}{'' if share == 1 else f', {100 * share:g}% of each pool known'}:")
             again = "the same command with --resume"
             if whole is None:
-                found = carry_out(study, where, workers, device, resume, fresh, False, False, again)
+                found = carry_out(study, where, workers, device, resume, fresh, False, False, again, exact)
             else:
                 note = f"the transcripts of {whole.name}, attacked with other knowledge"
                 cores = workers or os.cpu_count() or 1
-                found = attacked_again(study, whole, where, device, fresh, False, cores, resume or fresh, note)
+                found = attacked_again(study, whole, where, device, fresh, False, cores, resume or fresh, note, exact)
             whole = whole or where
             results.append(found)
             places.append(where)

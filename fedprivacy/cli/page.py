@@ -31,6 +31,7 @@ class Found:
     out: Path
     workers: int
     quiet: bool = False
+    exact: bool = False
     known: dict[str, Study] = field(default_factory=dict)
     """Studies that were resolved, by the digest of their settings."""
 
@@ -49,7 +50,8 @@ class Found:
         where = self.place(config)
         self.say(f"{config.protocol}, {config.rounds} rounds, seed {config.seed}:")
         again = "the same command; finished runs are found again"
-        return carry_out(self.study(config), where, self.workers, "cpu", True, False, False, self.quiet, again), where
+        how = self.workers, "cpu", True, False, False, self.quiet, again, self.exact
+        return carry_out(self.study(config), where, *how), where
 
     def attack(self, config: RunConfig, run: Path) -> RunResult:
         """The transcripts of ``run``, attacked as ``config`` says."""
@@ -58,7 +60,8 @@ class Found:
         defense = "" if used.name == "none" else f" under {used.name} {used.epsilon or ''}".rstrip()
         share = f"{100 * config.attack.known_share:g}% of the pool known"
         self.say(f"{config.protocol}{defense}, {config.rounds} rounds, seed {config.seed}, {share}:")
-        return attacked_again(self.study(config), run, where, "cpu", False, self.quiet, self.workers, True, NOTE)
+        how = "cpu", False, self.quiet, self.workers, True, NOTE, self.exact
+        return attacked_again(self.study(config), run, where, *how)
 
     def say(self, words: str) -> None:
         """One line on what comes next."""

@@ -13,6 +13,7 @@ import cloup
 from fedprivacy import catalog
 from fedprivacy.cli.cluster import cluster_options
 from fedprivacy.cli.completion import names, of_catalog, papers_and_pages
+from fedprivacy.cli.exact import exact_option
 from fedprivacy.cli.say import put, say
 from fedprivacy.cli.settings import paths
 from fedprivacy.cli.written import Destination, written_options
@@ -61,6 +62,7 @@ KEPT = "persistent"
     click.option("--out", default="runs", show_default=True, metavar="DIR"),
     click.option("--workers", type=click.IntRange(1), default=None, metavar="N", help="[default: number of cores]"),
     *cluster_options(),
+    exact_option(),
     click.option("--fresh", is_flag=True, help="Replace the file at --output whatever it is."),
     *written_options(),
 )
@@ -75,6 +77,7 @@ def command(
     curves: bool,
     out: str,
     workers: int | None,
+    exact: bool,
     fresh: bool,
     form: str | None,
     output: Path | None,
@@ -98,7 +101,7 @@ def command(
             flag = "--set" if given else "--curves"
             raise UsageError(f"{flag}: it belongs to a paper's recipe; {recipe} takes settings from --config.")
         place = Path(out) / f"reproduce-{Path(recipe).stem}"
-        _page(recipe, data_dir, seeds, rows, image_size, rounds, place, workers, to, of_pages)
+        _page(recipe, data_dir, seeds, rows, image_size, rounds, place, workers, exact, to, of_pages)
         return
     seeds = seeds or 1
     if recipe not in catalog.RECIPES:
@@ -127,7 +130,15 @@ def command(
     wanted = [word.strip() for word in rows.split(",") if word.strip()]
     with Display(quiet=False) as display, clear_ends("the same command; finished rows are found again"):
         found, verdicts = made.reproduce(
-            chosen, changes, wanted, seeds, where, Found(where / "games", cores), cores, display.tick, display.start
+            chosen,
+            changes,
+            wanted,
+            seeds,
+            where,
+            Found(where / "games", cores, exact=exact),
+            cores,
+            display.tick,
+            display.start,
         )
         told = _followed(chosen, changes, wanted, where / "curves") if curves else ""
 
@@ -177,6 +188,7 @@ def _page(
     rounds: int | None,
     out: Path,
     workers: int | None,
+    exact: bool,
     to: Destination,
     given: dict[str, Any],
 ) -> None:
@@ -201,7 +213,7 @@ def _page(
         if given[name] is not None:
             raise UsageError(f"--{'epsilon' if name == 'budgets' else name}: it belongs to recipe verdict.")
     only = [name.strip() for name in rows.split(",") if name.strip()]
-    found = Found(out, workers or os.cpu_count() or 1)
+    found = Found(out, workers or os.cpu_count() or 1, exact=exact)
     if own:
         page = table_recipe(recipe)
         base = configuration({**flags, "seeds": seeds}, {"seeds": page.seeds, **page.base})

@@ -11,6 +11,7 @@ import click
 
 from fedprivacy.cli.cluster import on_cluster
 from fedprivacy.cli.device import on_device
+from fedprivacy.cli.exact import on_exact
 from fedprivacy.cli.flags import configured
 from fedprivacy.cli.help import Command
 from fedprivacy.cli.limits import Limits, broken, limited
@@ -41,9 +42,7 @@ COMMON = (
 @click.option("--workers", type=int, default=None, metavar="N", help="Worker processes [default: number of cores].")
 @on_cluster
 @on_device
-@click.option(
-    "--exact", is_flag=True, help="Train shadow federations one by one, also where several at once are faster."
-)
+@on_exact
 @click.option("--resume", is_flag=True, help="Go on with an unfinished run.")
 @click.option("--fresh", is_flag=True, help="Throw an earlier run of the same configuration away.")
 @click.option("--baselines/--no-baselines", default=True, show_default=True, help="Train the local baselines too.")

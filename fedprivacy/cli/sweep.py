@@ -11,6 +11,7 @@ import click
 
 from fedprivacy.cli.cluster import on_cluster
 from fedprivacy.cli.device import on_device
+from fedprivacy.cli.exact import on_exact
 from fedprivacy.cli.flags import configured
 from fedprivacy.cli.help import Command
 from fedprivacy.cli.limits import Limits, broken, limited
@@ -51,6 +52,7 @@ COMMON = (
 @click.option("--workers", type=int, default=None, metavar="N", help="Worker processes [default: number of cores].")
 @on_cluster
 @on_device
+@on_exact
 @click.option("--resume", is_flag=True, help="Go on with unfinished runs.")
 @click.option("--fresh", is_flag=True, help="Throw earlier runs of the same configurations away.")
 @written
@@ -60,6 +62,7 @@ def command(
     out: str,
     workers: int | None,
     device: str,
+    exact: bool,
     resume: bool,
     fresh: bool,
     form: str | None,
@@ -92,7 +95,7 @@ def command(
         say(f"{labels[-1]}:")
         again = "the same command with --resume"
         where = placed(config, Path(out))
-        results.append(carry_out(study, where, workers, device, resume, fresh, False, False, again))
+        results.append(carry_out(study, where, workers, device, resume, fresh, False, False, again, exact))
     from fedprivacy.cli.several import Several, told
 
     name = hashlib.sha256(" ".join(config.digest() for config in configs).encode()).hexdigest()[:8]

@@ -23,10 +23,10 @@ def after(run: Path) -> str:
     return f"by `attack` on a run of settings {stored.read_identity(run).settings}"
 
 
-def identity(study: Study, run: Path, device: str) -> stored.Identity:
+def identity(study: Study, run: Path, device: str, exact: bool = False) -> stored.Identity:
     """That of the folder which :func:`attack_again` makes."""
     data = study.dataset.digest
-    return stored.Identity.of_run(study.config, data, device, (run / "baselines").exists(), after=after(run))
+    return stored.Identity.of_run(study.config, data, device, (run / "baselines").exists(), after(run), exact)
 
 
 def check(study: Study, run: Path) -> None:
@@ -56,7 +56,7 @@ def attack_again(study: Study, run: Path, plan: Plan, note: str | None = None) -
     stands in the provenance, in the place of a warning that the headline was chosen after the run.
     """
     check(study, run)
-    stored.begin(plan.where, study.config, identity(study, run, plan.device))
+    stored.begin(plan.where, study.config, identity(study, run, plan.device, plan.exact))
     for part in KEPT:
         if (run / part).exists() and not (plan.where / part).exists():
             _copied(run / part, plan.where / part)
