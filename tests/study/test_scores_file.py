@@ -17,6 +17,7 @@ from fedprivacy.judge.result import Finding, RunResult, from_json
 from fedprivacy.metrics.pooling import ranks_within
 from fedprivacy.study.audit.scores import audit_file
 from fedprivacy.study.documents import write_documents
+from fedprivacy.study.membership import foreign
 from fedprivacy.study.membership.foreign import judge_file
 from fedprivacy.study.membership.scores_file import read_scores
 
@@ -254,3 +255,23 @@ def test_python_objects_are_never_loaded(written: Callable[..., Path], tmp_path:
     np.save(tmp_path / "one.npy", np.zeros(3))
     with pytest.raises(UsageError, match="a single array"):
         read_scores(tmp_path / "one.npy")
+
+
+def test_references_of_a_file_in_float32_stay_in_float32(
+    written: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half of the memory; the target is read in float64, and the findings are those of the same numbers in float64."""
+    arrays = bank()
+    single = {name: a.astype(np.float32) if "logits" in name else a for name, a in arrays.items()}
+    double = {name: a.astype(np.float64) if "logits" in name else a for name, a in single.items()}
+    seen = []
+    scored = foreign.score_target
+    monkeypatch.setattr(foreign, "score_target", lambda s, attack: seen.append(s) or scored(s, attack))
+    ours = judge_file(read_scores(written(**single)), AttackConfig())
+    for signals in seen:
+        assert signals.references.logp.dtype == signals.references.population_logp.dtype == np.float32
+        assert signals.logp.dtype == signals.population_logp.dtype == np.float64
+    theirs = judge_file(read_scores(written(**double)), AttackConfig())
+    for one, other in zip(ours.findings, theirs.findings, strict=True):
+        assert (one.statistic, one.metric) == (other.statistic, other.metric)
+        assert one.value == pytest.approx(other.value, abs=1e-3, nan_ok=True)

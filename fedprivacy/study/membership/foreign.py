@@ -91,6 +91,8 @@ def from_bank(given: ScoresFile, bank: Bank, attack: AttackConfig) -> tuple[list
         dropped += len(others) - len(kept)
         counts.append((~bank.member[kept]).sum(axis=0) + 0.0)
         row = []
+        own = log_softmax(bank.logits[target])
+        own_population = None if bank.population_logits is None else log_softmax(bank.population_logits[target])
         for client in np.unique(given.clients):
             rows = np.flatnonzero(given.clients == client)
             references = None
@@ -99,12 +101,12 @@ def from_bank(given: ScoresFile, bank: Bank, attack: AttackConfig) -> tuple[list
                 references = References(_part(logp, kept, rows)[:, None], _part(bank.member, kept, rows), theirs)
             seen = np.ones((1, len(rows)), dtype=np.bool_)
             signals = Signals(
-                logp[target][None, rows],
+                own[None, rows],
                 seen,
                 seen,
                 bank.labels[rows],
                 references,
-                None if population is None else population[target][None],
+                None if own_population is None else own_population[None],
                 bank.population_labels,
             )
             truth = Truth(bank.member[target][rows])
@@ -118,8 +120,8 @@ def from_bank(given: ScoresFile, bank: Bank, attack: AttackConfig) -> tuple[list
 
 
 def _log_probabilities(logits: Float) -> Float:
-    """[F, n, C] -> [F, n, C], a model at a time: nothing is held beside the two."""
-    found = np.empty(logits.shape)
+    """[F, n, C] -> [F, n, C] of the same type, a model at a time: nothing is held beside the two."""
+    found = np.empty_like(logits)
     for one, answers in zip(found, logits, strict=True):
         one[:] = log_softmax(answers)
     return found

@@ -53,7 +53,8 @@ LOSSES = ("loss", "losses", "nll", "cross_entropy", "target_loss", "target_losse
 class Bank:
     """Models that are targets and references of each other; ``targets`` are those that are judged.
 
-    ``logits`` [F, n, C], ``member`` [F, n], ``labels`` [n]; ``population_logits`` [F, M, C] and its labels, or None.
+    ``logits`` [F, n, C], float32 where the file has them so; ``member`` [F, n], ``labels`` [n]; ``population_logits``
+    [F, M, C] and its labels, or None.
     """
 
     logits: Float
@@ -128,13 +129,15 @@ def _flags(values: Array, path: Path, name: str) -> Bool:
     return values.astype(np.bool_)
 
 
-def _numbers(values: Array, path: Path, name: str, shape: tuple[int | None, ...]) -> Float:
-    """Finite numbers of a shape, None for any size."""
+def _numbers(
+    values: Array, path: Path, name: str, shape: tuple[int | None, ...], as_stored: bool = False
+) -> NDArray[Any]:
+    """Finite numbers of a shape, None for any size; in float64, or ``as_stored`` where the file has float32."""
     fits = values.ndim == len(shape) and all(a in (None, b) for a, b in zip(shape, values.shape, strict=True))
     if not fits or values.dtype.kind not in "iuf":
         wanted = "[" + ", ".join("any" if size is None else str(size) for size in shape) + "]"
         raise UsageError(f"{path}: {name} is {values.dtype} {list(values.shape)}; expected numbers {wanted}.")
-    numbers = values.astype(np.float64)
+    numbers = values if as_stored and values.dtype == np.float32 else values.astype(np.float64)
     bad = int((~np.isfinite(numbers)).sum())
     if bad:
         raise UsageError(f"{path}: {bad} of {numbers.size} values in {name} are NaN or infinite.")
@@ -150,13 +153,13 @@ def _logits(arrays: Mapping[str, Array], name: str, path: Path, shape: tuple[int
         other = name.replace("logits", kind)
         if name in arrays or other not in arrays:
             continue
-        values = _numbers(arrays[other], path, other, shape)
+        values = _numbers(arrays[other], path, other, shape, as_stored=True)
         if kind == "log_probs":
             return values
         if not _are_probabilities(values):
             raise UsageError(f"{path}: rows of {other} are not 0 or more with sum 1; call logits {name}.")
         return np.asarray(np.log(np.maximum(values, np.finfo(np.float64).tiny)))
-    values = _numbers(_needed(arrays, name, path), path, name, shape)
+    values = _numbers(_needed(arrays, name, path), path, name, shape, as_stored=True)
     if _are_probabilities(values):
         other = name.replace("logits", "probs")
         raise UsageError(f"{path}: rows of {name} are probabilities (0 or more, with sum 1); call them {other}.")
