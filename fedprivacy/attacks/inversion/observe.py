@@ -37,8 +37,8 @@ from fedprivacy.federation.knowledge import Knowledge
 SMOOTH = ("lenet-sigmoid",)
 ROUNDING = 2.0**-23
 """Part of the weights by which a float32 message may be off, at most."""
-ROUND = 10
-"""Iterations that a round of the search for exact records counts for."""
+ROUND = 2
+"""Iterations that a round of the search for exact records counts for, up to as many as it makes by default."""
 PAIR_BYTES = 2**28
 """Memory of all curvature pairs together."""
 
@@ -231,7 +231,7 @@ def _settings(model: str, targets: int, kind: str, card: Card, knowledge: Knowle
     unroll = UnrollSettings("lbfgs" if smooth else "signed", dlg, cosine)
     seconds = None if clock.seconds is None else clock.part(1).seconds
     prior = PriorSettings(refine=replace(cosine, tv=grid[:1]))
-    spear = SpearSettings(rounds=max(1, round(wanted.iterations / ROUND)))
+    spear = SpearSettings(rounds=min(SpearSettings.rounds, math.ceil(wanted.iterations / ROUND)))
     return BestSettings(dlg, cosine, unroll, prior, spear, seconds=seconds)
 
 

@@ -16,6 +16,9 @@ from fedprivacy.attacks.inversion.exact.factors import Factors
 from fedprivacy.attacks.inversion.exact.search import Directions
 
 INDEPENDENT = 1e-5
+APART = (INDEPENDENT, 0.2)
+"""How far a direction has to lie from the span of others to enter a first basis. Where many mixtures hold a little of a
+second record, the nearer ones would take the places of sparse records."""
 SURE = 0.995
 
 
@@ -66,15 +69,16 @@ class Layer:
         return (self.made.left @ (basis.q * basis.scale)).T
 
 
-def independent(found: Directions, size: int) -> list[int]:
-    """Places of at most ``size`` directions, sparsest first, each independent of those before it."""
+def independent(found: Directions, size: int, apart: float = INDEPENDENT) -> list[int]:
+    """Places of at most ``size`` directions, sparsest first, each farther than ``apart`` from the span of those before
+    it."""
     basis = found.vectors.new_zeros(0, found.vectors.shape[1])
     chosen: list[int] = []
     for place, vector in enumerate(found.vectors):
         rest = vector - basis.T @ (basis @ vector)
         rest = rest - basis.T @ (basis @ rest)
         length = torch.linalg.vector_norm(rest)
-        if float(length) > INDEPENDENT:
+        if float(length) > apart:
             basis = torch.cat([basis, rest[None] / length])
             chosen.append(place)
         if len(chosen) == size:

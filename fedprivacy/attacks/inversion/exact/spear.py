@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import product
 from typing import NamedTuple
 
 import torch
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 
 from fedprivacy.attacks.inversion.analytic import first_linear
 from fedprivacy.attacks.inversion.clock import UNLIMITED, Clock
-from fedprivacy.attacks.inversion.exact.basis import SURE, Basis, Layer, best_basis, independent, settled
+from fedprivacy.attacks.inversion.exact.basis import APART, SURE, Basis, Layer, best_basis, independent, settled
 from fedprivacy.attacks.inversion.exact.factors import Factors, factors
 from fedprivacy.attacks.inversion.exact.head import head_behind
 from fedprivacy.attacks.inversion.exact.search import Directions, Rows, Search, merged
@@ -176,9 +177,10 @@ def _best(layer: Layer, found: Directions, worth: Callable[[Basis], float], plai
     ``plain``: without any exchange too, which goes by the ReLUs of the weights that were sent.
     """
     best, most = None, -1.0
-    for order in (found.nearest, found) if bool(found.astray.any()) else (found,):
-        chosen = independent(order, found.vectors.shape[1])
-        if len(chosen) < found.vectors.shape[1] or most >= SURE:
+    orders, size = (found.nearest, found) if bool(found.astray.any()) else (found,), found.vectors.shape[1]
+    for order, apart in product(orders, APART):
+        chosen = independent(order, size, apart)
+        if len(chosen) < size or most >= SURE:
             continue
         tried = [layer.read(order.vectors[chosen], order.zero[chosen])] if plain else []
         for basis in (*tried, best_basis(layer, order, chosen)):

@@ -18,6 +18,9 @@ from fedprivacy.attacks.inversion.exact.slopes import told_labels
 from fedprivacy.attacks.inversion.gradients import cross_entropy, one_hot
 from fedprivacy.attacks.inversion.knowledge import Knowledge
 
+WRONG = 0.9
+"""Share of ReLUs below which a record had no step under the weights at hand."""
+
 
 @dataclass(frozen=True, eq=False)
 class Turns:
@@ -38,7 +41,8 @@ def one_by_one(knowledge: Knowledge, records: int) -> bool:
 def in_turn(twin: nn.Module, name: str, knowledge: Knowledge, inputs: Tensor, slopes: Tensor, zero: Tensor) -> Turns:
     """The steps behind records ``inputs`` [B, ...] with derivatives ``slopes`` [B, m], zero at the rows ``zero``.
 
-    ``twin`` holds the weights that were sent and stays as it is; ``name`` is its first layer.
+    ``twin`` holds the weights that were sent and stays as it is; ``name`` is its first layer. Once none of the records
+    that are left agrees, they are no records, and no further step is taken.
     """
     now = copy.deepcopy(twin).requires_grad_()
     layer, start = now.get_submodule(name), [value.detach().clone() for value in now.parameters()]
@@ -48,6 +52,8 @@ def in_turn(twin: nn.Module, name: str, knowledge: Knowledge, inputs: Tensor, sl
         with torch.no_grad():
             active = F.linear(inputs[left].flatten(1), layer.weight, layer.bias) > 0
         agreement = (active != zero[left]).double().mean(1)
+        if float(agreement.max()) < WRONG:
+            break
         agreed += float(agreement.max())
         order.append(left.pop(int(agreement.argmax())))
         one = inputs[order[-1:]]
@@ -57,4 +63,6 @@ def in_turn(twin: nn.Module, name: str, knowledge: Knowledge, inputs: Tensor, sl
         with torch.no_grad():
             for value, move, first in zip(now.parameters(), moves, start, strict=True):
                 value.sub_(move + knowledge.hold * (value - first), alpha=float(knowledge.lr or 0.0))
-    return Turns(torch.tensor(order), torch.cat(labels), agreed / len(inputs))
+    if left:
+        labels.append(told_labels(now, name, inputs[left], slopes[left], knowledge.classes))
+    return Turns(torch.tensor([*order, *left]), torch.cat(labels), agreed / len(inputs))

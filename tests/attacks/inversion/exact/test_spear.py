@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fedprivacy.attacks.inversion.best import BestSettings, best_of
+from fedprivacy.attacks.inversion.exact import turns
 from fedprivacy.attacks.inversion.exact.basis import Layer, independent
 from fedprivacy.attacks.inversion.exact.factors import FLAT, factors
 from fedprivacy.attacks.inversion.exact.head import astray, head_behind
@@ -168,6 +169,21 @@ def test_records_of_one_pass_are_put_in_the_order_of_their_steps() -> None:
     assert float((sent == after).double().mean()) < 0.9
     own = best_of(model, before, [update], card, _generator(), labels=labels[None])
     assert own.chosen == ("spear",) and float(own.loss) < 1e-6
+
+
+def test_no_step_is_taken_on_what_no_step_met(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wrong basis is told from the weights that were sent, before any step."""
+    model = _mlp()
+    x, labels = _records(4)
+    card = replace(CARD, shared="update", records=4, batch=1, lr=2.0)
+    twin = frozen_copy(model, _state(model), card, torch.zeros(1, dtype=torch.float64))
+    slopes = slopes_by(twin, "1", CARD.to_input(x), one_hot(labels, CLASSES, torch.float64))
+    steps = list[int]()
+    monkeypatch.setattr(turns, "cross_entropy", lambda *given: steps.append(1) or F.cross_entropy(*given))
+    wrong = turns.in_turn(twin, "1", card, CARD.to_input(x), slopes, slopes.roll(1, 0) == 0)
+    assert wrong.match == 0 and not steps and sorted(wrong.order.tolist()) == [0, 1, 2, 3] and len(wrong.labels) == 4
+    right = turns.in_turn(twin, "1", card, CARD.to_input(x[:1]), slopes[:1], slopes[:1] == 0)
+    assert right.match == 1 and len(steps) == 1 and right.labels.tolist() == labels[:1].tolist()
 
 
 def test_records_that_are_much_alike_are_told_from_sparser_mixtures_by_the_last_layer() -> None:
@@ -342,3 +358,11 @@ def test_few_records_behind_a_wide_layer_are_counted_in_float32(number: int) -> 
     whole = torch.linalg.svdvals(torch.cat([gradient["1.weight"], gradient["1.bias"][:, None]], 1).double())
     rounding = whole[number:][whole[number:] > 1e-14 * whole[0]]
     assert rounding[0] > FLAT * rounding.median()
+
+
+def test_a_first_basis_may_leave_out_directions_that_are_nearly_spanned() -> None:
+    """A record with a little of another one in it is independent of it, and takes a third one's place."""
+    vectors = F.normalize(torch.tensor([[1.0, 0, 0], [1, 0.01, 0], [0, 0, 1], [0, 1, 0]]).double(), dim=1)
+    zero, score = torch.zeros(4, 9, dtype=torch.bool), torch.arange(4.0).flip(0)
+    found = Directions(vectors, zero, score, torch.zeros(4))
+    assert independent(found, 3) == [0, 1, 2] and independent(found, 3, 0.2) == [0, 2, 3]
