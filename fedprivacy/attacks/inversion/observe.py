@@ -103,8 +103,12 @@ def _from_updates(
                 continue
             part = clock.part(1 / (len(groups) - place))
             outcome, labels = _attacked(same, plans, model, knowledge, scale, part, names, stated, mixed, done)
-            if plan.exact_only and bool(outcome.loss.isnan().all()):
+            missed = [one for one, loss in zip(same, outcome.loss.tolist(), strict=True) if math.isnan(loss)]
+            if plan.exact_only and missed:
                 notes |= dict.fromkeys(_said(outcome))
+                exact = zip(same, _recovered(same, plan, outcome, labels), strict=True)
+                found += [own for one, own in exact if one not in missed]
+                same = missed
                 plans.without_rank(same)
                 plan = plans.of(same[0])
                 more, why_not = _mixtures(view, knowledge, source, same, scale, plans, clock)
