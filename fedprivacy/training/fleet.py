@@ -81,7 +81,10 @@ class Fleet:
     def together(self) -> tuple[Any, ...]:
         """What those have in common that are trained at once."""
         sizes = frozenset((one.records.x.shape, one.records.x.dtype, one.targets is None) for one in self.members)
-        return (self.model, self.bench.config.model_dump_json(), self.epochs, self.loss, sizes)
+        # Which columns are left out moves the rounding, so it must not hang on who stands beside.
+        columns = columns_in_use([one.records.x for one in self.members], self.bench.config)
+        used = None if columns is None else tuple(columns.tolist())
+        return (self.model, self.bench.config.model_dump_json(), self.epochs, self.loss, sizes, used)
 
 
 def trained_abreast(fleets: Sequence[Fleet]) -> list[list[dict[str, Tensor]] | Diverged]:
@@ -143,9 +146,10 @@ def _chosen(
         stacked = len(members) > 1 and pays(module, bench.device) and can_stack(module, members)
     if not stacked:
         return [_alone(bench, model, member, epochs, loss) for member in members]
+    columns = columns_in_use([one.records.x for one in members], bench.config)
     found: list[dict[str, Tensor]] = []
     for start in range(0, len(members), ABREAST):
-        found += _stacked(bench, module, members[start : start + ABREAST], epochs, loss)
+        found += _stacked(bench, module, members[start : start + ABREAST], epochs, loss, columns)
     return found
 
 
@@ -163,14 +167,19 @@ def _by_rows(loss: FleetLoss, targets: Tensor | None, device: torch.device) -> L
 
 
 def _stacked(
-    bench: Workbench, module: nn.Module, members: Sequence[Member], epochs: int, loss: FleetLoss
+    bench: Workbench,
+    module: nn.Module,
+    members: Sequence[Member],
+    epochs: int,
+    loss: FleetLoss,
+    columns: Tensor | None,
 ) -> list[dict[str, Tensor]]:
     device, number = bench.device, len(members[0].records)
     names, hand = list(members[0].weights), chain(module) is not None
     stacks = [torch.stack([member.weights[name] for member in members]).to(device) for name in names]
     x = _inputs([member.records.x for member in members]).to(device)
     alike = hand and len(x) == 1 and len({member.seed for member in members}) == 1
-    columns = columns_in_use(x.flatten(0, 1), bench.config) if hand and len(names) > 2 else None
+    columns = columns.to(device) if columns is not None and hand and len(names) > 2 else None
     starts = stacks if columns is None else [narrowed(stacks[0], columns), *stacks[1:]]
     x = x if columns is None else narrowed(x.flatten(2), columns)
     x = x if len(x) == len(members) else x.expand(len(members), *x.shape[1:])

@@ -8,6 +8,12 @@ putting them back takes as long as some ten steps gain, so it is for long traini
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from fedprivacy.config.run import TrainingConfig
@@ -20,13 +26,16 @@ LANES = 16
 """Products are fastest where rows are whole numbers of cache lines, so the columns are filled up with blank ones."""
 
 
-def columns_in_use(x: Tensor, config: TrainingConfig) -> Tensor | None:
-    """Columns [D'] of records ``x`` [N, ...] to train on with a fresh optimiser; None: all."""
-    flat = x.flatten(1)
-    width = flat.shape[1]
-    if config.weight_decay or width < LEAST or not len(flat):
+def columns_in_use(arrays: Sequence[NDArray[Any]], config: TrainingConfig) -> Tensor | None:
+    """Columns [D'] that any record of ``arrays`` [N, ...] has, to train on with a fresh optimiser; None: all."""
+    if config.weight_decay or not any(len(one) for one in arrays):
         return None
-    used = (flat != 0).any(0)
+    width = math.prod(arrays[0].shape[1:])
+    if width < LEAST:
+        return None
+    used = torch.zeros(width, dtype=torch.bool)
+    for one in {id(one): one for one in arrays}.values():
+        used |= torch.from_numpy((one != 0).any(0).reshape(-1))
     number = int(used.sum())
     if number > SHARE * width:
         return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -11,8 +13,8 @@ from fedprivacy.attacks.membership.distillation import Divergence
 from fedprivacy.config.run import TrainingConfig
 from fedprivacy.models.build import build
 from fedprivacy.training import fleet, narrow
-from fedprivacy.training.fleet import Member, train_fleet
-from fedprivacy.training.learner import Records, Workbench
+from fedprivacy.training.fleet import Fleet, Member, train_fleet, trained_abreast
+from fedprivacy.training.learner import Diverged, Records, Workbench
 from fedprivacy.training.losses import log_probabilities
 from fedprivacy.training.narrow import columns_in_use
 
@@ -85,12 +87,37 @@ def test_one_sigmoid_column() -> None:
 
 
 def test_where_nothing_is_gained_all_columns_stay() -> None:
-    x = torch.zeros(4, WIDTH)
+    x = np.zeros((4, WIDTH))
     x[:, :150] = 1
     plain = TrainingConfig()
-    assert columns_in_use(x, plain) is None
-    assert columns_in_use(x[:, :100], plain) is None
+    assert columns_in_use([], plain) is None
+    assert columns_in_use([x], plain) is None
+    assert columns_in_use([x[:, :100]], plain) is None
     x[:, 80:] = 0
-    found = columns_in_use(x, plain)
+    found = columns_in_use([x, x[:2]], plain)
     assert found is not None and found.tolist() == list(range(80))
-    assert columns_in_use(x, plain.model_copy(update={"weight_decay": 0.1})) is None
+    assert columns_in_use([x], plain.model_copy(update={"weight_decay": 0.1})) is None
+
+
+def test_which_columns_are_left_out_does_not_hang_on_who_stands_beside() -> None:
+    """The same bits beside fleets whose records fill other columns, and beside none."""
+    made, same = bench(), Divergence()
+
+    def one(number: int, width: int) -> Fleet:
+        given = records(number, slice(0, width))
+        targets = log_probabilities(torch.randn(21, 3, generator=torch.Generator().manual_seed(number)).double())
+        members = [Member(made.initial("mlp", (seed, ("start",))), given, (seed, ("fit",)), targets) for seed in (0, 1)]
+        return Fleet(made, "mlp", members, 3, same)
+
+    def trained(*others: Fleet) -> list[dict[str, Tensor]]:
+        fleets, alike = [one(0, 60), *others], dict[Any, list[Fleet]]()
+        for each in fleets:
+            alike.setdefault(each.together, []).append(each)
+        found = trained_abreast(next(iter(alike.values())))[0]
+        assert not isinstance(found, Diverged)
+        return found
+
+    assert one(0, 60).together != one(1, 90).together and one(0, 60).together == one(2, 60).together
+    alone = trained()
+    for beside in (trained(one(1, 90)), trained(one(2, 60))):
+        assert all(torch.equal(a[name], b[name]) for a, b in zip(alone, beside, strict=True) for name in a)
