@@ -158,7 +158,7 @@ def _logits(arrays: Mapping[str, Array], name: str, path: Path, shape: tuple[int
             return values
         if not _are_probabilities(values):
             raise UsageError(f"{path}: rows of {other} are not 0 or more with sum 1; call logits {name}.")
-        return np.asarray(np.log(np.maximum(values, np.finfo(np.float64).tiny)))
+        return np.asarray(np.log(np.maximum(values, np.finfo(np.float64).tiny, dtype=np.float64)))
     values = _numbers(_needed(arrays, name, path), path, name, shape, as_stored=True)
     if _are_probabilities(values):
         other = name.replace("logits", "probs")
