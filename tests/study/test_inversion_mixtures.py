@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from torch import Tensor
 
-from fedprivacy.attacks.inversion import clock, prior_classes, surrogate_inversion
+from fedprivacy.attacks.inversion import clock, from_predictions, observe, plans, prior_classes, surrogate_inversion
+from fedprivacy.attacks.inversion.best import Outcome
+from fedprivacy.attacks.inversion.messages import Sent
 from fedprivacy.attacks.inversion.observe import observe_inversion
 from fedprivacy.attacks.inversion.pli import InversionNetwork
 from fedprivacy.attacks.inversion.recovered import Reconstructions
@@ -75,6 +80,33 @@ def test_records_without_a_basis_are_read_as_a_mixture_all_the_same(small_config
     assert {one.attack for one in found.found} == {"spear", "dictionary"}
 
 
+def test_messages_without_a_basis_run_with_those_of_their_own_card_alone(
+    small_config: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One rank is told of all of them, though they are of different numbers of records."""
+    calls = list[tuple[bool, set[int]]]()
+
+    def attacked(sent: Sequence[Sent], made: plans.Plans, *_: Any) -> tuple[Outcome, Tensor]:
+        card, number = made.of(sent[0]).card, len(sent)
+        calls.append((made.of(sent[0]).exact_only, {made.of(one).card.records for one in sent}))
+        images = torch.full((number, card.records, *card.input_shape), torch.nan).double()
+        targets = torch.zeros(number, card.records, card.classes).double()
+        return Outcome(images, targets, images[:, 0, 0, 0, 0], ("",) * number, (), ()), targets.argmax(2)
+
+    monkeypatch.setattr(plans, "seen", lambda *_: SimpleNamespace(rank=17))
+    monkeypatch.setattr(observe, "_attacked", attacked)
+    config = small_config(
+        protocol="fedavg",
+        rounds=1,
+        data={"auxiliary": 100, "candidates": 24, "partition": "dirichlet", "alpha": 0.3},
+        training={"optimizer": "sgd", "lr": 0.1, "local_steps": 1, "batch_size": 16},
+        attack={**CHEAP, "inversion": {"methods": ("spear", "cosine")}},
+    )
+    assert any(len(one.images) == 0 for one in recovered_of(config, tmp_path).found)
+    assert calls[0] == (True, {17}) and len(calls) > 2
+    assert all(not exact and len(numbers) == 1 for exact, numbers in calls[1:])
+
+
 @pytest.fixture
 def work(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Counts passes and steps in the place of processor time: how fast a processor is has no part in a test."""
@@ -136,3 +168,20 @@ def test_a_budget_in_steps_is_one_of_a_surrogates_passes_too(
     }
     recovered_of(small_config(protocol="mutual", attack=attack), tmp_path)
     assert passes == [7, 7, 7]
+
+
+def test_methods_that_a_clients_share_of_the_budget_leaves_out_are_named(
+    small_config: Configure, tmp_path: Path, work: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two clients the first one's answers as a mixture take more than its share."""
+
+    def long(*given: Any) -> Any:
+        work[0] += 150
+        return SimpleNamespace(images=np.zeros((10, 1, 8, 8)), notes=())
+
+    monkeypatch.setattr(from_predictions, "answer_mixture", long)
+    wanted = {"messages": 2, "methods": ("dictionary", "surrogate", "prior")}
+    attack = {"attacks": ("inversion",), "budget": 250.0, "surrogate_epochs": 2, "inversion": wanted}
+    found = recovered_of(small_config(protocol="mutual", attack=attack), tmp_path)
+    why = "was not run: the share of the budget of client 0 was spent"
+    assert {f"surrogate {why}", f"prior {why}"} <= set(found.notes)

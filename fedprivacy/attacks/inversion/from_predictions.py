@@ -84,7 +84,10 @@ def from_predictions(
         if own is not None:
             time = part.part(1 / 3 if surrogate else 1.0)
             images[PAIRS] = _by_pairs(given, client, own, knowledge, scale, time)
-        if surrogate and not (images and part.over):
+        if surrogate and images and part.over:
+            why = f"the share of the budget of client {client} was spent"
+            notes |= dict.fromkeys(f"{name} was not run: {why}" for name in surrogate)
+        elif surrogate:
             images |= _of_surrogate(given, client, knowledge, scale, surrogate, part)
         if not images:
             raise ValueError(_nothing(wanted.methods, notes))

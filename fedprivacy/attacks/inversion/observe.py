@@ -95,25 +95,26 @@ def _from_updates(
         def done(share: float, place: int = place) -> None:
             progress((place + share) / len(groups))
 
-        for same in plans.alike(group):
+        left: list[tuple[list[Sent], Clock | None]] = [(same, None) for same in plans.alike(group)]
+        while left:
+            same, spent = left.pop(0)
             plan = plans.of(same[0])
             if plan.kind == "classes" and wanted.methods == (DICTIONARY,) and not why_not:
                 keys = [(one.round, one.client) for one in same]
                 found += [of_mixture(one, mixed[key]) for one, key in zip(same, keys, strict=True) if key in mixed]
                 continue
-            part = clock.part(1 / (len(groups) - place))
+            part = spent or clock.part(1 / (len(groups) - place))
             outcome, labels = _attacked(same, plans, model, knowledge, scale, part, names, stated, mixed, done)
             missed = [one for one, loss in zip(same, outcome.loss.tolist(), strict=True) if math.isnan(loss)]
             if plan.exact_only and missed:
                 notes |= dict.fromkeys(_said(outcome))
                 exact = zip(same, _recovered(same, plan, outcome, labels), strict=True)
                 found += [own for one, own in exact if one not in missed]
-                same = missed
-                plans.without_rank(same)
-                plan = plans.of(same[0])
-                more, why_not = _mixtures(view, knowledge, source, same, scale, plans, clock)
+                plans.without_rank(missed)
+                more, why_not = _mixtures(view, knowledge, source, missed, scale, plans, clock)
                 mixed = {**mixed, **more}
-                outcome, labels = _attacked(same, plans, model, knowledge, scale, part, names, stated, mixed, done)
+                left = [*((again, part) for again in plans.alike(missed)), *left]
+                continue
             own = _recovered(same, plan, outcome, labels)
             classwise = mixed if plan.kind == "classes" else {}
             found += [with_mixture(one, classwise.get((one.round, one.client))) for one in own]

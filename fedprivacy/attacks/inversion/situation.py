@@ -66,6 +66,7 @@ class Private:
         )
         if self.averaged:
             found += f", each record at its share of {self.share:.2g} in every step: who was in which is not known"
+            found += ", and how much that varies is not in the noise"
         return found
 
 

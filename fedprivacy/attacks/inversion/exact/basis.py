@@ -19,7 +19,9 @@ INDEPENDENT = 1e-5
 APART = (INDEPENDENT, 0.2)
 """How far a direction has to lie from the span of others to enter a first basis. Where many mixtures hold a little of a
 second record, the nearer ones would take the places of sparse records."""
-SURE = 0.995
+SURE, LEAST = 0.995, 0.95
+"""Scores of a whole basis and of each of its records above which no better one is sought. A single wrong record of a
+large batch hardly lowers the first."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +39,16 @@ class Basis:
     def silent(self) -> Tensor:
         """How likely each output [B, m] is negative, to an attacker who does not trust small ones."""
         return torch.sigmoid(-4 * self.outputs / self.outputs.std().clamp_min(1e-300))
+
+    @property
+    def agreed(self) -> Tensor:
+        """Share [B] of the ReLUs that agree, record by record."""
+        return ((self.outputs > 0) != self.zero).double().mean(1)
+
+    @property
+    def sure(self) -> bool:
+        """Whether no better basis need be sought."""
+        return self.match >= SURE and float(self.agreed.min()) >= LEAST
 
 
 class Layer:
@@ -93,7 +105,7 @@ def best_basis(layer: Layer, found: Directions, chosen: list[int], exchanges: in
     """
     best, tried = layer.read(found.vectors[chosen], found.zero[chosen]), 0
     for other in range(len(found.vectors)):
-        if best is not None and best.match >= SURE:
+        if best is not None and best.sure:
             break
         if other in chosen:
             continue

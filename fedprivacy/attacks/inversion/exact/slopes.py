@@ -34,3 +34,12 @@ def told_labels(twin: nn.Module, name: str, inputs: Tensor, slopes: Tensor, clas
         targets = one_hot(torch.full((len(inputs),), label), classes, inputs.dtype)
         alike.append(torch.cosine_similarity(slopes_by(twin, name, inputs, targets), slopes, dim=1))
     return torch.stack(alike).argmax(0)
+
+
+def off(twin: nn.Module, name: str, inputs: Tensor, slopes: Tensor, classes: int) -> Tensor:
+    """How far [R] the ``slopes`` [R, m] are from those of a step on the record alone, as a part of these."""
+    labels = told_labels(twin, name, inputs, slopes, classes)
+    own = slopes_by(twin, name, inputs, one_hot(labels, classes, inputs.dtype))
+    size = torch.linalg.vector_norm(own, dim=1).clamp_min(1e-300)
+    apart: Tensor = torch.linalg.vector_norm(slopes - own, dim=1) / size
+    return apart

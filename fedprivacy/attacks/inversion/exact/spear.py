@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from fedprivacy.attacks.inversion.analytic import first_linear
 from fedprivacy.attacks.inversion.clock import UNLIMITED, Clock
-from fedprivacy.attacks.inversion.exact.basis import APART, SURE, Basis, Layer, best_basis, independent, settled
+from fedprivacy.attacks.inversion.exact.basis import APART, LEAST, SURE, Basis, Layer, best_basis, independent, settled
 from fedprivacy.attacks.inversion.exact.factors import Factors, factors
 from fedprivacy.attacks.inversion.exact.head import head_behind
 from fedprivacy.attacks.inversion.exact.search import Directions, Rows, Search, merged
@@ -45,7 +45,8 @@ class SpearSettings:
 
     The search ends ``patience`` rounds after the last basis that was better. A derivative below ``margin`` times what
     rounding leaves of it is zero. A basis of a score below ``sound`` is not taken for the records, since a wrong one
-    guesses the ReLUs of some of them; over several steps ReLUs change, so that a right one scores less too.
+    guesses the ReLUs of some of them; over several steps ReLUs change, so that a right one scores less too. Where no
+    simulation tells either, each single record has to score ``least``.
     """
 
     starts: int = 128
@@ -54,15 +55,18 @@ class SpearSettings:
     margin: float = 30.0
     patience: int = 10
     sound: float = 0.9
+    least: float = LEAST
 
 
 @dataclass(frozen=True, eq=False)
 class Exact:
-    """``images`` [R, C, H, W] in pixels and their ``labels`` [R]; the score ``match``; ``gap`` of the spectrum."""
+    """``images`` [R, C, H, W] in pixels and their ``labels`` [R]; the score ``match``, and the ``least`` of one
+    of them; ``gap`` of the spectrum."""
 
     images: Tensor
     labels: Tensor
     match: float
+    least: float
     gap: float
 
     @property
@@ -71,7 +75,7 @@ class Exact:
         size = len(self.images)
         return (
             f"{size} records by the rank of the first layer, the last one {self.gap:.0e} times above rounding; "
-            f"{self.match:.2%} of the layer's ReLUs agree with the records found"
+            f"{self.match:.2%} of the layer's ReLUs agree with the records found, of each at least {self.least:.2%}"
         )
 
 
@@ -110,7 +114,7 @@ def spear(
 
     ``public`` records say which rows are seldom active, which lets larger batches be found. ``made``: what :func:`seen`
     made of the message, where that is known. Records of steps of their own come in the order of their steps, if each
-    had one.
+    had one and its ReLUs or, where these are the same, its derivatives tell.
     """
     name, made = dense_relu(model, knowledge), made or seen(model, observed, knowledge)
     if name is None or made is None:
@@ -137,7 +141,8 @@ def spear(
     found = Directions.none(size, len(made.left))
     best, most, improved = None, -1.0, 0
     for number in range(settings.rounds):
-        done = best is not None and (most >= SURE or number - improved > settings.patience)
+        sure = best is not None and (most >= SURE if turned else best.sure)
+        done = sure or (best is not None and number - improved > settings.patience)
         if done or (number and clock.over):
             break
         known = found.chosen(torch.tensor(independent(found, size), dtype=torch.long)).likely
@@ -155,11 +160,11 @@ def spear(
     if turned:
         own = told(best)
         turns = in_turn(twin, name, knowledge, *own)
-        return Exact(knowledge.to_pixels(own.inputs[turns.order]), turns.labels, turns.match, made.gap)
+        return Exact(knowledge.to_pixels(own.inputs[turns.order]), turns.labels, turns.match, turns.least, made.gap)
     best = settled(layer, best, rounding)
     own = told(best)
     labels = told_labels(twin, name, own.inputs, own.slopes, knowledge.classes)
-    return Exact(knowledge.to_pixels(own.inputs), labels, best.match, made.gap)
+    return Exact(knowledge.to_pixels(own.inputs), labels, best.match, float(best.agreed.min()), made.gap)
 
 
 class Told(NamedTuple):
@@ -180,7 +185,7 @@ def _best(layer: Layer, found: Directions, worth: Callable[[Basis], float], plai
     orders, size = (found.nearest, found) if bool(found.astray.any()) else (found,), found.vectors.shape[1]
     for order, apart in product(orders, APART):
         chosen = independent(order, size, apart)
-        if len(chosen) < size or most >= SURE:
+        if len(chosen) < size or (best is not None and (most >= SURE if plain else best.sure)):
             continue
         tried = [layer.read(order.vectors[chosen], order.zero[chosen])] if plain else []
         for basis in (*tried, best_basis(layer, order, chosen)):

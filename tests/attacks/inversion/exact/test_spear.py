@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fedprivacy import seeds
 from fedprivacy.attacks.inversion.best import BestSettings, best_of
 from fedprivacy.attacks.inversion.exact import turns
 from fedprivacy.attacks.inversion.exact.basis import Layer, independent
@@ -366,3 +367,45 @@ def test_a_first_basis_may_leave_out_directions_that_are_nearly_spanned() -> Non
     zero, score = torch.zeros(4, 9, dtype=torch.bool), torch.arange(4.0).flip(0)
     found = Directions(vectors, zero, score, torch.zeros(4))
     assert independent(found, 3) == [0, 1, 2] and independent(found, 3, 0.2) == [0, 2, 3]
+
+
+def test_a_search_cut_short_gives_no_record_rather_than_a_wrong_one() -> None:
+    """Five of twelve records are wrong, and the share of ReLUs that agree in all is sound. No order of the steps is
+    known to any simulation, so nothing but the single records can tell."""
+    shape, classes, draw = (1, 8, 8), 10, _generator(0)
+    model = build("mlp", shape, classes, "softmax", 0, "net").double()
+    same = torch.rand(1, *shape, generator=draw, dtype=torch.float64)
+    x = (same + 0.35 * torch.randn(12, *shape, generator=draw, dtype=torch.float64)).clamp(0, 1)
+    labels = torch.randint(classes, (12,), generator=draw)
+    before, optimiser = _state(model), torch.optim.SGD(model.parameters(), lr=0.1)
+    for rows in (slice(0, 6), slice(6, 12)):
+        optimiser.zero_grad()
+        F.cross_entropy(model(x[rows]), labels[rows]).backward()
+        optimiser.step()
+    update = {name: value - before[name] for name, value in _state(model).items()}
+    cards = [Knowledge(shape, classes, "update", 12, 6, lr=0.1), Knowledge(shape, classes, "update", 12)]
+    short = SpearSettings(rounds=1)
+    for card in cards:
+        found = spear(model, before, update, card, _generator(), settings=short)
+        assert found is not None and found.match > short.sound and found.least < short.least
+        assert _farthest(found.images, x) > 0.3
+        own = best_of(model, before, [update], card, _generator(), None, BestSettings(spear=short), ["spear"])
+        assert own.images.isnan().all() and own.loss.isnan().all() and not own.rows[0].settled.any()
+        assert any("none of it is taken" in note for row in own.rows if row.found for note in row.found.notes)
+    whole = best_of(model, before, [update], cards[0], _generator(), attacks=["spear"])
+    assert whole.images.isnan().all() or _farthest(whole.images[0], x) < 1e-6
+
+
+@pytest.mark.parametrize("lr", [0.01, 0.05])
+@pytest.mark.parametrize("places", [(0, 1, 2, 3), (3, 1, 0, 2)])
+def test_steps_that_turn_no_relu_are_put_in_order_by_their_derivatives(lr: float, places: tuple[int, ...]) -> None:
+    with seeds.torch_scope(0, "test", "deep"):
+        model = nn.Sequential(
+            nn.Flatten(), nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 32), nn.ReLU(), nn.Linear(32, CLASSES)
+        ).double()
+    x, labels = _records(4)
+    before, update = _after(model, x, labels, places, lr)
+    card = replace(CARD, shared="update", records=4, batch=1, lr=lr)
+    found = spear(model, before, update, card, _generator())
+    assert found is not None
+    torch.testing.assert_close(found.images, x[list(places)])
