@@ -258,6 +258,25 @@ def test_bytes_are_counted_and_their_ratio_judged(most: float, verdict: str) -> 
     assert "no figure of it could be read" in found.why
 
 
+@pytest.mark.parametrize(("most", "verdict"), [(1.5, "supported"), (1.4, "refuted")])
+def test_a_ratio_of_processor_time_is_judged(most: float, verdict: str) -> None:
+    claim = build(Claim, {**CLAIM, "show": "seconds", "most": most}, "test")
+    slow, fast = (
+        replace(one, provenance=replace(one.provenance, cpu_seconds=seconds))
+        for one, seconds in ((result((0.5, 0.6)), 9.0), (result((0.5, 0.6)), 6.0))
+    )
+    found = judged(claim, slow, fast, "", 0.95)
+    assert found.verdict == verdict and "shared takes 1.5 times the processor time of averaged (9 and 6 s)" in found.why
+    unmeasured = replace(fast, provenance=replace(fast.provenance, cpu_seconds=0.0))
+    assert judged(claim, slow, unmeasured, "", 0.95).verdict == "inconclusive"
+
+
+@pytest.mark.parametrize("asked", [{"show": "bytes"}, {"show": "seconds", "metric": ["both"]}])
+def test_a_claim_names_a_metric_where_there_are_several(asked: Any) -> None:
+    with pytest.raises(UsageError, match=r"needs a metric of bytes|takes no metric"):
+        build(Claim, {**CLAIM, **asked}, "test")
+
+
 def test_a_claim_whose_rows_did_not_run_or_do_not_exist_is_told() -> None:
     claim = build(Claim, {**CLAIM, **TRAINED, "least": 0.0}, "test")
     assert judged(claim, None, result((0.5, 0.6)), "", 0.95).why.endswith("shared was not run")

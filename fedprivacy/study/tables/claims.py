@@ -1,6 +1,7 @@
 """What a paper says of two of a page's rows, held against what they gave here.
 
-A difference in accuracy is judged by its interval over paired seeds, a ratio of bytes by its mean: bytes are counted.
+A difference in accuracy is judged by its interval over paired seeds, a ratio of bytes by its mean: bytes are counted. A
+ratio of processor time is that of all seeds together, on the machine that ran them, loading and evaluation included.
 A verdict is of the claim on the data and at the size that were run, which the page says are not the paper's.
 """
 
@@ -20,6 +21,8 @@ def judged(claim: Claim, row: RunResult | None, against: RunResult | None, sourc
         kind, measured = _no(f"{claim.row if row is None else claim.against} was not run")
     elif claim.show == "bytes":
         kind, measured = _of_bytes(claim, row, against)
+    elif claim.show == "seconds":
+        kind, measured = _of_seconds(claim, row, against)
     else:
         kind, measured = _of_utility(claim, row, against, level)
     return Verdict(claim.says, source, kind, f"The paper: {claim.published}. Here: {measured}")
@@ -36,6 +39,15 @@ def _of_bytes(claim: Claim, row: RunResult, against: RunResult) -> tuple[Kind, s
     share = mine / other
     told = f"{1 / share:.3g} times fewer bytes than" if share < 1 else f"{share:.3g} times as many bytes as"
     return _side(claim, share, share), f"{claim.row} sends {told} {claim.against} ({100 * share:.3g}%)"
+
+
+def _of_seconds(claim: Claim, row: RunResult, against: RunResult) -> tuple[Kind, str]:
+    mine, other = (result.provenance.cpu_seconds for result in (row, against))
+    if not mine or not other:
+        return _no("one of the two took no time that could be measured")
+    ratio = mine / other
+    told = f"{claim.row} takes {ratio:.3g} times the processor time of {claim.against} ({mine:.3g} and {other:.3g} s)"
+    return _side(claim, ratio, ratio), told
 
 
 def _of_utility(claim: Claim, row: RunResult, against: RunResult, level: float) -> tuple[Kind, str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from fedprivacy.config.base import Part, UsageError, build
 from fedprivacy.config.run import Names, RunConfig
@@ -94,13 +94,21 @@ class Claim(Part):
     group: str
     row: str
     against: str
-    show: Literal["utility", "bytes"] = "utility"
-    metric: Names = Field(min_length=1)
-    """Of utility the first that a row has, each row its own, or of bytes (up, down, both, payload, public)."""
+    show: Literal["utility", "bytes", "seconds"] = "utility"
+    metric: Names = ()
+    """Of utility the first that a row has, each row its own, or of bytes (up, down, both, payload, public); of seconds,
+    the processor time of whole runs, there is but one."""
     least: float | None = None
-    """The value of ``row`` minus that of ``against`` (of bytes: over it) is at least this."""
+    """The value of ``row`` minus that of ``against`` (of bytes and seconds: over it) is at least this."""
     most: float | None = None
     """It is at most this."""
+
+    @model_validator(mode="after")
+    def _names_what_it_judges(self) -> Claim:
+        if (self.show == "seconds") == bool(self.metric):
+            need = "takes no metric" if self.metric else f"needs a metric of {self.show}"
+            raise ValueError(f"claim {self.says!r} {need}")
+        return self
 
 
 class Recipe(Part):
