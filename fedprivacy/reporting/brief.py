@@ -14,6 +14,7 @@ from fedprivacy.reporting.sections.four_rows import four_rows, legend
 from fedprivacy.reporting.sections.glance import glance
 from fedprivacy.reporting.sections.learned import learned, remarks
 from fedprivacy.reporting.sections.short import short_blocks
+from fedprivacy.reporting.sections.strongest import failed_line
 from fedprivacy.reporting.sections.verdicts import verdict_line
 from fedprivacy.reporting.settings import setting
 
@@ -49,6 +50,7 @@ def _strength(result: RunResult) -> Iterator[Block]:
     shown = [table for table in tables if table is not None]
     yield from shown
     if shown:
-        yield Line(legend(shown), "quiet")
+        yield Line(legend(shown, rated), "quiet")
+    yield from filter(None, (failed_line([f for f in rated if f.adversary == name]) for name in names))
     for group in groups(f for f in result.findings if not is_rate(f.metric)):
         yield from short_blocks(group, result.cards.get(group.adversary, {}))

@@ -114,6 +114,30 @@ def test_without_a_stack_the_headline_is_the_strongest_that_was_declared(usual: 
     assert "No signals were stacked" not in joined(drawn(report(scores)))
 
 
+def test_a_declared_stack_without_a_number_is_told_with_its_cause(usual: RunResult, make: SimpleNamespace) -> None:
+    who = {"adversary": "server (active)", "observation": "all that it received"}
+    others = [f for f in usual.findings if f.statistic != "stack"]
+    broken = replace(usual, findings=(*others, make.failed("stack", "the known coins lie on one side", **who)))
+    told = (
+        "server (active): all signals were to be stacked, but the stack gave no number: the known coins lie on one "
+        "side. So the headline is the strongest attack that was declared here and has a number."
+    )
+    for text in (joined(drawn(report(broken))), joined(printed(broken))):
+        assert text.count(told) == 1
+        assert "No signals were stacked" not in text and "nothing was stacked" not in text
+    # Beside a stack that has its number the one that has none is told all the same.
+    mine = [f for f in usual.findings if f.statistic != "stack" or f.adversary != "server (active)"]
+    both = replace(usual, findings=(*mine, make.failed("stack", "the known coins lie on one side", **who)))
+    for text in (joined(drawn(report(both))), joined(printed(both))):
+        assert told in text and "all signals stacked" in text
+    # As the headline it is told as any other that failed, once.
+    alone = [replace(f, headline=False) for f in others]
+    headline = make.failed("stack", "the known coins lie on one side", headline=True, **who)
+    text = joined(drawn(report(replace(usual, findings=(*alone, headline)))))
+    assert "were to be stacked" not in text and "No signals were stacked" not in text
+    assert "failed" in text and "the known coins lie on one side" in text
+
+
 def test_what_is_below_resolution_is_no_column(results: Results) -> None:
     assert "0.1%" not in printed(results["ordinary"]()).partition("How strong")[2]
     text = printed(results["all_below"]())

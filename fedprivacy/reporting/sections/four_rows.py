@@ -31,7 +31,7 @@ ROLES: Mapping[str, str] = {
 }
 """What the rows are, in their order."""
 ALONE = "declared before the run, and alone decides; nothing was stacked, so it is the strongest declared here"
-"""What the headline is where no stack was learned."""
+"""What the headline is where no stack was declared."""
 LEAST_FPR = 1.0
 """In per cent; TPRs at lower rates are in the whole report."""
 
@@ -102,10 +102,11 @@ def _roles(findings: Sequence[Finding], known: Sequence[Attack]) -> Iterator[tup
         yield from ((role, one) for one in list(fitting)[:1] if one not in seen)
 
 
-def legend(tables: Sequence[Table]) -> str:
-    """What the rows of ``tables`` are, each told once."""
+def legend(tables: Sequence[Table], findings: Sequence[Finding]) -> str:
+    """What the rows of ``tables`` are, each told once; ``findings``: all rates, with or without a number."""
     names = " ".join(cells[0].lines[0] for table in tables for cells in table.rows)
-    roles = dict(ROLES) if STRONGEST in names or STACK in names else {**ROLES, HEADLINE: ALONE}
+    stacked = any(f.statistic == STACK for f in findings)
+    roles = dict(ROLES) if stacked else {**ROLES, HEADLINE: ALONE}
     return f"{'; '.join(f'{role}: {words}' for role, words in roles.items() if role in names)}."
 
 

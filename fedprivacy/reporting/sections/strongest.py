@@ -1,7 +1,8 @@
 """The strongest attack of each adversary here, as it was declared before the run: never the largest of all numbers.
 
 It is the stack, where one was learned on coins that are not the target's, and else the declared headline. Which of the
-two reads more is told beside it; neither that nor the highest AUC of all that were tried decides anything.
+two reads more is told beside it; neither that nor the highest AUC of all that were tried decides anything. A stack that
+was declared and gave no number is told with its cause: it is not one that nobody asked for.
 """
 
 from __future__ import annotations
@@ -14,13 +15,15 @@ from fedprivacy.parts import RECORDING
 from fedprivacy.reporting.document import Line
 from fedprivacy.reporting.findings import headline_statistics, is_rate, main_target, of_statistic
 from fedprivacy.reporting.outcome import measured
+from fedprivacy.reporting.sections.rate_table import NO_CAUSE
 from fedprivacy.reporting.settings import setting
-from fedprivacy.reporting.text import clean, estimate
+from fedprivacy.reporting.text import clean, estimate, sentence
 
 NOT_STACKED = (
     "No signals were stacked (--shadows 8 --effort thorough does), so the headline is the strongest attack that was "
     "declared here."
 )
+LEFT = "So the headline is the strongest attack that was declared here and has a number."
 
 
 def stacked_line(findings: Sequence[Finding]) -> Line | None:
@@ -31,9 +34,24 @@ def stacked_line(findings: Sequence[Finding]) -> Line | None:
     own = [f for f in findings if f.statistic == STACK]
     found = _auc(own, STACK)
     if found is None or any(f.headline for f in own):
-        return None
+        return failed_line(findings)
     words = f"{clean(found.adversary)}: the strongest attack here, all signals stacked: {measured(found)}"
     return Line(f"{words}; {_beside(found, _headline(findings))}.", "quiet")
+
+
+def failed_line(findings: Sequence[Finding]) -> Line | None:
+    """Why the declared stack of one adversary gave no number; None where it gave one, or is the headline itself.
+
+    ``findings``: all rates of the adversary.
+    """
+    own = [f for f in findings if f.statistic == STACK]
+    found = of_statistic(own, STACK, main_target(own)).get("auc")
+    if found is None or found.value is not None or any(f.headline for f in own):
+        return None
+    words = f"{clean(found.adversary)}: all signals were to be stacked, but the stack gave no number"
+    why = sentence(f"{words}: {clean(found.note) or NO_CAUSE}")
+    rest = "" if _headline(findings) is None else f" {LEFT}"
+    return Line(f"{why}{rest}", "warn")
 
 
 def not_stacked(result: RunResult) -> str:
