@@ -37,6 +37,10 @@ class ChainMap:
             self._deltas.append(delta)
         return torch.cat(found, 1)
 
+    def values(self, x: Tensor, targets: Tensor) -> Tensor:
+        """See :class:`fedprivacy.attacks.inversion.gradients.GradientMap`."""
+        return self.gradients(x, targets)
+
     @torch.no_grad()
     def pullback(self, direction: Tensor) -> tuple[Tensor, Tensor]:
         """See :class:`fedprivacy.attacks.inversion.gradients.GradientMap`."""

@@ -82,7 +82,11 @@ class Affine:
 
     def parameter_gradients(self, delta: Tensor, problems: int) -> list[Tensor]:
         columns = _columns_of(delta)
-        found = [_per_problem(torch.bmm(columns, self.patches.mT), problems)]
+        if columns.shape[2] == 1:  # the records of a problem are summed in the product: none has a matrix of its own
+            left, right = (part.squeeze(2).unflatten(0, (problems, -1)) for part in (columns, self.patches))
+            found = [torch.bmm(left.mT, right).flatten(1)]
+        else:
+            found = [_per_problem(torch.bmm(columns, self.patches.mT), problems)]
         if len(self.sizes) > 1:
             found.append(_per_problem(columns.sum(2), problems))
         return found

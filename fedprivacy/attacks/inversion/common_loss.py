@@ -35,13 +35,18 @@ def common_loss(
 
     ``images`` [T, B, C, H, W] in pixel scale are cut to [0, 1] first; ``targets`` [T, B, classes] are label
     distributions. NaN where a reconstruction is NaN. An update of unknown learning rate is compared up to its scale.
+    Messages pass one by one, so that memory does not grow with their number.
     """
-    like = torch.zeros(1, dtype=torch.float64)
+    like, layout, one = torch.zeros(1, dtype=torch.float64), Layout.of(model), torch.arange(1)
     inputs = knowledge.to_input(images.to(like).clamp(0, 1))
-    simulated = simulation(model, parameters, knowledge, like).gradients(inputs, targets.to(like))
-    wanted = Layout.of(model).flat_all(observed, like)
-    if knowledge.shared == "update":
-        wanted = -wanted / (knowledge.lr or 1.0)
-    seen, every = told(knowledge, Layout.of(model), wanted), torch.arange(len(wanted))
-    simulated, wanted = seen.of(simulated, every), seen.of(wanted, every)
-    return relative_l2(simulated, wanted, scale_known=knowledge.shared == "gradient" or knowledge.lr is not None)
+    problem = simulation(model, parameters, knowledge, like)
+    losses = []
+    for target, message in enumerate(observed):
+        wanted = layout.flat(message, like)[None]
+        if knowledge.shared == "update":
+            wanted = wanted / -(knowledge.lr or 1.0)
+        simulated = problem.values(inputs[target, None], targets[target, None].to(like))
+        seen = told(knowledge, layout, wanted)
+        scaled = knowledge.shared == "gradient" or knowledge.lr is not None
+        losses.append(relative_l2(seen.of(simulated, one), seen.of(wanted, one), scale_known=scaled))
+    return torch.cat(losses)

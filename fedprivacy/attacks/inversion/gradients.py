@@ -24,7 +24,8 @@ RECORDS_AT_ONCE = 64
 
 
 class GradientMap(Protocol):
-    """G(x, t) and its pullback. ``gradients`` comes first; ``pullback`` speaks about its last call."""
+    """G(x, t) and its pullback. ``gradients`` comes first; ``pullback`` speaks about its last call. ``values`` are the
+    same gradients alone, and keep nothing for a way back."""
 
     @property
     def at_once(self) -> int:
@@ -32,6 +33,9 @@ class GradientMap(Protocol):
 
     def gradients(self, x: Tensor, targets: Tensor) -> Tensor:
         """[P, B, C, H, W] model inputs and [P, B, classes] label distributions -> [P, n], n values of ``Layout``."""
+
+    def values(self, x: Tensor, targets: Tensor) -> Tensor:
+        """What ``gradients`` gives; no pullback follows."""
 
     def pullback(self, direction: Tensor) -> tuple[Tensor, Tensor]:
         """d<G, direction>/dx and d<G, direction>/dt for ``direction`` [P, n], held constant."""
@@ -130,6 +134,11 @@ class FunctionalMap:
         """See :class:`GradientMap`."""
         found: Tensor
         found, self._pull = vjp(vmap(self._one), x, targets)  # type: ignore[misc]
+        return found.detach()
+
+    def values(self, x: Tensor, targets: Tensor) -> Tensor:
+        """See :class:`GradientMap`."""
+        found: Tensor = vmap(self._one)(x, targets)
         return found.detach()
 
     def pullback(self, direction: Tensor) -> tuple[Tensor, Tensor]:

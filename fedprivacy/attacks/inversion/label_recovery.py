@@ -107,10 +107,9 @@ def recover_labels(
     after = dict(parameters)
     if knowledge.shared == "update":
         after |= {name: parameters[name] + change.to(parameters[name]) for name, change in observed.items()}
+    inputs = knowledge.to_input(pixels.to(like))
     tables = [
-        mean_softmax(
-            frozen_copy(model, state, knowledge, like), knowledge.to_input(pixels.to(like)), labels, derivatives.size
-        )
+        mean_softmax(frozen_copy(model, state, knowledge, like), inputs, labels, derivatives.size)
         for state, wanted in ((parameters, ("start", "mean")), (after, ("end", "mean")))
         if weights in wanted
     ]

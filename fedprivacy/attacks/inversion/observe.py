@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 
 import torch
 from torch import Tensor, nn
@@ -80,16 +81,17 @@ def _from_updates(
     wanted = knowledge.attack.inversion
     names = frozenset(name for name, _ in model.named_parameters())
     read = mean_updates if source == "aggregate" else client_updates
-    sent = [one for one in read(view, knowledge, names) if one.round >= wanted.first_round]
+    every = (one for one in read(view, knowledge, names) if one.round >= wanted.first_round)
     if knowledge.wire.model is not None and knowledge.wire.model.reference == "start":
-        sent = [one for one in sent if one.first]
+        every = (one for one in every if one.first)
+    sent = list(islice(every, wanted.messages))
     if not sent:
         raise ValueError("no update in sight starts from weights that the adversary knows")
-    groups = of_one_start(sent[: wanted.messages])
+    groups = of_one_start(sent)
     found: list[Recovered] = []
     notes: dict[str, None] = {}
     plans = Plans(model, knowledge, scale, names)
-    mixed, why_not = _mixtures(view, knowledge, source, sent[: wanted.messages], scale, plans, clock)
+    mixed, why_not = _mixtures(view, knowledge, source, sent, scale, plans, clock)
     for place, group in enumerate(groups):
 
         def done(share: float, place: int = place) -> None:
@@ -204,7 +206,9 @@ def _attacked(
 def _gradient(update: Mapping[str, Tensor], start: Part, card: Card, decay: float) -> dict[str, Tensor]:
     """The loss gradient behind one step of SGD with weight decay; what is unknown stays zero."""
     rate = card.lr or 1.0
-    found = {name: -change / rate - decay * start[name].double() for name, change in update.items()}
+    found = {name: change / -rate for name, change in update.items()}
+    if decay:
+        found = {name: slope - decay * start[name].double() for name, slope in found.items()}
     if card.zeros == "known":
         return found
     return {name: torch.where(update[name] == 0, 0.0, slope) for name, slope in found.items()}

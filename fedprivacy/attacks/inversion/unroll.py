@@ -32,8 +32,9 @@ from fedprivacy.training.adam import corrected
 BETA_1, BETA_2, TINY = 0.9, 0.999, 1e-30
 SOFT = 0.1
 """How far attacks smooth a simulated Adam."""
-ROOM = 2**28
-"""Bytes that all problems of one pass of simulated Adam may keep for the way back."""
+ROOM, ON_THE_WAY = 2**28, 6
+"""Bytes that all problems of one pass of simulated steps may keep for the way back: SGD keeps the weights of each step,
+and a few more while it is under way."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,10 +90,11 @@ class UpdateMap:
             for epoch in range(knowledge.epochs)
             for first in range((epoch % copies) * knowledge.records, (epoch % copies + 1) * knowledge.records, size)
         ]
-        self.at_once = RECORDS_AT_ONCE
-        if self._adam is not None:
-            kept = sum(8 * value.nbytes for value in self._start.values()) * len(self._batches)
-            self.at_once = max(1, ROOM // kept) * knowledge.records * copies
+        copied = len(self._batches) + ON_THE_WAY if self._adam is None else 8 * len(self._batches)
+        kept = copied * sum(value.nbytes for value in self._start.values())
+        self.at_once = max(1, ROOM // kept) * knowledge.records * copies
+        if self._adam is None:
+            self.at_once = min(RECORDS_AT_ONCE, self.at_once)
         self._pull: Callable[[Tensor], tuple[Tensor, Tensor]] | None = None
 
     def _one(self, x: Tensor, targets: Tensor) -> Tensor:
@@ -124,6 +126,11 @@ class UpdateMap:
         """See :class:`fedprivacy.attacks.inversion.gradients.GradientMap`."""
         found: Tensor
         found, self._pull = vjp(vmap(self._one), x, targets)  # type: ignore[misc]
+        return found.detach()
+
+    def values(self, x: Tensor, targets: Tensor) -> Tensor:
+        """See :class:`fedprivacy.attacks.inversion.gradients.GradientMap`."""
+        found: Tensor = vmap(self._one)(x, targets)
         return found.detach()
 
     def pullback(self, direction: Tensor) -> tuple[Tensor, Tensor]:
