@@ -83,7 +83,7 @@ def assembled(
         utility=utility,
         baselines=tuple(baselines),
         communication=sizes,
-        privacy=_claim(study.delta, repetitions[0].summary),
+        privacy=_claim(study.delta, [r.summary for r in repetitions]),
         findings=tuple(findings),
         verdicts=tuple(judged),
         cards=cards,
@@ -96,7 +96,7 @@ def assembled(
             wall_seconds=round(wall, 2),
             cpu_seconds=round(cpu, 2),
             data_digest=repetitions[0].summary["data_digest"],
-            notes=(*repetitions[0].summary["notes"], *notes),
+            notes=(*dict.fromkeys(note for r in repetitions for note in r.summary["notes"]), *notes),
         ),
     )
 
@@ -129,6 +129,8 @@ def _fedavg_bytes(federation: FederationSettings, summaries: Sequence[Mapping[st
     return round(float(np.mean([n * s["model_bytes"] for n, s in zip(messages, summaries, strict=True)])))
 
 
-def _claim(delta: float, summary: Mapping[str, Any]) -> PrivacyClaim:
-    events = [event_from_json(event) for event in summary["events"]]
-    return PrivacyClaim.of(claim(events, delta, records=summary["records"]))
+def _claim(delta: float, summaries: Sequence[Mapping[str, Any]]) -> PrivacyClaim:
+    """What holds of every repetition: the claim of the largest epsilon, where seeds draw who takes part."""
+    told = [([event_from_json(event) for event in one["events"]], one["records"]) for one in summaries]
+    claims = [claim(events, delta, records=records) for events, records in told]
+    return PrivacyClaim.of(max(claims, key=lambda one: (one.epsilon, one.vacuous)))

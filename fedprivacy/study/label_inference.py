@@ -25,6 +25,7 @@ from fedprivacy.study.game import Game
 from fedprivacy.study.label_shares import labels_path, load_label_shares
 from fedprivacy.study.repetition import Repetition
 from fedprivacy.study.resolved import Study
+from fedprivacy.study.seed_notes import of_seeds
 from fedprivacy.wire.parties import client_name
 
 HIT = "top-class hit"
@@ -61,12 +62,13 @@ def true_shares(game: Game) -> Float:
 
 def _of_adversary(study: Study, repetitions: Sequence[Repetition], adversary: Adversary) -> list[Finding]:
     known: list[_Known] = []
-    observation, notes = "", ""
+    observation, told = "", list[tuple[str, ...]]()
     for repetition in repetitions:
         estimates = load_label_shares(labels_path(repetition.place, adversary))
         if isinstance(estimates, str):
             return [_failed(adversary, study.attack.level, estimates)]
-        observation, notes = estimates.observation, "; ".join(estimates.notes)
+        observation = estimates.observation
+        told.append(estimates.notes)
         known.append(_known(estimates, true_shares(repetition.game)))
     scores = {name: _joined([compare_labels(one.truth, one.shares[name]) for one in known]) for name in known[0].shares}
     alpha = study.federation.data.alpha
@@ -81,6 +83,7 @@ def _of_adversary(study: Study, repetitions: Sequence[Repetition], adversary: Ad
     names = [name for one in known for name in one.names]
     write = _Writer(study.attack.level, adversary, observation, names, (uniform, prior))
     found: list[Finding] = []
+    notes = "; ".join(of_seeds(told))
     for name, own in scores.items():
         found += write.rows(name, own, name == _headline(scores), notes)
     for name, own in chance.items():

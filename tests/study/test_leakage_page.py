@@ -63,7 +63,25 @@ def made(effects: Mapping[tuple[str, str], float], number: int = 5) -> Measured:
     return measure(BASE, ("mutual", "fml", "fedkd"), number, Planted(effects))
 
 
+class Unlike(Planted):
+    """The same, with other knowledge in the last of five seeds."""
+
+    def result(self, config: RunConfig, accuracy: float, findings: Sequence[Finding]) -> RunResult:
+        found = super().result(config, accuracy, findings)
+        other = tuple(replace(f, knowledge="nothing") for f in found.findings)
+        return replace(found, findings=other) if config.seed == BASE.seed + 4 else found
+
+
 STRONG = {("fedavg", "server"): 3.0, ("mutual", "server"): 1.0, ("fedkd", "server"): 3.0}
+
+
+def test_seeds_that_were_attacked_on_unequal_terms_give_no_number() -> None:
+    found = measure(BASE, ("mutual",), 5, Unlike(STRONG))
+    seen = [row for row in found.rows if row.protocol == "mutual"]
+    assert [len(row.found["AUC"]) for row in seen] == [4, 1] and seen[1].knowledge == "nothing"
+    assert not any(row.values() for row in seen) and not pairs(found, "passive server")
+    assert seen[0].cause == "4 of 5 seeds were attacked on these terms"
+    assert "failed: 4 of 5 seeds were attacked on these terms" in page(found, "fedprivacy reproduce leakage", "f.png")
 
 
 def test_each_is_held_against_averaging_at_its_accuracy_from_its_own_seat() -> None:

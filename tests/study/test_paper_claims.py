@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from fedprivacy.config.base import UsageError, build
+from fedprivacy.judge.result import Communication, Finding, Interval, PrivacyClaim, Provenance, RunResult
 from fedprivacy.metrics.intervals import paired_interval
 from fedprivacy.study.paper.claims import judged, seeds_for
-from fedprivacy.study.paper.recipe import Recipe, recipe
-from fedprivacy.study.paper.rows import Row
+from fedprivacy.study.paper.recipe import PaperRow, Recipe, recipe
+from fedprivacy.study.paper.rows import Row, of_results
 
 NOISE = (0.001, -0.002, 0.0, 0.002, -0.001)
 
@@ -128,11 +129,39 @@ def test_the_row_that_tells_less_is_the_private_one(leak: float, kind: str) -> N
 
 def test_unequal_terms_leave_it_open() -> None:
     """Less was read from one side, but with less effort: that is no finding about the protocols."""
-    weak, strong = (replace(row(key, 0.9, leak=leak), terms=f"server: all of each pool; effort {effort}")
+    weak, strong = (replace(row(key, 0.9, leak=leak), terms=(f"server: all of each pool; effort {effort}",))
                     for key, leak, effort in (("C", 0.55, "default"), ("F", 0.65, "thorough")))  # fmt: skip
     found, why = verdict(paper("membership"), [weak, strong])
     assert found == "inconclusive" and "unequal terms (C: server: all of each pool; effort default" in why
     assert verdict(paper("membership"), [replace(weak, terms=strong.terms), strong])[0] == "supported"
+
+
+def test_a_row_whose_seeds_were_attacked_on_unequal_terms_leaves_it_open() -> None:
+    """Even where the row beside it differs in the same seeds: no seed's terms speak for another's."""
+    terms = ("server: all of each pool; effort default", "server: all of each pool; effort thorough")
+    mixed, plain = (replace(row(key, 0.9, leak=leak), terms=terms) for key, leak in (("C", 0.55), ("F", 0.65)))
+    for rows in ([mixed, plain], [mixed, replace(plain, terms=terms[:1])], [replace(mixed, terms=terms[:1]), plain]):
+        found, why = verdict(paper("membership"), rows)
+        assert found == "inconclusive" and "effort default, in other seeds server: all of each pool; effort thor" in why
+
+
+def attacked(knowledge: str) -> RunResult:
+    """A run of one seed whose server had ``knowledge``."""
+    who = ("membership", "weights", "joint", "server (honest-but-curious)", "all clients", "AUC")
+    auc = Finding(*who, 0.7, 0.5, 0.6, 0.8, 0.95, 100, headline=True, knowledge=knowledge)
+    accuracy = {"test_accuracy": Interval(0.8, 0.8, 0.8, {"client-0": 0.8})}
+    claim = PrivacyClaim("record", "add-remove", None, 0.0, "", 0)
+    told = Provenance({}, 0, 1, 1, 1, 0.0, 0.0, "")
+    return RunResult({}, accuracy, (), Communication(0, 0, 0, 0, 0, ()), claim, (auc,), (), told)
+
+
+def test_a_row_tells_the_terms_of_all_its_seeds() -> None:
+    chosen = build(PaperRow, {"key": "C", "name": "C", "protocol": "local"}, "test")
+    first, other = attacked("effort default"), attacked("effort thorough")
+    alike, unlike = (of_results(chosen, runs, runs) for runs in ([first, first, first], [first, first, other]))
+    assert alike.terms == ("passive server: effort default",)
+    assert unlike.terms == ("passive server: effort default", "passive server: effort thorough")
+    assert alike.attack == unlike.attack == "server (honest-but-curious), joint on weights"
 
 
 def test_an_attack_without_a_number_decides_nothing() -> None:

@@ -66,6 +66,17 @@ class Planted:
         return RunResult({}, utility, (), NOTHING, NO_CLAIM, found, (), told)
 
 
+class Unlike(Planted):
+    """The same, with less knowledge and a larger epsilon in the last of five seeds."""
+
+    def result(self, config: RunConfig, accuracy: float, findings: Sequence[object] = ()) -> RunResult:
+        found = super().result(config, accuracy, findings)
+        last = config.seed == BASE.seed + 4
+        known = tuple(replace(f, knowledge=f"{f.knowledge} within 4 rounds" if last else f.knowledge)
+                      for f in found.findings)  # fmt: skip
+        return replace(found, findings=known, privacy=replace(NO_CLAIM, epsilon=3.0 if last else 2.0))
+
+
 BASE = RunConfig()
 LESS = {"fedavg": 4.0, "sum": 2.5, "mutual": 1.0, "noise": 0.0}
 
@@ -73,6 +84,17 @@ LESS = {"fedavg": 4.0, "sum": 2.5, "mutual": 1.0, "noise": 0.0}
 def made(effects: Mapping[str, float], count: int = 5, broken: str = "") -> tuple[Measured, Planted]:
     runner = Planted(effects, broken)
     return measure(BASE, count, (0.25, 0.5, 1.0), (8.0,), runner), runner
+
+
+def test_seeds_that_were_attacked_on_unequal_terms_give_no_number() -> None:
+    found = measure(BASE, 5, (1.0,), (8.0,), Unlike(LESS))
+    point = found.line(PREDICTIONS).points[1.0]
+    assert point.values("AUC") == point.values("TPR@1%FPR") == ()
+    assert point.failed.startswith("its seeds were attacked on unequal terms (")
+    assert point.failed.endswith(f", in other seeds {point.knowledge.partition(', in other seeds ')[2]})")
+    assert "**Predictions are private**: not judged" in page(found, "fedprivacy reproduce verdict", "figure.png")
+    assert all(line.epsilon == 3.0 for line in found.lines)
+    assert measure(BASE, 4, (1.0,), (8.0,), Unlike(LESS)).line(PREDICTIONS).points[1.0].values("AUC")
 
 
 def words(effects: Mapping[str, float], count: int = 5, broken: str = "") -> str:

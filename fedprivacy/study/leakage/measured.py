@@ -28,7 +28,7 @@ METRICS = ("AUC", "TPR@1%FPR", "TPR@0.1%FPR")
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """One protocol from one seat over the seeds: headline findings by metric, a list over seeds each."""
+    """One protocol from one seat with one knowledge: headline findings by metric, a list over its seeds."""
 
     protocol: str
     rounds: int
@@ -52,7 +52,9 @@ class Row:
     @property
     def cause(self) -> str:
         """Why there is no number."""
-        return next((f.note for f in self.found.get("AUC", ()) if f.value is None), "")
+        found = self.found.get("AUC", ())
+        few = f"{len(found)} of {len(self.accuracy)} seeds were attacked on these terms"
+        return next((f.note for f in found if f.value is None), few if len(found) < len(self.accuracy) else "")
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,16 +146,16 @@ def _accuracy(results: Sequence[RunResult]) -> tuple[float, ...]:
 
 
 def _rows(protocol: str, rounds: int, plain: Sequence[RunResult], results: Sequence[RunResult]) -> list[Row]:
-    by_seat: dict[str, list[tuple[str, Mapping[str, Finding]]]] = {}
+    by_terms: dict[tuple[str, str], list[Mapping[str, Finding]]] = {}
     for result in results:
         for one in standings(result, protocol):
-            by_seat.setdefault(one.seat, []).append((one.knowledge, one.headline))
+            by_terms.setdefault((one.seat, one.knowledge), []).append(one.headline)
     wire = [result.communication for result in plain]
     sent = float(np.mean([one.up_bytes + one.down_bytes for one in wire]))
     made = []
-    for place, found in by_seat.items():
-        metrics = {name: [heads[name] for _, heads in found if name in heads] for name in METRICS}
-        made.append(Row(protocol, rounds, place, found[0][0], metrics, _accuracy(plain), sent))
+    for (place, knowledge), found in by_terms.items():
+        metrics = {name: [heads[name] for heads in found if name in heads] for name in METRICS}
+        made.append(Row(protocol, rounds, place, knowledge, metrics, _accuracy(plain), sent))
     return made
 
 

@@ -11,7 +11,7 @@ Bandwidth: bytes of all messages and of the delivery of public records, which no
 delivery counted, win.
 
 Membership: the AUC of one adversary of equal power, knowledge and effort, paired over seeds. What tells less wins; rows
-attacked on unequal terms leave the claim open.
+attacked on unequal terms, or one whose seeds were, leave the claim open.
 
 A changed task (other image size, other rounds, other settings) is another task: it gets no verdict on the paper.
 """
@@ -117,8 +117,8 @@ def _membership(claim: Claim, own: Sequence[Row], others: Sequence[Row]) -> tupl
     gaps = {(a.key, b.key): _gap(a, b, "membership", level)[0] for a in own for b in others}
     words = "; ".join(f"{a} - {b}: {_signed(gap)}" for (a, b), gap in gaps.items())
     why = f"AUC of membership {words} at {100 * level:g}%; {told}"
-    terms = {row.key: row.terms for row in (*own, *others)}
-    if len({*terms.values()}) > 1:
+    terms = {row.key: ", in other seeds ".join(row.terms) for row in (*own, *others)}
+    if len({*terms.values()}) > 1 or any(len(row.terms) > 1 for row in (*own, *others)):
         return "inconclusive", f"unequal terms ({'; '.join(f'{key}: {said}' for key, said in terms.items())}); {why}"
     winners = [a.key for a in own if all(gaps[a.key, b.key].high < 0 for b in others)]
     losers = [a.key for a in own if any(gaps[a.key, b.key].low > 0 for b in others if b.key in claim.rivals)]

@@ -45,9 +45,10 @@ class Row:
     membership: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     """Membership metrics of the adversary's headline by seed; empty where nothing was attacked."""
     attack: str = ""
-    """Which adversary read what, and by which statistic."""
-    terms: str = ""
-    """From which seat and with what knowledge and effort: only rows of the same terms are held against each other."""
+    """Which adversary read what, and by which statistic; each once, where its seeds differ."""
+    terms: tuple[str, ...] = ()
+    """From which seat and with what knowledge and effort, each once: more than one where its seeds differ. Only rows of
+    the same terms, in every seed, are held against each other."""
 
 
 def of_summaries(row: PaperRow, summaries: Sequence[Mapping[str, Any]]) -> Row:
@@ -87,8 +88,8 @@ def of_results(row: PaperRow, trained: Sequence[RunResult], attacked: Sequence[R
 
     stands = [next(standings(result, row.name), None) for result in attacked]
     heads: list[Mapping[str, Finding]] = [{} if one is None else one.headline for one in stands]
-    terms = next((f"{one.seat}: {one.knowledge}" for one in stands if one is not None), "")
-    how = next((f"{f.adversary}, {f.statistic} on {f.observation}" for h in heads for f in h.values()), "")
+    terms = dict.fromkeys(f"{one.seat}: {one.knowledge}" for one in stands if one is not None)
+    how = dict.fromkeys(f"{f.adversary}, {f.statistic} on {f.observation}" for h in heads for f in h.values())
     singles = [list(r.utility["test_accuracy"].per_client.values()) for r in trained]
     wire = [r.communication for r in trained]
     return Row(
@@ -109,8 +110,8 @@ def of_results(row: PaperRow, trained: Sequence[RunResult], attacked: Sequence[R
         means("train_accuracy"),
         tuple(filter(None, (means("test_recall_0"), means("test_recall_1")))),
         {name: _values([head.get(name) for head in heads]) for name in RATES},
-        how,
-        terms,
+        "; ".join(how),
+        tuple(terms),
     )
 
 

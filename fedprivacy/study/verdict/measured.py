@@ -13,6 +13,7 @@ from fedprivacy.judge.comparison import Standing, standings
 from fedprivacy.judge.result import RunResult
 from fedprivacy.metrics.intervals import Interval, paired_interval
 from fedprivacy.study.runner import STOPS, Runner, over_seeds
+from fedprivacy.study.seed_notes import of_seeds
 from fedprivacy.study.verdict.plan import PREDICTIONS, WEIGHTS, Series, attacked, every_series, shares_of, trained
 
 AUC, TPR = "AUC", "TPR@1%FPR"
@@ -42,7 +43,8 @@ class Point:
 
 @dataclass(frozen=True, eq=False)
 class Line:
-    """A series: accuracy by seed, after how many rounds, epsilon as accounted, and its points by share."""
+    """A series: accuracy by seed, after how many rounds, epsilon as accounted (the largest of its seeds), and its
+    points by share."""
 
     series: Series
     rounds: int
@@ -87,7 +89,8 @@ def measure(base: RunConfig, seeds: int, shares: Sequence[float], budgets: Seque
             results = [runner.attack(attacked(config, base, series, share), place) for _, place, config in runs]
             cost += sum(result.provenance.cpu_seconds for result in results)
             points[share] = _point(share, results, series)
-        epsilon = runs[0][0].privacy.epsilon
+        claimed = [result.privacy.epsilon for result, _, _ in runs]
+        epsilon = None if None in claimed else max(one for one in claimed if one is not None)
         return Line(series, rounds, _accuracies([result for result, _, _ in runs]), epsilon, points)
 
     stops = [rounds for rounds in STOPS if rounds <= base.rounds]
@@ -115,8 +118,9 @@ def _accuracies(results: Sequence[RunResult]) -> tuple[float, ...]:
 def _point(share: float, results: Sequence[RunResult], series: Series) -> Point:
     found: list[Standing] = [next(standings(result, series.title)) for result in results]
     heads = [one.auc for one in found]
-    first = heads[0]
-    failed = next((head.note for head in heads if head.value is None), "")
+    terms = dict.fromkeys(one.knowledge for one in found)
+    unequal = f"its seeds were attacked on unequal terms ({', in other seeds '.join(terms)})" if len(terms) > 1 else ""
+    failed = next((head.note for head in heads if head.value is None), unequal)
     rates = [one.headline.get(TPR) for one in found]
     seen = tuple(rate.value for rate in rates if rate is not None and rate.value is not None)
     chance = {AUC: 0.5, TPR: 0.01}
@@ -126,8 +130,8 @@ def _point(share: float, results: Sequence[RunResult], series: Series) -> Point:
         auc,
         () if failed or len(seen) < len(results) else seen,
         chance,
-        first.knowledge,
-        tuple(filter(None, first.note.split("; "))),
+        ", in other seeds ".join(terms),
+        of_seeds([list(filter(None, head.note.split("; "))) for head in heads]),
         min(head.non_members or 0 for head in heads),
         failed,
     )
