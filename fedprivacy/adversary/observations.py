@@ -70,7 +70,8 @@ def changes(sight: Sight) -> bool:
     """Changes of models: of single clients, or the mean of a round's, which consecutive means tell.
 
     Clients who share predictions as well train on more than their own records: they are played along their course, by
-    whoever sees all that they are told. Layers that several architectures have in common may be too few to tell much.
+    whoever sees all that they are told, or plays who tells it. Layers that several architectures have in common may be
+    too few to tell much.
     """
     means = [r for r in sight.together(MODELS) if r.of in ("mean", "weighted")]
     if not sight.each(PREDICTIONS) and not sight.together(PREDICTIONS):

@@ -99,6 +99,11 @@ class Wire:
         return next((r for r in self.releases if r.sender == SERVER and r.reads in PREDICTIONS), None)
 
     @property
+    def in_turn(self) -> bool:
+        """Whether clients act one after the other in a round, and tell those after them anew."""
+        return any(release.in_turn for release in self.releases)
+
+    @property
     def heads(self) -> int | None:
         """How many clients a mean is over, as everybody knows; None where some drop out."""
         return None if self.federation.dropout_rate else self.federation.together
@@ -159,7 +164,10 @@ class Sight:
 
     @property
     def all_that_clients_hear(self) -> bool:
-        """Whether it sees what each client is told by the server, and not the part that is its own alone."""
+        """Whether it sees what each client is told by the server, and not the part that is its own alone.
+
+        Of what is told in turn a client sees what those before it say; what those after it say has to be played.
+        """
         return self.me is None or not any(r.of == "mean of others" for r in self.releases)
 
     @property

@@ -26,7 +26,8 @@ class Heard:
 
     ``fold``: the records, with labels where the protocol delivers them. ``answered``: the client's own predictions
     arrived. ``predictions``: those it received, by peer, or under :data:`TOGETHER`. ``weights``: tensors that it was
-    told to take over, by the purpose of their message.
+    told to take over, by the purpose of their message. ``unseen``: peers of which it was told newer predictions than
+    the observer knows of, who has their first ones here.
     """
 
     round: int
@@ -34,6 +35,7 @@ class Heard:
     answered: bool
     predictions: Mapping[int, Predictions]
     weights: Mapping[str, Mapping[str, Tensor]]
+    unseen: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +72,13 @@ class Answer:
 
 
 @dataclass(frozen=True, eq=False)
+class Renewal:
+    """The client predicts on the public fold of ``round`` once more, and those who act after it are told."""
+
+    round: int
+
+
+@dataclass(frozen=True, eq=False)
 class Upload:
     """The client sends weights in ``round``, as they are now."""
 
@@ -89,7 +98,7 @@ class Restart:
     """Back to the start, with a new optimiser."""
 
 
-Event = Private | Fit | Answer | Upload | TakeOver | Restart
+Event = Private | Fit | Answer | Renewal | Upload | TakeOver | Restart
 
 
 @runtime_checkable

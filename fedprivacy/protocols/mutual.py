@@ -18,7 +18,7 @@ from torch import Tensor
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.protocols import MutualOptions
 from fedprivacy.federation import phases
-from fedprivacy.federation.course import Answer, Event, Fit, Heard, Private, TakeOver, Upload, rounds_of
+from fedprivacy.federation.course import Answer, Event, Fit, Heard, Private, Renewal, TakeOver, Upload, rounds_of
 from fedprivacy.federation.environment import Environment, FederationState, HistoryRow, Part
 from fedprivacy.federation.interfaces import RoundOutcome, Shared
 from fedprivacy.training.aggregation import weighted_mean
@@ -92,6 +92,8 @@ class Mutual:
             peers = [peer_predictions(payload, phases.as_labels(one.fold)) for payload in one.predictions.values()]
             loss = peer_loss(peers, self.options)
             yield Fit(one.fold, loss, self.options.public_epochs, "public", own_moments=persistent, round=one.round)
+            if self.options.update_order == "sequential":
+                yield Renewal(one.round)
             if self.options.average_weights:
                 yield Upload(one.round)
             for tensors in one.weights.values():

@@ -80,6 +80,9 @@ class Release:
     by_course: bool = False
     """Where among the sender's training on its own and on public records it is sent, the protocol's course says
     (``federation.course.Upload``): whoever knows what the sender was told can play it up to there."""
+    in_turn: bool = False
+    """Clients act one after the other in a round, by their number: whoever has acted sends the same kind of message
+    anew, and those after it alone are told."""
     steps_known: bool = True
     """Whether the number of local steps follows from the settings."""
     named_batches: bool = False

@@ -20,7 +20,7 @@ from fedprivacy.config.protocol_cards import CARDS
 from fedprivacy.config.run import RunConfig
 from fedprivacy.federation import engine
 from fedprivacy.study.resolve import resolve
-from fedprivacy.wire.parties import SERVER
+from fedprivacy.wire.parties import SERVER, client_index
 from fedprivacy.wire.payload import Predictions, Update, Weights
 from fedprivacy.wire.release import MODELS, Release
 from fedprivacy.wire.transcript import Message, Transcript
@@ -95,6 +95,17 @@ def test_every_message_is_declared_and_every_declaration_is_sent(case: Any, runs
         assert found, f"{message.sender} -> {message.receiver}: {message.kind}, {message.purpose}"
         seen |= set(found)
     assert seen == set(releases)
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case[0] == "mutual"], ids=named)
+def test_what_is_told_in_turn_is_told_anew_to_those_after_alone(case: Any, runs: Any) -> None:
+    config, transcript = runs(*case)
+    told = Counter((m.round, m.author, m.receiver) for m in transcript.messages if m.passed_on)
+    in_turn = resolve(config).wire.in_turn
+    assert in_turn == (case[1].get("update_order") == "sequential")
+    assert bool(told) == (case[1].get("peer_mode") != "mean")
+    for (_, author, receiver), number in told.items():
+        assert number == (2 if in_turn and client_index(author) < client_index(receiver) else 1)
 
 
 @pytest.mark.parametrize("case", CASES, ids=named)

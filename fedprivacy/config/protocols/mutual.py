@@ -66,16 +66,25 @@ class MutualOptions(Part):
             plain = self.payload == "probabilities" and self.temperature == 1
         else:
             plain = self.payload == "logits" and self.kl != "literal"
+        in_turn = self.update_order == "sequential"
         shared = predicted(
             federation,
             self.payload,
-            times=2 if self.update_order == "sequential" else 1,
+            times=2 if in_turn else 1,
+            in_turn=in_turn,
             forms=usable | {self.payload},
             merged=("mean" if plain else "other") if self.peer_mode == "mean" else "",
         )
         of: Of = "mean of others" if self.peer_mode == "mean" else "relay"
         passed_on = Release(
-            "predictions", "predictions", shared.form, shared.times, sender="server", receivers="clients", of=of
+            "predictions",
+            "predictions",
+            shared.form,
+            shared.times,
+            sender="server",
+            receivers="clients",
+            of=of,
+            in_turn=in_turn,
         )
         models = averaged_models(False, merged="", known_start=False, by_course=True) if self.average_weights else ()
         return shared, passed_on, *models

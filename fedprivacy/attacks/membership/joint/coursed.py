@@ -6,29 +6,34 @@ protocol's course (:mod:`fedprivacy.federation.course`) is followed with candida
 client's own records, and the changes are decoded as any others. Only private training is watched for gradients: what
 public records do is in every simulation alike, and drops out with their mean.
 
-What breaks it: whoever does not see all that a client is told plays another client.
+Where clients act in turn, a peer is not told what those between it and a later client say anew. They are played before
+that client in the same simulation, whose own predictions then stand for theirs, behind the defense.
+
+What breaks it: whoever does not see all that a client is told, and cannot play who told it, plays another client.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
-from torch import Tensor
+import torch
 
 from fedprivacy.adversary.threat import View
-from fedprivacy.attacks.membership.unrolled.told import heard
+from fedprivacy.attacks.membership.joint.stretches import Stretch, Told, stretches, told_of_all
+from fedprivacy.attacks.membership.unrolled.readings import sent_for
+from fedprivacy.attacks.membership.unrolled.situation import behind, own_environment
 from fedprivacy.federation import phases
-from fedprivacy.federation.course import Event, Fit, Heard, Private, Restart, TakeOver, TellsCourse, Upload
+from fedprivacy.federation.course import Event, Fit, Private, Renewal, Restart, TakeOver, TellsCourse
 from fedprivacy.federation.environment import Environment, FederationState, HistoryRow, Part
-from fedprivacy.federation.interfaces import FederatedProtocol, RoundOutcome
+from fedprivacy.federation.interfaces import Defense, FederatedProtocol, RoundOutcome
 from fedprivacy.federation.knowledge import Knowledge, Rules
 from fedprivacy.federation.local_training import LocalWork, TrainsLocally
 from fedprivacy.wire.channel import Channel
-from fedprivacy.wire.parties import SERVER, client_name
-from fedprivacy.wire.payload import Weights
-from fedprivacy.wire.transcript import Message
+from fedprivacy.wire.parties import client_name
+from fedprivacy.wire.payload import Predictions, Weights
 
 PUBLIC = "public records"
 """Slot of the modules that fit public records, which nobody watches."""
@@ -45,28 +50,23 @@ def player(view: View, knowledge: Knowledge) -> tuple[Rules, TrainsLocally]:
     if rules is None or not isinstance(rules.protocol, TellsCourse):
         raise ValueError("nobody said how the protocol trains one client by itself, so none can be played")
     start = rules.initial.parts if rules.initial is not None else {}
-    played = Coursed(rules.protocol, _stretches(view, knowledge, rules.protocol), start)
+    told, defense = told_of_all(view, knowledge), rules.defense(own_environment(knowledge, rules))
+    played = Coursed(rules.protocol, told, start, defense)
     return replace(rules, protocol=played), played
 
 
 @dataclass(frozen=True, eq=False)
-class Stretch:
-    """What a client does between two uploads, and the ``names`` of the tensors that it then sends."""
-
-    events: Sequence[Event]
-    names: frozenset[str]
-
-
-@dataclass(frozen=True, eq=False)
 class Coursed:
-    """``protocol`` with clients that can be played: ``stretches`` by client and round; ``start``: what all began from.
+    """``protocol`` with clients that can be played, from what is ``told`` of each; ``start``: what all began from;
+    ``defense``: what the predictions of played clients pass through before others hear them.
 
-    Between rounds a client holds its weights and the moments of its private training.
+    Between rounds a client holds its weights, the moments of its private training, and its newer predictions.
     """
 
     protocol: FederatedProtocol
-    stretches: Mapping[int, Mapping[int, Stretch]]
+    told: Mapping[int, Told]
     start: Mapping[str, Part]
+    defense: Defense | None = None
 
     def check(self, env: Environment) -> None:
         self.protocol.check(env)
@@ -84,7 +84,7 @@ class Coursed:
         return phases.model_part(client)
 
     def local(self, state: FederationState, round: int, env: Environment, client: int) -> LocalWork:
-        stretch = self.stretches.get(client, {}).get(round)
+        stretch = self._stretch(state, round, client)
         if stretch is None:
             raise ValueError(f"{client_name(client)}: nothing tells what it did before its upload of round {round}")
         history: list[HistoryRow] = []
@@ -93,8 +93,36 @@ class Coursed:
             history += rows
         model = phases.model_part(client)
         sent = {name: t for name, t in state.parts[model].items() if name in stretch.names}
-        parts = {name: state.parts[name] for name in (model, phases.moments_part(client))}
-        return LocalWork(parts, history, Weights(sent))
+        kept = (model, phases.moments_part(client), renewed_part(client))
+        return LocalWork({name: state.parts[name] for name in kept if name in state.parts}, history, Weights(sent))
+
+    @cached_property
+    def _stretches(self) -> Mapping[int, Mapping[int, Stretch]]:
+        if not isinstance(self.protocol, TellsCourse):
+            return {}
+        return {client: dict(stretches(self.protocol, one)) for client, one in self.told.items()}
+
+    def _stretch(self, state: FederationState, round: int, client: int) -> Stretch | None:
+        """What ``client`` does before its upload of ``round``, with what those before it said anew in ``state``."""
+        plain = self._stretches.get(client, {}).get(round)
+        unseen = self.told[client].heard[round].unseen if plain is not None else ()
+        said = {peer: found for peer in unseen if (found := self._said(state, round, peer)) is not None}
+        if not said or not isinstance(self.protocol, TellsCourse):
+            return plain
+        again = stretches(self.protocol, self.told[client].with_renewed(round, said))
+        return next(found for number, found in again if number == round)
+
+    def _said(self, state: FederationState, round: int, peer: int) -> Predictions | None:
+        """What ``peer`` said anew in ``round`` of this simulation, if it was played."""
+        kept = state.parts.get(renewed_part(peer))
+        if kept is None or int(kept["round"]) != round:
+            return None
+        return Predictions(kept["values"], self._form(round))
+
+    def _form(self, round: int) -> Any:
+        """The form of the predictions that clients exchange in ``round``."""
+        heard = [told.heard[round] for told in self.told.values() if round in told.heard]
+        return next(said.form for one in heard for said in one.predictions.values())
 
     def _after(
         self, event: Event, state: FederationState, env: Environment, client: int
@@ -106,6 +134,8 @@ class Coursed:
             return state.having(phases.store(env, client, learner)), phases.rows(passes, event.round, client, "private")
         if isinstance(event, Fit):
             return _fitted(event, state, env, client)
+        if isinstance(event, Renewal):
+            return self._renewed(event, state, env, client), []
         if isinstance(event, TakeOver):
             held = state.parts[model]
             taken = {name: t.to(held[name].dtype) for name, t in event.tensors.items() if name in held}
@@ -115,6 +145,23 @@ class Coursed:
                 raise ValueError("clients go back to a start that is not known")
             return state.having({model: self.start[model], moments: {}}), []
         return state, []
+
+    def _renewed(self, event: Renewal, state: FederationState, env: Environment, client: int) -> FederationState:
+        """``state`` with what ``client`` says anew, where somebody's play asks for it."""
+        heard = [told.heard[event.round] for told in self.told.values() if event.round in told.heard]
+        if not any(client in one.unseen for one in heard):
+            return state
+        fold = self.told[client].heard[event.round].fold
+        weights = state.parts[phases.model_part(client)]
+        logits = env.workbench.learner(env.architecture(client), weights, None, PUBLIC).logits(fold.x)
+        plain = sent_for(logits, phases.as_labels(fold), self._form(event.round))
+        said = behind(self.defense, plain, client, event.round)
+        return state.having({renewed_part(client): {"round": torch.tensor(event.round), "values": said.values}})
+
+
+def renewed_part(client: int) -> str:
+    """Name of the part that holds what a client said anew in the last round that it was played in."""
+    return f"{client_name(client)}/renewed"
 
 
 def _fitted(
@@ -131,42 +178,3 @@ def _fitted(
     after = phases.store(env, client, learner)
     state = state.having(after if event.own_moments else {model: after[model]})
     return state, phases.rows(passes, event.round, client, "public")
-
-
-def _stretches(view: View, knowledge: Knowledge, protocol: TellsCourse) -> dict[int, dict[int, Stretch]]:
-    """By client and round, what it did since its last upload, as far as ``view`` tells."""
-    messages = [m for m in view.transcripts[0].messages if m.kind == Weights.kind]
-    told: dict[int, set[str]] = {}
-    own: dict[tuple[int, str], Part] = {}
-    for message in messages:
-        payload = view.transcripts[0].payload(message)
-        assert isinstance(payload, Weights)
-        told.setdefault(message.round, set()).update(payload.tensors)
-        if message.author != SERVER:
-            own[message.round, message.author] = payload.tensors
-    names = {round: frozenset(found) for round, found in told.items()}
-    found: dict[int, dict[int, Stretch]] = {}
-    for client in range(knowledge.settings.clients):
-        events: list[Event] = []
-        found[client] = {}
-        for event in protocol.course(_heard(view, client, knowledge)):
-            if not isinstance(event, Upload):
-                events.append(event)
-                continue
-            if event.round in names:
-                found[client][event.round] = Stretch(events, names[event.round])
-            sent: Mapping[str, Tensor] = own.get((event.round, client_name(client)), {})
-            events = [TakeOver(sent)]
-    return found
-
-
-def _heard(view: View, client: int, knowledge: Knowledge) -> dict[int, Heard]:
-    """What ``client`` was told; it took part where it sent anything, or where nobody's own messages are in sight."""
-    sent = [m for m in view.transcripts[0].messages if m.author != SERVER]
-    told = heard(view, client, knowledge.dataset)
-    return {round: replace(one, answered=_took_part(sent, round, client, view)) for round, one in told.items()}
-
-
-def _took_part(sent: Iterable[Message], round: int, client: int, view: View) -> bool:
-    authors = {m.author for m in sent if m.round == round} - {view.position}
-    return not authors or client_name(client) in authors

@@ -107,7 +107,8 @@ def course(view: View, knowledge: Knowledge, client: int, given: Sequence[Answer
     asked = {t: dataset.x_train[ids] for t, ids in asked_ids.items()}
     payloads = {t: _joined([a.payload for a in given if a.round == t]) for t in rounds}
     labels = {t: torch.from_numpy(dataset.y_train[ids]) for t, ids in asked_ids.items()}
-    events = _until(rounds[-1], list(rules.protocol.course(heard(view, client, dataset)))) if rounds else []
+    told = heard(view, client, dataset, knowledge.wire.in_turn)
+    events = _until(rounds[-1], list(rules.protocol.course(told))) if rounds else []
     replay = Replay(knowledge.workbench, architecture, start, events)
     return Course(rules, replay, asked, asked_ids, labels, payloads, given_start is not None)
 
@@ -155,20 +156,25 @@ def own_world(knowledge: Knowledge, rules: Rules) -> tuple[float, Defense | None
 
     ValueError under private training.
     """
+    env = own_environment(knowledge, rules)
+    defense = rules.defense(env)
+    changed = prepared(env, defense)
+    if changed.private_fit is not None:
+        raise ValueError("training with noise on every gradient is not simulated")
+    kept, all_of_them = (sum(len(f) for folds in one.members for f in folds) for one in (changed, env))
+    return kept / all_of_them, defense
+
+
+def own_environment(knowledge: Knowledge, rules: Rules) -> Environment:
+    """A federation of the adversary's own, with coins that it draws for all candidates."""
     draw = seeds.numpy_generator(knowledge.root, "own world")
     inclusion = knowledge.settings.data.inclusion
     members = tuple(
         tuple(ids[draw.random(len(ids)) < inclusion] for ids in folds) for folds in rules.division.candidates
     )
-    env = Environment(
+    return Environment(
         knowledge.settings, knowledge.root, knowledge.dataset, rules.division, members, knowledge.workbench
     )
-    defense = rules.defense(env)
-    changed = prepared(env, defense)
-    if changed.private_fit is not None:
-        raise ValueError("training with noise on every gradient is not simulated")
-    kept = sum(len(f) for folds in changed.members for f in folds) / sum(len(f) for folds in members for f in folds)
-    return kept, defense
 
 
 def _sent(defense: Defense, payloads: Mapping[int, Predictions], labels: Mapping[int, Tensor], client: int) -> Sent:

@@ -2,8 +2,11 @@
 
 A server sees what it sent. A peer under all-peers relaying received the same vectors about others that the target did,
 and sent its own; a consensus went to everybody alike. Means that leave the receiver out are seen by their receiver and
-by the server alone. Of several messages about one peer in a round the last counts: a client that acts later in a
-sequential round was told the newer ones.
+by the server alone. Of several messages to a client about one peer in a round the last counts.
+
+Where clients act in turn, a client was told anew by those before it, and by nobody after it. A peer sees the newer
+messages of those before itself alone: of anybody between it and a later client it has the first ones, and that client
+had more (``unseen``).
 """
 
 from __future__ import annotations
@@ -34,18 +37,20 @@ class _Round:
 
     answered: bool = False
     told: dict[int, Predictions] = field(default_factory=dict)
-    others: dict[int, Predictions] = field(default_factory=dict)
+    others: dict[int, list[Predictions]] = field(default_factory=dict)
     weights: dict[str, Mapping[str, Tensor]] = field(default_factory=dict)
 
 
-def heard(view: View, client: int, dataset: Dataset) -> dict[int, Heard]:
+def heard(view: View, client: int, dataset: Dataset, in_turn: bool = False) -> dict[int, Heard]:
     """What ``client`` was sent, by round; round 0 where a public fold was delivered before the first.
 
+    ``in_turn``: whether clients act one after the other in a round (``wire.release.Release.in_turn``).
     Alternative last rounds, the further transcripts of a view, add nothing but that the client answered in them.
     """
     rounds: dict[int, _Round] = {}
     folds: dict[int, NDArray[np.int64]] = {}
     last: dict[str, NDArray[np.int64]] = {}
+    turn = client if in_turn else None
     for transcript in view.transcripts:
         for fold in transcript.folds:
             folds.setdefault(fold.round, fold.records)
@@ -57,7 +62,10 @@ def heard(view: View, client: int, dataset: Dataset) -> dict[int, Heard]:
                 payload = transcript.payload(message)
                 assert isinstance(payload, Weights)
                 found.weights[message.purpose] = payload.tensors
-    return {number: _heard(number, rounds.get(number, _Round()), ids, dataset) for number, ids in folds.items()}
+    return {
+        number: _heard(number, rounds.get(number, _Round()), Records(dataset.x_train[ids], dataset.y_train[ids]), turn)
+        for number, ids in folds.items()
+    }
 
 
 def _predictions(found: _Round, sent: Predictions, message: Message, client: int) -> None:
@@ -67,13 +75,20 @@ def _predictions(found: _Round, sent: Predictions, message: Message, client: int
     elif message.receiver == client_name(client):
         found.told[TOGETHER if about is None else about] = sent
     elif about is not None:
-        found.others[about] = sent
+        found.others.setdefault(about, []).append(sent)
     elif message.purpose in TO_EVERYBODY:
-        found.others[TOGETHER] = sent
+        found.others.setdefault(TOGETHER, []).append(sent)
 
 
-def _heard(number: int, found: _Round, ids: NDArray[np.int64], dataset: Dataset) -> Heard:
-    """Where the client's own messages are in sight they are all that it was told; else what went to everybody."""
-    told = found.told or ({TOGETHER: found.others[TOGETHER]} if TOGETHER in found.others else found.others)
-    fold = Records(dataset.x_train[ids], dataset.y_train[ids])
-    return Heard(number, fold, found.answered, dict(sorted(told.items())), found.weights)
+def _heard(number: int, found: _Round, fold: Records, turn: int | None) -> Heard:
+    """Where the client's own messages are in sight they are all that it was told; else what went to everybody.
+
+    ``turn``: the client's place, where clients act in turn.
+    """
+    told, unseen = found.told, frozenset[int]()
+    if not told and TOGETHER in found.others:
+        told = {TOGETHER: found.others[TOGETHER][-1]}
+    elif not told:
+        told = {peer: said[-1 if turn is None or peer < turn else 0] for peer, said in found.others.items()}
+        unseen = frozenset(p for p, said in found.others.items() if turn is not None and p < turn and len(said) == 1)
+    return Heard(number, fold, found.answered, dict(sorted(told.items())), found.weights, unseen)

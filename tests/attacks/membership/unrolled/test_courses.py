@@ -62,7 +62,8 @@ def test_a_replay_with_the_truth_is_the_client(
     by_peer = position != "server"
     if by_peer and options.get("peer_mode") == "mean":
         pytest.skip("a mean that leaves the receiver out is seen by its receiver and the server alone")
-    told = heard(view_of([done.transcript], Adversary.parse(position)), client, env.dataset)
+    view = view_of([done.transcript], Adversary.parse(position))
+    told = heard(view, client, env.dataset, resolve(config).wire.in_turn)
     if by_peer and protocol != "mutual":
         # A peer sees no answer of the target; that it took part, everybody knows.
         told = {number: replace(one, answered=True) for number, one in told.items()}
@@ -77,6 +78,27 @@ def test_a_replay_with_the_truth_is_the_client(
     for number, payload in said.items():
         labels = torch.from_numpy(told[number].fold.y)
         torch.testing.assert_close(released(found[number], labels, payload.form), payload.values, check_dtype=False)
+
+
+@pytest.mark.parametrize("me", [0, 1, 2, 3])
+def test_of_what_is_told_in_turn_a_peer_knows_what_each_had_heard(
+    me: int, small_config: Callable[..., Any], tmp_path: Path
+):
+    """The server sees what every client was sent; a peer does not see what those between it and a later one say."""
+    config = small_config(clients=4, options={"update_order": "sequential"})
+    study = resolve(config)
+    env, _ = study.environment(config.seed)
+    done = engine.run(study.protocol, env, tmp_path)
+    sights = [view_of([done.transcript], Adversary.parse(name)) for name in ("server", f"client-{me}")]
+    for client in range(4):
+        whole, part = (heard(view, client, env.dataset, study.wire.in_turn) for view in sights)
+        for number in (1, 2):
+            assert whole[number].unseen == frozenset()
+            assert part[number].unseen == (frozenset(range(me + 1, client)) if me != client else frozenset())
+            assert set(whole[number].predictions) == set(part[number].predictions) == set(range(4)) - {client}
+            for peer, said in whole[number].predictions.items():
+                same = torch.equal(said.values, part[number].predictions[peer].values)
+                assert same == (peer not in part[number].unseen)
 
 
 def test_every_protocol_that_shares_predictions_tells_its_course(small_config: Callable[..., Any]):
