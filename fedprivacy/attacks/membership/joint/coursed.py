@@ -9,6 +9,11 @@ public records do is in every simulation alike, and drops out with their mean.
 Where clients act in turn, a peer is not told what those between it and a later client say anew. They are played before
 that client in the same simulation, whose own predictions then stand for theirs, behind the defense.
 
+After an upload a client goes on from the weights that it has, whatever a defense made of those it sent. Where uploads
+are in sight as they are, a played client takes the real one's over. Where they are not, or a defense noises, clips or
+rounds them, nobody knows the real one's, and a played client goes on from its own: they follow the law of the real
+client's, while a noised upload would put a noise into all that comes after which no client ever had.
+
 What breaks it: whoever does not see all that a client is told, and cannot play who told it, plays another client.
 """
 
@@ -32,8 +37,9 @@ from fedprivacy.federation.interfaces import Defense, FederatedProtocol, RoundOu
 from fedprivacy.federation.knowledge import Knowledge, Rules
 from fedprivacy.federation.local_training import LocalWork, TrainsLocally
 from fedprivacy.wire.channel import Channel
-from fedprivacy.wire.parties import client_name
+from fedprivacy.wire.parties import SERVER, client_name
 from fedprivacy.wire.payload import Predictions, Weights
+from fedprivacy.wire.transcript import MemoryStore
 
 PUBLIC = "public records"
 """Slot of the modules that fit public records, which nobody watches."""
@@ -51,8 +57,23 @@ def player(view: View, knowledge: Knowledge) -> tuple[Rules, TrainsLocally]:
         raise ValueError("nobody said how the protocol trains one client by itself, so none can be played")
     start = rules.initial.parts if rules.initial is not None else {}
     told, defense = told_of_all(view, knowledge), rules.defense(own_environment(knowledge, rules))
+    if defense is not None and _alters(defense, told, knowledge):
+        told = {client: replace(one, sent={}) for client, one in told.items()}
     played = Coursed(rules.protocol, told, start, defense)
     return replace(rules, protocol=played), played
+
+
+def _alters(defense: Defense, told: Mapping[int, Told], knowledge: Knowledge) -> bool:
+    """Whether weights leave a client otherwise than as they are: tried on a new model, far from where it started."""
+    names = {name for one in told.values() for part in one.sent.values() for name in part}
+    if not names:
+        return False
+    weights = knowledge.workbench.initial(knowledge.settings.architecture(0), (knowledge.root, ("coursed", "weights")))
+    part = {name: weights[name] for name in sorted(names & set(weights))}
+    zero = {name: torch.zeros_like(tensor) for name, tensor in part.items()}
+    channel = Channel(1, MemoryStore(), defense, lambda _: zero)
+    arrived = channel.send(client_name(0), SERVER, Weights(part)).tensors
+    return not all(torch.equal(arrived[name], tensor) for name, tensor in part.items() if tensor.is_floating_point())
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +126,7 @@ class Coursed:
     def _stretch(self, state: FederationState, round: int, client: int) -> Stretch | None:
         """What ``client`` does before its upload of ``round``, with what those before it said anew in ``state``."""
         plain = self._stretches.get(client, {}).get(round)
-        unseen = self.told[client].heard[round].unseen if plain is not None else ()
+        unseen = self.told[client].heard[round].unseen if plain is not None else frozenset[int]()
         said = {peer: found for peer in unseen if (found := self._said(state, round, peer)) is not None}
         if not said or not isinstance(self.protocol, TellsCourse):
             return plain

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from fedprivacy import seeds
 from fedprivacy.adversary.threat import Adversary, view_of
 from fedprivacy.attacks.membership.joint.coursed import Coursed, player
 from fedprivacy.config.protocol_cards import CARDS
@@ -49,6 +50,16 @@ class Plain:
 
     def events(self, env: Environment, releases: Sequence[Release]) -> Sequence[PrivacyEvent]:
         return ()
+
+
+class Noisy(Plain):
+    """One that puts noise on weights, by sender and round, and leaves predictions as they are."""
+
+    def outgoing(self, payload: Payload, sender: str, round: int) -> Payload:
+        if not isinstance(payload, Weights):
+            return payload
+        draw = seeds.generator(0, "noisy", sender, round)
+        return Weights({name: t + torch.randn(t.shape, generator=draw) for name, t in payload.tensors.items()})
 
 
 def seen(config: RunConfig, where: Path, position: str, defense: Defense | None) -> tuple[Coursed, Any, Transcript]:
@@ -110,6 +121,23 @@ def test_what_is_told_in_turn_passes_through_the_defense(small_config: Callable[
     assert_played(played, env, transcript, "client-0")
     with pytest.raises(AssertionError, match="not close"):
         assert_played(replace(played, defense=Plain()), env, transcript, "client-0")
+
+
+@pytest.mark.parametrize("position", ["server", "client-0"])
+@pytest.mark.parametrize("options", [{}, {"order": "logits-first", "shared_layers": ("head",)}])
+def test_a_client_goes_on_from_its_own_weights_whatever_a_defense_sent(
+    options: dict[str, Any], position: str, small_config: Callable[..., Any], tmp_path: Path
+):
+    """The hidden layer, which nobody is sent, is trained beside the client's own head and not beside the noised one."""
+    config = small_config(protocol="fedkd-hybrid", options=options, rounds=3, attack={"attacks": ("membership",)})
+    assert_played(*seen(config, tmp_path, position, Noisy()), position)
+
+
+def test_uploads_are_taken_over_where_they_are_the_weights_themselves(small_config: Callable[..., Any], tmp_path: Path):
+    config = small_config(protocol="fedkd-hybrid", rounds=1, attack={"attacks": ("membership",)})
+    for number, (defense, altered) in enumerate([(None, False), (Plain(), False), (Noisy(), True)]):
+        played, _, _ = seen(config, tmp_path / f"{number}", "server", defense)
+        assert [not one.sent for one in played.told.values()] == [altered] * 3
 
 
 def test_a_round_that_was_not_seen_cannot_be_played(small_config: Callable[..., Any]):
