@@ -53,6 +53,7 @@ def audit(
     device: str = ...,
     control: bool = ...,
     fresh: bool = ...,
+    exact: bool = ...,
     allow_code: bool = ...,
     model: Any = ...,
     **settings: Any,
@@ -67,6 +68,7 @@ def audit(
     device: str = "cpu",
     control: bool = True,
     fresh: bool = False,
+    exact: bool = False,
     allow_code: bool = False,
     model: Any = None,
     **settings: Any,
@@ -84,14 +86,14 @@ def audit(
     """
     if callable(what):
         given = {"out": out != "runs", "workers": workers != 1, "device": device != "cpu", "control": not control}
-        given |= {"fresh": fresh, "allow_code": allow_code, "model": model is not None}
+        given |= {"fresh": fresh, "allow_code": allow_code, "model": model is not None, "exact": exact}
         idle = [name for name, said in given.items() if said]
         if idle:
             raise UsageError(f"audit of a function: {', '.join(idle)} would do nothing.")
         return _of_function(what, settings)
     if what is None:
         settings |= {} if model is None else {"model": model}
-        return _trained(Path(out), workers, device, control, fresh, settings)
+        return _trained(Path(out), workers, device, control, fresh, exact, settings)
     path = Path(what)
     if is_recording(path):
         return _recorded(path, model, device, fresh, settings)
@@ -129,7 +131,9 @@ def _recorded(path: Path, model: Any, device: str, fresh: bool, settings: dict[s
     )
 
 
-def _trained(out: Path, workers: int, device: str, control: bool, fresh: bool, settings: dict[str, Any]) -> RunResult:
+def _trained(
+    out: Path, workers: int, device: str, control: bool, fresh: bool, exact: bool, settings: dict[str, Any]
+) -> RunResult:
     chosen = configured(settings, out)
     given = {keywords()[name].replace(".", "__"): name for name in settings if name in keywords()}
     flags = {path: _at(chosen, path) for path in given}
@@ -151,6 +155,7 @@ def _trained(out: Path, workers: int, device: str, control: bool, fresh: bool, s
         True,
         AGAIN,
         lambda found: found.audit is not None,
+        exact,
     )
     return RunResult.of(result, where)
 

@@ -26,6 +26,7 @@ def compare(
     workers: int = 1,
     device: str = "cpu",
     fresh: bool = False,
+    exact: bool = False,
     **settings: Any,
 ) -> Comparison:
     """Several protocols on the same data and seeds; arguments as those of :func:`fedprivacy.run`."""
@@ -37,7 +38,7 @@ def compare(
     quiet = [isinstance(one, str) and silent(one) for one in protocols]
     chosen = zip(protocols, quiet, strict=True)
     configs = [configured({"protocol": one, **(plain if bare else settings)}, Path(out)) for one, bare in chosen]
-    results = _all_of(configs, out=out, workers=workers, device=device, fresh=fresh)
+    results = _all_of(configs, out=out, workers=workers, device=device, fresh=fresh, exact=exact)
     return Comparison(results, tuple(run_labels(results)))
 
 
@@ -49,6 +50,7 @@ def sweep(
     workers: int = 1,
     device: str = "cpu",
     fresh: bool = False,
+    exact: bool = False,
     **settings: Any,
 ) -> Comparison:
     """The same run under several budgets; ``inf`` is the run without the defense."""
@@ -56,17 +58,18 @@ def sweep(
         raise UsageError("sweep: epsilons are numbers above 0, or inf.")
     base = configured({"defense": defense, **settings}, Path(out))
     configs = [under(base, float(epsilon)) for epsilon in epsilons]
-    results = _all_of(configs, out=out, workers=workers, device=device, fresh=fresh)
+    results = _all_of(configs, out=out, workers=workers, device=device, fresh=fresh, exact=exact)
     labels = ["no defense" if math.isinf(e) else f"{base.defense.name}, epsilon {e:g}" for e in epsilons]
     return Comparison(results, tuple(labels))
 
 
 def _all_of(
-    configs: Sequence[RunConfig], *, out: str | Path, workers: int, device: str, fresh: bool
+    configs: Sequence[RunConfig], *, out: str | Path, workers: int, device: str, fresh: bool, exact: bool
 ) -> tuple[RunResult, ...]:
     """What each run found; all that can be found wrong is told before the first."""
     for config in configs:
         check_workers(config, workers)
     studies = [Study.resolved(config) for config in configs]
     machine(workers, device)
-    return tuple(s.run(out=out, workers=workers, device=device, baselines=False, fresh=fresh) for s in studies)
+    how: dict[str, Any] = {"out": out, "workers": workers, "device": device, "fresh": fresh, "exact": exact}
+    return tuple(study.run(baselines=False, **how) for study in studies)

@@ -82,6 +82,7 @@ def reproduce(
     rounds: int | None = None,
     out: str | Path = "runs",
     workers: int = 1,
+    exact: bool = False,
     **settings: Any,
 ) -> Reproduction | Page:
     """A paper's table beside ours, with the ablations that could explain it away; or a page of ours on any data.
@@ -95,7 +96,7 @@ def reproduce(
         raise UsageError(f"reproduce: {recipe} is a page that the command line makes: fedprivacy reproduce {recipe}.")
     if recipe in catalog.TABLES or recipe.endswith(".toml"):
         given = {"data_dir": data_dir, "image_size": image_size, "rounds": rounds, "seeds": seeds, **settings}
-        return _page(recipe, rows, where, workers, {k: v for k, v in given.items() if v is not None})
+        return _page(recipe, rows, where, workers, exact, {k: v for k, v in given.items() if v is not None})
     chosen = paper_recipe(recipe)
     if settings:
         raise UsageError(f"reproduce: {recipe} is a paper's, with its own settings; leave out {', '.join(settings)}.")
@@ -112,7 +113,7 @@ def reproduce(
         rows,
         seeds or 1,
         where,
-        Found(where / "games", workers, True),
+        Found(where / "games", workers, True, exact),
         workers,
         lambda *_: None,
         lambda _: None,
@@ -120,11 +121,13 @@ def reproduce(
     return Reproduction(chosen, tuple(found), tuple(verdicts))
 
 
-def _page(recipe: str, rows: Sequence[str], where: Path, workers: int, settings: Mapping[str, Any]) -> Page:
+def _page(
+    recipe: str, rows: Sequence[str], where: Path, workers: int, exact: bool, settings: Mapping[str, Any]
+) -> Page:
     page = tables.recipe(recipe)
     given = {name: str(value) if name == "data_dir" else value for name, value in settings.items()}
     base = configured(given, where, {"seeds": page.seeds, **page.base})
-    found = Found(where, workers, True)
+    found = Found(where, workers, True, exact)
     made = make(tables.lines(page, base, rows), found, lambda line: found.study(line.config), page.audited)
     done = [(one.line.title, one.result) for one in made if one.result is not None]
     numbers = tidy([result for _, result in done], [title for title, _ in done])

@@ -52,10 +52,11 @@ class Study(resolved.Study):
         device: str = "cpu",
         baselines: bool = True,
         fresh: bool = False,
+        exact: bool = False,
     ) -> RunResult:
         """Carry it out in its folder below ``out``, as :func:`fedprivacy.run` does."""
         check_workers(self.config, workers)
         machine(workers, device)
         where = placed(self.config, Path(out))
-        found = carry_out(self, where, workers, device, not fresh, fresh, baselines, True, AGAIN)
+        found = carry_out(self, where, workers, device, not fresh, fresh, baselines, True, AGAIN, exact)
         return RunResult.of(found, where)

@@ -64,6 +64,15 @@ def test_importing_costs_no_torch_and_next_to_nothing() -> None:
     assert float(seconds) < 0.1 and loaded == "[]"
 
 
+def test_shadows_one_by_one_are_another_run(tmp_path: Path) -> None:
+    """So is said where the run is read again: sums of float32 differ."""
+    settings = {**SMALL, "out": tmp_path, "shadows": 2, "baselines": False}
+    found = fedprivacy.run("fedavg", exact=True, **settings)
+    assert fedprivacy.run("fedavg", exact=True, **settings).folder == found.folder
+    with pytest.raises(UsageError, match="one by one"):
+        fedprivacy.run("fedavg", **settings)
+
+
 def test_the_package_is_a_command(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "fedprivacy", "--version"], capture_output=True, text=True, check=True, timeout=60
