@@ -13,7 +13,7 @@ from fedprivacy.reporting.findings import metric_name
 from fedprivacy.reporting.settings import level, setting
 from fedprivacy.reporting.text import clean, counted
 
-WORDS = "AUC of membership over accuracy, a mark a run and seat, with intervals; the table holds the numbers."
+WORDS = "AUC of membership over accuracy, a panel a seat and a mark a run, with intervals; the table holds the numbers."
 NAME = "leakage-over-accuracy"
 
 

@@ -18,7 +18,7 @@ LEVEL = 0.95
 def figure(found: Measured) -> bytes:
     """Leakage over accuracy from every seat, as PNG."""
     rows = [row for row in found.rows if row.values()]
-    curve = [point(row) for row in rows if row.protocol == FIRST and row.seat == SEATS[0]]
+    curve = [point(row) for row in rows if row.protocol == FIRST]
     points = [point(row) for row in rows if row.protocol != FIRST]
     return over_accuracy_figure(curve, points, found.base.data.dataset, LEVEL)
 
