@@ -2,8 +2,9 @@
 
 A client's upload is a change from the weights that it last received, where those are one model: whoever was passed on
 the models of several goes on from a mixture that nobody else knows. Where no upload can be read (masked sums, a peer
-behind a server), two consecutive broadcasts are a change by the mean of all clients; a peer takes its own part off.
-Weights that travel in groups are changes of those tensors alone.
+behind a server), two consecutive broadcasts are a change by the mean of all clients, or of those who are seen to say
+anything else in the round; a peer takes its own part off. Weights that travel in groups are changes of those tensors
+alone.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from fedprivacy.adversary.threat import View
 from fedprivacy.config.federation import FederationSettings
 from fedprivacy.federation.environment import Part
 from fedprivacy.federation.local_training import MixesModels
-from fedprivacy.wire.parties import SERVER, client_index
+from fedprivacy.wire.parties import SERVER, client_index, client_name
 from fedprivacy.wire.payload import Payload, Update, Weights
 from fedprivacy.wire.transcript import Message, Transcript
 
@@ -115,6 +116,7 @@ def _broadcasts(
     sent = [m for m in readable if m.author == SERVER]
     follower = own or (sent[0].receiver if sent else None)
     clients = list(start)
+    everybody = set(map(client_name, clients)) - {own}
     held = dict(start[clients[0]])
     fresh = dict(held)
     for number, messages in groupby(readable, key=lambda m: m.round):
@@ -125,14 +127,12 @@ def _broadcasts(
             elif message.receiver == follower:
                 news = _after(held, told.payload(message))
                 names = [name for name in _floating(news) if name in held]
-                senders = {m.sender for m in told.messages if m.round == number and m.sender != SERVER}
-                part = [c for c in clients if own is not None or not senders or f"client-{c}" in senders]
+                authors = {m.author for m in told.messages if m.round == number} - {SERVER, own}
+                part = [c for c in clients if client_name(c) in (authors or everybody)]
                 end = {name: news[name] for name in names}
-                if own is not None:
-                    part = [c for c in part if c != client_index(own)]
-                    if mine is not None:
-                        share = 1 / (len(part) + 1)
-                        end = {n: (t - share * mine[n]) / (1 - share) for n, t in end.items()}
+                if mine is not None:
+                    share = 1 / (len(part) + 1)
+                    end = {n: (t - share * mine[n]) / (1 - share) for n, t in end.items()}
                 if names and part:
                     received = {client: fresh for client in part}
                     yield Change(number, tuple(part), received, {name: held[name] for name in names}, end)

@@ -34,6 +34,9 @@ class Grade:
     rounds: int | None = None
 
 
+TOGETHER = -1
+"""The source of changes that are those of several clients."""
+
 GRADES = {"default": Grade(4, 2, 4), "thorough": Grade(10, 2, None)}
 """By ``attack.effort``."""
 
@@ -54,7 +57,7 @@ class Source:
 
 
 class Follower:
-    """Decodes the changes of one view, one after the other; ``sources`` by client, or 0 where all are seen together."""
+    """Decodes the changes of one view, one after the other; ``sources`` by client, :data:`TOGETHER` for several."""
 
     def __init__(
         self, knowledge: Knowledge, rules: Rules, protocol: TrainsLocally, position: str, grade: Grade
@@ -98,7 +101,9 @@ class Follower:
         found = np.full((number, len(rounds), len(self.knowledge.candidates)), np.nan)
         for place, source in self.sources.items():
             for round, odds in source.odds.items():
-                found[place, rounds.index(round)] = odds
+                # Where one sent alone in one round and several in another, all are one source.
+                row = found[0 if self.together else place, rounds.index(round)]
+                row[~np.isnan(odds)] = odds[~np.isnan(odds)]
         return rounds, found
 
     def _wanted(self) -> list[int]:
@@ -116,11 +121,12 @@ class Follower:
         return len(enough) == wanted and all(enough)
 
     def _source(self, change: Change) -> Source:
-        place = 0 if self.together else change.clients[0]
+        several = len(change.clients) > 1
+        place = TOGETHER if several else change.clients[0]
         if place not in self.sources:
             shape = (self.grade.worlds, len(self.knowledge.candidates))
             coins = np.zeros(shape, dtype=bool)
-            for client in self.simulation.columns if self.together else change.clients:
+            for client in self.simulation.columns if several else change.clients:
                 columns = self.simulation.columns[client]
                 for world, one in enumerate(self.simulation.worlds):
                     coins[world, columns.places[columns.judged]] = one.coins[client][columns.judged]

@@ -12,7 +12,7 @@ from fedprivacy.config.federation import FederationSettings
 from fedprivacy.config.run import RunConfig
 from fedprivacy.wire.channel import Channel
 from fedprivacy.wire.parties import SERVER, client_name
-from fedprivacy.wire.payload import Update, Weights
+from fedprivacy.wire.payload import Predictions, Update, Weights
 from fedprivacy.wire.transcript import MemoryStore, Transcript
 
 SETTINGS = FederationSettings.of(RunConfig.model_validate({"protocol": "fedavg", "clients": 3}))
@@ -70,6 +70,22 @@ def test_a_peer_takes_its_own_part_off_the_mean():
     (change,) = told("client-1", (uploads, Weights(model(12.5 / 3))))
     assert change.clients == (0, 2)
     assert moved(change)["w"] == pytest.approx([4.0, 4.0], abs=1e-5)
+
+
+def test_a_mean_is_of_those_that_a_peer_heard_in_the_round():
+    """Clients at 1 and 4.5 take part, client 2 does not: the relayed predictions say who, and the mean is of two."""
+    store = MemoryStore()
+    channel = Channel(1, store)
+    for client in (0, 1):
+        said = channel.send(client_name(client), SERVER, Predictions(torch.zeros(3, 2), "logits"))
+        channel.send(SERVER, client_name(1 - client), said, f"of {client_name(client)}")
+    for client, value in ((0, 1.0), (1, 4.5)):
+        channel.send(client_name(client), SERVER, Weights(model(value)))
+    channel.send(SERVER, [client_name(0), client_name(1)], Weights(model(2.75)))
+    view = view_of([Transcript(tuple(channel.messages), (), store)], Adversary.parse("client-1"))
+    (change,) = changes(view, dict.fromkeys(range(3), START), SETTINGS)
+    assert change.clients == (0,)
+    assert moved(change)["w"] == pytest.approx([1.0, 1.0], abs=1e-5)
 
 
 def test_where_no_upload_can_be_read_broadcasts_are_a_change_of_all():

@@ -113,6 +113,23 @@ def test_clients_that_share_predictions_as_well_are_played_along_their_course(
     assert found.area(peer) > least[1]
 
 
+@pytest.mark.parametrize(
+    ("some", "numbers", "least"), [({"participation": 0.5}, {1}, 0.75), ({"dropout_rate": 0.3}, {1, 2}, 0.58)]
+)
+def test_a_peer_plays_those_that_it_heard_in_each_round(some: dict[str, float], numbers: set[int], least: float, run):
+    """Where one other takes part each time, each is a source of its own; where it is two at a time, all are one."""
+    found = run(protocol="mutual", options={"average_weights": True}, clients=4, rounds=4, **some)
+    heard = [
+        {m.author for m in found.done.transcript.messages if m.receiver == "client-0" and m.round == number}
+        for number in range(1, 5)
+    ]
+    assert {len(authors - {"server"}) for authors in heard if "server" in authors} == numbers
+    observed = found.observed("client-0")
+    assert observed.scores.shape[0] == (1 if max(numbers) > 1 else 4)
+    assert np.isnan(observed.scores[0][:, found.played.owners == 0]).all()
+    assert found.area(observed) > least
+
+
 @pytest.mark.parametrize(("name", "options"), [("mutual", {"average_weights": True}), ("fedkd-hybrid", {})])
 def test_clients_that_learn_from_public_records_alone_give_nothing_away(name: str, options: dict[str, Any], run):
     """The public phase moves the weights as ever, the private one does not."""
