@@ -26,8 +26,9 @@ large batch hardly lowers the first."""
 
 @dataclass(frozen=True, eq=False)
 class Basis:
-    """Directions ``q`` [B, B], one a column, and the ``scale`` [B] of each; what the layer makes of their records,
-    ``outputs`` [B, m]; the rows ``zero`` [B, m] at which their derivatives are; the score ``match`` in [0, 1]."""
+    """Directions ``q`` [B, B], one a column, and the ``scale`` [B] of each; what the layer makes of their records, at
+    most in any step, ``outputs`` [B, m]; the rows ``zero`` [B, m] at which their derivatives are; the score ``match``
+    in [0, 1]."""
 
     q: Tensor
     scale: Tensor
@@ -52,11 +53,17 @@ class Basis:
 
 
 class Layer:
-    """The first layer, ``weight`` [m, n] and ``bias`` [m] as they were sent, and the factors that it ``made``."""
+    """The first layer under the weights that each of S steps met: the products ``read`` [S, B, m] of the right factor
+    with them, its ``bias`` [S, m], and the factors that it ``made``."""
 
-    def __init__(self, made: Factors, weight: Tensor, bias: Tensor) -> None:
-        self.made, self.weight, self.bias = made, weight, bias
-        self._read = torch.cat([made.right[:, :-1] @ weight.T, made.right[:, -1:]], 1)
+    def __init__(self, made: Factors, read: Tensor, bias: Tensor) -> None:
+        self.made, self._bias = made, bias
+        self._read = torch.cat([*read, made.right[:, -1:]], 1)
+
+    @staticmethod
+    def sent(made: Factors, weight: Tensor, bias: Tensor) -> Layer:
+        """Under the weight [m, n] and the bias [m] that were sent, and no other."""
+        return Layer(made, (made.right[:, :-1] @ weight.T)[None], bias[None])
 
     def read(self, vectors: Tensor, zero: Tensor) -> Basis | None:
         """The basis ``vectors`` [B, B], zero at the rows ``zero`` [B, m], scaled by the bias gradient: ``Q 1 = r_b``.
@@ -68,7 +75,8 @@ class Layer:
         scale = solved[:, -1]
         if not bool(solved.isfinite().all()) or float(scale.abs().min()) < 1e-12 * float(scale.abs().max()):
             return None
-        outputs = solved[:, :-1] / scale[:, None] + self.bias
+        each = (solved[:, :-1] / scale[:, None]).unflatten(1, (len(self._bias), -1)) + self._bias
+        outputs = each.amax(1)
         return Basis(q, scale, outputs, zero, float(((outputs > 0) != zero).double().mean()))
 
     def records(self, basis: Basis) -> Tensor:

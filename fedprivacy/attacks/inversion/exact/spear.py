@@ -2,8 +2,9 @@
 
 Dimitrov, Baader, Mueller, Vechev, "SPEAR: Exact Gradient Inversion of Batches in Federated Learning" (2024). Nobody
 tells the attack how many records there are: the rank does. It needs no learning rate, and no step count as long as all
-steps are on the same records. Behind a convolution the layer reads features and not the record, so there it does not
-apply; nor after noise, pruning, or an optimiser that scales each coordinate, which leave no low rank.
+steps are on the same records; where both are known, it follows the ReLUs that large steps turn. Behind a convolution
+the layer reads features and not the record, so there it does not apply; nor after noise, pruning, or an optimiser that
+scales each coordinate, which leave no low rank.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from fedprivacy.attacks.inversion.exact.factors import Factors, factors
 from fedprivacy.attacks.inversion.exact.head import head_behind
 from fedprivacy.attacks.inversion.exact.search import Directions, Rows, Search, merged
 from fedprivacy.attacks.inversion.exact.slopes import slopes_by, told_labels
+from fedprivacy.attacks.inversion.exact.steps import Steps, together
 from fedprivacy.attacks.inversion.exact.turns import in_turn, one_by_one
 from fedprivacy.attacks.inversion.gradients import frozen_copy, one_hot
 from fedprivacy.attacks.inversion.knowledge import Knowledge
@@ -115,7 +117,8 @@ def spear(
 
     ``public`` records say which rows are seldom active, which lets larger batches be found. ``made``: what :func:`seen`
     made of the message, where that is known. Records of steps of their own come in the order of their steps, if each
-    had one and its ReLUs or, where these are the same, its derivatives tell.
+    had one and its ReLUs or, where these are the same, its derivatives tell. Where all records were in each of several
+    steps, and those found do not explain every ReLU, a second search follows the steps as they are simulated.
     """
     name, made = dense_relu(model, knowledge), made or seen(model, observed, knowledge)
     if name is None or made is None:
@@ -126,46 +129,60 @@ def spear(
     like = torch.zeros(1, dtype=torch.float64)
     twin = frozen_copy(model, parameters, knowledge, like)
     head = head_behind(twin, name, parameters, knowledge)
-    rows = Rows.unknown(len(made.left), head) if public is None else public_rows(twin, name, knowledge, public, head)
-    layer = Layer(made, *(parameters[f"{name}.{part}"].to(like) for part in ("weight", "bias")))
+    layer = Layer.sent(made, *(parameters[f"{name}.{part}"].to(like) for part in ("weight", "bias")))
+    shown = None
+    if public is not None:
+        shown = knowledge.to_input(public[0].to(like)), one_hot(public[1], knowledge.classes, like.dtype)
     rounding = max(FINEST, settings.margin / (made.gap * len(made.left) ** 0.5))
-    search, size = Search(made.left, rows, rounding, clock), made.rank
-    turned = one_by_one(knowledge, size)
+    turned, steps = one_by_one(knowledge, made.rank), Steps(twin, name, knowledge, observed, made)
 
     def told(basis: Basis) -> Told:
         inputs, slopes = layer.records(basis).view(-1, *knowledge.input_shape), layer.slopes(basis)
         return Told(inputs, -slopes if knowledge.shared == "update" else slopes, basis.zero)
 
+    def labels_of(own: Told) -> Tensor:
+        return told_labels(twin, name, own.inputs, own.slopes, knowledge.classes)
+
     def worth(basis: Basis) -> float:
         return in_turn(twin, name, knowledge, *told(basis)).match if turned else basis.match
 
-    found = Directions.none(size, len(made.left))
-    best, most, improved = None, -1.0, 0
-    for number in range(settings.rounds):
-        sure = best is not None and (most >= SURE if turned else best.sure)
-        done = sure or (best is not None and number - improved > settings.patience)
-        if done or (number and clock.over):
-            break
-        known = found.chosen(torch.tensor(independent(found, size), dtype=torch.long)).likely
-        found = merged(found, search.drawn(settings.starts, generator, settings.sweeps, known), POOL * size)
-        for _ in range(GUIDED):
-            if best is not None and clock.over:
-                break
-            tried, value = _best(layer, found, worth, turned)
-            if tried is None or value <= most:
-                break
-            best, most, improved = tried, value, number
-            found = merged(found, search.guided(best.silent, settings.sweeps), POOL * size)
-    if best is None or most < settings.sound:
+    def followed(tried: Tried) -> Tried:
+        """The same as steps on its own records would have met it, where that explains it better."""
+        own = told(tried.basis)
+        inside = knowledge.to_input(knowledge.to_pixels(own.inputs).clamp(0, 1))
+        met, _ = steps.on(inside, one_hot(labels_of(own), knowledge.classes, like.dtype))
+        again = met.read(tried.basis.q.T, tried.basis.zero)
+        return tried if again is None or again.match <= tried.worth else Tried(met, again, again.match)
+
+    def searched(layer: Layer, slopes: Tensor | None, nearer: Callable[[Tried], Tried]) -> Tried | None:
+        rows = Rows.unknown(len(made.left), head) if slopes is None else public_rows(slopes, head)
+        search = Search(made.left, rows, rounding, clock)
+        return _searched(search, made, layer, generator, settings, clock, worth, turned, nearer)
+
+    best = searched(layer, None if shown is None else slopes_by(twin, name, *shown), lambda tried: tried)
+    if together(knowledge):
+        best = None if best is None else followed(best)
+        if best is None or not (best.basis.sure or clock.over):
+            start, slopes = (layer, None) if shown is None else steps.on(*shown)
+            other = searched(start, slopes, followed)
+            best = max((one for one in (best, other) if one is not None), key=lambda one: one.worth, default=None)
+    if best is None or best.worth < settings.sound:
         return None
     if turned:
-        own = told(best)
+        own = told(best.basis)
         turns = in_turn(twin, name, knowledge, *own)
         return Exact(knowledge.to_pixels(own.inputs[turns.order]), turns.labels, turns.match, turns.least, made.gap)
-    best = settled(layer, best, rounding)
-    own = told(best)
-    labels = told_labels(twin, name, own.inputs, own.slopes, knowledge.classes)
-    return Exact(knowledge.to_pixels(own.inputs), labels, best.match, float(best.agreed.min()), made.gap)
+    basis = settled(best.layer, best.basis, rounding)
+    own = told(basis)
+    return Exact(knowledge.to_pixels(own.inputs), labels_of(own), basis.match, float(basis.agreed.min()), made.gap)
+
+
+class Tried(NamedTuple):
+    """A ``basis``, the ``layer`` that it was read with, and what it is ``worth``, in [0, 1]."""
+
+    layer: Layer
+    basis: Basis
+    worth: float
 
 
 class Told(NamedTuple):
@@ -175,6 +192,40 @@ class Told(NamedTuple):
     inputs: Tensor
     slopes: Tensor
     zero: Tensor
+
+
+def _searched(
+    search: Search,
+    made: Factors,
+    layer: Layer,
+    generator: torch.Generator,
+    settings: SpearSettings,
+    clock: Clock,
+    worth: Callable[[Basis], float],
+    turned: bool,
+    nearer: Callable[[Tried], Tried],
+) -> Tried | None:
+    """The best basis of all rounds, read with ``layer`` or with what ``nearer`` made of it for the best one so far."""
+    size = made.rank
+    found, best, improved = Directions.none(size, len(made.left)), None, 0
+    for number in range(settings.rounds):
+        sure = best is not None and (best.worth >= SURE if turned else best.basis.sure)
+        done = sure or (best is not None and number - improved > settings.patience)
+        if done or (number and clock.over):
+            break
+        known = found.chosen(torch.tensor(independent(found, size), dtype=torch.long)).likely
+        found = merged(found, search.drawn(settings.starts, generator, settings.sweeps, known), POOL * size)
+        for _ in range(GUIDED):
+            if best is not None and clock.over:
+                break
+            at = layer if best is None else best.layer
+            basis, value = _best(at, found, worth, turned)
+            tried = None if basis is None else nearer(Tried(at, basis, value))
+            if tried is None or (best is not None and tried.worth <= best.worth):
+                break
+            best, improved = tried, number
+            found = merged(found, search.guided(best.basis.silent, settings.sweeps), POOL * size)
+    return best
 
 
 def _best(layer: Layer, found: Directions, worth: Callable[[Basis], float], plain: bool) -> tuple[Basis | None, float]:
@@ -196,11 +247,9 @@ def _best(layer: Layer, found: Directions, worth: Callable[[Basis], float], plai
     return best, most
 
 
-def public_rows(twin: nn.Module, name: str, knowledge: Knowledge, public: Public, head: Tensor | None = None) -> Rows:
-    """How often public records activate each row, and how strongly their loss then depends on it."""
-    pixels, labels = public
-    inputs = knowledge.to_input(pixels.double())
-    slopes = slopes_by(twin, name, inputs, one_hot(labels, knowledge.classes, torch.float64))
+def public_rows(slopes: Tensor, head: Tensor | None = None) -> Rows:
+    """How often public records, of derivatives ``slopes`` [n, m], activate each row, and how strongly their loss then
+    depends on it."""
     active = (slopes != 0).double()
     size = (slopes.square().sum(0) / active.sum(0).clamp_min(1)).sqrt()
     return Rows(active.mean(0), size, head)

@@ -202,7 +202,7 @@ def test_bias_gradient_gives_the_scale_and_the_score_tells_a_wrong_basis() -> No
     (slopes,) = torch.autograd.grad(F.cross_entropy(model[3](z.relu()), labels), z)  # type: ignore[index]
     q = made.left.T @ slopes.T
     vectors, zero = (q / torch.linalg.vector_norm(q, dim=0)).T, slopes == 0
-    layer = Layer(made, state(model)["1.weight"], state(model)["1.bias"])
+    layer = Layer.sent(made, state(model)["1.weight"], state(model)["1.bias"])
     basis = layer.read(vectors, zero)
     assert basis is not None and basis.match == 1.0
     torch.testing.assert_close(layer.records(basis), CARD.to_input(x).flatten(1))
