@@ -92,7 +92,8 @@ def _held(line: Line, rival: Line, level: float) -> str:
     less: list[float] = []
     more: list[float] = []
     open_: list[float] = []
-    told = []
+    told: list[str] = []
+    alone: list[str] = []
     for share in sorted(set(line.points) & set(rival.points)):
         difference = gap(line.points[share].auc, rival.points[share].auc, level)
         if difference is None:
@@ -100,6 +101,8 @@ def _held(line: Line, rival: Line, level: float) -> str:
             continue
         (less if difference.high < 0 else more if difference.low > 0 else open_).append(share)
         told.append(f"{_known(share)} {_interval(difference, '+')}")
+        single = gap(line.points[share].auc, rival.points[share].auc, LEVEL)
+        alone += [] if single is None else [f"{_known(share)} {_ends(single)}"]
     claim = f"**Predictions leak less than the {rival.series.title} of models as accurate**"
     if less and not more and not open_:
         kind = "holds at every share of the pool that was tried"
@@ -113,6 +116,7 @@ def _held(line: Line, rival: Line, level: float) -> str:
         parts += [f"is open where it knows {_listed(open_)}"] if open_ else []
         kind = "; ".join(parts)
     numbers = f" AUC difference: {', '.join(told)}." if told else ""
+    numbers += f" Each by itself: {', '.join(alone)}." if alone else ""
     apart = gap(line.accuracy, rival.accuracy, LEVEL)
     if apart is not None:
         numbers += f" Their accuracy differs by {_interval(_hundredfold(apart), '+', 1)} points"
@@ -194,7 +198,7 @@ def _limits(found: Measured) -> list[str]:
         f"before. {base.clients} clients with {base.data.candidates} candidates, of whom {followed} "
         f"{'is' if followed == 1 else 'are'} attacked; {base.training.model}; averaging stops in the round whose mean "
         "test accuracy is nearest to that of plain predictions. Intervals of differences hold together at 95% "
-        "(Bonferroni); those of the table are single ones.",
+        "(Bonferroni), and verdicts rest on them; those of the table, and each by itself, are single ones.",
         "",
         "What it does not say: a stronger attack may exist for either; another model, other data or more records a "
         "client move every number; a server that does not follow the protocol learns more of both.",
@@ -209,6 +213,11 @@ def _interval(one: Interval, sign: str = "", places: int = 3) -> str:
     """``.912 [.905, .919]``, without the interval where there is none."""
     value = f"{one.value:{sign}.{places}f}"
     return value if one.low == one.high else f"{value} [{one.low:{sign}.{places}f}, {one.high:{sign}.{places}f}]"
+
+
+def _ends(one: Interval) -> str:
+    """``[-.257, -.045]``."""
+    return f"[{one.low:+.3f}, {one.high:+.3f}]"
 
 
 def _known(share: float) -> str:
