@@ -23,7 +23,7 @@ def row(key: str, accuracy: float, sent: int = 100, public: int = 0, leak: float
     values = tuple(accuracy + noise for noise in NOISE[:seeds])
     told = {} if leak is None else {"AUC": tuple(leak + noise for noise in NOISE[::-1][:seeds])}
     return Row(
-        key, key, values, values, (), 0.0, sent // 2, sent // 2, public, 0, {}, 1.0, 1.0, membership=told, attack="a"
+        key, key, values, values, (), 0.0, sent // 2, sent // 2, public, 0, {}, 1.0, 1.0, 5, membership=told, attack="a"
     )
 
 
@@ -158,7 +158,7 @@ def attacked(knowledge: str) -> RunResult:
 def test_a_row_tells_the_terms_of_all_its_seeds() -> None:
     chosen = build(PaperRow, {"key": "C", "name": "C", "protocol": "local"}, "test")
     first, other = attacked("effort default"), attacked("effort thorough")
-    alike, unlike = (of_results(chosen, runs, runs) for runs in ([first, first, first], [first, first, other]))
+    alike, unlike = (of_results(chosen, 5, runs, runs) for runs in ([first, first, first], [first, first, other]))
     assert alike.terms == ("passive server: effort default",)
     assert unlike.terms == ("passive server: effort default", "passive server: effort thorough")
     assert alike.attack == unlike.attack == "server (honest-but-curious), joint on weights"

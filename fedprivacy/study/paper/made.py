@@ -49,7 +49,10 @@ def reproduce(
         started(jobs)
     threads = next(iter(configs.values())).training.threads
     summaries = {job.name: summary for job, summary in run_jobs(jobs, workers, threads, tick)}
-    found = {row.key: of_summaries(row, [summaries[_name(row.key, seed)] for seed in range(seeds)]) for row in plain}
+    found = {
+        row.key: of_summaries(row, configs[row.key].clients, [summaries[_name(row.key, seed)] for seed in range(seeds)])
+        for row in plain
+    }
     found |= _attacked([row for row in rows if row not in plain], configs, seeds, runner)
     made = [found[row.key] for row in rows]
     verdicts = judged(chosen, made, same_task)
@@ -75,7 +78,7 @@ def _attacked(
             config = config.model_copy(update={"seed": config.seed + seed})
             trained, place = runner.train(config.model_copy(update={"attack": AttackConfig()}))
             done[row.key].append((trained, runner.attack(config, place)))
-    return {row.key: of_results(row, *zip(*done[row.key], strict=True)) for row in rows}
+    return {row.key: of_results(row, configs[row.key].clients, *zip(*done[row.key], strict=True)) for row in rows}
 
 
 def _name(key: str, seed: int) -> str:

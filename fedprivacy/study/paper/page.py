@@ -10,7 +10,7 @@ from fedprivacy.metrics.intervals import mean_interval, paired_interval
 from fedprivacy.reporting import tidy
 from fedprivacy.reporting.document import Cell, Column, Document, Layouts, Line, Section, Table, row
 from fedprivacy.reporting.sections.verdicts import verdict_line
-from fedprivacy.reporting.text import counted, size
+from fedprivacy.reporting.text import counted, listed, size
 from fedprivacy.study.paper.recipe import Recipe
 from fedprivacy.study.paper.rows import RATES, Row
 from fedprivacy.study.runner import over_seeds, spread
@@ -29,7 +29,7 @@ def document(chosen: Recipe, rows: Sequence[Row], verdicts: Sequence[Verdict], s
     over = f"intervals at 95% over {counted(seeds, 'seed')}" if seeds > 1 else "one seed: no interval"
     told = (
         Line(f"Accuracy at 0.5 and at a threshold tuned on validation records; {over}.", "quiet"),
-        Line(_about_bytes(chosen, rows), "quiet"),
+        Line(_about_bytes(rows), "quiet"),
     )
     judged = Section("Verdict", tuple(verdict_line(verdict) for verdict in verdicts))
     sections = [judged, *(_section(chosen, title, one) for title, one in grouped(chosen, rows))]
@@ -38,9 +38,12 @@ def document(chosen: Recipe, rows: Sequence[Row], verdicts: Sequence[Verdict], s
     return Document(chosen.title, tuple(sections))
 
 
-def _about_bytes(chosen: Recipe, rows: Sequence[Row]) -> str:
-    start = size(max(one.start_bytes for one in rows) / chosen.clients)
-    return f"Bytes are for one client and the whole run. Before round 1 each also receives the common model: {start}."
+def _about_bytes(rows: Sequence[Row]) -> str:
+    about = "Bytes are for one client and the whole run."
+    start = max(one.start_bytes / one.clients for one in rows)
+    own = [one.key for one in rows if not one.start_bytes]
+    but = f" (not those of row {listed(own)})" if own else ""
+    return f"{about} Before round 1 each also receives the common model{but}: {size(start)}." if start else about
 
 
 def grouped(chosen: Recipe, rows: Sequence[Row]) -> Iterator[tuple[str, list[Row]]]:
@@ -51,7 +54,7 @@ def grouped(chosen: Recipe, rows: Sequence[Row]) -> Iterator[tuple[str, list[Row
 
 
 def _section(chosen: Recipe, title: str, rows: Sequence[Row]) -> Section:
-    found = [cells(one, chosen.clients) for one in rows]
+    found = [cells(one) for one in rows]
     split = len(NAMES) + len(ACCURACY)
     whole = Table((*NAMES, *_right((*ACCURACY, *BYTES, PUBLISHED))), tuple(map(row, found)))
     published = Column("published", "right", under="%, AUC")
@@ -98,7 +101,7 @@ def estimate(values: Sequence[float], scale: float = 1.0, digits: int = 1) -> st
     )
 
 
-def cells(one: Row, clients: int) -> list[str]:
+def cells(one: Row) -> list[str]:
     """One row of the table as text."""
     published = " / ".join(f"{value:g}" for value in one.published.values()) or "-"
     return [
@@ -108,9 +111,9 @@ def cells(one: Row, clients: int) -> list[str]:
         f"{100 * one.spread:.2f}" if one.spread else "-",
         estimate(one.auc, digits=4),
         estimate(one.tuned, 100),
-        size(one.up_bytes / clients),
-        size(one.down_bytes / clients),
-        size(one.public_bytes / clients),
+        size(one.up_bytes / one.clients),
+        size(one.down_bytes / one.clients),
+        size(one.public_bytes / one.clients),
         published,
     ]
 
@@ -144,10 +147,10 @@ def to_markdown(chosen: Recipe, rows: Sequence[Row], verdicts: Sequence[Verdict]
     heads = ("row", "method", "accuracy %", "sd, clients", "AUC", "tuned %", *BYTES, PUBLISHED)
     for title, found in tables:
         lines += [f"### {title}", ""] if len(tables) > 1 else []
-        lines += _markdown(heads, [cells(one, chosen.clients) for one in found])
+        lines += _markdown(heads, [cells(one) for one in found])
         for _, more, told in _further(found):
             lines += _markdown(("row", *more), told)
-    lines.append(_about_bytes(chosen, rows))
+    lines.append(_about_bytes(rows))
     for verdict in verdicts:
         lines += ["", f"**{verdict.verdict}**: {verdict.claim}. {verdict.why}"]
     return "\n".join(lines) + "\n"

@@ -61,11 +61,6 @@ class Recipe(Part):
     base: dict[str, Any]
     rows: Annotated[tuple[PaperRow, ...], Field(strict=False)]
 
-    @property
-    def clients(self) -> int:
-        """Clients of the paper's setting."""
-        return int(self.base["clients"])
-
     def config(self, row: PaperRow, changes: Mapping[str, Any]) -> RunConfig:
         """The configuration of one row, with the user's changes to the base.
 

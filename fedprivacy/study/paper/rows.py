@@ -37,6 +37,8 @@ class Row:
     cpu_seconds: float
     memory_mb: float
     """Largest of one federation; 0 where it was not measured."""
+    clients: int
+    """Over how many the bytes are shared out."""
     group: str = ""
     learned: tuple[float, ...] = ()
     """Accuracy on the private records that were trained on, by seed."""
@@ -51,8 +53,8 @@ class Row:
     the same terms, in every seed, are held against each other."""
 
 
-def of_summaries(row: PaperRow, summaries: Sequence[Mapping[str, Any]]) -> Row:
-    """A row from the summaries of its federations, one a seed."""
+def of_summaries(row: PaperRow, clients: int, summaries: Sequence[Mapping[str, Any]]) -> Row:
+    """A row from the summaries of its federations of ``clients``, one a seed."""
 
     def means(metric: str) -> tuple[float, ...]:
         found = [[u[metric] for u in s["utility"].values() if metric in u] for s in summaries]
@@ -74,13 +76,14 @@ def of_summaries(row: PaperRow, summaries: Sequence[Mapping[str, Any]]) -> Row:
         row.published,
         float(np.mean([s["cost"]["cpu_seconds"] for s in summaries])),
         max(float(s["cost"]["memory_mb"]) for s in summaries),
+        clients,
         row.group,
         means("train_accuracy"),
         tuple(filter(None, (means("recall_0"), means("recall_1")))),
     )
 
 
-def of_results(row: PaperRow, trained: Sequence[RunResult], attacked: Sequence[RunResult]) -> Row:
+def of_results(row: PaperRow, clients: int, trained: Sequence[RunResult], attacked: Sequence[RunResult]) -> Row:
     """A row that was attacked: one result of the training and one of the attack a seed, from one adversary."""
 
     def means(metric: str) -> tuple[float, ...]:
@@ -106,6 +109,7 @@ def of_results(row: PaperRow, trained: Sequence[RunResult], attacked: Sequence[R
         row.published,
         sum(r.provenance.cpu_seconds for r in [*trained, *attacked]) / len(trained),
         0.0,
+        clients,
         row.group,
         means("train_accuracy"),
         tuple(filter(None, (means("test_recall_0"), means("test_recall_1")))),
