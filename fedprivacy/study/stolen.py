@@ -20,6 +20,7 @@ from fedprivacy.judge.result import Finding
 from fedprivacy.metrics.intervals import Interval, mean_interval, paired_interval
 from fedprivacy.study.repetition import Repetition
 from fedprivacy.study.resolved import Study
+from fedprivacy.study.seed_notes import of_seeds
 from fedprivacy.study.theft import load_stolen, load_true_answers, theft_path
 from fedprivacy.wire.parties import client_name
 
@@ -70,12 +71,13 @@ def _of_adversary(level: float, repetitions: Sequence[Repetition], adversary: Ad
     rows: dict[str, list[Copies]] = {}
     course: dict[int, list[Float]] = {}
     names: list[str] = []
-    notes = ""
+    said: list[tuple[str, ...]] = []
     for repetition in repetitions:
         stolen = load_stolen(theft_path(repetition.place, adversary))
         if isinstance(stolen, str):
             return [_finding(level, adversary, HISTORY, "all clients", AGREEMENT, None, None, 0, True, stolen, "error")]
-        truth, notes = load_true_answers(repetition.place), "; ".join(stolen.notes)
+        said.append(stolen.notes)
+        truth = load_true_answers(repetition.place)
         labels = repetition.game.dataset.y_test[: truth.shape[2]]
         copied = next(iter(stolen.copies.values()))
         told = [k for k in range(truth.shape[1]) if not (np.isnan(copied[k]).any() or np.isnan(truth[:, k]).any())]
@@ -86,7 +88,10 @@ def _of_adversary(level: float, repetitions: Sequence[Repetition], adversary: Ad
             agreed = [compared(stolen.course[place, k], truth[place, k], labels)[AGREEMENT] for k in told]
             course.setdefault(point, []).append(np.array(agreed))
     joined = {name: Copies.joined(parts) for name, parts in rows.items()}
-    return [*_written(level, adversary, joined, names, notes), *_course(level, adversary, course, joined)]
+    return [
+        *_written(level, adversary, joined, names, "; ".join(of_seeds(said))),
+        *_course(level, adversary, course, joined),
+    ]
 
 
 def _rows(stolen: Stolen, truth: Float, labels: Int, told: Sequence[int]) -> dict[str, Copies]:

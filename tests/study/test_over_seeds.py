@@ -2,23 +2,92 @@
 
 from __future__ import annotations
 
+import importlib
+import re
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fedprivacy.privacy import Gaussian, NoNoise, PrivacyEvent
 from fedprivacy.privacy.events import event_to_json
 from fedprivacy.study.assembled import _claim
+from fedprivacy.study.run import Plan, execute
 from fedprivacy.study.seed_notes import of_seeds
 
+SAME, FIRST, SECOND = "default grade", "carried by round 1 (60%)", "carried by round 3 (50%)"
 
-def test_notes_of_one_seed_are_marked_as_its_own() -> None:
-    same, first, second = "default grade", "carried by round 1 (60%)", "carried by round 3 (50%)"
-    assert of_seeds([(same, first), (same, first)]) == (same, first)
-    assert of_seeds([(same, first), (second, same)]) == (same, f"in seed 1 of 2: {first}")
-    assert of_seeds([(same,), (same, second)]) == (same, f"in seed 2 of 2: {second}")
-    assert of_seeds([(same, first)]) == (same, first)
-    assert of_seeds([]) == of_seeds([(), ()]) == ()
+
+@pytest.mark.parametrize(
+    ("notes", "told"),
+    [
+        ([], ()),
+        ([(), ()], ()),
+        ([(SAME, FIRST)], (SAME, FIRST)),
+        ([(SAME, FIRST), (SAME, FIRST)], (SAME, FIRST)),
+        ([(SAME, FIRST), (SECOND, SAME)], (SAME, "in seeds 1 and 2 of 2: carried by round 1 / 3 (60% / 50%)")),
+        ([(SAME,), (SAME, SECOND)], (SAME, f"in seed 2 of 2: {SECOND}")),
+        ([("one",), ("two",), ("one",)], ("in seeds 1 and 3 of 3: one", "in seed 2 of 3: two")),
+        ([(FIRST,), (SECOND,), (FIRST,)], ("in seeds 1 to 3 of 3: carried by round 1 / 3 / 1 (60% / 50% / 60%)",)),
+        ([("1 left", "2 left"), ("2 left", "3 left")], ("2 left", "in seeds 1 and 2 of 2: 1 / 3 left")),
+        ([("1 left", "2 left"), ()], ("in seed 1 of 2: 1 left", "in seed 1 of 2: 2 left")),
+    ],
+)
+def test_notes_of_all_seeds_are_told_and_what_they_share_once(notes: list[tuple[str, ...]], told: tuple[str, ...]):
+    assert of_seeds(notes) == told
+
+
+WORDS = st.sampled_from(["round {} left out", "carried by round {} ({}%)", "default grade", "{} of {} candidates"])
+NUMBERS = st.sampled_from(["1", "2", "0.5", "12"])
+NOTE = st.builds(lambda words, a, b: words.format(a, b), WORDS, NUMBERS, NUMBERS)
+
+
+@given(st.lists(st.lists(NOTE, max_size=4, unique=True), min_size=1, max_size=4))
+def test_every_note_of_every_seed_can_be_read_back(notes: list[list[str]]) -> None:
+    found: list[set[str]] = [set() for _ in notes]
+    for line in of_seeds(notes):
+        marked = re.match(r"in seeds? (.*?) of \d+: (.*)", line)
+        named = [] if marked is None else list(map(int, re.findall(r"\d+", marked[1])))
+        seeds = range(1, len(notes) + 1) if marked is None else named
+        if marked is not None and " to " in marked[1]:
+            seeds = range(named[0], named[1] + 1)
+        words = re.split(r"([\d.]+%?(?: / [\d.]+%?)+)", line if marked is None else marked[2])
+        for place, seed in enumerate(seeds):
+            own = [part.split(" / ")[place] if number % 2 else part for number, part in enumerate(words)]
+            found[seed - 1].add("".join(own))
+    assert found == [set(own) for own in notes]
+
+
+@pytest.mark.parametrize(
+    ("attack", "module", "loader"),
+    [
+        ("membership", "membership.findings", "load_observed"),
+        ("labels", "label_inference", "load_label_shares"),
+        ("inversion", "inversion.findings", "load"),
+        ("theft", "stolen", "load_stolen"),
+    ],
+)
+def test_findings_carry_the_notes_of_every_seed(
+    attack: str, module: str, loader: str, small_config: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was observed says in seed 1 that it is the first that was read, in seed 2 that it is the second."""
+    where = importlib.import_module(f"fedprivacy.study.{module}")
+    load, places = getattr(where, loader), list[Path]()
+
+    def numbered(path: Path) -> Any:
+        if path not in places:
+            places.append(path)
+        found = load(path)
+        return replace(found, notes=(*found.notes, f"read as number {places.index(path) + 1}"))
+
+    monkeypatch.setattr(where, loader, numbered)
+    settings = {"attacks": (attack,), "surrogate_epochs": 1, "inversion": {"iterations": 2, "messages": 1}}
+    config = small_config(protocol="mutual" if attack == "theft" else "fedavg", rounds=1, seeds=2, attack=settings)
+    found = execute(config, Plan(tmp_path, baselines=False)).findings
+    assert any("in seeds 1 and 2 of 2: read as number 1 / 2" in one.note for one in found if one.headline)
 
 
 def summary(sends: int, multiplier: float = 2.0) -> dict[str, Any]:

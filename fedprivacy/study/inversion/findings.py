@@ -25,6 +25,7 @@ from fedprivacy.study.inversion.pictures import are_pictures, save_pictures
 from fedprivacy.study.inversion.reconstructed import BEST, MEAN, NEAREST, NULL, RANDOM, Case, cases
 from fedprivacy.study.repetition import Repetition
 from fedprivacy.study.resolved import Study
+from fedprivacy.study.seed_notes import of_seeds
 
 PSNR, SSIM, MSE = "PSNR (dB)", "SSIM", "MSE"
 TOLD = "told from {} public images"
@@ -46,25 +47,25 @@ def inversion_findings(
     cards: dict[str, dict[str, str]] = {}
     for adversary, source in study.seats.inversion:
         judged: list[Case] = []
-        cause, observation, notes, chosen = "", "reconstruction", dict[str, None](), Counter[str]()
+        cause, observation, told, chosen = "", "reconstruction", list[tuple[str, ...]](), Counter[str]()
         for repetition in repetitions:
             result = load(inversion_path(repetition.place, adversary))
             if isinstance(result, str):
                 cause = result
                 break
             observation = result.observation
-            notes |= dict.fromkeys(result.notes)
             cards.setdefault(str(adversary), dict(result.card))
             counted = Counter(one.attack or "none, all failed" for one in result.found)
             chosen.update(counted)
             batches = Batches(study.wire, repetition.game, repetition.root, study.named_batches)
             own = cases(batches, result)
-            if source != "predictions" and not batches.told:
-                notes[UNTOLD] = None
+            untold = source != "predictions" and not batches.told
+            told.append((*result.notes, *([UNTOLD] if untold else [])))
             judged += [replace(case, unit=case.unit + len(judged)) for case in own]
             if own and repetition is repetitions[0]:
                 alike = [case for case in own if case.kind == own[0].kind]
                 save_pictures(repetition.place, adversary, observation, alike)
+        notes = dict.fromkeys(of_seeds(told))
         judged = _of_one_kind(judged, notes)
         if len(chosen) > 1:
             words = ", ".join(f"{name} for {number}" for name, number in chosen.most_common())

@@ -25,6 +25,7 @@ from fedprivacy.study.membership.findings import judges_bank, sources
 from fedprivacy.study.observe import load_observed, observed_path, stacks
 from fedprivacy.study.repetition import Repetition
 from fedprivacy.study.resolved import Study
+from fedprivacy.study.seed_notes import of_seeds
 from fedprivacy.wire.parties import client_name
 
 GROUPS = 4
@@ -86,7 +87,7 @@ def stacked(study: Study, repetitions: Sequence[Repetition], adversary: Adversar
     label = Label(EVERYTHING, str(adversary), STACK, attack.level, attack.headline == STACK)
     judged: list[list[Target]] = []
     groups: list[int] = []
-    signals = 0
+    told: list[tuple[str]] = []
     for number, repetition in enumerate(repetitions):
         bank = bank_of(study, repetition, adversary, observations)
         if bank is None:
@@ -97,11 +98,13 @@ def stacked(study: Study, repetitions: Sequence[Repetition], adversary: Adversar
             return [examiner.failed(label, str(error))]
         judged += found
         groups += [number] * len(found)
-    note = (
-        f"logistic regression on {signals} signals of {len(observations)} observations, learned on the coins of shadow "
-        "federations, never on the target's"
-    )
-    return examiner.membership(judged, replace(label, note=note), groups)
+        told.append(
+            (
+                f"logistic regression on {signals} signals of {len(observations)} observations, learned on the coins "
+                "of shadow federations, never on the target's",
+            )
+        )
+    return examiner.membership(judged, replace(label, note="; ".join(of_seeds(told))), groups)
 
 
 def _judged(bank: Bank) -> tuple[list[list[Target]], int]:
