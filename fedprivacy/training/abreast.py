@@ -30,7 +30,7 @@ from fedprivacy.training.learner import (
     label_loss,
     normalised,
 )
-from fedprivacy.training.losses import predicted_class
+from fedprivacy.training.losses import predicted_class, softmax
 from fedprivacy.training.optimiser import filled, fused, unfilled
 from fedprivacy.training.passes import batches, passes
 from fedprivacy.training.taught import WrittenOut
@@ -171,7 +171,7 @@ class _Stack:
             seen = stacked_forward(weights, inputs)
             logits[step, :active] = seen[-1]
             if plain:
-                slope = _softmax(seen[-1]).sub_(wanted[step, :active]).mul_(share[step, :active, :, None])
+                slope = softmax(seen[-1]).sub_(wanted[step, :active]).mul_(share[step, :active, :, None])
             else:
                 values[step, :active], slope = self._slopes(seen[-1], labels[step], rows[step], own, share[step])
             self._update(active, [filled(gradient) for gradient in stacked_gradients(weights, slope, seen)])
@@ -244,12 +244,6 @@ def _batches(
             sizes[step, m] = part.stop - part.start
             table[step, m, : sizes[step, m]] += order.numpy()[part]
     return table, sizes
-
-
-def _softmax(logits: Tensor) -> Tensor:
-    """Softmax over the last axis: torch's own is slow where that axis is short."""
-    powers = (logits - logits.amax(-1, keepdim=True)).exp_()
-    return powers.div_(powers.sum(-1, keepdim=True))
 
 
 def _with(told: list[Epoch] | Diverged, epoch: Epoch) -> list[Epoch] | Diverged:

@@ -13,6 +13,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from fedprivacy.training.sparse import Sparse
+
 _OPS = torch.ops.aten
 
 
@@ -83,25 +85,40 @@ def _hooked(module: nn.Module) -> bool:
     )
 
 
-def stacked_forward(weights: Sequence[Tensor], x: Tensor) -> list[Tensor]:
+def stacked_forward(weights: Sequence[Tensor], x: Tensor | Sparse) -> list[Tensor]:
     """:meth:`Chain.forward` of M models at once; ``weights``: each layer's weight [M, out, in] and bias [M, out], in
-    turn; ``x`` [M, B, ...].
+    turn; ``x`` [M, B, ...], or the records of one batch for all, whose first weight then lies input by input.
     """
-    seen = [x.flatten(2)]
-    for weight, bias in _pairs(weights):
+    pairs = _pairs(weights)
+    if isinstance(x, Sparse):
+        (weight, bias), pairs = pairs[0], pairs[1:]
+        read = torch.stack([x.rows.times(one.t()) for one in weight]).add_(bias[:, None])
+        seen = [weight.new_empty(0), read]
+    else:
+        seen = [x.flatten(2)]
+    for weight, bias in pairs:
         read = seen[-1].relu_() if len(seen) > 1 else seen[0]
         seen.append(torch.baddbmm(bias[:, None], read, weight.transpose(1, 2)))
     return seen
 
 
-def stacked_gradients(weights: Sequence[Tensor], slope: Tensor, seen: Sequence[Tensor]) -> list[Tensor]:
-    """:meth:`Chain.gradients` of M models at once; ``slope`` [M, B, C]."""
+def stacked_gradients(
+    weights: Sequence[Tensor], slope: Tensor, seen: Sequence[Tensor], x: Tensor | Sparse | None = None
+) -> list[Tensor]:
+    """:meth:`Chain.gradients` of M models at once; ``slope`` [M, B, C]. Of sparse records the gradient of the first
+    weight comes as M tensors [in, out].
+    """
     found: list[Tensor] = []
     for place, (weight, _) in reversed(list(enumerate(_pairs(weights)))):
         read = seen[place]
-        found += [slope.sum(1), slope.transpose(1, 2).bmm(read)]
+        found.append(slope.sum(1))
         if place:
+            found.append(slope.transpose(1, 2).bmm(read))
             slope = _OPS.threshold_backward(slope.bmm(weight), read, 0)
+        elif isinstance(x, Sparse):
+            found += [x.columns.times(one) for one in reversed(slope.unbind())]
+        else:
+            found.append(slope.transpose(1, 2).bmm(read))
     return found[::-1]
 
 

@@ -9,7 +9,8 @@ measures where the border lies.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Protocol, runtime_checkable
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from fedprivacy.training.by_hand import chain, stacked_forward, stacked_gradients
+from fedprivacy.training.by_hand import Chain, chain, stacked_forward, stacked_gradients
 from fedprivacy.training.learner import (
     AT_ONCE,
     Diverged,
@@ -33,6 +34,7 @@ from fedprivacy.training.learner import (
 from fedprivacy.training.narrow import columns_in_use, narrowed, widened
 from fedprivacy.training.optimiser import Optimiser, filled, unfilled
 from fedprivacy.training.passes import passes
+from fedprivacy.training.sparse import Sparse, SparseRecords, mostly_zero
 
 FleetLoss = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(logits [B, C], labels [B], targets [B, ...]) -> scalar; made of operations that ``torch.func.vmap`` knows."""
@@ -46,12 +48,12 @@ ABREAST = 64
 
 @runtime_checkable
 class ToldByTargets(Protocol):
-    """A :data:`FleetLoss` of logits and targets alone that tells its own derivative."""
+    """A :data:`FleetLoss` of logits and targets alone that tells its own derivative, of many batches."""
 
     def __call__(self, logits: Tensor, labels: Tensor, targets: Tensor, /) -> Tensor: ...
 
-    def slopes(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Losses [M] of logits [M, B, C], and their derivatives [M, B, C]."""
+    def slopes(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Derivatives [M, B, C] of the losses [M] of logits [M, B, C]."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +86,16 @@ class Fleet:
         # Which columns are left out moves the rounding, so it must not hang on who stands beside.
         columns = columns_in_use([one.records.x for one in self.members], self.bench.config)
         used = None if columns is None else tuple(columns.tolist())
-        return (self.model, self.bench.config.model_dump_json(), self.epochs, self.loss, sizes, used)
+        # So do products of what is not zero, which are taken where all see the same records at the same time.
+        seen = self._seen_alike()
+        return (self.model, self.bench.config.model_dump_json(), self.epochs, self.loss, sizes, used, seen)
+
+    def _seen_alike(self) -> tuple[Any, ...]:
+        """Their common records and order, where these are what decides how products are taken; else nothing."""
+        layers, one = chain(self.bench.module(self.model)), self.members[0]
+        if layers is None or not _alike(self.members) or not _sparse(one, layers, self.bench.device):
+            return ()
+        return (hashlib.sha256(one.records.x.tobytes()).digest(), one.seed)
 
 
 def trained_abreast(fleets: Sequence[Fleet]) -> list[list[dict[str, Tensor]] | Diverged]:
@@ -175,16 +186,18 @@ def _stacked(
     columns: Tensor | None,
 ) -> list[dict[str, Tensor]]:
     device, number = bench.device, len(members[0].records)
-    names, hand = list(members[0].weights), chain(module) is not None
+    names, layers = list(members[0].weights), chain(module)
     stacks = [torch.stack([member.weights[name] for member in members]).to(device) for name in names]
     x = _inputs([member.records.x for member in members]).to(device)
-    alike = hand and len(x) == 1 and len({member.seed for member in members}) == 1
-    columns = columns.to(device) if columns is not None and hand and len(names) > 2 else None
+    alike = layers is not None and _alike(members)
+    sparse = layers is not None and alike and _sparse(members[0], layers, device)
+    columns = columns.to(device) if columns is not None and layers is not None and len(names) > 2 else None
     starts = stacks if columns is None else [narrowed(stacks[0], columns), *stacks[1:]]
-    x = x if columns is None else narrowed(x.flatten(2), columns)
-    x = x if len(x) == len(members) else x.expand(len(members), *x.shape[1:])
-    kept = [filled(one) if hand else one.requires_grad_() for one in starts]
-    weights = [unfilled(one, made.shape[1:]) if hand else one for one, made in zip(kept, starts, strict=True)]
+    records = _Batches(x if columns is None else narrowed(x.flatten(2), columns), len(members), alike, sparse)
+    if layers is None:
+        kept = weights = [one.requires_grad_() for one in starts]
+    else:
+        kept, weights = _laid_out(starts, sparse)
     optimizer = Optimiser(kept, bench.config)
     y = torch.from_numpy(np.stack([member.records.y for member in members])).to(device)
     targets = y
@@ -192,28 +205,20 @@ def _stacked(
         targets = torch.stack([member.targets for member in members if member.targets is not None]).to(device)
     own = torch.arange(len(members), device=device)[:, None]
 
-    gradients = _by_hand(loss) if hand else _by_autograd(module, names, loss)
+    gradients = _by_autograd(module, names, loss) if layers is None else _by_hand(loss)
+    losses = vmap(loss)
     module.train()
     size = bench.config.batch_size
     together = zip(*(passes(number, size, epochs, member.seed) for member in members), strict=True)
     for passed in together if number else ():
-        rows = torch.stack([order for order, _ in passed]).to(device)
-        total = torch.zeros(len(members), device=device)
+        rows, parts = torch.stack([order for order, _ in passed]).to(device), passed[0][1]
         labels, wanted = y[own, rows], targets[own, rows]
-
-        def taken(part: slice, rows: Tensor = rows) -> Tensor:
-            if alike:  # all members see the same records at the same time
-                one = normalised(x[0, rows[0, part]])
-                return one.expand(len(members), *one.shape)
-            return normalised(x[own, rows[:, part]])
-
-        needed = (number if alike else rows.numel()) * x[0, 0].numel()
-        ready = taken(slice(None)) if needed <= AT_ONCE else None
-        for part in passed[0][1]:
-            inputs = taken(part) if ready is None else ready[:, part]
-            values, slopes = gradients(weights, inputs, labels[:, part], wanted[:, part])
-            optimizer.apply([filled(slope) for slope in slopes] if hand else slopes)
-            total += values
+        answers: list[Tensor] = []
+        for part, inputs in zip(parts, records.batches(rows, parts), strict=True):
+            logits, slopes = gradients(weights, inputs, labels[:, part], wanted[:, part])
+            optimizer.apply(slopes if layers is None else [filled(slope) for slope in slopes])
+            answers.append(logits)
+        total = losses(torch.cat(answers, 1), labels, wanted)
         if not bool(torch.isfinite(total).all()):
             raise Diverged(f"the loss became {float(total.sum())}")
     if columns is not None:
@@ -222,27 +227,77 @@ def _stacked(
     return [{name: final[name][place].clone() for name in names} for place in range(len(members))]
 
 
-Gradients = Callable[[Sequence[Tensor], Tensor, Tensor, Tensor], tuple[Tensor, Sequence[Tensor]]]
-"""(weights [M, ...], input [M, B, ...], labels [M, B], targets) -> losses [M], and the gradient of each weight."""
+def _alike(members: Sequence[Member]) -> bool:
+    """Whether all see the same records at the same time."""
+    first = members[0]
+    seen = all(one.records.x is first.records.x or np.array_equal(one.records.x, first.records.x) for one in members)
+    return seen and len({member.seed for member in members}) == 1
+
+
+def _sparse(one: Member, layers: Chain, device: torch.device) -> bool:
+    """Whether the first layer's products are taken of what is not zero alone."""
+    return mostly_zero(one.records.x, layers.layers[0].out_features, device)
+
+
+def _laid_out(starts: Sequence[Tensor], sparse: bool) -> tuple[list[Tensor], list[Tensor]]:
+    """What the optimiser moves, and views of it that are the weights [M, ...].
+
+    Where records are sparse, a first weight lies input by input, and each model's is moved on its own.
+    """
+    kept = [filled(one) for one in starts]
+    weights = [unfilled(one, made.shape[1:]) for one, made in zip(kept, starts, strict=True)]
+    if not sparse:
+        return kept, weights
+    first = starts[0].transpose(1, 2).contiguous()
+    return [*first.unbind(), *kept[1:]], [first.transpose(1, 2), *weights[1:]]
+
+
+class _Batches:
+    """Records ``x`` [M, N, ...], or [1, N, ...] the same for all, as M models read them."""
+
+    def __init__(self, x: Tensor, models: int, alike: bool, sparse: bool) -> None:
+        self.x = x if len(x) == models else x.expand(models, *x.shape[1:])
+        self.alike = alike
+        self.sparse = SparseRecords(normalised(x[0]).flatten(1)) if sparse else None
+        self.own = torch.arange(models, device=x.device)[:, None]
+
+    def batches(self, rows: Tensor, parts: Sequence[slice]) -> Iterator[Tensor | Sparse]:
+        """Inputs [M, B, ...] of each step; ``rows`` [M, N]."""
+        if self.sparse is not None:
+            yield from self.sparse.batches(rows[0], parts)
+            return
+        needed = (rows.shape[1] if self.alike else rows.numel()) * self.x[0, 0].numel()
+        ready = self._taken(rows) if needed <= AT_ONCE else None
+        for part in parts:
+            yield self._taken(rows[:, part]) if ready is None else ready[:, part]
+
+    def _taken(self, rows: Tensor) -> Tensor:
+        if not self.alike:
+            return normalised(self.x[self.own, rows])
+        one = normalised(self.x[0, rows[0]])
+        return one.expand(len(self.x), *one.shape)
+
+
+Gradients = Callable[[Sequence[Tensor], Any, Tensor, Tensor], tuple[Tensor, Sequence[Tensor]]]
+"""(weights [M, ...], input [M, B, ...], labels [M, B], targets) -> logits [M, B, C], and each weight's gradient."""
 
 
 def _by_hand(loss: FleetLoss) -> Gradients:
     """Batched products of a perceptron; autograd gives the derivative by the logits, where the loss does not."""
-    losses = vmap(loss)
+    losses, told = vmap(loss), loss if isinstance(loss, ToldByTargets) else None
 
     def gradients(
-        weights: Sequence[Tensor], inputs: Tensor, labels: Tensor, targets: Tensor
+        weights: Sequence[Tensor], inputs: Tensor | Sparse, labels: Tensor, targets: Tensor
     ) -> tuple[Tensor, Sequence[Tensor]]:
         with torch.no_grad():
             seen = stacked_forward(weights, inputs)
-            if isinstance(loss, ToldByTargets):
-                values, slope = loss.slopes(seen[-1], targets)
-                return values, stacked_gradients(weights, slope, seen)
-        logits = seen[-1].requires_grad_()
-        values = losses(logits, labels, targets)
-        (slope,) = torch.autograd.grad(values.sum(), logits)
+        if told is None:
+            logits = seen[-1].requires_grad_()
+            (slope,) = torch.autograd.grad(losses(logits, labels, targets).sum(), logits)
+        else:
+            slope = told.slopes(seen[-1], targets)
         with torch.no_grad():
-            return values.detach(), stacked_gradients(weights, slope, seen)
+            return seen[-1].detach(), stacked_gradients(weights, slope, seen, inputs)
 
     return gradients
 
@@ -250,16 +305,17 @@ def _by_hand(loss: FleetLoss) -> Gradients:
 def _by_autograd(module: nn.Module, names: Sequence[str], loss: FleetLoss) -> Gradients:
     """The module itself, mapped over the models."""
 
-    def one(state: Mapping[str, Tensor], inputs: Tensor, labels: Tensor, wanted: Tensor) -> Tensor:
-        return loss(functional_call(module, dict(state), (inputs,)), labels, wanted)
+    def one(state: Mapping[str, Tensor], inputs: Tensor, labels: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
+        logits = functional_call(module, dict(state), (inputs,))
+        return loss(logits, labels, wanted), logits
 
-    losses = vmap(one)
+    both = vmap(one)
 
     def gradients(
         weights: Sequence[Tensor], inputs: Tensor, labels: Tensor, targets: Tensor
     ) -> tuple[Tensor, Sequence[Tensor]]:
-        values = losses(dict(zip(names, weights, strict=True)), inputs, labels, targets)
-        return values.detach(), torch.autograd.grad(values.sum(), list(weights))
+        values, logits = both(dict(zip(names, weights, strict=True)), inputs, labels, targets)
+        return logits.detach(), torch.autograd.grad(values.sum(), list(weights))
 
     return gradients
 

@@ -30,6 +30,12 @@ def log_probabilities(logits: Tensor, temperature: float = 1.0) -> Tensor:
     return functional.log_softmax(scaled, dim=1)
 
 
+def softmax(logits: Tensor) -> Tensor:
+    """Softmax over the last axis, which may be short: torch's own is slow where it is."""
+    powers = (logits - logits.amax(-1, keepdim=True)).exp_()
+    return powers.div_(powers.sum(-1, keepdim=True))
+
+
 def predicted_class(logits: Tensor) -> Tensor:
     """Most likely class [B]; a sigmoid says class 1 above one half."""
     return (logits[:, 0] > 0).long() if logits.shape[1] == 1 else logits.argmax(dim=1)

@@ -180,7 +180,8 @@ def filled(values: Tensor) -> Tensor:
 
     What is left over after whole registers is rounded otherwise, and which numbers are would depend on the neighbours.
     """
-    return functional.pad(values, (0, -values.shape[1] % LANES)) if values.ndim == 2 else values
+    spare = -values.shape[1] % LANES if values.ndim == 2 else 0
+    return functional.pad(values, (0, spare)) if spare else values
 
 
 def unfilled(values: Tensor, shape: Sequence[int]) -> Tensor:

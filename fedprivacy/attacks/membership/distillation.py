@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
 from fedprivacy.adversary.threat import Float
 from fedprivacy.attacks.membership.decode import decode, decode_sent
@@ -22,7 +21,7 @@ from fedprivacy.data.records import Ids
 from fedprivacy.federation.knowledge import Knowledge
 from fedprivacy.training.fleet import Member, train_fleet
 from fedprivacy.training.learner import Records, Seed, Workbench
-from fedprivacy.training.losses import log_probabilities
+from fedprivacy.training.losses import log_probabilities, softmax
 
 BATCH = 64
 
@@ -103,13 +102,11 @@ class Divergence:
         # Written out, because torch's own has no batched form.
         return (log_q.exp() * (log_q - log_probabilities(logits))).sum(1).mean()
 
-    def slopes(self, logits: Tensor, log_q: Tensor) -> tuple[Tensor, Tensor]:
-        """Losses [M] of logits [M, B, C], and their derivatives [M, B, C]."""
-        if logits.shape[2] == 1:
-            log_p = torch.cat([functional.logsigmoid(-logits), functional.logsigmoid(logits)], 2)
-        else:
-            log_p = torch.log_softmax(logits, 2)
+    def slopes(self, logits: Tensor, log_q: Tensor) -> Tensor:
+        """Derivatives [M, B, C] of the losses of logits [M, B, C]."""
         q = log_q.exp()
-        values = (q * (log_q - log_p)).sum(2).mean(1)
-        slope = log_p.exp().mul_(q.sum(2, keepdim=True)).sub_(q)
-        return values, slope[..., -logits.shape[2] :].div_(logits.shape[1])
+        if logits.shape[2] == 1:
+            slope = torch.sigmoid(logits).mul_(q.sum(2, keepdim=True)).sub_(q[..., 1:])
+        else:
+            slope = softmax(logits).mul_(q.sum(2, keepdim=True)).sub_(q)
+        return slope.div_(logits.shape[1])
