@@ -54,8 +54,10 @@ def test_the_common_model_is_that_of_one_client_and_told_of_no_row_that_has_none
     chosen = recipe("gupta2025")
     rows = [replace(_sent("few", 2), start_bytes=200), replace(_sent("many", 20), start_bytes=2000)]
     assert "also receives the common model: 100 B." in to_markdown(chosen, rows, [])
-    rows.append(_sent("own", 5))
-    assert "also receives the common model (not those of row own): 100 B." in to_markdown(chosen, rows, [])
+    rows += [_sent(f"own{number}", 5) for number in range(8)]
+    assert "common model (not those of row own0, own1, own2, own3, own4, own5, own6 and own7): 100 B." in to_markdown(
+        chosen, rows, []
+    )
     assert "common model" not in to_markdown(chosen, [_sent("own", 5)], [])
 
 

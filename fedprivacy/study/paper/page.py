@@ -42,7 +42,7 @@ def _about_bytes(rows: Sequence[Row]) -> str:
     about = "Bytes are for one client and the whole run."
     start = max(one.start_bytes / one.clients for one in rows)
     own = [one.key for one in rows if not one.start_bytes]
-    but = f" (not those of row {listed(own)})" if own else ""
+    but = f" (not those of row {listed(own, len(own))})" if own else ""
     return f"{about} Before round 1 each also receives the common model{but}: {size(start)}." if start else about
 
 
