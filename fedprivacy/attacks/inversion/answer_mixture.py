@@ -128,7 +128,7 @@ def answer_mixture(
         raise ValueError("the budget was over before a few clients were simulated")
     worlds = Worlds(np.stack(answers), np.stack(away))
     observed = features(told.payloads, told, classes)
-    notes = () if told.start_known else (UNKNOWN_START,)
+    notes = (*(() if told.start_known else (UNKNOWN_START,)), *told.doubts)
     if worlds.beyond(observed):
         return Mixture(public, (*notes, BEYOND))
     return Mixture(np.asarray(public + worlds.told(observed, worlds.best_ridge())), notes)

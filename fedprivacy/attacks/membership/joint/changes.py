@@ -3,8 +3,9 @@
 A client's upload is a change from the weights that it last received, where those are one model: whoever was passed on
 the models of several goes on from a mixture that nobody else knows. Where no upload can be read (masked sums, a peer
 behind a server), two consecutive broadcasts are a change by the mean of all clients, or of those who are seen to say
-anything else in the round; a peer takes its own part off. Weights that travel in groups are changes of those tensors
-alone.
+anything else in the round; a peer takes its own part off. A peer is not sent the model of every round where it sits
+some out: what lies between two that it was sent is one change then, from the older one. Weights that travel in groups
+are changes of those tensors alone.
 """
 
 from __future__ import annotations
@@ -24,6 +25,25 @@ from fedprivacy.wire.transcript import Message, Transcript
 CHANGES = (Weights.kind, Update.kind)
 
 
+@dataclass(frozen=True)
+class Sure:
+    """What is known of a change beside its ends: the ``rounds`` that it took, and whether ``clients`` are those who
+    trained, and not all who may have."""
+
+    rounds: int = 1
+    clients: bool = True
+
+
+def doubts(changes: Sequence[Sure]) -> tuple[str, ...]:
+    """In words, what nobody told of some changes."""
+    found = []
+    if not all(change.clients for change in changes):
+        found.append("who took part in a round is not told: all other clients are played in each")
+    if long := sum(change.rounds > 1 for change in changes):
+        found.append(f"{long} of {len(changes)} changes took rounds that were not seen: each is played as one round")
+    return tuple(found)
+
+
 @dataclass(frozen=True, eq=False)
 class Change:
     """Local training of ``clients`` (the mean of it, where there are several) from ``start`` to ``end``.
@@ -37,6 +57,7 @@ class Change:
     received: Mapping[int, Part]
     start: Part
     end: Part
+    sure: Sure = Sure()
 
 
 def changes(
@@ -53,7 +74,7 @@ def changes(
     if any(m.author not in (SERVER, own) for m in readable):
         known = _mixes_known(view.position, settings) if mixing is not None else frozenset[int]()
         return _uploads(told, readable, start, settings, mixing, known)
-    return _broadcasts(told, readable, start, own)
+    return _broadcasts(told, readable, start, own, settings)
 
 
 def _mixes_known(position: str, settings: FederationSettings) -> frozenset[int]:
@@ -78,9 +99,10 @@ def _uploads(
     fresh = {client: dict(part) for client, part in start.items()}
     authors: dict[int, set[str]] = {client: set() for client in clients}
     first_hand = {(m.round, m.author) for m in readable if not m.passed_on}
-    for number, messages in groupby(readable, key=lambda m: m.round):
+    rounds = {number: list(messages) for number, messages in groupby(readable, key=lambda m: m.round)}
+    for number in range(min(1, *rounds), max(rounds) + 1):
         said: dict[int, Part] = {}
-        for message in messages:
+        for message in rounds.get(number, ()):
             if message.sender == SERVER:
                 client = client_index(message.receiver)
                 authors[client].add(message.author)
@@ -103,23 +125,33 @@ def _uploads(
                     yield found
         if mixing is not None:
             for client in clients:
-                heard = {peer: said[peer] for peer in settings.graph.neighbours(client) if peer in said}
-                known = client in mixes_known and client in said
-                held[client] = dict(mixing.mixed(settings, client, said[client], heard)) if known else {}
-                fresh[client] = dict(held[client])
+                if client in said:
+                    heard = {peer: said[peer] for peer in settings.graph.neighbours(client) if peer in said}
+                    mixes = client in mixes_known
+                    held[client] = dict(mixing.mixed(settings, client, said[client], heard)) if mixes else {}
+                    fresh[client] = dict(held[client])
+                elif settings.dropout_rate:  # it may have trained, and was not heard
+                    held[client] = fresh[client] = {}
 
 
 def _broadcasts(
-    told: Transcript, readable: Sequence[Message], start: Mapping[int, Part], own: str | None
+    told: Transcript,
+    readable: Sequence[Message],
+    start: Mapping[int, Part],
+    own: str | None,
+    settings: FederationSettings,
 ) -> Iterator[Change]:
-    """Consecutive broadcasts as one change a round; of several receivers the first is followed."""
-    sent = [m for m in readable if m.author == SERVER]
-    follower = own or (sent[0].receiver if sent else None)
+    """Consecutive broadcasts as one change each; of several receivers in a round the first is followed."""
     clients = list(start)
-    everybody = set(map(client_name, clients)) - {own}
-    held = dict(start[clients[0]])
+    others = [client for client in clients if client_name(client) != own]
+    held, since = dict(start[clients[0]]), 0
     fresh = dict(held)
-    for number, messages in groupby(readable, key=lambda m: m.round):
+    for number, group in groupby(readable, key=lambda m: m.round):
+        messages = list(group)
+        follower = own or next((m.receiver for m in messages if m.author == SERVER), None)
+        authors = {m.author for m in told.messages if m.round == number} - {SERVER, own}
+        part = [client for client in others if client_name(client) in authors] or others
+        together = len(authors) + 1 if authors else settings.together
         mine: Part | None = None
         for message in messages:
             if message.sender != SERVER:
@@ -127,16 +159,16 @@ def _broadcasts(
             elif message.receiver == follower:
                 news = _after(held, told.payload(message))
                 names = [name for name in _floating(news) if name in held]
-                authors = {m.author for m in told.messages if m.round == number} - {SERVER, own}
-                part = [c for c in clients if client_name(c) in (authors or everybody)]
                 end = {name: news[name] for name in names}
-                if mine is not None:
-                    share = 1 / (len(part) + 1)
+                if mine is not None and together > 1:
+                    share = 1 / together
                     end = {n: (t - share * mine[n]) / (1 - share) for n, t in end.items()}
-                if names and part:
+                if names and part and (mine is None or together > 1):
                     received = {client: fresh for client in part}
-                    yield Change(number, tuple(part), received, {name: held[name] for name in names}, end)
-                held = {**held, **news}
+                    everybody = settings.together == len(clients) and not settings.dropout_rate
+                    sure = Sure(number - since, bool(authors) or everybody)
+                    yield Change(number, tuple(part), received, {name: held[name] for name in names}, end, sure)
+                held, since = {**held, **news}, number
                 fresh = dict(news)
 
 

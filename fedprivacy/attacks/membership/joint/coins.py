@@ -24,8 +24,8 @@ from torch import Tensor
 
 from fedprivacy import seeds
 from fedprivacy.adversary.threat import Float, View
-from fedprivacy.attacks.membership.joint.changes import Change, changes
-from fedprivacy.attacks.membership.joint.coursed import player
+from fedprivacy.attacks.membership.joint.changes import Change, Sure, changes, doubts
+from fedprivacy.attacks.membership.joint.coursed import player, unheard
 from fedprivacy.attacks.membership.joint.simulate import World, after
 from fedprivacy.data.coins import members_of, units
 from fedprivacy.federation.environment import Environment
@@ -91,6 +91,7 @@ class CoinUpdates:
         parts = rules.initial.parts if rules.initial is not None else {}
         start = {client: parts.get(protocol.held(client), {}) for client in range(clients)}
         seen: set[int] = set()
+        sure: list[Sure] = []
         drawn = False
         mixing = protocol if isinstance(protocol, MixesModels) else None
         for change in changes(view, start, knowledge.settings, mixing):
@@ -100,10 +101,11 @@ class CoinUpdates:
                 raise ValueError("this reading is of updates with Gaussian noise on every entry")
             found.add(change, (ends[0], ends[1]), max(noising.noise(len(change.clients)), LEAST))
             seen |= set(change.clients)
+            sure.append(change.sure)
             drawn |= rules.initial is None and any(worlds[0].kept(protocol, change, k) for k in change.clients)
         own = client_index(view.position) if view.position.startswith("client-") else None
-        assumed = DRAWN_START if drawn else ASSUMED
-        return scored(found.log_odds(), seen - {own}, knowledge, rules, assumed, found.together)
+        notes = (DRAWN_START if drawn else ASSUMED, *doubts(sure), *unheard(protocol, knowledge.settings))
+        return scored(found.log_odds(), seen - {own}, knowledge, rules, notes, found.together)
 
 
 LEAST = 1e-6
@@ -120,10 +122,10 @@ def needs_all_halves(knowledge: Knowledge) -> None:
 
 
 def scored(
-    odds: Float, seen: set[int], knowledge: Knowledge, rules: Rules, assumed: str, together: bool = False
+    odds: Float, seen: set[int], knowledge: Knowledge, rules: Rules, notes: tuple[str, ...], together: bool = False
 ) -> Observed:
     """Log-odds of coins [clients] as those of the candidates of clients that were ``seen``: against them for the half
-    that is in where the coin falls the other way. ``assumed``: in words; ``together``: no source is one client's."""
+    that is in where the coin falls the other way. ``together``: no source is one client's."""
     scores = np.full((1 if together else len(odds), 1, len(knowledge.candidates)), np.nan)
     first = 0
     for client, (_, side) in enumerate(units(rules.division, knowledge.wire.coins)):
@@ -131,7 +133,7 @@ def scored(
             place = first + np.flatnonzero(side)
             scores[0 if together else client, 0, place] = odds[client] * side[side != 0]
         first += len(side)
-    return Observed.decoded(scores, (assumed,))
+    return Observed.decoded(scores, notes)
 
 
 def _world(knowledge: Knowledge, rules: Rules, side: int) -> World:

@@ -29,7 +29,8 @@ import torch
 from fedprivacy.adversary.threat import View
 from fedprivacy.attacks.membership.joint.stretches import Stretch, Told, stretches, told_of_all
 from fedprivacy.attacks.membership.unrolled.readings import sent_for
-from fedprivacy.attacks.membership.unrolled.situation import behind, own_environment
+from fedprivacy.attacks.membership.unrolled.situation import UNHEARD, behind, own_environment
+from fedprivacy.config.federation import FederationSettings
 from fedprivacy.federation import phases
 from fedprivacy.federation.course import Event, Fit, Private, Renewal, Restart, TakeOver, TellsCourse
 from fedprivacy.federation.environment import Environment, FederationState, HistoryRow, Part
@@ -61,6 +62,11 @@ def player(view: View, knowledge: Knowledge) -> tuple[Rules, TrainsLocally]:
         told = {client: replace(one, sent={}) for client, one in told.items()}
     played = Coursed(rules.protocol, told, start, defense)
     return replace(rules, protocol=played), played
+
+
+def unheard(protocol: TrainsLocally, settings: FederationSettings) -> tuple[str, ...]:
+    """In words, what nobody told of clients that are played along their course, where messages are lost."""
+    return (UNHEARD,) if isinstance(protocol, Coursed) and settings.dropout_rate else ()
 
 
 def _alters(defense: Defense, told: Mapping[int, Told], knowledge: Knowledge) -> bool:

@@ -12,7 +12,7 @@ from torch import Tensor
 from fedprivacy.adversary.followed import followed
 from fedprivacy.adversary.threat import Adversary, Bool, Float, View
 from fedprivacy.attacks.membership.joint.along import along, denominators, undone
-from fedprivacy.attacks.membership.joint.changes import Change, changes
+from fedprivacy.attacks.membership.joint.changes import Change, Sure, changes
 from fedprivacy.attacks.membership.joint.decode import Decoded, decoded
 from fedprivacy.attacks.membership.joint.gradients import Gradients, stacked
 from fedprivacy.attacks.membership.joint.noise import weighing
@@ -57,7 +57,8 @@ class Source:
 
 
 class Follower:
-    """Decodes the changes of one view, one after the other; ``sources`` by client, :data:`TOGETHER` for several."""
+    """Decodes the changes of one view, one after the other; ``sources`` by client, :data:`TOGETHER` for several;
+    ``sure``: of each change that was decoded, what is known of it."""
 
     def __init__(
         self, knowledge: Knowledge, rules: Rules, protocol: TrainsLocally, position: str, grade: Grade
@@ -70,6 +71,7 @@ class Follower:
         columns = {client: columns_of(knowledge, rules, client, self.owned) for client in everybody}
         self.simulation = Simulation(knowledge, rules, columns, grade.worlds, grade.points)
         self.sources: dict[int, Source] = {}
+        self.sure: list[Sure] = []
         self.together = False
         self.left_out: set[str] = set()
         self.weighed = False
@@ -90,6 +92,7 @@ class Follower:
             source = self._source(change)
             source.number += 1
             if self.grade.changes is None or source.number <= self.grade.changes:
+                self.sure.append(change.sure)
                 self._decode(change, source)
             elif self._done():
                 return

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from fedprivacy.attacks.membership.joint.changes import doubts
 from fedprivacy.attacks.membership.joint.follow import GRADES, Follower
 from fedprivacy.metrics.pooling import pool_by_rank
 from fedprivacy.metrics.roc import auc, tpr_at_fpr
@@ -31,6 +32,7 @@ def told(follower: Follower, effort: str) -> tuple[str, ...]:
         f"{effort} grade: {changes}, {grade.worlds} simulations each{more(follower)}",
         f"known: {share} with labels{owner}, {start}model, optimiser, schedule and defense; unknown: coins, their "
         "number, the order of batches",
+        *doubts(follower.sure),
         foretold(follower),
         carried(follower),
         "augmentation with draws of its own" if knowledge.settings.training.augmentation else "",
@@ -72,6 +74,8 @@ def foretold(follower: Follower) -> str:
     words = f"the simulations foretell AUC {auc(members, others):.3f} and TPR {rate:.2f} at 1% FPR"
     if follower.knowledge.known is not None:
         return f"{words}, too much, as no record in them is unknown"
+    if not all(change.clients for change in follower.sure):
+        return f"{words}, too much, as nobody in them sits out"
     return f"{words}, perhaps too much, as equations are weighed by the same simulations" if follower.weighed else words
 
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from fedprivacy.adversary.threat import View
-from fedprivacy.attacks.membership.joint.coursed import player
+from fedprivacy.attacks.membership.joint.coursed import player, unheard
 from fedprivacy.attacks.membership.joint.follow import GRADES, Follower
 from fedprivacy.attacks.membership.joint.told import told
 from fedprivacy.federation.knowledge import Knowledge, Observed
@@ -39,4 +39,5 @@ class JointUpdates:
         grade = GRADES[effort] if first is None else replace(GRADES[effort], changes=None, rounds=first)
         follower = Follower(knowledge, rules, protocol, view.position, grade)
         follower.follow(view)
-        return Observed.decoded(follower.scores()[1], told(follower, effort))
+        notes = (*told(follower, effort), *unheard(protocol, knowledge.settings))
+        return Observed.decoded(follower.scores()[1], notes)

@@ -47,13 +47,16 @@ class CoinAnswers:
         for answer in answers(view):
             if answer.client != own:
                 told.setdefault(answer.client, []).append(answer)
+        doubts: dict[str, None] = {}
         odds, defense = np.zeros(knowledge.settings.clients), _defense(knowledge)
         for client, given in told.items():
             followed = course(view, knowledge, client, given)
+            doubts |= dict.fromkeys(followed.doubts)
             odds[client] = _log_ratio(followed, knowledge, client, defense)
         if knowledge.rules is None or not told:
             raise ValueError("no client answered anything")
-        return scored(odds, set(told), knowledge, knowledge.rules, DRAWN_START if knowledge.starts is None else ASSUMED)
+        notes = (DRAWN_START if knowledge.starts is None else ASSUMED, *doubts)
+        return scored(odds, set(told), knowledge, knowledge.rules, notes)
 
 
 def _defense(knowledge: Knowledge) -> WeighsAnswers:

@@ -79,12 +79,14 @@ class JointPredictions:
     def observe(self, view: View, knowledge: Knowledge) -> Observed:
         grade, view = _grade(knowledge, PASSIVE), view.until(knowledge.attack.first_rounds)
         scores = np.full((knowledge.settings.clients, 1, len(knowledge.candidates)), np.nan)
+        doubts: dict[str, None] = {}
         for client, given in _told(view, knowledge).items():
             known, replays, seed = _followed(view, knowledge, client, given, grade)
+            doubts |= dict.fromkeys(known.doubts)
             odds = _odds(known, replays, grade, seed)
             mine = known.judged
             scores[client, 0, known.pool.places[mine]] = odds[mine]
-        return Observed.decoded(scores, _notes(knowledge, PASSIVE))
+        return Observed.decoded(scores, (*_notes(knowledge, PASSIVE), *doubts))
 
 
 @dataclass(frozen=True)
@@ -112,8 +114,10 @@ class JointProbes:
         told = {client: given for client, given in told.items() if any(answer.round in rounds for answer in given)}
         scores = np.full((knowledge.settings.clients, len(rounds), n), np.nan)
         played: dict[int, Conditional] = {}
+        doubts: dict[str, None] = {}
         for client, given in told.items():
             known, replays, seed = _followed(view, knowledge, client, given, grade)
+            doubts |= dict.fromkeys(known.doubts)
             played[client] = conditional(known, replays, rounds, records, n)
             mine = known.judged
             chosen = known.pool.places[mine]
@@ -131,7 +135,7 @@ class JointProbes:
             logp[client], included[client] = one.logp, one.included
         return replace(
             plain,
-            notes=(*plain.notes, *_notes(knowledge, ACTIVE)),
+            notes=(*plain.notes, *_notes(knowledge, ACTIVE), *doubts),
             scores=scores,
             simulated_logp=logp[:, :, :, :n],
             simulated_population_logp=logp[:, :, :, n:] if len(knowledge.auxiliary) else None,

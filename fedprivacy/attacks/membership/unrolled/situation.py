@@ -26,13 +26,13 @@ from fedprivacy.attacks.membership.unrolled.told import heard
 from fedprivacy.attacks.membership.unrolled.two_layers import model_of
 from fedprivacy.data.records import Ids
 from fedprivacy.federation.course import Answer as Told
-from fedprivacy.federation.course import Event, Fit, Private, TellsCourse
+from fedprivacy.federation.course import Event, Fit, Heard, Private, TellsCourse
 from fedprivacy.federation.environment import Environment
 from fedprivacy.federation.interfaces import Defense, prepared
 from fedprivacy.federation.knowledge import Knowledge, Rules
 from fedprivacy.training.learner import Records
 from fedprivacy.wire.codec import decode, encode
-from fedprivacy.wire.parties import client_name
+from fedprivacy.wire.parties import SERVER, client_name
 from fedprivacy.wire.payload import Predictions
 
 
@@ -56,10 +56,15 @@ class Pool:
         return [np.flatnonzero(self.fold == number) for number in range(int(self.fold.max()) + 1)]
 
 
+ANEW = "clients were told newer predictions, in turn, than are in sight here: followed with the first ones"
+UNHEARD = "clients may have trained in rounds in which they were not heard: followed without those"
+"""What an adversary may not know of a client's course, in words."""
+
+
 @dataclass(frozen=True, eq=False)
 class Situation:
     """One client. ``asked``: all records by round that it answered, in the order of the answers; ``readings`` of
-    them; ``sent``: what a defense would make of simulated answers, None without one."""
+    them; ``sent``: what a defense would make of simulated answers, None without one; ``doubts``: of its course."""
 
     client: Client
     start: Tensor
@@ -71,6 +76,7 @@ class Situation:
     readings: Mapping[int, Reading]
     sent: Sent | None
     start_known: bool
+    doubts: tuple[str, ...] = ()
 
     @property
     def judged(self) -> Bool:
@@ -83,7 +89,7 @@ class Situation:
 @dataclass(frozen=True, eq=False)
 class Course:
     """One client's run but for its own records: the ``replay`` of it, and its answers ``payloads`` by round, on the
-    records ``asked`` with their ``labels``."""
+    records ``asked`` with their ``labels``; ``doubts``: what is not known of it, in words."""
 
     rules: Rules
     replay: Replay
@@ -92,6 +98,7 @@ class Course:
     labels: Mapping[int, Tensor]
     payloads: Mapping[int, Predictions]
     start_known: bool
+    doubts: tuple[str, ...] = ()
 
 
 def course(view: View, knowledge: Knowledge, client: int, given: Sequence[Answer]) -> Course:
@@ -110,7 +117,20 @@ def course(view: View, knowledge: Knowledge, client: int, given: Sequence[Answer
     told = heard(view, client, dataset, knowledge.wire.in_turn)
     events = _until(rounds[-1], list(rules.protocol.course(told))) if rounds else []
     replay = Replay(knowledge.workbench, architecture, start, events)
-    return Course(rules, replay, asked, asked_ids, labels, payloads, given_start is not None)
+    doubts = _doubts(view, knowledge, told, rounds[-1]) if rounds else ()
+    return Course(rules, replay, asked, asked_ids, labels, payloads, given_start is not None, doubts)
+
+
+def _doubts(view: View, knowledge: Knowledge, told: Mapping[int, Heard], last: int) -> tuple[str, ...]:
+    """What is not known of a client before its answer in round ``last``, by what it was ``told``."""
+    loud = {message.round for message in view.transcripts[0].messages if message.author not in (SERVER, view.position)}
+    before = [number for number in range(1, last) if number not in told or not told[number].answered]
+    doubts = []
+    if any(told[number].unseen for number in range(1, last) if number not in before):
+        doubts.append(ANEW)
+    if any(number not in loud or knowledge.settings.dropout_rate for number in before):
+        doubts.append(UNHEARD)
+    return tuple(doubts)
 
 
 def situation(view: View, knowledge: Knowledge, client: int, given: Sequence[Answer]) -> Situation:
@@ -148,6 +168,7 @@ def situation(view: View, knowledge: Knowledge, client: int, given: Sequence[Ans
         readings,
         sent,
         told.start_known,
+        told.doubts,
     )
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from fedprivacy.adversary.threat import Adversary, view_of
-from fedprivacy.attacks.membership.joint.changes import changes
+from fedprivacy.attacks.membership.joint.changes import Sure, changes, doubts
 from fedprivacy.config.federation import FederationSettings
 from fedprivacy.config.run import RunConfig
 from fedprivacy.wire.channel import Channel
@@ -23,17 +23,18 @@ def model(value: float) -> dict[str, Tensor]:
     return {"w": torch.full((2,), value), "b": torch.full((1,), value)}
 
 
-def told(position: str, *rounds, masked: bool = False):
-    """Changes seen in rounds of ({client: payload}, what the server sends to all three)."""
+def told(position: str, *rounds, masked: bool = False, settings: FederationSettings = SETTINGS):
+    """Changes seen in rounds of ({client: payload}, what the server sends to all or those named)."""
     store, messages = MemoryStore(), []
-    for number, (sent, back) in enumerate(rounds, start=1):
+    for number, (sent, back, *named) in enumerate(rounds, start=1):
         channel = Channel(number, store)
         for client, payload in sent.items():
             channel.send(client_name(client), SERVER, payload)
-        channel.send(SERVER, [client_name(client) for client in range(3)], back)
+        listeners = named[0] if named else range(settings.clients)
+        channel.send(SERVER, [client_name(client) for client in listeners], back)
         messages += [m for m in channel.messages if not masked or m.sender == SERVER]
     view = view_of([Transcript(tuple(messages), (), store)], Adversary.parse(position))
-    return list(changes(view, dict.fromkeys(range(3), START), SETTINGS))
+    return list(changes(view, dict.fromkeys(range(settings.clients), START), settings))
 
 
 def moved(change) -> dict[str, list[float]]:
@@ -86,6 +87,45 @@ def test_a_mean_is_of_those_that_a_peer_heard_in_the_round():
     (change,) = changes(view, dict.fromkeys(range(3), START), SETTINGS)
     assert change.clients == (0,)
     assert moved(change)["w"] == pytest.approx([1.0, 1.0], abs=1e-5)
+
+
+def partly(participation: float) -> FederationSettings:
+    return FederationSettings.of(
+        RunConfig.model_validate({"protocol": "fedavg", "clients": 4, "participation": participation})
+    )
+
+
+def test_where_some_sit_out_a_peer_takes_off_what_it_was_of_those_who_took_part():
+    """Two of four take part: 1 and 4 make 2.5, and the other was at 4. Then it sits a round out, and sees the next."""
+    first = ({0: Weights(model(1.0)), 2: Weights(model(4.0))}, Weights(model(2.5)), (0, 1))
+    second = ({0: Weights(model(3.0)), 1: Weights(model(5.0))}, Weights(model(4.0)), (1, 2))
+    third = ({1: Weights(model(4.0)), 2: Weights(model(8.0))}, Weights(model(6.0)), (0, 3))
+    one, other = told("client-0", first, second, third, settings=partly(0.5))
+    assert (one.round, one.clients, one.sure) == (1, (1, 2, 3), Sure(1, clients=False))
+    assert moved(one)["w"] == pytest.approx([4.0, 4.0], abs=1e-5)
+    assert (other.round, other.clients, other.sure) == (3, (1, 2, 3), Sure(2, clients=False))
+    assert other.start["b"].tolist() == [2.5] and moved(other)["b"] == [3.5]
+    assert doubts([one.sure, other.sure]) == (
+        "who took part in a round is not told: all other clients are played in each",
+        "1 of 2 changes took rounds that were not seen: each is played as one round",
+    )
+    assert doubts([change.sure for change in told("client-0", first[:2], second[:2])]) == ()
+
+
+def test_a_round_of_ones_own_alone_says_nothing_of_others():
+    first = ({0: Weights(model(1.0))}, Weights(model(1.0)), (1,))
+    second = ({1: Weights(model(5.0))}, Weights(model(5.0)), (0,))
+    found = told("client-0", ({0: Weights(model(1.0))}, Weights(model(1.0)), (0,)), settings=partly(0.25))
+    assert not found
+    (change,) = told("client-0", first, second, settings=partly(0.25))
+    assert change.round == 2 and moved(change)["w"] == [5.0, 5.0]
+
+
+def test_a_server_behind_masks_follows_the_models_of_all_rounds():
+    """Each is sent to others: to follow one of them would leave rounds out."""
+    rounds = [({}, Weights(model(v)), (place,)) for place, v in enumerate((1.0, 3.0, 4.0))]
+    found = told("server", *rounds, masked=True)
+    assert [moved(change)["w"][0] for change in found] == [1.0, 2.0, 1.0]
 
 
 def test_where_no_upload_can_be_read_broadcasts_are_a_change_of_all():

@@ -10,6 +10,7 @@ import pytest
 
 from fedprivacy.adversary.threat import Adversary, view_of
 from fedprivacy.attacks.membership.joint.updates import JointUpdates
+from fedprivacy.attacks.membership.unrolled.situation import UNHEARD
 from fedprivacy.config.base import build
 from fedprivacy.config.run import RunConfig
 from fedprivacy.federation import engine
@@ -169,6 +170,25 @@ def test_the_sum_of_all_clients_and_a_peer_say_less_but_enough(run):
     assert found.area(together) > 0.8
     assert found.area(peer) > 0.8
     assert np.isnan(peer.scores[0][:, found.played.owners == 1]).all()
+
+
+def test_where_some_sit_out_the_sums_of_all_rounds_are_read_and_a_peer_says_what_it_is_not_told(run):
+    half = {"clients": 4, "participation": 0.5, "rounds": 6, "attack": {"effort": "thorough"}}
+    masked = {"options": {"weighting": "uniform"}, "defense": {"name": "secure-aggregation", "options": {"range": 8.0}}}
+    found = run(**half, **masked)
+    together, peer = found.observed("server"), found.observed("client-0")
+    assert together.scores.shape[:2] == (1, 6) and peer.scores.shape[0] == 1
+    assert found.area(together) > 0.9
+    assert found.area(peer) > 0.7
+    doubtful = [("who took part in a round is not told" in n, "nobody in them sits out" in n) for n in peer.notes]
+    assert tuple(map(sum, zip(*doubtful, strict=True))) == (1, 1)
+    assert not any("not told" in note or "sits out" in note or "not seen" in note for note in together.notes)
+
+
+def test_what_clients_did_in_rounds_in_which_they_were_lost_is_told(run):
+    found = run(protocol="mutual", options={"average_weights": True}, rounds=3, dropout_rate=0.3)
+    assert UNHEARD in found.observed("server").notes
+    assert UNHEARD not in run(dropout_rate=0.3).observed("server").notes
 
 
 def test_neighbours_without_a_server_are_followed_by_whoever_hears_everything(run):

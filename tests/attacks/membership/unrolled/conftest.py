@@ -22,7 +22,7 @@ from fedprivacy.study.resolve import resolve
 
 @dataclass(frozen=True, eq=False)
 class Followed:
-    """A finished federation: what a server sees, what it knows, and the coins."""
+    """A finished federation: what an adversary sees and knows of it, and the coins."""
 
     view: View
     knowledge: Knowledge
@@ -46,7 +46,7 @@ def followed(small_config: Callable[..., Any], tmp_path: Path) -> Callable[..., 
     """Builds ``followed(protocol=..., planted=True)``: clients that overfit few records over three rounds."""
     made = 0
 
-    def make(planted: bool = False, **changes: Any) -> Followed:
+    def make(planted: bool = False, position: str = "server", **changes: Any) -> Followed:
         nonlocal made
         made += 1
         base: dict[str, Any] = {
@@ -70,6 +70,6 @@ def followed(small_config: Callable[..., Any], tmp_path: Path) -> Callable[..., 
         )
         told = plant(ran, knowledge) if planted else [done.transcript]
         owner = np.repeat(np.arange(env.clients), [len(division.pool(c)) for c in range(env.clients)])
-        return Followed(view_of(told, Adversary("server")), knowledge, played.flat_coins, owner)
+        return Followed(view_of(told, Adversary(position)), knowledge, played.flat_coins, owner)
 
     return make

@@ -13,7 +13,7 @@ from fedprivacy.attacks.membership.observations.joint_predictions import Grade, 
 from fedprivacy.attacks.membership.received import answers
 from fedprivacy.attacks.membership.unrolled.descent import Descent
 from fedprivacy.attacks.membership.unrolled.order_noise import drawn, noises
-from fedprivacy.attacks.membership.unrolled.situation import situation
+from fedprivacy.attacks.membership.unrolled.situation import ANEW, UNHEARD, situation
 from fedprivacy.metrics.roc import auc
 
 Followed = Callable[..., Any]
@@ -183,6 +183,32 @@ def test_a_start_that_is_not_known_is_said(followed: Followed):
     observed = JointPredictions().observe(made.view, made.knowledge)
     assert any("starts are not known" in note for note in observed.notes)
     assert made.mean_auc(observed) > 0.6
+
+
+IN_TURN = {"options": {"update_order": "sequential"}}
+HALF = {"participation": 0.5, "clients": 4}
+
+
+@pytest.mark.parametrize(
+    ("position", "more", "doubts"),
+    [
+        ("server", {**IN_TURN, **HALF}, set()),
+        ("client-0", {}, set()),
+        ("client-0", IN_TURN, {ANEW}),
+        ("client-0", {**IN_TURN, "rounds": 1}, set()),
+        ("client-1", IN_TURN, set()),
+        ("client-0", {**HALF, "rounds": 5}, {UNHEARD}),
+        ("server", {"dropout_rate": 0.5}, {UNHEARD}),
+    ],
+    ids=str,
+)
+def test_what_is_not_known_of_a_course_is_told(
+    position: str, more: dict[str, Any], doubts: set[str], followed: Followed
+) -> None:
+    """Of three clients that act in turn the first hears nothing of what the second tells the third anew."""
+    made = followed(position=position, **more)
+    observed = JointPredictions().observe(made.view, made.knowledge)
+    assert {ANEW, UNHEARD} & set(observed.notes) == doubts
 
 
 def test_private_training_with_noise_is_refused(followed: Followed):
