@@ -121,7 +121,8 @@ def _made(
     from fedprivacy.reporting.formats import of_table
 
     place = folder.write_beside(out / f"{recipe}.md", words.encode())
-    to.deliver(lambda: of_table(title, rows, (), lambda: figures, words), lambda: put(words))
+    told = to.linked(words, out)
+    to.deliver(lambda: of_table(title, rows, (), lambda: figures, told), lambda: put(words))
     say(f"Page, with its figure in figures/: {place}")
 
 
@@ -146,7 +147,7 @@ def table(page: Recipe, name: str, base: RunConfig, only: Sequence[str], found: 
     results = [(one.line.title, one.result) for one in made if one.result is not None]
     rows = tidy([result for _, result in results], [title for title, _ in results])
     to.deliver(
-        lambda: of_table(page.title, rows, judged(page, made), lambda: drawn, words, told),
+        lambda: of_table(page.title, rows, judged(page, made), lambda: drawn, to.linked(words, found.out), told),
         lambda: render_document(told, Output()),
     )
     say(f"Page{', with its figures in figures/' if drawn else ''}: {place}")

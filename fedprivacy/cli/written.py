@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from urllib.parse import quote
 
 import click
 
@@ -87,6 +88,13 @@ class Destination:
     def on_terminal(self) -> bool:
         """Whether people read it as it is printed."""
         return self.output is None and self.form == "table"
+
+    def linked(self, words: str, out: Path) -> str:
+        """Markdown that lies in ``out``, its links to ``figures/`` such that they hold from the file it goes to."""
+        if self.output is None:
+            return words
+        way = quote(Path(os.path.relpath(out.resolve(), self.output.resolve().parent)).as_posix())
+        return words.replace("](figures/", f"]({way}/figures/")
 
     def deliver(self, found: Callable[[], Findings], shown: Callable[[], None]) -> None:
         """Write or print; ``shown`` prints for a terminal."""

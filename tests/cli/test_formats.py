@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from io import StringIO
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import jsonschema
 import pandas
 import pytest
 
-from fedprivacy.cli.written import SUFFIXES
+from fedprivacy.cli.written import SUFFIXES, Destination
 from fedprivacy.reporting import schema
 from fedprivacy.study.paper import made as papers
 from fedprivacy.study.paper.claims import judged
@@ -43,7 +45,7 @@ def ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
     def reproduced(chosen: Any, *_: Any) -> Any:
         made = [
-            Row(row.key, row.name, (0.9, 0.92), (0.95, 0.96), (0.91, 0.93), 0.01, 10, 20, 0, 5, {}, 1.0, 9)
+            Row(row.key, row.name, (0.9, 0.92), (0.95, 0.96), (0.91, 0.93), 0.01, 10, 20, 0, 5, {}, 1.0, 9, 5)
             for row in chosen.rows[:3]
         ]
         return made, judged(chosen, made)
@@ -117,3 +119,18 @@ def test_where_no_file_can_be_is_told_before_anything_is_done(
 ) -> None:
     ended = fedprivacy(LINES["run"], "--output", path)
     assert ended.code == 2 and told in ended.complaint and not (ready / "runs").exists()
+
+
+@pytest.mark.parametrize("place", ["page.md", "out/page.md", "reports of ours/deep/page.md"])
+def test_links_to_figures_hold_from_where_a_page_is_written(tmp_path: Path, place: str) -> None:
+    figure = tmp_path / "out" / "figures" / "curve.png"
+    figure.parent.mkdir(parents=True)
+    figure.touch()
+    (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+    to = Destination.of(None, tmp_path / place)
+    (link,) = re.findall(r"!\[a curve\]\((\S+)\)", to.linked("![a curve](figures/curve.png)\n", tmp_path / "out"))
+    assert ((tmp_path / place).parent / unquote(link)).samefile(figure)
+
+
+def test_a_page_that_is_printed_keeps_its_links(tmp_path: Path) -> None:
+    assert Destination.of("markdown", None).linked("![](figures/a.png)", tmp_path) == "![](figures/a.png)"
