@@ -28,7 +28,6 @@ from fedprivacy.attacks.membership.joint.changes import Change, changes
 from fedprivacy.attacks.membership.joint.updates import JointUpdates
 from fedprivacy.attacks.membership.unrolled.adjoint import derivatives
 from fedprivacy.attacks.membership.unrolled.client import Client
-from fedprivacy.attacks.membership.unrolled.descent import MOST
 from fedprivacy.attacks.membership.unrolled.optimisers import optimiser_of
 from fedprivacy.attacks.membership.unrolled.two_layers import TwoLayers, model_of
 from fedprivacy.config.base import build
@@ -44,6 +43,8 @@ from fedprivacy.training.learner import Records, label_loss
 
 WORLDS = 8
 """Drawn sets of coins, in opposite pairs."""
+MOST = 4.0
+"""Largest absolute log-odds."""
 FLOOR = 0.1
 """Smallest deviation of an entry, as a share of the root mean square over all."""
 

@@ -2,9 +2,9 @@
 
 The forward pass follows the events of the protocol (:mod:`fedprivacy.federation.course`) step by step and keeps what
 the adjoint needs: the weights of each step, the optimiser's state after it, and the graph of its gradient. A private
-batch holds ``batch_size / inclusion`` candidates, so that it has the expected number of members of a real one; each
-candidate's gradient counts by its weight. Public fits run as they are. What the adversary cannot know, the order of
-the batches and dropout, is drawn anew in each pass.
+batch is cut where the weights of its candidates add up to the members of a real one, so that there are as many steps as
+in a client with that many members; each candidate's gradient counts by its weight. Public fits run as they are. What
+the adversary cannot know, the order of the batches and dropout, is drawn anew in each pass.
 
 The weights multiply the derivative of the protocol's own loss by the logits, so any loss that is a mean over records
 serves as it is.
@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from math import ceil
 
 import torch
 from torch import Tensor
@@ -30,6 +31,9 @@ from fedprivacy.training.passes import passes
 
 TAPE_BYTES = 1 << 30
 """Size of a tape above which only the state between events is kept, and each event is run once more."""
+
+SLACK = 1e-3
+"""Part of a batch that a sum of weights may lie above a whole number of batches by rounding alone."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +64,7 @@ class Client:
             return _Walk(self, start, coins, seed, keep).run(self._fits_into_memory(start))
 
     def steps(self, event: Event) -> int:
-        """Steps of the optimiser in one event."""
+        """Steps of the optimiser in one event that are expected."""
         if isinstance(event, Private):
             passed = -(-len(self.folds[min(event.round, len(self.folds)) - 1]) // self.private_batch)
             limit = self.training.local_steps
@@ -71,7 +75,7 @@ class Client:
 
     @property
     def private_batch(self) -> int:
-        """Candidates in a private batch, so that as many members as in a real one are expected."""
+        """Candidates in a private batch, as long as nothing is known of their coins."""
         return max(1, round(self.training.batch_size / self.inclusion))
 
     def _fits_into_memory(self, start: Tensor) -> bool:
@@ -200,18 +204,27 @@ class _Walk:
         return self.client.model.gradient(self.w, batch.x.to(self.w.dtype), by_logits, graph)
 
     def _private(self, fit: Private) -> Iterator[Batch]:
-        """Batches of candidates: each candidate's weight over the expected number of members in the batch."""
+        """Batches of candidates whose weights make up a batch of members, the last one of what is left.
+
+        How many there are goes by the sum of the weights, as it goes by the number of members in the client.
+        """
         client = self.client
-        fold = client.folds[min(fit.round, len(client.folds)) - 1]
-        size = client.private_batch
-        number = -(-len(fold) // size)
-        for done in range(client.steps(fit)):
-            if done % number == 0:
-                order = fold[torch.randperm(len(fold), generator=self.draw)]
-            rows = order[done % number * size :][:size]
-            # The protocol's loss is a mean over the batch it is given: undo that, then divide by the members expected.
-            scale = len(rows) / max(1.0, len(rows) * client.inclusion)
-            yield Batch(client.x[rows], client.y[rows], rows, self.coins[rows] * scale)
+        fold, size = client.folds[min(fit.round, len(client.folds)) - 1], client.training.batch_size
+        given = self.coins.detach()
+        number = max(1, ceil(float(given[fold].sum()) / size - SLACK))
+        limit = client.training.local_steps
+        left = client.training.local_epochs * number if limit is None else limit
+        while left > 0:
+            order = fold[torch.randperm(len(fold), generator=self.draw)]
+            weight = given[order]
+            batch = ((weight.cumsum(0) - weight / 2) / size).long().clamp_max(number - 1)
+            for at in range(min(number, left)):
+                rows = order[batch == at]
+                # The protocol's loss is a mean over the batch it is given: undo that, then divide by the members.
+                members = size if at < number - 1 else self.coins[rows].sum().clamp_min(1)
+                if len(rows):
+                    yield Batch(client.x[rows], client.y[rows], rows, self.coins[rows] * len(rows) / members)
+            left -= number
 
     def _public(self, fit: Fit) -> Iterator[Batch]:
         self.fit_number += 1

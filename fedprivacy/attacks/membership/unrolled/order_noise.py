@@ -1,9 +1,8 @@
 """How far a client's answers lie apart when it trains on the same records in another order.
 
 Two replays with the same drawn coins differ by order alone (and by the noise of a defense, drawn anew): half the mean
-square of their difference is the noise that the right coins would leave. It is split into the part that all records of
-a fold share and the rest; the shared part, with variance u^2 over rounds, makes the mean of N records worth only
-``s^2 / (N u^2 + s^2)`` of what N independent ones would be.
+square of their difference is the noise that the right coins would leave. It moves records of a fold together, most of
+all those that look alike: its covariance over records is what residuals are whitened by.
 """
 
 from __future__ import annotations
@@ -27,6 +26,8 @@ MEASURED = (Soft, Linear, Margins)
 """Readings whose features a defense may change by what was seen of them."""
 FLOOR = 1e-3
 """Smallest spread that is believed, in the units of the features."""
+SIMPLE = 0.5
+"""How much the covariance of a round is that of records on their own with one common part, and not what was seen."""
 
 Sent = Callable[[Tensor, int, int], Reading]
 """(logits [N, C], round, number of the replay) -> what would have been read of them."""
@@ -95,14 +96,24 @@ def noises(readings: Mapping[int, Reading], found: Drawn, sent: Sent | None = No
 
 
 def _split(gaps: Tensor) -> Noise:
-    """Spread and common part of differences [pairs, N, q]."""
+    """Spread, and what records share, of differences [pairs, N, q].
+
+    The covariance over records, all columns alike, is a mean of two: what the differences show, which are few, and a
+    spread of each record's own with one part that all records share. It is ``S + U U'`` with S diagonal; with
+    ``S^-1/2 U = V s Z'`` its inverse has the root ``(1 - V diag(1 - (1 + s^2)^-1/2) V') S^-1/2``.
+    """
     pairs, number, columns = gaps.shape
-    free = max(1, columns - 1)
+    free = pairs * max(1, columns - 1)
     mean = gaps.mean(dim=1, keepdim=True)
-    alone = float(((gaps - mean) ** 2).sum()) / (pairs * max(1, number - 1) * free)
-    shared = max(0.0, float((mean**2).sum()) / (pairs * free) - alone / number)
+    by_record = ((gaps - mean) ** 2).sum(dim=(0, 2)) / free * (number / max(1, number - 1))
+    alone = float(by_record.mean())
+    common = max(0.0, float((mean**2).sum()) / free - alone / number)
     alone = max(alone, FLOOR**2)
-    return Noise(alone**0.5, 1 - (alone / (number * shared + alone)) ** 0.5)
+    own = (SIMPLE * (by_record + alone) / 2).clamp_min(FLOOR**2).sqrt()[:, None]
+    shown = gaps.permute(1, 0, 2).reshape(number, -1) * ((1 - SIMPLE) / free) ** 0.5
+    together = torch.cat([shown, torch.full_like(own, (SIMPLE * common) ** 0.5)], dim=1)
+    shared, s, _ = torch.linalg.svd(together / own, full_matrices=False)
+    return Noise(alone**0.5, own.float(), shared.float(), (1 - (1 + s**2).rsqrt()).float())
 
 
 def _some(draw: np.random.Generator, chances: Float) -> Bool:

@@ -5,8 +5,8 @@ probabilities themselves where noise of a defense left exact zeros or numbers th
 probabilities say an interval, hard labels an order: what lies inside costs nothing.
 
 Residuals are whitened by the noise that remains when the coins are right: the order of the batches. Most of it moves
-all records of a fold alike, so the mean over the records of a round is worth little and is taken out in part. They are
-weighted as Cauchy errors, since a few coins that are still wrong throw some records far off.
+many records of a fold together, so what they share is worth little and is taken out in part. They are weighted as
+Cauchy errors, since a few coins that are still wrong throw some records far off.
 """
 
 from __future__ import annotations
@@ -26,14 +26,20 @@ WIDTH = 4.0
 TINY = 1e-38
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Noise:
-    """Spread of features under the right coins: ``sigma`` of single entries; ``common``: part of the mean over a
-    fold's records that is taken out, 1 for all of it; ``slope``: what a defense makes of a change of the features;
-    ``surprise``: share of hard labels that may be anything."""
+    """What features are off by under the right coins.
+
+    ``sigma``: spread of single entries; ``spread`` [N, 1]: the same of each record, None where all are alike.
+    ``shared`` [N, m]: orthonormal patterns over the records of a fold that all of a column moves by at once, and
+    ``taken`` [m]: the part of each that is taken out, 1 for all of it. ``slope``: what a defense makes of a change of
+    the features; ``surprise``: share of hard labels that may be anything.
+    """
 
     sigma: float = 1.0
-    common: float = 0.0
+    spread: Tensor | None = None
+    shared: Tensor | None = None
+    taken: Tensor | None = None
     slope: float = 1.0
     surprise: float = 0.01
 
@@ -44,18 +50,31 @@ class Reading(Protocol):
     def cost(self, logits: Tensor, noise: Noise) -> Tensor:
         """Minus log-likelihood of simulated logits [N, C], up to a constant; differentiable."""
 
+    def residuals(self, logits: Tensor, noise: Noise) -> Tensor:
+        """How far simulated logits are off, entry by entry, in units of the noise; near 0 where they are right."""
+
     def features(self, logits: Tensor) -> Tensor:
         """What the noise is measured in [N, q]."""
 
 
-def cauchy(residuals: Tensor) -> Tensor:
-    """``(w^2 / 2) sum log(1 + (e / w)^2)``: half the sum of squares near 0.
+def unit(residuals: Tensor) -> float:
+    """Residual at which a Cauchy error has half its weight.
 
-    Where residuals are larger than w on the average, as far from the solution, they are taken in units of that
-    average: else all of them would lie where a Cauchy error is flat.
+    Where residuals are larger than that on the average, as far from the solution, it is their average: else all of
+    them would lie where a Cauchy error is flat.
     """
-    unit = max(1.0, float(residuals.detach().abs().mean()) / WIDTH)
-    return unit * WIDTH**2 / 2 * torch.log1p((residuals / (unit * WIDTH)) ** 2).sum()
+    return max(WIDTH, float(residuals.detach().abs().mean()))
+
+
+def cauchy(residuals: Tensor) -> Tensor:
+    """``(u^2 / 2) sum log(1 + (e / u)^2)`` with u of :func:`unit`: half the sum of squares near 0."""
+    u = unit(residuals)
+    return u**2 / 2 * torch.log1p((residuals / u) ** 2).sum()
+
+
+def weights(residuals: Tensor) -> Tensor:
+    """What each square counts in :func:`cauchy`, between 0 and 1, at these residuals."""
+    return 1 / (1 + (residuals / unit(residuals)) ** 2)
 
 
 def centred(values: Tensor) -> Tensor:
@@ -64,8 +83,12 @@ def centred(values: Tensor) -> Tensor:
 
 
 def whitened(residuals: Tensor, noise: Noise) -> Tensor:
-    """Residuals [N, q] over their noise, with less of their common part."""
-    return (residuals - noise.common * residuals.mean(dim=0, keepdim=True)) / noise.sigma
+    """Residuals [N, q] over the noise of each record, with less of the patterns that they share."""
+    alone = residuals / (noise.sigma if noise.spread is None else noise.spread.to(residuals.dtype))
+    if noise.shared is None or noise.taken is None:
+        return alone
+    shared, taken = noise.shared.to(alone.dtype), noise.taken.to(alone.dtype)
+    return alone - shared @ (taken[:, None] * (shared.T @ alone))
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +102,10 @@ class Measured:
         raise NotImplementedError
 
     def cost(self, logits: Tensor, noise: Noise) -> Tensor:
-        return cauchy(whitened(noise.slope * self.features(logits) - self.observed, noise))
+        return cauchy(self.residuals(logits, noise))
+
+    def residuals(self, logits: Tensor, noise: Noise) -> Tensor:
+        return whitened(noise.slope * self.features(logits) - self.observed, noise)
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,8 +151,11 @@ class Levels:
         return logp - torch.log(-torch.expm1(logp.clamp_max(-1e-6)))
 
     def cost(self, logits: Tensor, noise: Noise) -> Tensor:
+        return cauchy(self.residuals(logits, noise))
+
+    def residuals(self, logits: Tensor, noise: Noise) -> Tensor:
         found = self.features(logits)
-        return cauchy((torch.relu(self.low - found) + torch.relu(found - self.high)) / noise.sigma)
+        return (torch.relu(found - self.high) - torch.relu(self.low - found)) / noise.sigma
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,7 +172,10 @@ class Largest:
         return torch.cat([told, rest], dim=1)
 
     def cost(self, logits: Tensor, noise: Noise) -> Tensor:
-        return cauchy((self.features(logits) - self.observed) / noise.sigma)
+        return cauchy(self.residuals(logits, noise))
+
+    def residuals(self, logits: Tensor, noise: Noise) -> Tensor:
+        return (self.features(logits) - self.observed) / noise.sigma
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,6 +191,10 @@ class Hard:
         p = log_probabilities(logits, 1.5 * noise.sigma).exp()
         likely = p.gather(1, self.labels[:, None])
         return -((1 - noise.surprise) * likely + noise.surprise / p.shape[1]).log().sum()
+
+    def residuals(self, logits: Tensor, noise: Noise) -> Tensor:
+        p = log_probabilities(logits, 1.5 * noise.sigma).exp()
+        return p - torch.nn.functional.one_hot(self.labels, p.shape[1])
 
 
 def sent_for(logits: Tensor, labels: Tensor, form: str) -> Predictions:

@@ -18,6 +18,7 @@ from fedprivacy.attacks.membership.unrolled.adjoint import derivatives
 from fedprivacy.attacks.membership.unrolled.client import Client
 from fedprivacy.attacks.membership.unrolled.optimisers import Adam, Optimiser, Sgd
 from fedprivacy.attacks.membership.unrolled.parameters import Flat
+from fedprivacy.attacks.membership.unrolled.tape import Step
 from fedprivacy.config.run import TrainingConfig
 from fedprivacy.federation.course import Answer, Event, Fit, Private, Restart, TakeOver
 from fedprivacy.training.learner import Records
@@ -132,6 +133,34 @@ def test_the_sweep_is_the_derivative_of_the_whole_run(optimizer_state: str):
     assert float(total.detach()) == pytest.approx(case.value(case.coins))
 
 
+def _whole_batches(rows: Tensor, coins: Tensor) -> list[Tensor]:
+    """Cut where weights reach multiples of 3; a record belongs where the middle of its weight lies."""
+    parts: list[list[int]] = [[] for _ in range(int(np.ceil(float(coins.sum()) / 3)))]
+    total = 0.0
+    for row in rows.tolist():
+        parts[min(len(parts) - 1, int((total + float(coins[row]) / 2) // 3))].append(row)
+        total += float(coins[row])
+    return [torch.tensor(part) for part in parts]
+
+
+@pytest.mark.parametrize("members, steps, last", [(6, 2, 3), (8, 3, 2), (5, 2, 2), (2, 1, 2)])
+def test_coins_that_are_certain_make_the_batches_of_a_client(members: int, steps: int, last: int):
+    case = Case(Sgd(0.2), TrainingConfig(batch_size=3, local_epochs=1), [Private(1), Answer(1)])
+    coins = (torch.arange(N) < members).double()
+    done = case.client.forward(case.start, coins, seed=5)
+    batches = [
+        [int(row) for row in torch.nonzero(by)[:, 0] if row < members]
+        for by in (
+            torch.autograd.grad(step.gradient.g.sum(), done.coins, retain_graph=True)[0]
+            for section in done.sections
+            for step in section()
+            if isinstance(step, Step)
+        )
+    ]
+    assert [len(batch) for batch in batches] == [3] * (steps - 1) + [last]
+    assert sorted(row for batch in batches for row in batch) == list(range(members))
+
+
 def _whole_run(case: Case, coins: Tensor, start: Tensor, persistent: bool) -> Tensor:
     """The run in one graph: a dictionary of weights, Adam by its formula, two passes of two private phases."""
     shapes = {name: p.shape for name, p in case.net.named_parameters()}
@@ -158,10 +187,11 @@ def _whole_run(case: Case, coins: Tensor, start: Tensor, persistent: bool) -> Te
             private, t = {}, 0
         for _ in range(2):
             rows = torch.randperm(N, generator=order)
-            for part in rows.split(6):
+            for part in _whole_batches(rows, case.coins):
                 loss = functional.cross_entropy(logits(case.x[part]), case.y[part], reduction="none")
                 t += 1
-                adam((coins[part] * loss).sum() / (len(part) * 0.5), private, t)
+                last = part[-1] == rows[-1]
+                adam((coins[part] * loss).sum() / (coins[part].sum().clamp_min(1) if last else 3), private, t)
         total = total + (case.weights[number] * logits(case.asked[number])).sum()
         if number == 1:
             public: dict[str, list[Tensor]] = {}

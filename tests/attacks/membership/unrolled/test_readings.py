@@ -116,28 +116,37 @@ def test_residuals_that_are_all_large_still_pull():
     assert float(all_far_off.detach() @ pull) > 50
 
 
-def test_whitening_takes_the_common_part_out():
+def test_whitening_takes_shared_patterns_out():
     residuals = normal(N, C) + 7
-    white = whitened(residuals, Noise(sigma=2.0, common=1.0))
+    flat = torch.full((N, 1), N**-0.5)
+    white = whitened(residuals, Noise(sigma=2.0, shared=flat, taken=torch.ones(1)))
     torch.testing.assert_close(white.mean(dim=0), torch.zeros(C), atol=1e-5, rtol=0)
     torch.testing.assert_close(white, (residuals - residuals.mean(dim=0)) / 2)
 
 
 def test_noise_is_measured_from_pairs_of_orders():
-    """Differences of twice the variance, half of it shared by all records of the fold."""
+    """Differences of twice the variance; a part is shared by all records of the fold, another by each half of them."""
     pairs, number = 60, 50
-    alone, shared = 0.3, 0.2
+    alone = 0.2 + 0.3 * (torch.arange(number) % 2)[:, None]
+    halves = torch.sign(torch.arange(number) - 24.5)[:, None]
     base = normal(number, C)
-    answers = []
-    for one in range(2 * pairs):
-        own = alone * normal(number, C, name=f"own-{one}")
-        answers.append({1: base + own + shared * normal(1, C, name=f"shared-{one}")})
+
+    def replay(name: str) -> Tensor:
+        own = alone * normal(number, C, name=f"own-{name}")
+        return base + own + 0.3 * normal(1, C, name=f"all-{name}") + 0.4 * halves * normal(1, C, name=f"half-{name}")
+
+    answers = [{1: replay(str(one))} for one in range(2 * pairs)]
     read: Reading = reading(sent_for(base, LABELS[:1].expand(number), "logits"), LABELS[:1].expand(number))
-    found = noises({1: read}, Drawn(np.zeros((2 * pairs, 3), dtype=bool), answers, len(answers) // 2))[1]
-    # Log-probabilities are known up to a constant a row: what remains of each entry is the part across classes.
-    assert found.sigma == pytest.approx(alone, rel=0.05)
-    expected = 1 - (alone**2 / (number * shared**2 + alone**2)) ** 0.5
-    assert found.common == pytest.approx(expected, abs=0.03)
+    found = noises({1: read}, Drawn(np.zeros((2 * pairs, 3), dtype=bool), answers, pairs))[1]
+    again = torch.stack([read.features(replay(f"again-{one}")) - read.features(base) for one in range(200)])
+    white = torch.stack([whitened(one, found) for one in again])
+    # Log-probabilities are known up to a constant a row: C - 1 columns in C.
+    covariance = torch.einsum("sic,sjc->ij", white, white) / (200 * (C - 1))
+    # Half of what is believed takes records as alone, and so the noise for somewhat larger than it is.
+    assert 0.5 < float(covariance.diagonal().mean()) < 1.1
+    assert float(torch.linalg.eigvalsh(covariance)[-1]) < 2.5
+    plain = torch.einsum("sic,sjc->ij", again, again) / (200 * (C - 1) * float(found.sigma) ** 2)
+    assert float(torch.linalg.eigvalsh(plain)[-1]) > 20
 
 
 def test_a_defense_that_softens_shows_as_a_slope():
