@@ -56,8 +56,8 @@ class Grade:
         return f"{descent} and {self.replays} replays a client"
 
 
-PASSIVE = {"default": Grade(8, 2), "thorough": Grade(32, 8)}
-ACTIVE = {"default": Grade(8, 2, 4), "thorough": Grade(32, 8, 32)}
+PASSIVE = {"default": Grade(8, 4), "thorough": Grade(32, 8)}
+ACTIVE = {"default": Grade(8, 3, 4), "thorough": Grade(32, 8, 16)}
 MOST = 4.0
 """Largest absolute log-odds that are taken from references alone."""
 DEFAULT_WORK = 2e12
