@@ -57,7 +57,7 @@ class Grade:
 
 
 PASSIVE = {"default": Grade(8, 4), "thorough": Grade(32, 8)}
-ACTIVE = {"default": Grade(8, 3, 4), "thorough": Grade(32, 8, 16)}
+ACTIVE = {"default": Grade(7, 3, 2), "thorough": Grade(32, 8, 16)}
 MOST = 4.0
 """Largest absolute log-odds that are taken from references alone."""
 DEFAULT_WORK = 2e12
@@ -158,9 +158,10 @@ def _followed(
     known = situation(view, knowledge, client, given)
     _affordable(known, knowledge, grade)
     seed = seeds.value(knowledge.root, "joint-predictions", client)
+    unknown = known.pool.places < 0
     return (
         known,
-        drawn(known.replay, known.private, known.asked, known.pool.prior, grade.pairs, grade.singles, seed),
+        drawn(known.replay, known.private, known.asked, known.pool.prior, grade.pairs, grade.singles, seed, unknown),
         seed,
     )
 

@@ -53,19 +53,26 @@ def drawn(
     pairs: int,
     singles: int,
     seed: int,
+    unknown: Bool | None = None,
 ) -> Drawn:
     """``pairs`` draws of coins for the records of ``folds``, each replayed twice in orders of their own; ``singles``
     more draws, replayed once.
 
-    ``prior`` [n]: probability of each coin, fold after fold.
+    ``prior`` [n]: probability of each coin, fold after fold. ``unknown`` [n]: which records stand in for others; they
+    have coins of their own in each replay, since whatever they stand for is as little known as an order.
     """
     draw = seeds.numpy_generator(seed, "replays", "coins")
-    priors = np.split(prior, np.cumsum([len(fold) for fold in folds])[:-1])
+    bounds = np.cumsum([len(fold) for fold in folds])[:-1]
+    priors = np.split(prior, bounds)
+    loose = np.split(np.zeros(len(prior), dtype=np.bool_) if unknown is None else unknown, bounds)
     coins, answers = [], []
     for number in range(pairs + singles):
         flips = [_some(draw, chances) for chances in priors]
-        private = [Records(fold.x[flip], fold.y[flip]) for fold, flip in zip(folds, flips, strict=True)]
         for again in range(2 if number < pairs else 1):
+            if again and unknown is not None and unknown.any():
+                other = [_some(draw, chances) for chances in priors]
+                flips = [np.where(some, b, a) for some, a, b in zip(loose, flips, other, strict=True)]
+            private = [Records(fold.x[flip], fold.y[flip]) for fold, flip in zip(folds, flips, strict=True)]
             coins.append(np.concatenate(flips))
             answers.append(replay.answers(private, asked, _naming(seed, number, again)))
     return Drawn(np.array(coins, dtype=np.bool_), answers, pairs)

@@ -117,6 +117,20 @@ def test_stand_ins_keep_the_size_of_the_pool(followed: Followed):
     assert float((known.pool.prior * known.pool.largest).sum()) == pytest.approx(20)
 
 
+def test_stand_ins_have_coins_of_their_own_in_both_replays_of_a_pair(followed: Followed):
+    made = followed(clients=2, attack={"known_share": 0.5})
+    known = situation(made.view, made.knowledge, 0, joint_predictions._told(made.view, made.knowledge)[0])
+    unknown = known.pool.places < 0
+    asked = {1: known.asked[1]}
+    found = drawn(known.replay, known.private, asked, known.pool.prior, 2, 1, 1, unknown)
+    assert found.coins.shape == (5, 40)
+    for first, second in (found.coins[:2], found.coins[2:4]):
+        np.testing.assert_array_equal(first[~unknown], second[~unknown])
+        assert 2 < (first[unknown] != second[unknown]).sum() < 18
+    same = drawn(known.replay, known.private, asked, known.pool.prior, 2, 1, 1)
+    np.testing.assert_array_equal(same.coins[0], same.coins[1])
+
+
 def test_a_budget_names_the_steps_and_is_work_that_was_asked_for(
     followed: Followed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
