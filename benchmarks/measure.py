@@ -7,11 +7,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
 
 from fedprivacy import seeds
+
+Made = TypeVar("Made")
 
 Figures = Mapping[str, float]
 """What a cell found, by name; ``cpu_s`` always, ``size`` where a series grows."""
@@ -51,6 +54,16 @@ def cpu(work: Callable[[], object]) -> float:
     return time.process_time() - start
 
 
+def least(work: Callable[[], Made], repeats: int) -> tuple[Made, float]:
+    """What came of ``work`` the last of ``repeats`` times, and the cpu-seconds of the fastest."""
+    spent = []
+    for _ in range(repeats):
+        start = time.process_time()
+        made = work()
+        spent.append(time.process_time() - start)
+    return made, min(spent)
+
+
 def in_turn(works: Sequence[Callable[[], object]], turns: int) -> list[float]:
     """Mean cpu-seconds of each of ``works``, done one after the other ``turns`` times; a first turn does not count."""
     found = np.array([[cpu(work) for work in works] for _ in range(turns + 1)])
@@ -61,7 +74,7 @@ def matmul_rate(side: int = 1024, repeats: int = 5) -> float:
     """Floating-point operations a second of float32 matrix products on one thread, best of the repeats."""
     draw = seeds.generator(0, "benchmark", "matmul")
     a, b = torch.randn(side, side, generator=draw), torch.randn(side, side, generator=draw)
-    return float(2 * side**3 / min(cpu(lambda: torch.mm(a, b)) for _ in range(repeats)))
+    return 2 * side**3 / least(lambda: torch.mm(a, b), repeats)[1]
 
 
 def exponent(sizes: Sequence[float], costs: Sequence[float]) -> float:

@@ -12,13 +12,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import torch
+from measure import least, matmul_rate
 
 from fedprivacy.config.run import TrainingConfig
 from fedprivacy.models.build import build
@@ -33,18 +31,7 @@ CASES: list[tuple[str, tuple[int, ...]]] = [
     ("mlp", (1, 28, 28)),
 ]
 CANDIDATES, EPOCHS, BATCH, TRIALS = 400, 2, 32, 3
-Made = TypeVar("Made")
 State = dict[str, torch.Tensor]
-
-
-def best(work: Callable[[], Made]) -> tuple[float, Made]:
-    """Cpu-seconds of the fastest of a few trials, and what came of it."""
-    fastest = float("inf")
-    for _ in range(TRIALS):
-        start = time.process_time()
-        made = work()
-        fastest = min(fastest, time.process_time() - start)
-    return fastest, made
 
 
 def bound(weights: list[int]) -> float:
@@ -52,9 +39,7 @@ def bound(weights: list[int]) -> float:
 
     Forward, the gradient of the weights, and that of the input but for the first layer: 2 B operations an entry each.
     """
-    a = torch.randn(768, 768)
-    seconds, _ = best(lambda: [a @ a for _ in range(8)])
-    return 1e6 * 2 * BATCH * (3 * sum(weights) - weights[0]) / (8 * 2 * 768**3 / seconds)
+    return 1e6 * 2 * BATCH * (3 * sum(weights) - weights[0]) / matmul_rate(768, TRIALS)
 
 
 def measured(model: str, shape: tuple[int, ...], most: int, several: list[int]) -> dict[str, float | str]:
@@ -85,7 +70,7 @@ def measured(model: str, shape: tuple[int, ...], most: int, several: list[int]) 
         return list(map(left, learners))
 
     number = min(8, most)
-    seconds, wanted = best(lambda: in_turn(number))
+    wanted, seconds = least(lambda: in_turn(number), TRIALS)
     parameters = sum(weight.numel() for weight in start.values())
     row: dict[str, float | str] = {"model": model, "shape": "x".join(map(str, shape)), "parameters": parameters}
     row |= {
@@ -93,7 +78,7 @@ def measured(model: str, shape: tuple[int, ...], most: int, several: list[int]) 
         "in turn": 1e6 * seconds / steps(number),
     }
     for many in several:
-        seconds, found = best(lambda many=many: together(many))
+        found, seconds = least(lambda many=many: together(many), TRIALS)
         row[f"{many} at once"] = 1e6 * seconds / steps(many)
     pairs = [(a[name], b[name]) for a, b in zip(found, wanted, strict=False) for name in start]
     row["largest difference"] = max(float((a - b).abs().max()) for a, b in pairs)
