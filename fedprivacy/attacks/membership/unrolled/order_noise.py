@@ -99,7 +99,21 @@ def noises(readings: Mapping[int, Reading], found: Drawn, sent: Sent | None = No
             slope = float((x * y).sum() / (x * x).sum().clamp_min(1e-12))
         gaps = torch.stack([(a - b) / 2**0.5 for a, b in zip(seen[::2], seen[1::2], strict=True)])
         result[round] = replace(_split(gaps), slope=slope, surprise=max(0.01, surprise))
-    return result
+    return _evened(result)
+
+
+def _evened(found: dict[int, Noise]) -> dict[int, Noise]:
+    """A round of many records, such as that of the probes, counts as much as the round of the fewest.
+
+    Many records share more patterns than a few pairs of replays can show, and would be read as if they did not.
+    """
+    number = {round: len(noise.spread) for round, noise in found.items() if noise.spread is not None}
+    return {
+        round: replace(noise, spread=noise.spread * (number[round] / min(number.values())) ** 0.5)
+        if noise.spread is not None
+        else noise
+        for round, noise in found.items()
+    }
 
 
 def _split(gaps: Tensor) -> Noise:

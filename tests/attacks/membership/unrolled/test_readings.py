@@ -149,6 +149,24 @@ def test_noise_is_measured_from_pairs_of_orders():
     assert float(torch.linalg.eigvalsh(plain)[-1]) > 20
 
 
+def test_a_round_of_many_records_counts_as_much_as_one_of_few():
+    few, many = normal(N, C), normal(10 * N, C, name="many")
+
+    def replay(one: int) -> dict[int, Tensor]:
+        return {1: few + normal(N, C, name=f"few-{one}"), 2: many + normal(10 * N, C, name=f"many-{one}")}
+
+    labels = {1: LABELS, 2: torch.arange(10 * N) % C}
+    reads = {t: reading(sent_for(x, labels[t], "logits"), labels[t]) for t, x in ((1, few), (2, many))}
+    found = noises(reads, Drawn(np.zeros((20, 3), dtype=bool), [replay(one) for one in range(20)], 10))
+    squares = [
+        float(
+            torch.stack([reads[t].residuals(replay(one)[t], found[t]).square().sum() for one in range(20, 60)]).mean()
+        )
+        for t in (1, 2)
+    ]
+    assert 0.5 < squares[1] / squares[0] < 2
+
+
 def test_a_defense_that_softens_shows_as_a_slope():
     answers = [{1: 2 * normal(N, C, name=f"answer-{one}")} for one in range(6)]
     read = reading(sent_for(answers[0][1] / 4, LABELS, "probabilities"), LABELS)
