@@ -60,6 +60,7 @@ class Optimiser:
         self.done = max((int(slots["step"]) for slots in self.state if "step" in slots), default=len(moments))
         self._present: tuple[bool, ...] | None = None
         self._groups: list[tuple[list[int], list[Tensor], list[list[Tensor]]]] = []
+        self._counts: list[Tensor] = []
 
     @property
     def slots(self) -> tuple[str, ...]:
@@ -86,10 +87,10 @@ class Optimiser:
             look()
         self.done += 1
         with torch.no_grad():
+            for counts in self._counts:
+                counts.add_(1)
             for places, parameters, state in self._groups:
                 given = [g for i in places if (g := gradients[i]) is not None]
-                if self.config.optimizer == "adam":
-                    torch._foreach_add_(state[0], 1)
                 fused(self.config, self.lr, self.done, parameters, list(map(_laid_out, given, parameters)), state)
         for look in self.after:
             look()
@@ -117,6 +118,12 @@ class Optimiser:
                     if slot not in self.state[index]:
                         self.state[index][slot] = _fresh(slot, parameter)
         self._present = present
+        # Counts of steps stand side by side in one tensor a group, which is raised at once.
+        self._counts = []
+        for places in kinds.values() if "step" in self.slots else ():
+            self._counts.append(torch.stack([self.state[i]["step"] for i in places]))
+            for i, count in zip(places, self._counts[-1].unbind(), strict=True):
+                self.state[i]["step"] = count
         self._groups = [
             (
                 places,
@@ -203,5 +210,6 @@ def _fresh(slot: str, parameter: Tensor) -> Tensor:
 
 
 def _placed(value: Tensor, slot: str, parameter: Tensor) -> Tensor:
-    dtype = torch.float32 if slot == "step" else parameter.dtype
-    return value.detach().to(parameter.device, dtype, copy=True)
+    if slot == "step":
+        return value.detach().to(parameter.device, torch.float32, copy=True)
+    return torch.empty_like(parameter).copy_(value.detach())

@@ -60,7 +60,11 @@ class SparseRecords:
     """Records ``x`` [N, D], float, from which batches are taken."""
 
     def __init__(self, x: Tensor) -> None:
-        self._matrix = scipy.sparse.csr_matrix(x.numpy())
+        whole = x.numpy()
+        places = np.flatnonzero(whole)
+        ends = np.cumsum([0, *np.count_nonzero(whole, axis=1)])
+        entries = whole.reshape(-1)[places], places % whole.shape[1], ends
+        self._matrix = scipy.sparse.csr_matrix(entries, whole.shape)
 
     def batches(self, order: Tensor, parts: Sequence[slice]) -> list[Sparse]:
         """The records ``order[part]`` of each part; the parts follow one another from 0 on."""

@@ -62,3 +62,35 @@ def test_a_parameter_without_a_gradient_stays_and_joins_later(settings: dict[str
     if config.adam_eps_form == "torch" or config.optimizer == "sgd":
         assert torch.equal(ours[0], start[0])
     assert seen == ["before", "after"] * 2
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+def test_moments_lie_as_their_parameters_do(settings: dict[str, object]) -> None:
+    """A parameter that lies column by column goes on from moments that were kept row by row."""
+    config = TrainingConfig.model_validate(settings)
+    plain, turned = tensors(0, torch.float64), tensors(0, torch.float64)
+    turned[0] = turned[0].t().contiguous().t()
+    ours, theirs = Optimiser(turned, config), Optimiser(plain, config)
+    for number in range(4):
+        if number == 2:
+            ours, theirs = Optimiser(turned, config, ours.moments()), Optimiser(plain, config, theirs.moments())
+        for one in (ours, theirs):
+            one.apply(tensors(10 + number, torch.float64))
+    for one, other in zip(turned, plain, strict=True):
+        assert torch.equal(one, other)
+
+
+def test_counts_of_steps_are_each_parameters_own() -> None:
+    """One that has no gradient in some steps counts fewer, as torch counts."""
+    config = TrainingConfig()
+    ours, theirs = tensors(0, torch.float64), [t.requires_grad_() for t in tensors(0, torch.float64)]
+    made, reference = Optimiser(ours, config), optimizer_over(theirs, config)
+    for number, left_out in enumerate((None, 1, None, 0)):
+        gradients = [None if i == left_out else g for i, g in enumerate(tensors(10 + number, torch.float64))]
+        made.apply(gradients)
+        for parameter, gradient in zip(theirs, gradients, strict=True):
+            parameter.grad = gradient
+        reference.step()
+    assert [float(made.moments()[f"{i}.step"]) for i in range(3)] == [3, 3, 4]
+    for one, other in zip(ours, theirs, strict=True):
+        assert torch.equal(one, other)
