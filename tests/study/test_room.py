@@ -49,12 +49,14 @@ def test_what_cannot_fit_is_refused_before_anything_is_written(
 ) -> None:
     config = small_config(protocol="fedavg", rounds=99_999, data={"public_set": "static"})
     env = resolve(small_config(protocol="fedavg")).environment(0)[0]
+    plenty = shutil.disk_usage(tmp_path)._replace(free=10**15)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: plenty)
+    monkeypatch.setattr(room, "available_memory", lambda: 1e15)
     assert "messages a federation" in room.announced(resolve(config), env, tmp_path, 1)
-    full = shutil.disk_usage(tmp_path)._replace(free=1_000_000)
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: full)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: plenty._replace(free=1_000_000))
     with pytest.raises(UsageError, match=r"1\.00 MB of disk are free"):
         room.announced(resolve(config), env, tmp_path / "runs", 1)
-    monkeypatch.undo()
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: plenty)
     monkeypatch.setattr(room, "available_memory", lambda: 1e6)
     with pytest.raises(UsageError, match=r"1\.00 MB of memory are free"):
         room.announced(resolve(config), env, tmp_path / "runs", 1)
