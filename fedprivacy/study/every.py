@@ -11,7 +11,7 @@ from fedprivacy.study.resolve import wire_of
 from fedprivacy.study.seats import Seats, seats_of
 from fedprivacy.study.variants import unattacked
 
-ALL_SEATS = ("server", "active-server", "client-0", "eavesdropper")
+SERVERS = ("server", "active-server")
 
 
 def with_every_attack(config: RunConfig) -> RunConfig:
@@ -32,8 +32,12 @@ def with_every_attack(config: RunConfig) -> RunConfig:
 
 def every_seat(config: RunConfig) -> tuple[str, ...]:
     """One adversary for each seat and power from which the attacks of ``config`` can be made; an eavesdropper reads
-    what the server reads, so it stands only for protocols without one. Empty where nothing is sent."""
-    found = [name for name, why in able_seats(config, ALL_SEATS).items() if why is None]
+    what the server reads, so it stands only for protocols without one. Empty where nothing is sent.
+
+    The peer is client-0. Where the first clients alone are attacked it is the last one, so that all seats attack the
+    same clients."""
+    peer = f"client-{config.clients - 1 if config.attack.followed else 0}"
+    found = [name for name, why in able_seats(config, (*SERVERS, peer, "eavesdropper")).items() if why is None]
     return tuple(name for name in found if name != "eavesdropper" or "server" not in found)
 
 

@@ -9,12 +9,15 @@ import jsonschema
 import pytest
 from click.testing import CliRunner
 
+from fedprivacy.adversary.followed import followed
+from fedprivacy.adversary.position import Adversary
 from fedprivacy.cli.compare import EFFORT, _configured, _told_topology
 from fedprivacy.cli.main import cli
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.run import AttackConfig, RunConfig
 from fedprivacy.reporting import schema
 from fedprivacy.study.every import every_seat
+from fedprivacy.study.resolve import resolve
 
 SMALL = (
     *("--attack", "membership", "--dataset", "digits", "--candidates", "60", "--rounds", "2", "--clients", "3"),
@@ -32,6 +35,15 @@ def test_every_seat_is_attacked_and_thoroughly_unless_told_otherwise() -> None:
     assert _configured("local", "", {"attack__attacks": "membership"}).attack.attacks == ()
     alone = RunConfig(protocol="local", attack=AttackConfig(attacks=("membership",)))
     assert every_seat(alone) == ()
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_where_few_clients_are_attacked_every_seat_attacks_the_same(number: int) -> None:
+    config = RunConfig(protocol="mutual", attack=AttackConfig(attacks=("membership",), followed=number))
+    attacked = [
+        followed(adversary, resolve(config).wire, number) for adversary in map(Adversary.parse, every_seat(config))
+    ]
+    assert len(attacked) == 3 and set(attacked) == {tuple(range(number))}
 
 
 def test_one_training_serves_all_shares(tmp_path: Path) -> None:
