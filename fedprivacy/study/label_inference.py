@@ -25,7 +25,7 @@ from fedprivacy.study.game import Game
 from fedprivacy.study.label_shares import labels_path, load_label_shares
 from fedprivacy.study.repetition import Repetition
 from fedprivacy.study.resolved import Study
-from fedprivacy.study.seed_notes import of_seeds
+from fedprivacy.study.seed_notes import of_all, of_seeds
 from fedprivacy.wire.parties import client_name
 
 HIT = "top-class hit"
@@ -63,10 +63,10 @@ def true_shares(game: Game) -> Float:
 def _of_adversary(study: Study, repetitions: Sequence[Repetition], adversary: Adversary) -> list[Finding]:
     known: list[_Known] = []
     observation, told = "", list[tuple[str, ...]]()
-    for repetition in repetitions:
-        estimates = load_label_shares(labels_path(repetition.place, adversary))
-        if isinstance(estimates, str):
-            return [_failed(adversary, study.attack.level, estimates)]
+    loaded = of_all([load_label_shares(labels_path(repetition.place, adversary)) for repetition in repetitions])
+    if isinstance(loaded, str):
+        return [_failed(adversary, study.attack.level, loaded)]
+    for repetition, estimates in zip(repetitions, loaded, strict=True):
         observation = estimates.observation
         told.append(estimates.notes)
         known.append(_known(estimates, true_shares(repetition.game)))

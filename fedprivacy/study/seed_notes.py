@@ -6,6 +6,9 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import TypeVar
+
+T = TypeVar("T")
 
 NUMBER = re.compile(r"\d+(?:\.\d+)?%?")
 
@@ -30,6 +33,17 @@ def of_seeds(notes: Sequence[Sequence[str]]) -> tuple[str, ...]:
             met[words] += 1
     told = [f"in {_seeds(list(said))} of {len(notes)}: {_one(list(said.values()))}" for said in apart.values()]
     return (*shared, *told)
+
+
+def why_failed(causes: Sequence[str]) -> str:
+    """Why an attack over several seeds gave no number, from the cause of each seed; empty where none failed."""
+    return "; ".join(of_seeds([(cause,) if cause else () for cause in causes]))
+
+
+def of_all(found: Sequence[T | str]) -> list[T] | str:
+    """What each seed gave, in order; or why not all did, where a text stands for a seed that failed."""
+    whole = [one for one in found if not isinstance(one, str)]
+    return whole if len(whole) == len(found) else why_failed([one if isinstance(one, str) else "" for one in found])
 
 
 def _one(notes: Sequence[str]) -> str:

@@ -20,7 +20,7 @@ from fedprivacy.judge.result import Finding
 from fedprivacy.metrics.intervals import Interval, mean_interval, paired_interval
 from fedprivacy.study.repetition import Repetition
 from fedprivacy.study.resolved import Study
-from fedprivacy.study.seed_notes import of_seeds
+from fedprivacy.study.seed_notes import of_all, of_seeds
 from fedprivacy.study.theft import load_stolen, load_true_answers, theft_path
 from fedprivacy.wire.parties import client_name
 
@@ -72,10 +72,10 @@ def _of_adversary(level: float, repetitions: Sequence[Repetition], adversary: Ad
     course: dict[int, list[Float]] = {}
     names: list[str] = []
     said: list[tuple[str, ...]] = []
-    for repetition in repetitions:
-        stolen = load_stolen(theft_path(repetition.place, adversary))
-        if isinstance(stolen, str):
-            return [_finding(level, adversary, HISTORY, "all clients", AGREEMENT, None, None, 0, True, stolen, "error")]
+    loaded = of_all([load_stolen(theft_path(repetition.place, adversary)) for repetition in repetitions])
+    if isinstance(loaded, str):
+        return [_finding(level, adversary, HISTORY, "all clients", AGREEMENT, None, None, 0, True, loaded, "error")]
+    for repetition, stolen in zip(repetitions, loaded, strict=True):
         said.append(stolen.notes)
         truth = load_true_answers(repetition.place)
         labels = repetition.game.dataset.y_test[: truth.shape[2]]

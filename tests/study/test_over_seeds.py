@@ -90,6 +90,35 @@ def test_findings_carry_the_notes_of_every_seed(
     assert any("in seeds 1 and 2 of 2: read as number 1 / 2" in one.note for one in found if one.headline)
 
 
+@pytest.mark.parametrize(
+    ("attack", "module", "loader"),
+    [
+        ("membership", "membership.findings", "load_observed"),
+        ("labels", "label_inference", "load_label_shares"),
+        ("inversion", "inversion.findings", "load"),
+        ("theft", "stolen", "load_stolen"),
+    ],
+)
+def test_a_failed_attack_tells_the_cause_of_every_seed(
+    attack: str, module: str, loader: str, small_config: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seeds 2 and 3 of three gave nothing, each for a reason of its own."""
+    where = importlib.import_module(f"fedprivacy.study.{module}")
+    load, causes = getattr(where, loader), {"1": "nothing was heard", "2": "no records of its own"}
+
+    def broken(path: Path) -> Any:
+        return next((causes[part] for part in path.parts if part in causes), None) or load(path)
+
+    monkeypatch.setattr(where, loader, broken)
+    settings = {"attacks": (attack,), "surrogate_epochs": 1, "inversion": {"iterations": 2, "messages": 1}}
+    config = small_config(protocol="mutual" if attack == "theft" else "fedavg", rounds=1, seeds=3, attack=settings)
+    found = execute(config, Plan(tmp_path, baselines=False)).findings
+    failed = [one for one in found if one.headline and one.flag == "error"]
+    assert failed and {one.note for one in failed} == {
+        "in seed 2 of 3: nothing was heard; in seed 3 of 3: no records of its own"
+    }
+
+
 def summary(sends: int, multiplier: float = 2.0) -> dict[str, Any]:
     """A run in which one client sent so many noised messages, and one of them without noise at 0."""
     noise = Gaussian(multiplier) if multiplier else NoNoise()

@@ -25,7 +25,7 @@ from fedprivacy.study.inversion.pictures import are_pictures, save_pictures
 from fedprivacy.study.inversion.reconstructed import BEST, MEAN, NEAREST, NULL, RANDOM, Case, cases
 from fedprivacy.study.repetition import Repetition
 from fedprivacy.study.resolved import Study
-from fedprivacy.study.seed_notes import of_seeds
+from fedprivacy.study.seed_notes import of_all, of_seeds
 
 PSNR, SSIM, MSE = "PSNR (dB)", "SSIM", "MSE"
 TOLD = "told from {} public images"
@@ -47,12 +47,10 @@ def inversion_findings(
     cards: dict[str, dict[str, str]] = {}
     for adversary, source in study.seats.inversion:
         judged: list[Case] = []
-        cause, observation, told, chosen = "", "reconstruction", list[tuple[str, ...]](), Counter[str]()
-        for repetition in repetitions:
-            result = load(inversion_path(repetition.place, adversary))
-            if isinstance(result, str):
-                cause = result
-                break
+        observation, told, chosen = "reconstruction", list[tuple[str, ...]](), Counter[str]()
+        loaded = of_all([load(inversion_path(repetition.place, adversary)) for repetition in repetitions])
+        cause = loaded if isinstance(loaded, str) else ""
+        for repetition, result in () if isinstance(loaded, str) else zip(repetitions, loaded, strict=True):
             observation = result.observation
             cards.setdefault(str(adversary), dict(result.card))
             counted = Counter(one.attack or "none, all failed" for one in result.found)

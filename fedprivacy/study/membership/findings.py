@@ -30,7 +30,7 @@ from fedprivacy.study.membership.judged import Judged, judged_findings, save_sco
 from fedprivacy.study.observe import load_observed, observed_path
 from fedprivacy.study.repetition import Repetition
 from fedprivacy.study.resolved import Study
-from fedprivacy.study.seed_notes import of_seeds
+from fedprivacy.study.seed_notes import of_seeds, why_failed
 from fedprivacy.wire.parties import client_name
 from fedprivacy.wire.release import MODELS, PREDICTIONS
 
@@ -58,18 +58,23 @@ def membership(
     judged: list[list[Judged]] = []
     groups: list[int] = []
     told: list[tuple[str, ...]] = []
+    causes = [""] * len(repetitions)
     for number, repetition in enumerate(repetitions):
         loaded = _loaded(repetition, adversary, observation, alone)
         if isinstance(loaded, str):
-            return [examiner.failed(label, loaded)]
+            causes[number] = loaded
+            continue
         told.append(loaded[0].notes)
         targets = list(_targets(study, repetition, adversary, loaded))
         if not any(targets):
             why = "; ".join(loaded[0].notes) or "nothing that it received tells of a candidate"
-            return [examiner.failed(label, f"no signal: {why}")]
+            causes[number] = f"no signal: {why}"
+            continue
         save_scores(repetition.place / "scores" / observed_path(Path(), adversary, observation).name, targets[0])
         judged += targets
         groups += [number] * len(targets)
+    if any(causes):
+        return [examiner.failed(label, why_failed(causes))]
     notes = of_seeds(told)
     if attack.coop and not alone and study.wire.model is not None and study.federation.clients > 1:
         notes = (AVERAGED, *notes)

@@ -25,7 +25,7 @@ from fedprivacy.study.membership.findings import judges_bank, sources
 from fedprivacy.study.observe import load_observed, observed_path, stacks
 from fedprivacy.study.repetition import Repetition
 from fedprivacy.study.resolved import Study
-from fedprivacy.study.seed_notes import of_seeds
+from fedprivacy.study.seed_notes import of_seeds, why_failed
 from fedprivacy.wire.parties import client_name
 
 GROUPS = 4
@@ -88,14 +88,17 @@ def stacked(study: Study, repetitions: Sequence[Repetition], adversary: Adversar
     judged: list[list[Target]] = []
     groups: list[int] = []
     told: list[tuple[str]] = []
+    causes = [""] * len(repetitions)
     for number, repetition in enumerate(repetitions):
         bank = bank_of(study, repetition, adversary, observations)
         if bank is None:
-            return [examiner.failed(label, "no observation of this adversary gave anything in every federation")]
+            causes[number] = "no observation of this adversary gave anything in every federation"
+            continue
         try:
             found, signals = _judged(bank)
         except ValueError as error:
-            return [examiner.failed(label, str(error))]
+            causes[number] = str(error)
+            continue
         judged += found
         groups += [number] * len(found)
         told.append(
@@ -104,6 +107,8 @@ def stacked(study: Study, repetitions: Sequence[Repetition], adversary: Adversar
                 "of shadow federations, never on the target's",
             )
         )
+    if any(causes):
+        return [examiner.failed(label, why_failed(causes))]
     return examiner.membership(judged, replace(label, note="; ".join(of_seeds(told))), groups)
 
 
