@@ -64,6 +64,7 @@ DEFAULT_WORK = 2e12
 """Operations a client that the default grade may cost: about a minute of one core for small dense models."""
 UNKNOWN_START = 5e-3
 """Rate of the descent on a start that is not known, from one of the adversary's own."""
+UNASKED = "no client that is attacked answered a probe"
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,9 @@ class JointProbes:
                 total = np.clip(total, -MOST, MOST) + _odds(known, replays, grade, seed)[mine]
             usable = own.seen & own.clean
             scores[client][:, chosen] = np.where(usable, total / np.maximum(usable.sum(axis=0), 1), np.nan)
+        notes = (*plain.notes, *_notes(knowledge, ACTIVE), *doubts)
+        if not played:
+            return replace(plain, notes=(*notes, UNASKED), scores=scores)
         shape = next(iter(played.values())).logp.shape
         logp = np.full((knowledge.settings.clients, *shape), np.nan)
         included = np.zeros((knowledge.settings.clients, shape[0], n), dtype=np.bool_)
@@ -133,7 +137,7 @@ class JointProbes:
             logp[client], included[client] = one.logp, one.included
         return replace(
             plain,
-            notes=(*plain.notes, *_notes(knowledge, ACTIVE), *doubts),
+            notes=notes,
             scores=scores,
             simulated_logp=logp[:, :, :, :n],
             simulated_population_logp=logp[:, :, :, n:] if len(knowledge.auxiliary) else None,

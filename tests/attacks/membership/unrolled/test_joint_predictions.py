@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fedprivacy.attacks.membership.observations import joint_predictions
-from fedprivacy.attacks.membership.observations.joint_predictions import Grade, JointPredictions, JointProbes
+from fedprivacy.attacks.membership.observations.joint_predictions import UNASKED, Grade, JointPredictions, JointProbes
 from fedprivacy.attacks.membership.received import answers
 from fedprivacy.attacks.membership.unrolled.descent import Descent
 from fedprivacy.attacks.membership.unrolled.order_noise import drawn, noises
@@ -184,6 +184,15 @@ def test_a_client_that_sat_out_the_round_of_the_probes_has_no_score(followed: Fo
     assert sum(heard) == 2
     for client in range(4):
         assert heard[client] == bool((~np.isnan(observed.logp[client])).any())
+
+
+def test_where_nobody_who_is_attacked_was_asked_there_is_no_score_and_it_is_said(followed: Followed) -> None:
+    """Client 0 alone is attacked, and sits out the last round."""
+    made = followed(planted=True, clients=4, participation=0.5, attack={"followed": 1})
+    observed = JointProbes().observe(made.view, made.knowledge)
+    assert observed.scores is not None and np.isnan(observed.scores).all()
+    assert np.isnan(observed.logp[0]).all() and not np.isnan(observed.logp).all()
+    assert UNASKED in observed.notes
 
 
 def test_a_budget_that_ends_before_the_first_probe_is_refused(followed: Followed) -> None:
