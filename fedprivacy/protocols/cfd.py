@@ -114,17 +114,16 @@ class Cfd:
         return RoundOutcome(state.having({}, round), history, events, [shared.fold])
 
     def course(self, heard: Mapping[int, Heard]) -> Iterator[Event]:
-        """Full participation is assumed: the server's labels of a round are learned from in the next."""
-        before: Heard | None = None
+        """The server's labels of a round are learned from in the next, by whoever takes part in that."""
         for one in rounds_of(heard):
             if self.options.start == "seed":
                 yield Restart()
+            before = heard.get(one.round - 1)
             if before is not None and TOGETHER in before.predictions and self.options.dual_epochs:
                 loss = soft_label_loss(before.predictions[TOGETHER].values)
                 yield Fit(before.fold, loss, self.options.dual_epochs, "public", round=one.round)
             yield Private(one.round)
             yield Answer(one.round)
-            before = one
 
     def models(self, state: FederationState, env: Environment) -> Mapping[str, tuple[str, Part]]:
         return {"server": (env.settings.training.model, state.parts[averaging.GLOBAL])}

@@ -80,6 +80,29 @@ def test_a_replay_with_the_truth_is_the_client(
         torch.testing.assert_close(released(found[number], labels, payload.form), payload.values, check_dtype=False)
 
 
+@pytest.mark.parametrize("protocol, options", [CASES[1], *CASES[6:9]])
+def test_a_replay_of_who_sits_rounds_out_is_the_client(
+    protocol: str, options: dict[str, Any], small_config: Callable[..., Any], tmp_path: Path
+):
+    config = small_config(protocol=protocol, options=options, rounds=5, participation=0.5, clients=4)
+    study = resolve(config)
+    env, made = study.environment(config.seed)[0], study.protocol
+    assert isinstance(made, TellsCourse)
+    view = view_of([engine.run(made, env, tmp_path).transcript], Adversary("server"))
+    start = phases.start(env).state.parts[phases.model_part(0)]
+    for client in range(4):
+        told = heard(view, client, env.dataset, study.wire.in_turn)
+        replay = Replay(env.workbench, env.architecture(client), start, list(made.course(told)))
+        asked = {number: one.fold.x for number, one in told.items()}
+        members = [env.records(fold) for fold in env.members[client]]
+        found = replay.answers(members, asked, seeds_of(env.root, client))
+        said = {answer.round: answer.payload for answer in answers(view) if answer.client == client}
+        assert set(said) == set(found) == {number for number in range(1, 6) if client in env.participants(number)}
+        for number, payload in said.items():
+            labels = torch.from_numpy(told[number].fold.y)
+            torch.testing.assert_close(released(found[number], labels, payload.form), payload.values, check_dtype=False)
+
+
 @pytest.mark.parametrize("me", [0, 1, 2, 3])
 def test_of_what_is_told_in_turn_a_peer_knows_what_each_had_heard(
     me: int, small_config: Callable[..., Any], tmp_path: Path
