@@ -21,6 +21,8 @@ def derivatives(
 ) -> tuple[Tensor, Tensor]:
     """Derivatives by coins [n] and by the start [P], given those by the answers' logits [N, C] of each round.
 
+    Those by the start are none of a pass that was made for coins alone (``start_known`` of :meth:`Client.forward`).
+
     Uses the tape up: its graphs are freed. Takes sections of it one at a time, the last first.
     """
     by_w, by_coins, by_start = torch.zeros_like(start), torch.zeros_like(done.coins), torch.zeros_like(start)

@@ -55,13 +55,14 @@ class Client:
     events: Sequence[Event]
     inclusion: float
 
-    def forward(self, start: Tensor, coins: Tensor, seed: int, keep: bool = True) -> Pass:
+    def forward(self, start: Tensor, coins: Tensor, seed: int, keep: bool = True, start_known: bool = False) -> Pass:
         """Run the course from ``start`` [P] with weights ``coins`` [n]; ``seed`` draws orders and dropout.
 
-        ``keep``: make the tape. Raises FloatingPointError where the training diverges.
+        ``keep``: make the tape; ``start_known``: without what precedes all private training, so that it gives no
+        derivative by the start. Raises FloatingPointError where the training diverges.
         """
         with seeds.torch_scope(seed, "unrolled", "dropout"):
-            return _Walk(self, start, coins, seed, keep).run(self._fits_into_memory(start))
+            return _Walk(self, start, coins, seed, keep, not start_known).run(self._fits_into_memory(start))
 
     def steps(self, event: Event) -> int:
         """Steps of the optimiser in one event that are expected."""
@@ -99,7 +100,7 @@ class Saved:
 class _Walk:
     """The moving parts of one forward pass."""
 
-    def __init__(self, client: Client, start: Tensor, coins: Tensor, seed: int, keep: bool) -> None:
+    def __init__(self, client: Client, start: Tensor, coins: Tensor, seed: int, keep: bool, moved: bool) -> None:
         self.client, self.start, self.keep = client, start, keep
         self.coins = coins.detach().clone().requires_grad_(keep)
         self.draw = seeds.generator(seed, "unrolled", "order")
@@ -107,7 +108,7 @@ class _Walk:
         self.state, self.number = client.optimiser.fresh(start), 0
         self.tape: list[Entry] = []
         self.answers: dict[int, Tensor] = {}
-        self.moved = False
+        self.moved = moved
         self.fit_number = 0
         self.seed = seed
 

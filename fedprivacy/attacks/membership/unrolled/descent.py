@@ -70,7 +70,8 @@ class Descent:
         variance, coins, found = chance * (1 - chance), chance, []
         passed, squares, moved = Mixer(self.memory), torch.zeros_like(chance), torch.zeros_like(start)
         for step in range(1, self.steps + 1):
-            at = _looked(client, start, largest * coins, readings, noise, seeds.value(seed, "descent", step))
+            drawn = seeds.value(seed, "descent", step)
+            at = _looked(client, start, largest * coins, readings, noise, drawn, not self.start_rate)
             off = torch.cat([at.residuals, (coins - chance) * (self.prior / variance).sqrt()])
             heavy = torch.cat([at.heavy, torch.ones_like(coins)])
             by_coins = at.by_coins * largest + self.prior * (coins - chance) / variance
@@ -108,8 +109,9 @@ def _looked(
     readings: Mapping[int, Reading],
     noise: Mapping[int, Noise],
     seed: int,
+    start_known: bool,
 ) -> Looked:
-    done = client.forward(start, coins, seed)
+    done = client.forward(start, coins, seed, start_known=start_known)
     by_answers = {t: slope(readings[t], logits, noise[t]) for t, logits in done.answers.items()}
     off = [readings[t].residuals(logits, noise[t]).flatten() for t, logits in sorted(done.answers.items())]
     by_coins, by_start = derivatives(done, client.optimiser, start, by_answers)

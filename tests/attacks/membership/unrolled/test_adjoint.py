@@ -110,6 +110,26 @@ def test_the_sweep_agrees_with_finite_differences(
         assert float(by_coins[i]) == pytest.approx(slope, rel=1e-5, abs=1e-7)
 
 
+@pytest.mark.parametrize("optimiser", [ADAM, Sgd(0.2)])
+def test_the_start_counts_by_what_precedes_all_private_training_too(optimiser: Optimiser):
+    case = Case(optimiser, TrainingConfig(batch_size=3), [Fit(RECORDS, squared, 2, "transfer"), *events(own=False)])
+    (_, by_start), start, step = case.derivative(), case.start, 1e-6
+    for i in range(0, len(start), 9):
+        bump = torch.zeros_like(start)
+        bump[i] = step
+        ends = []
+        for case.start in (start + bump, start - bump):
+            ends.append(case.value(case.coins))
+        assert float(by_start[i]) == pytest.approx((ends[0] - ends[1]) / (2 * step), rel=1e-5, abs=1e-7)
+
+
+def test_coins_count_the_same_where_the_start_is_known():
+    case = Case(ADAM, TrainingConfig(batch_size=3), [Fit(RECORDS, squared, 2, "transfer"), *events(own=False)])
+    done = case.client.forward(case.start, case.coins, seed=5, start_known=True)
+    by_coins, _ = derivatives(done, case.client.optimiser, case.start, case.weights)
+    torch.testing.assert_close(by_coins, case.derivative()[0], rtol=0, atol=0)
+
+
 def test_a_tape_made_piece_by_piece_is_the_same(monkeypatch: pytest.MonkeyPatch):
     pieces = Case(ADAM, TrainingConfig(batch_size=3), events(own=True))
     assert not pieces.client._fits_into_memory(pieces.start)
