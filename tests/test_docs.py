@@ -5,12 +5,15 @@ from __future__ import annotations
 import importlib.util
 import re
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 
 import click
 import pytest
 
+from fedprivacy import catalog
+from fedprivacy.adversary.observations import OBSERVATIONS
 from fedprivacy.cli.main import VERBS, cli
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -73,6 +76,16 @@ def test_pages_are_built_and_their_commands_exist(page: Path, build: ModuleType)
             if words[0] == "fedprivacy":
                 assert words[1] in VERBS
                 assert not [word for word in words if word.startswith("--") and word not in flags(words[1])], command
+
+
+@pytest.mark.parametrize(
+    ("head", "known"),
+    [("`--attack`", catalog.ATTACKS), ("observation", OBSERVATIONS), ("statistic", catalog.STATISTICS)],
+    ids=["attacks", "observations", "statistics"],
+)
+def test_the_page_of_attacks_has_every_name_and_no_other(head: str, known: Mapping[str, object]) -> None:
+    table = (DOCS / "attacks.md").read_text(encoding="utf-8").split(f"\n| {head} |")[1].split("\n\n")[0]
+    assert re.findall(r"^\| `([\w-]+)`", table, re.MULTILINE) == list(known)
 
 
 def flags(verb: str) -> set[str]:

@@ -1,1 +1,1 @@
-"""A Flower app as anybody writes it, and the five lines that let fedprivacy record it."""
+"""A Flower app as anybody writes it, and the six lines that let fedprivacy record it."""
