@@ -19,8 +19,8 @@ OURS = "ours"
 ABOUT = (
     "Least leakage first, at equal seat and knowledge. Where intervals overlap the order says nothing. A protocol that "
     "leaks little because its models learned little stands high too: read leakage beside accuracy. Of several attacks "
-    "the strongest stands here, with the version of the attacks; its interval is not corrected for that choice. Rows of "
-    "different versions were read by different readers, so between them too the order says nothing."
+    "the strongest stands here, with the version of the attacks; its interval is not corrected for that choice. "
+    "Rows of different versions were read by different readers, so between them too the order says nothing."
 )
 HOW = (
     "A protocol or a stronger attack gets in by one file, its result, and one command: fedprivacy leaderboard add RUN "
