@@ -6,13 +6,17 @@ Over peers j, ``mean_j KL(p || q_j) = sum_c p_c (log p_c - mean_j log q_jc)``, a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
-from fedprivacy.training.losses import cross_entropy, log_probabilities
+from fedprivacy.training.losses import cross_entropy, log_probabilities, softmax
+
+Curvature = Callable[[Tensor], Tensor]
+"""Vectors [B, C] -> the product of each with the second derivative [C, C] of a record's loss by its logits."""
 
 
 @runtime_checkable
@@ -26,6 +30,22 @@ class WrittenOut(Protocol):
 
         ``share``: what each record counts, [..., B, 1] or one for all; 1 / B for a mean.
         """
+
+
+@runtime_checkable
+class Curved(Protocol):
+    """A :data:`learner.Loss` that is a mean over records and tells its first two derivatives."""
+
+    def __call__(self, logits: Tensor, labels: Tensor, rows: Tensor, /) -> Tensor: ...
+
+    def curved(self, logits: Tensor, labels: Tensor, rows: Tensor) -> tuple[Tensor, Curvature]:
+        """Derivatives [B, C] of each record's own loss by its logits [B, C], C > 1, and their curvature."""
+
+
+def curved_by_labels(logits: Tensor, labels: Tensor) -> tuple[Tensor, Curvature]:
+    """The same of plain cross-entropy."""
+    p = softmax(logits)
+    return _but_label(p, labels), lambda vector: _tilted(p, vector)
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,3 +96,42 @@ class Taught:
             slope += p if self.temperature == 1 else plain.exp()
             slope.scatter_add_(-1, labels[..., None], slope.new_full((), -1.0).expand(*labels.shape, 1))
         return (value * share).sum((-2, -1)), slope.mul_(share)
+
+    def curved(self, logits: Tensor, labels: Tensor, rows: Tensor) -> tuple[Tensor, Curvature]:
+        """Derivatives [B, C] of each record's own loss by its logits [B, C], C > 1, and their curvature."""
+        target, heat = self.target.to(rows.device)[rows], self.temperature
+        log_p = torch.log_softmax(logits / heat if heat != 1 else logits, -1)
+        p = log_p.exp()
+        plain = (p if heat == 1 else softmax(logits)) if self.labelled else None
+        if self.offset is None:
+            gaps = log_p - target
+            bent = gaps - (p * gaps).sum(-1, keepdim=True)
+            slope = p * bent
+        else:
+            total = target.sum(-1, keepdim=True)
+            bent, slope = None, p * total - target
+        slope.mul_(self.weight * heat)
+        if plain is not None:
+            slope += _but_label(plain, labels)
+
+        def curvature(vector: Tensor) -> Tensor:
+            tilted = _tilted(p, vector)
+            if bent is None:
+                found = tilted * total
+            else:
+                moved = tilted * bent
+                found = tilted + moved - p * moved.sum(-1, keepdim=True)
+            found.mul_(self.weight)
+            return found if plain is None else found + (tilted if plain is p else _tilted(plain, vector))
+
+        return slope, curvature
+
+
+def _tilted(p: Tensor, vector: Tensor) -> Tensor:
+    """How probabilities [B, C] change where their logits move along ``vector``."""
+    return p * (vector - (p * vector).sum(-1, keepdim=True))
+
+
+def _but_label(p: Tensor, labels: Tensor) -> Tensor:
+    """Probabilities [B, C] less one for the label [B]."""
+    return p.scatter_add(-1, labels[..., None], p.new_full((), -1.0).expand(*labels.shape, 1))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor
 
 from fedprivacy.training.losses import cross_entropy, kl_divergence, log_probabilities
-from fedprivacy.training.taught import Taught, WrittenOut
+from fedprivacy.training.taught import Curvature, Taught, WrittenOut, curved_by_labels
 
 N, B, C, PEERS, HEAT = 12, 7, 4, 3, 2.0
 draw = torch.Generator().manual_seed(0)
@@ -46,6 +47,25 @@ def test_one_divergence_is_the_mean_of_all_and_its_slope_is_autograds(case: tupl
         torch.testing.assert_close(loss(LOGITS[m], LABELS[m], ROWS[m]), wanted)
         torch.testing.assert_close(values[m], wanted)
         torch.testing.assert_close(slopes[m], slope)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_curvature_is_the_second_derivative(case: tuple[bool, float, bool]) -> None:
+    loss, (logits, labels, rows) = taught(*case), (LOGITS[0], LABELS[0], ROWS[0])
+    _checked(lambda free: loss(free, labels, rows), loss.curved(logits, labels, rows), logits)
+
+
+def test_the_curvature_of_cross_entropy_is_the_second_derivative() -> None:
+    _checked(lambda free: cross_entropy(free, LABELS[0]), curved_by_labels(LOGITS[0], LABELS[0]), LOGITS[0])
+
+
+def _checked(mean: Callable[[Tensor], Tensor], curved: tuple[Tensor, Curvature], logits: Tensor) -> None:
+    """Each record's own derivatives are B times those of the mean."""
+    free, vector = logits.clone().requires_grad_(), torch.linspace(-1, 1, B * C, dtype=torch.float64).view(B, C)
+    (slope,) = torch.autograd.grad(mean(free), free, create_graph=True)
+    (product,) = torch.autograd.grad(slope, free, vector)
+    torch.testing.assert_close(curved[0], slope.detach() * B)
+    torch.testing.assert_close(curved[1](vector), product * B)
 
 
 def test_records_count_by_their_share() -> None:

@@ -1,7 +1,7 @@
 """The reverse sweep: from derivatives by a client's answers to those by the weights of its candidates.
 
 Going back over the tape, each step costs one adjoint of the optimiser and one vector product with the second derivative
-of its loss, by automatic differentiation of the gradient's graph. What a fresh optimiser forgot stays forgotten.
+of its loss, which the step kept what it needs for. What a fresh optimiser forgot stays forgotten.
 """
 
 from __future__ import annotations
@@ -29,9 +29,8 @@ def derivatives(
     states: dict[bool, State] = {own: optimiser.fresh(start) for own in (True, False)}
     for entry in (entry for section in reversed(done.sections) for entry in reversed(section())):
         if isinstance(entry, Step):
-            g = entry.gradient.g.detach()
-            by_g = optimiser.adjoint(entry.w, entry.state, g, entry.number, by_w, states[entry.own])
-            through, more = entry.gradient.product(by_g, done.coins)
+            by_g = optimiser.adjoint(entry.before, entry.after, entry.number, by_w, states[entry.own])
+            through, more = entry.gradient.product(by_g)
             by_w.add_(through)
             by_coins = by_coins if more is None else by_coins.add_(more)
         elif isinstance(entry, Told):

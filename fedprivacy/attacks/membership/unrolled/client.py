@@ -19,11 +19,11 @@ from math import ceil
 
 import torch
 from torch import Tensor
-from torch.autograd import grad
 
 from fedprivacy import seeds
+from fedprivacy.attacks.membership.unrolled.batch import Batch
 from fedprivacy.attacks.membership.unrolled.optimisers import Optimiser, State
-from fedprivacy.attacks.membership.unrolled.parameters import Linearised, Model
+from fedprivacy.attacks.membership.unrolled.parameters import Model
 from fedprivacy.attacks.membership.unrolled.tape import Entry, Fresh, Kept, Pass, Step, Told
 from fedprivacy.config.run import TrainingConfig
 from fedprivacy.federation.course import Answer, Event, Fit, Private, Restart, TakeOver
@@ -80,7 +80,7 @@ class Client:
         return max(1, round(self.training.batch_size / self.inclusion))
 
     def _fits_into_memory(self, start: Tensor) -> bool:
-        """Whether the tape of all steps can be kept: weights, gradient and state of each."""
+        """Whether the tape of all steps can be kept: the state after each, and as much again for its batch."""
         return self.model.lean and sum(map(self.steps, self.events)) * 4 * start.nbytes <= TAPE_BYTES
 
 
@@ -170,7 +170,7 @@ class _Walk:
         self.client.model.module.eval()
         leaf = self.w.detach().requires_grad_(self.keep)
         with torch.set_grad_enabled(self.keep):
-            logits = self.client.model.logits(leaf, self.client.asked[round].to(leaf.dtype))
+            logits = self.client.model.logits(leaf, self._typed(self.client.asked[round]))
         if not bool(torch.isfinite(logits).all()):
             raise FloatingPointError(f"the simulated training diverged before round {round}")
         self.answers[round] = logits.detach()
@@ -185,24 +185,15 @@ class _Walk:
         if not own:
             self.tape.append(Fresh(own=False))
         for batch in self._private(fit) if isinstance(fit, Private) else self._public(fit):
-            self.moved = self.moved or batch.weights is not None
-            gradient = self._gradient(fit, batch)
+            self.moved = self.moved or batch.coins is not None
+            keep, before = self.keep and self.moved, state
+            g, gradient = self.client.model.gradient(self.w, batch, keep)
             number += 1
-            w, state = self.client.optimiser.step(self.w, state, gradient.g.detach(), number)
-            if self.keep and self.moved:
-                self.tape.append(Step(self.w, gradient, state, number, own))
-            self.w = w
+            self.w, state = self.client.optimiser.step(self.w, before, g, number)
+            if keep:
+                self.tape.append(Step(gradient, before, state, number, own))
         if own:
             self.state, self.number = state, number
-
-    def _gradient(self, fit: Private | Fit, batch: Batch) -> Linearised:
-        graph = self.keep and self.moved
-
-        def by_logits(logits: Tensor) -> Tensor:
-            (plain,) = grad(fit.loss(logits, batch.y, batch.rows), logits, create_graph=graph)
-            return plain if batch.weights is None else plain * batch.weights[:, None]
-
-        return self.client.model.gradient(self.w, batch.x.to(self.w.dtype), by_logits, graph)
 
     def _private(self, fit: Private) -> Iterator[Batch]:
         """Batches of candidates whose weights make up a batch of members, the last one of what is left.
@@ -219,17 +210,16 @@ class _Walk:
             order = fold[torch.randperm(len(fold), generator=self.draw)]
             weight = given[order]
             batch = ((weight.cumsum(0) - weight / 2) / size).long().clamp_max(number - 1)
-            for at in range(min(number, left)):
-                rows = order[batch == at]
-                # The protocol's loss is a mean over the batch it is given: undo that, then divide by the members.
-                members = size if at < number - 1 else self.coins[rows].sum().clamp_min(1)
+            parts = order.split(torch.bincount(batch, minlength=number).tolist())
+            for at, rows in enumerate(parts[:left]):
+                members = size if at < number - 1 else None
                 if len(rows):
-                    yield Batch(client.x[rows], client.y[rows], rows, self.coins[rows] * len(rows) / members)
+                    yield Batch(self._typed(client.x[rows]), client.y[rows], rows, fit.loss, self.coins, members)
             left -= number
 
     def _public(self, fit: Fit) -> Iterator[Batch]:
         self.fit_number += 1
-        x = self.client.model.prepared(torch.from_numpy(fit.records.x))
+        x = self._typed(self.client.model.prepared(torch.from_numpy(fit.records.x)))
         y = torch.from_numpy(fit.records.y)
         size = fit.batch_size or self.client.training.batch_size
         order = (self.seed, ("unrolled", "public", self.fit_number))
@@ -237,14 +227,8 @@ class _Walk:
         for rows, parts in passes(len(y), size, fit.epochs, order, shuffle=fit.shuffle, even=fit.even):
             for part in parts:
                 chosen = rows[part]
-                yield Batch(x[chosen].to(device), y[chosen].to(device), chosen.to(device), None)
+                yield Batch(x[chosen].to(device), y[chosen].to(device), chosen.to(device), fit.loss)
 
-
-@dataclass(frozen=True, eq=False)
-class Batch:
-    """Records of one step, their positions for the loss, and weights of candidates (None: public records)."""
-
-    x: Tensor
-    y: Tensor
-    rows: Tensor
-    weights: Tensor | None
+    def _typed(self, x: Tensor) -> Tensor:
+        """Records in the precision of the weights."""
+        return x.to(self.w.dtype)

@@ -4,6 +4,9 @@ A step takes (w, state, g) to (w', state'); its adjoint takes the derivatives of
 (w, state, g). Both follow torch's rules: bias-corrected moments, ``epsilon`` outside the root (in either form of
 :mod:`fedprivacy.training.adam`), weight decay as an L2 term of the gradient, momentum without dampening.
 
+An adjoint is given the states around its step, and neither w nor g: ``(1 - b1) g = m' - b1 m``. A sweep waits for
+memory, and a tape of gradients and weights too would be twice as long.
+
 Adam's adjoint has an epsilon of its own. The derivative of a step by its gradient is of the order lr / (sqrt(v) + eps),
 and by v of lr m / v^1.5: for coordinates that hardly ever had a gradient both are astronomically large over a range of
 g that is astronomically small, and products of hundreds of such factors say nothing of a finite change of a record's
@@ -23,10 +26,11 @@ from fedprivacy.config.run import TrainingConfig
 from fedprivacy.training.adam import Form, corrected
 
 State = tuple[Tensor, ...]
-TINY = 1e-30
+TINY = 1e-36
+"""Added to squares before their root, so that nothing is divided by 0."""
 BETA_1, BETA_2 = 0.9, 0.999
-BLOCK = 1 << 15
-"""Entries worked on at a time: seven operands of a block fit into a core's cache."""
+BLOCK = 1 << 16
+"""Entries worked on at a time: few enough for their operands to stay in a core's cache, and enough for few calls."""
 
 
 @dataclass(frozen=True)
@@ -64,26 +68,27 @@ class Adam:
         )
         return new, (m, v)
 
-    def adjoint(self, w: Tensor, state: State, g: Tensor, number: int, by_w: Tensor, by_state: State) -> Tensor:
+    def adjoint(self, before: State, after: State, number: int, by_w: Tensor, by_state: State) -> Tensor:
         """Derivatives by g, without the path from w through g; those by w and the state are changed in place.
 
-        ``state``: after the step. Runs block by block, so that all operands of a block stay in the cache.
+        ``before`` and ``after``: the states around the step. Runs block by block, so that all operands of a block stay
+        in the cache. The derivative by m is kept times ``1 - b1``.
         """
-        if self.weight_decay:
-            g = g.add(w, alpha=self.weight_decay)
         unbias = (1 - BETA_2**number) ** 0.5
         rate = self.lr / (1 - BETA_1**number) * unbias
         smooth = unbias * max(self.adjoint_eps, corrected(self.eps, self.form, BETA_2, number))
-        by_g = torch.empty_like(g)
-        operands = (*state, g, by_w, *by_state, by_g)
-        for m, v, gradient, over_w, over_m, over_v, over_g in zip(*(t.split(BLOCK) for t in operands), strict=True):
-            root = v.sqrt()
-            inverse = (root + smooth).reciprocal_()
-            pull = over_w * inverse
-            over_m.sub_(pull, alpha=rate)
-            over_v.addcdiv_(pull.mul_(inverse).mul_(m), root.add_(TINY), value=0.5 * rate)
-            torch.mul(over_m, 1 - BETA_1, out=over_g)
-            over_g.addcmul_(gradient, over_v, value=2 * (1 - BETA_2))
+        by_g = torch.empty_like(by_w)
+        scratch = by_w.new_empty(3, min(BLOCK, len(by_w)))
+        operands = (before[0], *after, by_w, *by_state, by_g)
+        for old, m, v, over_w, over_m, over_v, over_g in zip(*(t.split(BLOCK) for t in operands), strict=True):
+            root, size, pull = scratch[:, : len(m)]
+            torch.add(v, TINY, out=root).sqrt_()  # torch's root of an exact 0 takes twenty times as long
+            torch.add(root, smooth, out=size)
+            torch.div(over_w, size, out=pull)
+            over_m.sub_(pull, alpha=(1 - BETA_1) * rate)
+            over_v.addcdiv_(pull.div_(size).mul_(m), root, value=0.5 * rate)
+            torch.sub(m, old, alpha=BETA_1, out=size)
+            torch.addcmul(over_m, size, over_v, value=2 * (1 - BETA_2) / (1 - BETA_1), out=over_g)
             over_m.mul_(BETA_1)
             over_v.mul_(BETA_2)
         if self.weight_decay:
@@ -112,7 +117,7 @@ class Sgd:
         buffer = g.add(state[0], alpha=self.momentum)
         return w.add(buffer, alpha=-self.lr), (buffer,)
 
-    def adjoint(self, w: Tensor, state: State, g: Tensor, number: int, by_w: Tensor, by_state: State) -> Tensor:
+    def adjoint(self, before: State, after: State, number: int, by_w: Tensor, by_state: State) -> Tensor:
         """Derivatives by g, without the path from w through g; those by w and the state are changed in place."""
         by_g = by_w * -self.lr
         if self.momentum:

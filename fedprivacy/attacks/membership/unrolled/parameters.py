@@ -6,7 +6,7 @@ backward pass through it is the vector product that an adjoint needs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
@@ -15,20 +15,14 @@ from torch import Tensor, nn
 from torch.autograd import grad
 from torch.func import functional_call
 
+from fedprivacy.attacks.membership.unrolled.batch import Batch
 from fedprivacy.training.learner import normalised
-
-ByLogits = Callable[[Tensor], Tensor]
-"""Logits [B, C], requiring a gradient -> derivative of the batch's loss by them [B, C], with its graph."""
 
 
 class Linearised(Protocol):
-    """A gradient at some weights, with what the product with its own derivative needs."""
+    """What the product of a vector with the derivative of a gradient g needs."""
 
-    @property
-    def g(self) -> Tensor:
-        """The gradient [P]."""
-
-    def product(self, vector: Tensor, coins: Tensor) -> tuple[Tensor, Tensor | None]:
+    def product(self, vector: Tensor) -> tuple[Tensor, Tensor | None]:
         """``vector' dg/dw`` [P] and ``vector' dg/dcoins`` [n], None where no coin was in it; may be taken once."""
 
 
@@ -55,8 +49,8 @@ class Model(Protocol):
     def logits(self, vector: Tensor, x: Tensor) -> Tensor:
         """Logits [N, C] at the weights ``vector``, differentiable, in the mode that the module is in."""
 
-    def gradient(self, vector: Tensor, x: Tensor, by_logits: ByLogits, keep: bool) -> Linearised:
-        """The gradient [P] at the weights ``vector``; ``keep``: a product will be asked for."""
+    def gradient(self, vector: Tensor, batch: Batch, keep: bool) -> tuple[Tensor, Linearised]:
+        """The gradient [P] at the weights ``vector``, and itself; ``keep``: a product will be asked for."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,10 +59,12 @@ class Graph:
 
     g: Tensor
     w: Tensor
+    coins: Tensor | None
 
-    def product(self, vector: Tensor, coins: Tensor) -> tuple[Tensor, Tensor | None]:
-        through, more = grad(self.g, (self.w, coins), vector, allow_unused=True)
-        return torch.zeros_like(vector) if through is None else through, more
+    def product(self, vector: Tensor) -> tuple[Tensor, Tensor | None]:
+        inputs = [self.w] if self.coins is None else [self.w, self.coins]
+        through, *more = grad(self.g, inputs, vector, allow_unused=True)
+        return torch.zeros_like(vector) if through is None else through, more[0] if more else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,10 +100,11 @@ class Flat:
         answer: Tensor = functional_call(self.module, self._named(vector), (x,))
         return answer
 
-    def gradient(self, vector: Tensor, x: Tensor, by_logits: ByLogits, keep: bool) -> Linearised:
+    def gradient(self, vector: Tensor, batch: Batch, keep: bool) -> tuple[Tensor, Linearised]:
         leaf = vector.detach().requires_grad_(True)
-        logits = self.logits(leaf, x)
-        return Graph(grad(logits, leaf, by_logits(logits), create_graph=keep)[0], leaf)
+        logits = self.logits(leaf, batch.x)
+        (g,) = grad(logits, leaf, batch.traced(logits, keep), create_graph=keep)
+        return g.detach(), Graph(g, leaf, batch.coins)
 
     def _named(self, vector: Tensor) -> dict[str, Tensor]:
         parts = torch.split(vector, [shape.numel() for shape in self.shapes])

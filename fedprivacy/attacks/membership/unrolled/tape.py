@@ -15,11 +15,11 @@ from fedprivacy.federation.course import Restart
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """One optimiser step: ``w`` before it, its gradient with what a product needs, the state after it."""
+    """One optimiser step: what a product with the derivative of its gradient needs, and the states around it."""
 
-    w: Tensor
     gradient: Linearised
-    state: State
+    before: State
+    after: State
     number: int
     own: bool
 

@@ -2,7 +2,7 @@
 
 With Z = X W1' + b1, H = relu(Z), O = H W2' + b2, and D the derivative of the loss by O, the gradient is
 ``(F'X, F'1, D'H, D'1)`` with ``F = (D W2) * [Z > 0]``. Its product with a vector (A1, a1, A2, a2) runs back over these
-lines; only the second derivative of the loss, a matter of [B, C], is left to automatic differentiation.
+lines; the second derivative of the loss, a matter of [B, C], is the batch's (:class:`.batch.Slope`).
 
 Inputs that are zero in every record that is ever shown, such as the border of a digit, never move a weight and are
 left out of the vector.
@@ -16,12 +16,13 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.autograd import grad
 
-from fedprivacy.attacks.membership.unrolled.parameters import ByLogits, Flat, Linearised, Model
+from fedprivacy.attacks.membership.unrolled.batch import Batch, Slope
+from fedprivacy.attacks.membership.unrolled.parameters import Flat, Linearised, Model
 from fedprivacy.models.mlp import Mlp
 from fedprivacy.training.learner import normalised
 
+_OPS = torch.ops.aten
 NAMES = ("hidden.weight", "hidden.bias", "head.weight", "head.bias")
 
 
@@ -63,21 +64,18 @@ class TwoLayers:
         w1, b1, w2, b2 = self._parts(vector)
         return torch.addmm(b2, torch.relu(torch.addmm(b1, x, w1.T)), w2.T)
 
-    def gradient(self, vector: Tensor, x: Tensor, by_logits: ByLogits, keep: bool) -> Linearised:
+    def gradient(self, vector: Tensor, batch: Batch, keep: bool) -> tuple[Tensor, Linearised]:
         w1, b1, w2, b2 = self._parts(vector.detach())
-        h = torch.addmm(b1, x, w1.T).relu_()
-        logits = torch.addmm(b2, h, w2.T).requires_grad_(True)
-        with torch.enable_grad():
-            d = by_logits(logits)
-        back, active = d.detach(), (h > 0).to(h.dtype)
-        f = (back @ w2).mul_(active)
+        h = torch.addmm(b1, batch.x, w1.T).relu_()
+        slope = batch.slope(torch.addmm(b2, h, w2.T), keep)
+        f = _OPS.threshold_backward(slope.d @ w2, h, 0)
         g = torch.empty_like(vector)
         g1, gb1, g2, gb2 = self._parts(g)
-        torch.mm(f.T, x, out=g1)
+        torch.mm(f.T, batch.x, out=g1)
         torch.sum(f, 0, out=gb1)
-        torch.mm(back.T, h, out=g2)
-        torch.sum(back, 0, out=gb2)
-        return ByHand(g, self, w2, x, h, active, logits, d)
+        torch.mm(slope.d.T, h, out=g2)
+        torch.sum(slope.d, 0, out=gb2)
+        return g, ByHand(self, w2.clone(), batch.x, h, slope)
 
     def _parts(self, vector: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         wide, high = len(self.used), self.hidden
@@ -87,33 +85,29 @@ class TwoLayers:
 
 @dataclass(frozen=True, eq=False)
 class ByHand:
-    """A gradient of :class:`TwoLayers` with the values that its derivative needs."""
+    """The values that the derivative of a gradient of :class:`TwoLayers` needs; of the weights, ``w2`` alone."""
 
-    g: Tensor
     model: TwoLayers
     w2: Tensor
     x: Tensor
     h: Tensor
-    active: Tensor
-    logits: Tensor
-    d: Tensor
+    slope: Slope
 
-    def product(self, vector: Tensor, coins: Tensor) -> tuple[Tensor, Tensor | None]:
+    def product(self, vector: Tensor) -> tuple[Tensor, Tensor | None]:
         v1, vb1, v2, vb2 = self.model._parts(vector)
         found = torch.empty_like(vector)
         t1, tb1, t2, tb2 = self.model._parts(found)
-        back = self.d.detach()
-        by_e = torch.addmm(vb1, self.x, v1.T).mul_(self.active)
+        by_e = _OPS.threshold_backward(torch.addmm(vb1, self.x, v1.T), self.h, 0)
         by_d = torch.addmm(vb2, self.h, v2.T).addmm_(by_e, self.w2.T)
-        by_logits, by_coins = grad(self.d, (self.logits, coins), by_d, allow_unused=True)
-        by_h = back @ v2
-        torch.mm(back.T, by_e, out=t2)
+        by_logits, by_coins = self.slope.product(by_d)
+        by_h = self.slope.d @ v2
+        torch.mm(self.slope.d.T, by_e, out=t2)
         tb2.zero_()
         if by_logits is not None:
             by_h.addmm_(by_logits, self.w2)
             t2.addmm_(by_logits.T, self.h)
             torch.sum(by_logits, 0, out=tb2)
-        by_z = by_h.mul_(self.active)
+        by_z = _OPS.threshold_backward(by_h, self.h, 0)
         torch.mm(by_z.T, self.x, out=t1)
         torch.sum(by_z, 0, out=tb1)
         return found, by_coins

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from torch.autograd import grad
 
 from fedprivacy import seeds
+from fedprivacy.attacks.membership.unrolled.batch import Batch
 from fedprivacy.attacks.membership.unrolled.client import Client
 from fedprivacy.attacks.membership.unrolled.optimisers import Sgd
 from fedprivacy.attacks.membership.unrolled.parameters import Flat
@@ -18,8 +20,9 @@ from fedprivacy.config.run import TrainingConfig
 from fedprivacy.federation.course import Answer, Fit, Private
 from fedprivacy.models.build import build
 from fedprivacy.models.mlp import Mlp
-from fedprivacy.training.learner import Records, label_loss
+from fedprivacy.training.learner import Loss, Records, label_loss
 from fedprivacy.training.losses import cross_entropy, kl_divergence, log_probabilities
+from fedprivacy.training.taught import Taught
 
 DEAD = [0, 5, 11]
 
@@ -32,35 +35,66 @@ def records() -> tuple[Tensor, Tensor]:
     return x, torch.randint(0, 3, (7,), generator=draw)
 
 
-def test_gradient_and_product_are_those_of_the_module(records: tuple[Tensor, Tensor]):
+TARGET = torch.log_softmax(torch.randn(7, 3, generator=seeds.generator(3, "target"), dtype=torch.float64), 1)
+
+
+def graphed(logits: Tensor, labels: Tensor, rows: Tensor) -> Tensor:
+    """A loss that tells nothing of itself."""
+    return cross_entropy(logits, labels) + kl_divergence(log_probabilities(logits), TARGET[rows])
+
+
+LOSSES: list[Loss] = [label_loss, Taught(TARGET, None, 0.7), graphed]
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("members, scale", [(4, 1.0), (None, 1.0), (None, 0.1)])
+def test_gradient_and_product_are_those_of_the_module(
+    records: tuple[Tensor, Tensor], loss: Loss, members: int | None, scale: float
+):
     x, y = records
     module = Mlp((3, 4), 3).double()
     with seeds.torch_scope(4, "weights"):
         state = {name: torch.randn_like(p) * 0.5 for name, p in module.state_dict().items()}
-        target = torch.log_softmax(torch.randn(7, 3, dtype=torch.float64), 1)
     plain, quick = Flat.of(module), model_of(module, [x])
     assert isinstance(quick, TwoLayers)
     assert len(quick.used) == 12 - len(DEAD)
-    coins = torch.rand(7, generator=seeds.generator(5, "coins"), dtype=torch.float64).requires_grad_()
-
-    def by_logits(logits: Tensor) -> Tensor:
-        loss = cross_entropy(logits, y) + kl_divergence(log_probabilities(logits), target)
-        return grad(loss, logits, create_graph=True)[0] * coins[:, None]
+    coins = torch.rand(9, generator=seeds.generator(5, "coins"), dtype=torch.float64).mul_(scale).requires_grad_()
+    rows = torch.tensor([6, 0, 3, 2, 5, 1, 4])
+    assert (float(coins.detach()[rows].sum()) > 1) == (scale == 1)
 
     inputs = x.flatten(1)
-    slow = plain.gradient(plain.flatten(state), inputs, by_logits, keep=True)
-    fast = quick.gradient(quick.flatten(state), inputs[:, quick.used], by_logits, keep=True)
-    wide = {name: part.clone() for name, part in plain._named(slow.g.detach()).items()}
-    torch.testing.assert_close(fast.g, quick.flatten(wide))
-    vector = torch.randn(len(slow.g), generator=seeds.generator(6, "vector"), dtype=torch.float64)
+    batch = Batch(inputs, y, rows, loss, coins, members)
+    g, slow = plain.gradient(plain.flatten(state), batch, keep=True)
+    g_quickly, fast = quick.gradient(quick.flatten(state), replace(batch, x=inputs[:, quick.used]), keep=True)
+    wide = {name: part.clone() for name, part in plain._named(g).items()}
+    torch.testing.assert_close(g_quickly, quick.flatten(wide))
+    vector = torch.randn(len(g), generator=seeds.generator(6, "vector"), dtype=torch.float64)
     vector = plain.flatten({n: p.index_fill(1, torch.tensor(DEAD), 0) if n == "hidden.weight" else p
                             for n, p in plain._named(vector).items()})  # fmt: skip
-    through, by_coins = slow.product(vector, coins)
-    quickly, by_coins_quickly = fast.product(quick.flatten(plain._named(vector)), coins)
+    through, by_coins = slow.product(vector)
+    quickly, by_coins_quickly = fast.product(quick.flatten(plain._named(vector)))
     torch.testing.assert_close(quickly, quick.flatten(plain._named(through)))
     torch.testing.assert_close(by_coins_quickly, by_coins)
     torch.testing.assert_close(quick.logits(quick.flatten(state), inputs[:, quick.used]), plain.logits(
         plain.flatten(state), inputs))  # fmt: skip
+
+
+def test_public_records_count_alike_and_have_no_coins(records: tuple[Tensor, Tensor]):
+    (x, y), module = records, Mlp((3, 4), 3).double()
+    quick, rows = model_of(module, [records[0]]), torch.arange(7)
+    state = quick.flatten(module.state_dict())
+    vector = torch.randn(len(state), generator=seeds.generator(7, "vector"), dtype=torch.float64)
+    found = []
+    for loss in (label_loss, cross_entropy_of):
+        g, gradient = quick.gradient(state, Batch(quick.prepared(x).double(), y, rows, loss), keep=True)
+        through, by_coins = gradient.product(vector)
+        assert by_coins is None
+        found.append((g, through))
+    torch.testing.assert_close(*found)
+
+
+def cross_entropy_of(logits: Tensor, labels: Tensor, rows: Tensor) -> Tensor:
+    return cross_entropy(logits, labels)
 
 
 def test_tensors_taken_over_replace_their_part_alone(records: tuple[Tensor, Tensor]):
