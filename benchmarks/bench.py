@@ -52,7 +52,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="file for the page")
     given = parser.parse_args()
     stored: dict[str, Any] = json.loads(given.json.read_text()) if given.json.exists() else {}
-    stored["machine"] = {"processor": _processor(), "torch": torch.__version__}
+    here = {"processor": _processor(), "torch": torch.__version__}
+    if not (given.resume or given.only):
+        stored |= {"machine": here, "elsewhere": {}}
+    stored.setdefault("machine", here)
+    elsewhere: dict[str, str] = stored.setdefault("elsewhere", {})
     found: dict[str, dict[str, Figures]] = stored.setdefault("cells", {})
     library = given.peer.resolve() if given.peer else None
     for kind, module in KINDS.items():
@@ -62,6 +66,9 @@ def main() -> None:
                 continue
             start = time.monotonic()
             known[cell.name] = apart(cell)
+            elsewhere.pop(cell.name, None)
+            if here != stored["machine"]:
+                elsewhere[cell.name] = ", ".join(here.values())
             given.json.write_text(json.dumps(stored, indent=1) + "\n")
             print(f"{cell.name}: {_words(known[cell.name])} ({time.monotonic() - start:.0f} s)", flush=True)
         found[kind] = {cell.name: known[cell.name] for cell in module.cells(library) if cell.name in known}

@@ -87,7 +87,19 @@ def page(stored: Mapping[str, Any], missing: Sequence[str]) -> str:
         "most": _list(one["pfllib_s"] / one["matmul_bound_s"] for one in sides),
     }
     machine = ", ".join(map(str, stored["machine"].values()))
-    return INTRODUCTION.format(machine=machine, **ratios) + table(stored["cells"]) + "\n" + _unmeasured(missing)
+    return (
+        INTRODUCTION.format(machine=machine, **ratios)
+        + table(stored["cells"])
+        + "\n"
+        + _elsewhere(stored)
+        + _unmeasured(missing)
+    )
+
+
+def _elsewhere(machines: Mapping[str, str]) -> str:
+    """Which cells another machine measured than that of the rest."""
+    names = "".join(f"- {name.replace('/', ' ')}: {machine}\n" for name, machine in machines.items())
+    return f"\nOn another machine than the rest; these compare with one another alone:\n\n{names}" if names else ""
 
 
 def _unmeasured(missing: Sequence[str]) -> str:
