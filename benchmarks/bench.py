@@ -72,7 +72,7 @@ def main() -> None:
             given.json.write_text(json.dumps(stored, indent=1) + "\n")
             print(f"{cell.name}: {_words(known[cell.name])} ({time.monotonic() - start:.0f} s)", flush=True)
         found[kind] = {cell.name: known[cell.name] for cell in module.cells(library) if cell.name in known}
-    print(table(found))
+    print(table(found, elsewhere))
     given.json.write_text(json.dumps(stored, indent=1) + "\n")
     if given.out:
         every = [(kind, cell.name) for kind, module in KINDS.items() for cell in module.cells(library)]

@@ -21,26 +21,31 @@ TITLES = {
 }
 
 
-def table(found: Mapping[str, Mapping[str, Figures]]) -> str:
-    """All cells, and behind each series the exponent of its growth."""
+def table(found: Mapping[str, Mapping[str, Figures]], elsewhere: Mapping[str, str] = {}) -> str:
+    """All cells, and behind each series that one machine measured the exponent of its growth.
+
+    ``elsewhere``: by name, which machine measured a cell, where it was another than that of the rest.
+    """
     lines = [f"| {' | '.join(HEAD)} |", "|---|---:|---:|---|"]
     for kind, cells in found.items():
         if cells:
             lines.append(f"| **{TITLES[kind]}** | | | |")
-            lines += [f"| {' | '.join(row)} |" for row in _rows(cells)]
+            lines += [f"| {' | '.join(row)} |" for row in _rows(cells, elsewhere)]
     return "\n".join(lines)
 
 
-def _rows(cells: Mapping[str, Figures]) -> Iterator[tuple[str, str, str, str]]:
+def _rows(cells: Mapping[str, Figures], elsewhere: Mapping[str, str]) -> Iterator[tuple[str, str, str, str]]:
     series: dict[str, list[Figures]] = {}
+    machines: dict[str, set[str]] = {}
     for name, figures in cells.items():
         family = name.rpartition("/")[0]
         if family and "size" in figures:
             series.setdefault(family, []).append(figures)
+            machines.setdefault(family, set()).add(elsewhere.get(name, ""))
         memory = f"{figures['memory_mb']:,.0f}" if "memory_mb" in figures else ""
         yield name.replace("/", " ") if family else name, _seconds(figures["cpu_s"]), memory, _beside(figures)
     for family, every in series.items():
-        if len(every) > 1:
+        if len(every) > 1 and len(machines[family]) == 1:
             columns = [[one[key] for one in every] for key in ("size", "cpu_s", "memory_mb")]
             power = exponent(columns[0], columns[1])
             last = exponent(columns[0][-2:], columns[1][-2:])
@@ -87,16 +92,12 @@ def page(stored: Mapping[str, Any], missing: Sequence[str]) -> str:
         "most": _list(one["pfllib_s"] / one["matmul_bound_s"] for one in sides),
     }
     machine = ", ".join(map(str, stored["machine"].values()))
-    return (
-        INTRODUCTION.format(machine=machine, **ratios)
-        + table(stored["cells"])
-        + "\n"
-        + _elsewhere(stored)
-        + _unmeasured(missing)
-    )
+    elsewhere = stored.get("elsewhere", {})
+    cells = table(stored["cells"], elsewhere)
+    return INTRODUCTION.format(machine=machine, **ratios) + f"{cells}\n{_moved(elsewhere)}{_unmeasured(missing)}"
 
 
-def _elsewhere(machines: Mapping[str, str]) -> str:
+def _moved(machines: Mapping[str, str]) -> str:
     """Which cells another machine measured than that of the rest."""
     names = "".join(f"- {name.replace('/', ' ')}: {machine}\n" for name, machine in machines.items())
     return f"\nOn another machine than the rest; these compare with one another alone:\n\n{names}" if names else ""

@@ -42,6 +42,18 @@ print(table({"growth": {f"clients/{n}": {"cpu_s": 0.5 * n**2, "memory_mb": 1, "s
     assert "to the power 2.00" in lines[-1]
 
 
+def test_what_another_machine_measured_is_named_and_not_compared() -> None:
+    code = """
+from page import page
+cells = {f"clients/{n}": {"cpu_s": n, "memory_mb": 1, "size": n} for n in (2, 5)}
+stored = {"machine": {"processor": "One"}, "cells": {"growth": cells}, "elsewhere": {"clients/5": "Two"}}
+print(page(stored, []))
+"""
+    lines = run(code=code).stdout.splitlines()
+    assert "- clients 5: Two" in lines and "- clients 2: Two" not in lines
+    assert not any("to the power" in line for line in lines if line.startswith("| *"))
+
+
 def test_the_least_of_some_repeats_comes_with_what_the_last_of_them_made() -> None:
     code = """
 import measure

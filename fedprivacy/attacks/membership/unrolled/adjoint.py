@@ -36,7 +36,8 @@ def derivatives(
         elif isinstance(entry, Told):
             wanted = by_answers.get(entry.round)
             if wanted is not None:
-                by_w = by_w + grad(entry.logits, entry.w, wanted)[0]
+                # Of a scalar: torch imports sympy where it is given derivatives by more than one number.
+                by_w = by_w + grad((entry.logits * wanted).sum(), entry.w)[0]
         elif isinstance(entry, Fresh):
             states[entry.own] = optimiser.fresh(start)
         elif isinstance(entry, Kept):

@@ -49,6 +49,9 @@ class Model(Protocol):
     def logits(self, vector: Tensor, x: Tensor) -> Tensor:
         """Logits [N, C] at the weights ``vector``, differentiable, in the mode that the module is in."""
 
+    def operations(self, x: Tensor) -> float:
+        """Floating-point operations of the products that one record's logits take; ``x`` [1, ...]."""
+
     def gradient(self, vector: Tensor, batch: Batch, keep: bool) -> tuple[Tensor, Linearised]:
         """The gradient [P] at the weights ``vector``, and itself; ``keep``: a product will be asked for."""
 
@@ -99,6 +102,13 @@ class Flat:
     def logits(self, vector: Tensor, x: Tensor) -> Tensor:
         answer: Tensor = functional_call(self.module, self._named(vector), (x,))
         return answer
+
+    def operations(self, x: Tensor) -> float:
+        from torch.utils.flop_counter import FlopCounterMode  # a second of imports
+
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            self.logits(self.flatten(self.module.state_dict()), x)
+        return float(counter.get_total_flops())
 
     def gradient(self, vector: Tensor, batch: Batch, keep: bool) -> tuple[Tensor, Linearised]:
         leaf = vector.detach().requires_grad_(True)

@@ -64,6 +64,9 @@ class TwoLayers:
         w1, b1, w2, b2 = self._parts(vector)
         return torch.addmm(b2, torch.relu(torch.addmm(b1, x, w1.T)), w2.T)
 
+    def operations(self, x: Tensor) -> float:
+        return 2.0 * len(x) * self.hidden * (len(self.used) + self.outputs)
+
     def gradient(self, vector: Tensor, batch: Batch, keep: bool) -> tuple[Tensor, Linearised]:
         w1, b1, w2, b2 = self._parts(vector.detach())
         h = torch.addmm(b1, batch.x, w1.T).relu_()

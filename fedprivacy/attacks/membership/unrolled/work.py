@@ -6,9 +6,6 @@ the gradient's graph and goes back through it: about eight, by count of the matr
 
 from __future__ import annotations
 
-import torch
-from torch.utils.flop_counter import FlopCounterMode
-
 from fedprivacy.attacks.membership.unrolled.client import Client
 
 REPLAY, DESCENT = 3, 8
@@ -17,11 +14,8 @@ REPLAY, DESCENT = 3, 8
 
 def forward(client: Client) -> float:
     """Operations of one forward pass of the whole run with a plain client's batches."""
-    batch = client.x[:1]
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        client.model.logits(client.model.flatten(client.model.module.state_dict()), batch)
     steps = sum(map(client.steps, client.events))
-    return float(counter.get_total_flops()) * steps * client.training.batch_size
+    return client.model.operations(client.x[:1]) * steps * client.training.batch_size
 
 
 def steps_within(client: Client, replays: int, most: int, budget: float) -> int:

@@ -124,6 +124,7 @@ def test_work_is_counted_by_the_matrix_products():
     training = TrainingConfig(batch_size=2)
     client = Client(quick, Sgd(0.1), training, torch.ones(10, 12), torch.zeros(10), order, {}, events, 0.5)
     a_record = 2 * (12 * 256 + 256 * 3)
+    assert quick.operations(torch.ones(1, 12)) == Flat.of(module).operations(torch.ones(1, 12)) == a_record
     # Two passes over three batches of four candidates, and five over three batches of two records.
     assert forward(client) == a_record * (2 * 3 + 5 * 3) * 2
     assert steps_within(client, 0, 100, 16 * 7.5 * forward(client)) == 7
