@@ -20,7 +20,7 @@ from measure import least, matmul_rate
 
 from fedprivacy.config.run import TrainingConfig
 from fedprivacy.models.build import build
-from fedprivacy.study.abreast import SMALL
+from fedprivacy.study.abreast import MOST, NUMBERS
 from fedprivacy.training.abreast import Fit, fitted_abreast
 from fedprivacy.training.learner import Learner, Records, Workbench, label_loss
 
@@ -97,7 +97,8 @@ def main() -> None:
     print("| " + " | ".join([*heads, "chosen"]) + " |\n|" + "---|" * (len(heads) + 1))
     for row in rows:
         cells = [f"{row[head]:.1e}" if head == heads[-1] else f"{row[head]:.0f}" for head in heads[2:]]
-        chosen = "at once" if float(row["parameters"]) <= SMALL else "in turn"
+        number = min(MOST, NUMBERS // int(row["parameters"]))
+        chosen = f"{number} at once" if number > 1 else "in turn"
         print(f"| {row['model']} | {row['shape']} | " + " | ".join([*cells, chosen]) + " |")
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1))

@@ -25,8 +25,8 @@ from fedprivacy.training.by_hand import chain
 MOST = 16
 """Federations at once, at most: sixteen have nearly all of the gain, and a killed process loses no more."""
 
-SMALL = 100_000
-"""Parameters of a perceptron up to which models side by side are faster on a CPU (`benchmarks/side_by_side.py`)."""
+NUMBERS = 1_000_000
+"""Parameters of all models side by side up to which a CPU trains them faster so (`benchmarks/side_by_side.py`)."""
 
 MEMORY = 1e9
 """Bytes that the messages of federations at once may take."""
@@ -45,10 +45,11 @@ def at_once(study: Study, env: Environment, federations: int, workers: int) -> i
     models = {name: env.workbench.module(name) for name in map(env.architecture, range(env.clients))}
     if any(chain(model) is None for model in models.values()):
         return 0
-    if max(sum(p.numel() for p in model.parameters()) for model in models.values()) > SMALL:
+    fast = NUMBERS // max(sum(p.numel() for p in model.parameters()) for model in models.values())
+    if fast < 2:
         return 0
     held = int(MEMORY // max(room(study.wire, env).disk, 1))
-    return max(1, min(MOST, held, -(-federations // workers)))
+    return max(1, min(MOST, fast, held, -(-federations // workers)))
 
 
 def federate_abreast(

@@ -21,7 +21,7 @@ from fedprivacy.judge.result import RunResult
 from fedprivacy.judge.vulnerable import TENTH
 from fedprivacy.metrics.pooling import pool_by_rank
 from fedprivacy.metrics.roc import auc
-from fedprivacy.study import job
+from fedprivacy.study import abreast, job
 from fedprivacy.study.estimate import announced, federation_steps, spoken
 from fedprivacy.study.membership import findings as module
 from fedprivacy.study.membership.findings import judges_bank
@@ -284,6 +284,18 @@ def test_several_at_once_are_those_one_after_the_other(
             np.testing.assert_allclose(mine.logp, theirs.logp, atol=2e-3)
         told = [json.loads((place / "summary.json").read_text()) for place in (one, other)]
         assert told[0]["per_round"] == told[1]["per_round"] and told[0]["cost"]["cpu_seconds"] > 0
+
+
+@pytest.mark.parametrize("numbers, found", [(16 * 19_210, 16), (3 * 19_210, 3), (2 * 19_210 - 1, 0)])
+def test_as_many_run_at_once_as_the_cache_holds(
+    numbers: int, found: int, small_config: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(abreast, "NUMBERS", numbers)
+    config = small_config(protocol="mutual", training={"model": "mlp"})
+    study = resolve(config)
+    env, _ = study.environment(config.seed)
+    assert sum(p.numel() for p in env.workbench.module("mlp").parameters()) == 19_210
+    assert abreast.at_once(study, env, 64, 1) == found
 
 
 def assert_close(one: RunResult, other: RunResult) -> None:
