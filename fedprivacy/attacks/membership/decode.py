@@ -108,7 +108,8 @@ def decode_sent(
 ) -> tuple[Float, Floor]:
     """:func:`decode` of some ``rows`` of a message [N, columns], with the format that the whole message shows.
 
-    ``labels`` [len(rows)] are those of the chosen records.
+    ``labels`` [len(rows)] are those of the chosen records. A row all of whose probabilities were rounded to 0 is
+    uniform.
     """
     bits = grid_bits(values) if form == "probabilities" else None
     chosen = np.asarray(values)[rows]
@@ -117,7 +118,10 @@ def decode_sent(
     if bits > 1:
         return decode(chosen, form, dtype=f"grid-{bits}", classes=classes)
     hard = chosen.argmax(axis=1) if chosen.shape[1] > 1 else np.rint(chosen[:, 0]).astype(np.int64)
-    return decode(hard[:, None], "labels", classes=classes)
+    logp, floor = decode(hard[:, None], "labels", classes=classes)
+    if chosen.shape[1] > 1:
+        logp[~chosen.any(axis=1)] = -np.log(classes)
+    return logp, floor
 
 
 def _logits(z: Float, smallest: float) -> tuple[Float, Floor]:

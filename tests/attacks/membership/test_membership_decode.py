@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.special import expit, log_softmax, softmax
 
-from fedprivacy.attacks.membership.decode import RESOLUTION, decode
+from fedprivacy.attacks.membership.decode import RESOLUTION, decode, decode_sent
 from fedprivacy.attacks.membership.logits import phi
 
 
@@ -138,3 +138,12 @@ def test_losses_of_two_classes_equal_probabilities():
 def test_what_cannot_be_decoded_is_refused(values, form, options, match: str):
     with pytest.raises(ValueError, match=match):
         decode(values, form, **options)
+
+
+def test_a_row_that_one_bit_leaves_empty_is_uniform_and_the_others_are_labels() -> None:
+    values = np.zeros((9, 3), dtype=np.float32)
+    values[::2, 1] = 1
+    logp, floor = decode_sent(values, "probabilities", np.arange(9), classes=3)
+    np.testing.assert_allclose(logp[1::2], -np.log(3))
+    assert (logp[::2].argmax(axis=1) == 1).all() and (logp[::2, 1] == 0).all()
+    assert floor == {"hard-label": 9}

@@ -219,7 +219,8 @@ def reading(payload: Predictions, labels: Tensor) -> Reading:
     """What a payload [N, columns] says; ``labels`` [N] of the fold serve losses alone.
 
     How it must be read, the numbers themselves show: a grid of levels, rows whose smaller entries are all alike, zeros,
-    sums other than one.
+    sums other than one. Of one bit a row is a class only where each has one: of a row without any, no probability is
+    above one half.
     """
     values = payload.values.double()
     if payload.form == "labels":
@@ -229,17 +230,17 @@ def reading(payload: Predictions, labels: Tensor) -> Reading:
     if payload.form == "logits":
         return Soft(centred(log_probabilities(values)).float())
     bits = grid_bits(payload.values.numpy())
-    if bits == 1:
-        return Hard(values.argmax(dim=1) if values.shape[1] > 1 else values[:, 0].round().long())
     if values.shape[1] == 1:
-        return _single(values, bits)
+        return Hard(values[:, 0].round().long()) if bits == 1 else _single(values, bits)
+    whole = bool((values.sum(dim=1) - 1).abs().max() < 1e-3)
+    if bits == 1 and whole:
+        return Hard(values.argmax(dim=1))
     if bits is not None:
         return _levels(values, 2**bits - 1)
     alike = int((values <= values.min(dim=1, keepdim=True).values * (1 + 1e-6)).sum(dim=1).min())
     if alike > 1 and bool((values > 0).all()):
         return _largest(values, values.shape[1] - alike)
-    whole = (values.sum(dim=1) - 1).abs().max() < 1e-3
-    if bool((values > 0).all()) and bool(whole):
+    if whole and bool((values > 0).all()):
         return Soft(centred(values.log()).float())
     return Linear(values.float())
 
@@ -255,6 +256,11 @@ def _single(p: Tensor, bits: int | None) -> Reading:
 
 
 def _levels(p: Tensor, steps: int) -> Levels:
+    """Intervals of probabilities that were brought to the nearest multiple of ``1 / steps``.
+
+    Too narrow where rows were made to sum to one (:mod:`fedprivacy.training.quantisation`), since not every entry went
+    to its nearest; intervals wide enough for that tell less than these do (2 bits: nothing at all).
+    """
     low, high = (p - 0.5 / steps).clamp_min(0), (p + 0.5 / steps).clamp_max(1)
     return Levels((low.log() - (1 - low).log()).float(), (high.log() - (1 - high).log()).float())
 

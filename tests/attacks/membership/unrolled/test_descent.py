@@ -50,6 +50,12 @@ def test_points_with_equal_residuals_and_noise_of_their_own_are_averaged():
     assert float(mixed["x"]) == pytest.approx(1.5, abs=1e-4)
 
 
+def test_points_without_any_residual_are_averaged():
+    mixer = Mixer(4)
+    found = [mixer.mixed(torch.zeros(5), torch.ones(5), {"x": point}) for point in torch.arange(3.0)]
+    assert float(found[-1]["x"]) == pytest.approx(1.0)
+
+
 @pytest.mark.parametrize("chance, reliability", [(0.5, 0.6), (0.2, 0.4)])
 def test_log_odds_are_those_of_coins_that_were_drawn(chance: float, reliability: float):
     draw, number = seeds.generator(3, "coins"), 200_000

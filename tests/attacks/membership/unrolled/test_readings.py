@@ -45,6 +45,10 @@ def rounded(bits: int) -> Predictions:
     return Predictions((probabilities() * steps).round() / steps, "probabilities")
 
 
+def classes() -> Predictions:
+    return Predictions(torch.nn.functional.one_hot(LOGITS.argmax(dim=1), C).float(), "probabilities")
+
+
 def largest(k: int) -> Predictions:
     values, classes = probabilities().topk(k, dim=1)
     rest = (1 - values.sum(dim=1, keepdim=True)) / (C - k)
@@ -61,7 +65,8 @@ FORMS: list[tuple[Predictions, type]] = [
     (sent_for(LOGITS, LABELS, "losses"), Margins),
     (sent_for(LOGITS, LABELS, "labels"), Hard),
     (rounded(4), Levels),
-    (rounded(1), Hard),
+    (rounded(1), Levels),
+    (classes(), Hard),
     (largest(2), Largest),
     (noised(), Linear),
 ]
@@ -102,6 +107,17 @@ def test_one_sigmoid_is_two_classes(form: str):
 def test_what_lies_inside_a_rounded_level_costs_nothing():
     read = reading(rounded(3), LABELS)
     assert float(read.cost(LOGITS, Noise(sigma=0.1))) == pytest.approx(0, abs=1e-6)
+
+
+def test_a_row_that_one_bit_leaves_empty_is_no_class():
+    """No probability is above one half there, and the first class is no likelier than any other."""
+    empty = rounded(1).values.sum(dim=1) == 0
+    assert 3 < int(empty.sum()) < N
+    read, noise = reading(rounded(1), LABELS), Noise(sigma=0.1)
+    flat, first = torch.where(empty[:, None], 0.0, LOGITS), LOGITS.clone()
+    first[empty] = torch.nn.functional.one_hot(torch.tensor(0), C) * 4.0
+    assert float(read.cost(flat, noise)) == pytest.approx(0, abs=1e-6)
+    assert float(read.cost(first, noise)) > 10
 
 
 def test_small_residuals_cost_half_their_square_and_large_ones_far_less():
