@@ -1,7 +1,12 @@
 """Pooling candidates of several clients or federations by rank, because raw scores share no scale.
 
 A client whose scores all lie higher than another's says nothing about membership, yet raw pooling turns it into true
-or false positives. Ranks within each group keep what each target reveals and nothing else.
+or false positives. Ranks within each group keep what each target reveals.
+
+They cost something at the top. Members take the ranks above the share of non-members, which the coins make another in
+each group, so that an attack which separates all groups perfectly is not shown as perfect. Of five clients under fair
+coins: AUC .999 and TPR .97 at 1% FPR with 400 candidates each, .996 and .91 with 100. Intervals of a pooled number do
+not know of it: from an AUC of about .99 on they lie low.
 """
 
 from __future__ import annotations

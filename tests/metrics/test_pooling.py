@@ -47,6 +47,17 @@ def test_pooled_noise_is_at_chance() -> None:
     assert inside >= binom.ppf(0.001, runs, 0.95)
 
 
+@pytest.mark.parametrize("number, area, rate", [(400, 0.999, 0.97), (100, 0.996, 0.91)])
+def test_perfect_attacks_on_several_clients_are_pooled_to_somewhat_less(number: int, area: float, rate: float) -> None:
+    rng = np.random.default_rng(2)
+    found = []
+    for _ in range(100):
+        coins = [rng.random(number) < 0.5 for _ in range(5)]
+        pooled = pool_by_rank([coin + 0.5 * rng.random(number) for coin in coins], coins)
+        found.append((auc(*pooled), tpr_at_fpr(*pooled, 0.01).tpr))
+    np.testing.assert_allclose(np.mean(found, axis=0), [area, rate], atol=[0.001, 0.01])
+
+
 def test_bad_input_is_refused() -> None:
     with pytest.raises(ValueError, match="groups"):
         ranks_within([1.0, 2.0], [0])
