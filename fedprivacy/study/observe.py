@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from fedprivacy import folder, parts, seeds
 from fedprivacy.adversary.threat import Adversary, Bool, view_of
@@ -23,6 +24,7 @@ from fedprivacy.study.ran import Ran, common_start
 from fedprivacy.study.resolved import Study
 from fedprivacy.study.traps import lay_traps, remove_traps
 from fedprivacy.study.variants import stacks_alone
+from fedprivacy.training.learner import Diverged
 from fedprivacy.wire.transcript import Transcript
 
 ARRAYS = ("population_logp", "reference_logp", "reference_population_logp", "surrogate_logp", "scores")
@@ -57,7 +59,9 @@ def observe_all(ran: Ran) -> None:
                 transcripts = lay_traps(ran, adversary, knowledge)
             observed = observation.observe(view_of(transcripts, adversary), knowledge)
             save_observed(path, observed if known is None else observed.restricted(known))
-        except (ValueError, FloatingPointError, np.linalg.LinAlgError) as error:
+        except Diverged as error:  # not in the federation, which is done
+            folder.write_arrays(path, {}, {"failed": f"in what the adversary played, {error}"})
+        except (ValueError, FloatingPointError, np.linalg.LinAlgError, torch.linalg.LinAlgError) as error:
             folder.write_arrays(path, {}, {"failed": str(error) or type(error).__name__})
         remove_traps(ran.place)
 

@@ -1,0 +1,47 @@
+"""What an adversary could not compute is written with its cause, and ends no run that is done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from fedprivacy.attacks.membership.observations.joint_predictions import JointPredictions
+from fedprivacy.federation import engine
+from fedprivacy.study.observe import load_observed, observe_all, observed_path
+from fedprivacy.study.ran import Ran
+from fedprivacy.study.resolve import resolve
+from fedprivacy.training.learner import Diverged
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (Diverged("training diverged: client-1, round 2"), "in what the adversary played, training diverged: client-1"),
+        (torch.linalg.LinAlgError("the input matrix is singular"), "the input matrix is singular"),
+    ],
+)
+def test_a_failed_observation_tells_its_cause(
+    error: Exception,
+    told: str,
+    small_config: Callable[..., Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    config = small_config(attack={"attacks": ("membership",), "observations": ("joint-predictions",)})
+    study = resolve(config)
+    env, played = study.environment(config.seed)
+    defense = study.defense(env)
+    done = engine.run(study.protocol, env, tmp_path, defense)
+
+    def fails(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(JointPredictions, "observe", fails)
+    observe_all(Ran(study, config.seed, False, played, env, defense, done, tmp_path))
+    for adversary, name in study.seats.observations:
+        found = load_observed(observed_path(tmp_path, adversary, name))
+        assert isinstance(found, str) and found.startswith(told)
