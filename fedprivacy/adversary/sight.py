@@ -81,12 +81,14 @@ class Wire:
 
     @property
     def start_known(self) -> bool:
-        """Whether everybody knows the weights that clients begin from."""
+        """Whether everybody knows the weights that clients begin from: sent to them, common to all, or those of a model
+        that travels in the place of their own."""
         model = self.model
-        if model is not None and (model.known_start or model.reference):
+        if model is not None and (model.known_start or model.reference == "received"):
             return True
         told = all(release.start_told for release in self.releases)
-        return told and (self.federation.training.init == "shared" or model is not None)
+        common = self.federation.training.init == "shared" or (model is not None and model.architecture != "")
+        return told and common
 
     @property
     def training_known(self) -> bool:

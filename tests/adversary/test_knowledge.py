@@ -49,6 +49,19 @@ def test_of_a_declared_protocol_both_are(protocol: str) -> None:
     assert granted(study.attack, study.wire).startswith("the start, the hyper-parameters")
 
 
+DRAWN = ("mutual", "dfedavg", "gossip-mutual", "fedkd-hybrid", "layerwise-async")
+SENT = ("fedavg", "fml", "profe")
+
+
+@pytest.mark.parametrize(("protocol", "known"), [(p, False) for p in DRAWN] + [(p, True) for p in SENT])
+def test_of_starts_that_clients_draw_for_themselves_nobody_is_told(protocol: str, known: bool) -> None:
+    """The global model is sent, and a model that travels in the place of their own is common; others are not."""
+    base = RunConfig(protocol=protocol)
+    alone = base.model_copy(update={"training": base.training.model_copy(update={"init": "independent"})})
+    study = resolve(alone)
+    assert granted(study.attack, study.wire).startswith("the start" if known else "no client's start")
+
+
 @pytest.mark.parametrize(
     ("budget", "said"), [(None, ""), ("4 rounds", " within 4 rounds"), (60.0, " within 60 seconds")]
 )
