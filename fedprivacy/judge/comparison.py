@@ -14,6 +14,7 @@ import numpy as np
 
 from fedprivacy.adversary.position import seat
 from fedprivacy.judge.result import Finding, Kind, RunResult, Verdict, main_metric
+from fedprivacy.judge.verdicts import STRONGER_KNOWN
 from fedprivacy.metrics.intervals import Interval, corrected_level, paired_interval
 
 ALL = "all clients"
@@ -22,16 +23,34 @@ STACK = "stack"
 
 SAME_GAME: Mapping[str, tuple[str, ...]] = {
     "dataset": ("data", "dataset"),
+    "records": ("data", "limit"),
+    "image size": ("data", "image_size"),
+    "the positive class": ("data", "positive"),
+    "layout": ("data", "layout"),
     "candidates": ("data", "candidates"),
     "inclusion": ("data", "inclusion"),
+    "schedule": ("data", "schedule"),
     "partition": ("data", "partition"),
+    "alpha": ("data", "alpha"),
+    "classes per client": ("data", "classes_per_client"),
     "clients": ("clients",),
     "model": ("training", "model"),
-    "clients attacked": ("attack", "followed"),
     "first seed": ("seed",),
     "repetitions": ("seeds",),
 }
-"""Settings that two runs must share for their leakage to be compared."""
+"""Settings that two runs must share to be compared at all."""
+
+SAME_ATTACK: Mapping[str, tuple[str, ...]] = {
+    "clients attacked": ("attack", "followed"),
+    "the headline asked for": ("attack", "headline"),
+}
+"""Further ones for their leakage to be compared."""
+
+SAME_POWER: Mapping[str, tuple[str, ...]] = {
+    "when probes are planted": ("attack", "schedule"),
+    "the planted share": ("attack", "planted_share"),
+}
+"""Further ones at an active seat."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +104,10 @@ def tables(results: Sequence[RunResult], names: Sequence[str]) -> list[Table]:
 
 
 def verdicts(table: Table, level: float = 0.95) -> list[Verdict]:
-    """Each row of ``table`` against its first; the intervals of a table hold together at ``level`` (Bonferroni)."""
+    """Each row of ``table`` against its first; the intervals of a table hold together at ``level`` (Bonferroni).
+
+    That less was learned says nothing where a stronger attack is known, and was made on the other row alone.
+    """
     if len(table.rows) < 2:
         return []
     first, *others = table.rows
@@ -95,7 +117,8 @@ def verdicts(table: Table, level: float = 0.95) -> list[Verdict]:
 
 def _held(one: Standing, first: Standing, level: float) -> Verdict:
     claim = f"{one.run} tells the {one.seat} less of who was trained on than {first.run}"
-    differ = differing(one.result.config, first.result.config)
+    active = SAME_POWER if one.seat.startswith("active") else {}
+    differ = differing(one.result.config, first.result.config, {**SAME_GAME, **SAME_ATTACK, **active})
     if differ:
         return Verdict(claim, "this comparison", "inconclusive", f"the runs differ in {', '.join(differ)}.")
     if one.auc.value is None or first.auc.value is None:
@@ -109,7 +132,16 @@ def _held(one: Standing, first: Standing, level: float) -> Verdict:
     stacked = paired(one.stack["AUC"], first.stack["AUC"], level) if one.stack and first.stack else None
     words += "" if stacked is None else f" (all signals stacked: {_interval(stacked)})"
     kind: Kind = "supported" if gap.high < 0 else "refuted" if gap.low > 0 else "inconclusive"
-    return Verdict(claim, "this comparison", kind, f"{words}{_accuracies(one, first)}.")
+    words += _accuracies(one, first)
+    less, more = (first, one) if kind == "refuted" else (one, first)
+    if kind != "inconclusive" and _spared(less) and not _spared(more):
+        kind, words = "inconclusive", f"{words}; on {less.run} {STRONGER_KNOWN}"
+    return Verdict(claim, "this comparison", kind, f"{words}.")
+
+
+def _spared(one: Standing) -> bool:
+    """Whether less was made of what it saw than could have been."""
+    return STRONGER_KNOWN in one.auc.note
 
 
 def _interval(gap: Interval) -> str:
@@ -136,9 +168,11 @@ def paired(one: Finding, other: Finding, level: float) -> Interval | None:
     return paired_interval(np.asarray(one.per_seed), np.asarray(other.per_seed), level)
 
 
-def differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """Names of the settings in which two configurations play another game."""
-    return [name for name, path in SAME_GAME.items() if _setting(one, path) != _setting(other, path)]
+def differing(
+    one: Mapping[str, Any], other: Mapping[str, Any], shared: Mapping[str, tuple[str, ...]] = SAME_GAME
+) -> list[str]:
+    """Names of the settings, of those that must be ``shared``, in which two configurations play another game."""
+    return [name for name, path in shared.items() if _setting(one, path) != _setting(other, path)]
 
 
 def _setting(config: Mapping[str, Any], path: tuple[str, ...]) -> Any:

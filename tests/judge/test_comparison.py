@@ -17,6 +17,7 @@ from fedprivacy.judge import comparison
 from fedprivacy.judge.examiner import membership
 from fedprivacy.judge.result import Communication, Finding, Interval, PrivacyClaim, Provenance, RunResult, from_json
 from fedprivacy.judge.target import Label, Target
+from fedprivacy.judge.verdicts import STRONGER_KNOWN
 from fedprivacy.study.resolve import resolve
 
 NOTHING = Communication(0, 0, 0, 0, 0, ())
@@ -28,6 +29,10 @@ def result(findings: Sequence[Finding], **config: object) -> RunResult:
     told = Provenance({}, 0, 1, 1, 1, 0.0, 0.0, "")
     utility = {"test_accuracy": Interval(0.8, 0.8, 0.8)}
     return RunResult(settings, utility, (), NOTHING, claim, tuple(findings), (), told)
+
+
+def attacked(**changes: object) -> dict[str, object]:
+    return {**RunConfig().attack.model_dump(mode="json"), **changes}
 
 
 def leak(
@@ -76,6 +81,36 @@ def test_one_seed_and_another_game_decide_nothing() -> None:
     table = comparison.tables([result(leak(0.3, SERVER)), moved], ["a", "b"])[0]
     (verdict,) = comparison.verdicts(table)
     assert verdict.verdict == "inconclusive" and "differ in clients" in verdict.why
+
+
+def test_other_records_are_another_game_also_under_the_same_partition() -> None:
+    for setting in ({"alpha": 0.1}, {"schedule": "fresh"}, {"limit": 900}):
+        data = {**RunConfig().data.model_dump(mode="json"), **setting}
+        assert set(judged(result(leak(0.3, SERVER)), result(leak(2.0, SERVER), data=data)).values()) == {"inconclusive"}
+
+
+def test_a_planted_share_is_power_at_an_active_seat_alone() -> None:
+    less = attacked(planted_share=0.1)
+    (active,) = judged(result(leak(2.0, ACTIVE)), result(leak(0.3, ACTIVE), attack=less)).values()
+    (passive,) = judged(result(leak(2.0, SERVER)), result(leak(0.3, SERVER), attack=less)).values()
+    assert (active, passive) == ("inconclusive", "supported")
+    asked = result(leak(0.3, SERVER), attack=attacked(headline="loss"))
+    assert set(judged(result(leak(2.0, SERVER)), asked).values()) == {"inconclusive"}
+
+
+def test_a_row_on_which_a_stronger_attack_was_left_out_has_not_been_shown_to_tell_less() -> None:
+    def spared(effect: float) -> RunResult:
+        return result([replace(f, note=f"default; {STRONGER_KNOWN}: joint decoding") for f in leak(effect, SERVER)])
+
+    weak, strong = result(leak(0.3, SERVER)), result(leak(2.0, SERVER))
+    table = comparison.tables([strong, spared(0.3)], ["a", "b"])[0]
+    (verdict,) = comparison.verdicts(table)
+    assert verdict.verdict == "inconclusive" and f"on b {STRONGER_KNOWN}" in verdict.why
+    assert list(judged(spared(0.3), strong).values()) == ["inconclusive"]
+    # It tells more all the same, and two rows that were both spared are on equal terms.
+    assert list(judged(weak, spared(2.0)).values()) == ["refuted"]
+    assert list(judged(spared(2.0), weak).values()) == ["supported"]
+    assert list(judged(spared(2.0), spared(0.3)).values()) == ["supported"]
 
 
 def test_nothing_to_tell_apart_is_called_apart_as_rarely_as_stated() -> None:
