@@ -171,7 +171,7 @@ class AttackConfig(Part):
     effort: Literal["default", "thorough"] = "default"
     """What a joint attack computes: default, few simulations and rounds; thorough, many, as published numbers need."""
     owners: Literal["known", "unknown"] = "known"
-    """Whether joint decoding of updates may know whose candidate each is; unknown, all are asked of every client."""
+    """Whether joint decoding may know whose candidate each is; unknown, all are asked of every client."""
     known_share: float = Field(default=1.0, gt=0, le=1)
     """Share of each client's candidates that the adversary knows, drawn from a named seed; it scores no others."""
     observations: Names = ()

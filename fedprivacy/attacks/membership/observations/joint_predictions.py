@@ -218,7 +218,7 @@ def _notes(knowledge: Knowledge, grades: Mapping[str, Grade]) -> tuple[str, ...]
     if knowledge.known is not None:
         notes.append("the adversary's own records stand in for the candidates that it does not know")
     if knowledge.attack.owners == "unknown":
-        notes.append("whose candidate each is counts as known here: only updates are decoded without it")
+        notes.append("whose candidate each is is not known: all are asked of every client")
     training = knowledge.settings.training
     if training.augmentation or training.early_stopping is not None:
         notes.append("simulated clients train on plain records for all epochs; a stronger attack would augment")

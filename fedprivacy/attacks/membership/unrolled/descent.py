@@ -4,8 +4,9 @@ What answers say of the coins is badly conditioned: a few directions, such as ho
 thousand times more than most others, and steps along the gradient spend themselves on those. The answers of all points
 passed so far tell how answers change between them. Of all their mixtures, the one whose mixed residuals are smallest is
 where the next step starts (D. G. Anderson, J. ACM 12, 1965: with exact answers of a linear run, that of a Krylov
-method with full memory). Each pass draws a new order of the batches; a mixture averages over them, and the squares that
-are minimised hold exactly as much of their noise as its weights leave in.
+method with full memory). From there it leads along the mixed gradient, each coin's part over the root of all its
+squares so far (Duchi, Hazan, Singer, JMLR 12, 2011). Each pass draws a new order of the batches; a mixture averages
+over them, and the squares that are minimised hold exactly as much of their noise as its weights leave in.
 
 Coins have a prior: its squares, ``prior`` times as heavy as those of a Gaussian with the same mean and variance, are
 added to those of the residuals, which are not independent and so worth less than they look. The estimate is a linear

@@ -105,7 +105,8 @@ def noises(readings: Mapping[int, Reading], found: Drawn, sent: Sent | None = No
 def _evened(found: dict[int, Noise]) -> dict[int, Noise]:
     """A round of many records, such as that of the probes, counts as much as the round of the fewest.
 
-    Many records share more patterns than a few pairs of replays can show, and would be read as if they did not.
+    Many records share more patterns than a few pairs of replays can show, and would be read as if they did not. What
+    is read without them (levels, the largest alone, labels) goes by ``sigma`` and stays as it is.
     """
     number = {round: len(noise.spread) for round, noise in found.items() if noise.spread is not None}
     return {

@@ -5,8 +5,9 @@ probabilities themselves where noise of a defense left exact zeros or numbers th
 probabilities say an interval, hard labels an order: what lies inside costs nothing.
 
 Residuals are whitened by the noise that remains when the coins are right: the order of the batches. Most of it moves
-many records of a fold together, so what they share is worth little and is taken out in part. They are weighted as
-Cauchy errors, since a few coins that are still wrong throw some records far off.
+many records of a fold together, so what they share is worth little and is taken out in part; levels and the largest
+alone are divided by one spread. They are weighted as Cauchy errors, since a few coins that are still wrong throw some
+records far off.
 """
 
 from __future__ import annotations

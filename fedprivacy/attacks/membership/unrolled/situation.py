@@ -1,7 +1,8 @@
 """Everything that an adversary knows of one client, put together for simulation: its course, its records, its answers.
 
 Of candidates that are not known, records of the adversary's own take the place: as many where it has them, else each
-counts for several. A start that each client drew for itself is replaced by one drawn the same way.
+counts for several. Where nobody says whose candidate each is, all are asked of every client. A start that each client
+drew for itself is replaced by one drawn the same way.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from fedprivacy.attacks.membership.unrolled.readings import Reading, reading, se
 from fedprivacy.attacks.membership.unrolled.replay import Replay
 from fedprivacy.attacks.membership.unrolled.told import heard
 from fedprivacy.attacks.membership.unrolled.two_layers import model_of
-from fedprivacy.data.records import Ids
+from fedprivacy.data.records import Division, Ids
 from fedprivacy.federation.course import Answer as Told
 from fedprivacy.federation.course import Event, Fit, Heard, Private, TellsCourse
 from fedprivacy.federation.environment import Environment
@@ -218,14 +219,18 @@ def behind(defense: Defense | None, plain: Predictions, client: int, round: int)
 
 
 def _pool(knowledge: Knowledge, rules: Rules, client: int, kept: float) -> Pool:
-    """The candidates of ``client`` that are known, and stand-ins for the others, fold by fold."""
-    division, inclusion = rules.division, knowledge.settings.data.inclusion * kept
-    first = sum(len(division.pool(other)) for other in range(client))
+    """The candidates of ``client`` that are known, and stand-ins for the others, fold by fold.
+
+    Where nobody says whose candidate each is, those of all pools, each with its chance to be this client's.
+    """
+    division, attack = rules.division, knowledge.attack
+    pools = [client] if attack.owners == "known" else list(range(len(division.candidates)))
+    chance = knowledge.settings.data.inclusion * kept / len(pools)
     draw = seeds.numpy_generator(knowledge.root, "stand-ins", client)
     columns: list[tuple[Ids, Int, Int, Float, Float]] = []
-    for number, ids in enumerate(division.candidates[client]):
-        places = first + np.arange(len(ids))
-        first += len(ids)
+    for number in range(len(division.candidates[client])):
+        parts = [_fold(division, pool, number) for pool in pools]
+        ids, places = (np.concatenate(one) for one in zip(*parts, strict=True))
         known = np.ones(len(ids), dtype=bool) if knowledge.known is None else knowledge.known[places]
         hidden = int((~known).sum())
         others = draw.permutation(knowledge.auxiliary)[:hidden]
@@ -237,12 +242,20 @@ def _pool(knowledge: Knowledge, rules: Rules, client: int, kept: float) -> Pool:
                 np.concatenate([ids[known], others]),
                 np.full(size, number),
                 np.concatenate([places[known], np.full(len(others), -1)]),
-                np.full(size, inclusion),
+                np.full(size, chance),
                 np.concatenate([np.ones(int(known.sum())), np.full(len(others), weight)]),
             )
         )
     ids, fold, places, prior, largest = (np.concatenate(parts) for parts in zip(*columns, strict=True))
     return Pool(ids, fold, places, prior, largest)
+
+
+def _fold(division: Division, client: int, number: int) -> tuple[Ids, Int]:
+    """One fold of a pool: its records, and their positions among all candidates; empty where there is none."""
+    folds = division.candidates[client]
+    ids = folds[number] if number < len(folds) else folds[0][:0]
+    before = [division.pool(other) for other in range(client)] + list(folds[:number])
+    return ids, sum(map(len, before)) + np.arange(len(ids))
 
 
 def _until(round: int, events: Sequence[Event]) -> list[Event]:

@@ -109,6 +109,20 @@ def test_candidates_that_are_not_known_are_not_scored(followed: Followed):
     assert any("stand in" in note for note in observed.notes)
 
 
+def test_owners_need_not_be_known(followed: Followed):
+    """Every candidate is asked of every client; those of others look like records that were not trained on."""
+    made = followed(clients=2, attack={"owners": "unknown"})
+    observed = JointPredictions().observe(made.view, made.knowledge)
+    assert observed.scores is not None and np.isfinite(observed.scores).all()
+    assert made.mean_auc(observed) > 0.6
+    own = [observed.scores[client, 0][(made.owner == client) & made.coins].mean() for client in (0, 1)]
+    rest = [observed.scores[client, 0][(made.owner != client) | ~made.coins].mean() for client in (0, 1)]
+    assert np.mean(own) > np.mean(rest)
+    known = situation(made.view, made.knowledge, 0, joint_predictions._told(made.view, made.knowledge)[0])
+    assert set(known.pool.prior) == {0.25} and len(known.pool.ids) == 80
+    np.testing.assert_array_equal(np.sort(known.pool.places), np.arange(80))
+
+
 def test_stand_ins_keep_the_size_of_the_pool(followed: Followed):
     made = followed(clients=2, attack={"known_share": 0.25}, data={"auxiliary": 10})
     known = situation(made.view, made.knowledge, 0, joint_predictions._told(made.view, made.knowledge)[0])
