@@ -28,6 +28,7 @@ from fedprivacy.training.learner import Diverged
 from fedprivacy.wire.transcript import Transcript
 
 ARRAYS = ("population_logp", "reference_logp", "reference_population_logp", "surrogate_logp", "scores")
+SINGULAR: type[Exception] = torch.linalg.LinAlgError  # type: ignore[attr-defined]
 SIMULATED = ("simulated_logp", "simulated_population_logp", "simulated_in")
 
 
@@ -61,7 +62,7 @@ def observe_all(ran: Ran) -> None:
             save_observed(path, observed if known is None else observed.restricted(known))
         except Diverged as error:  # not in the federation, which is done
             folder.write_arrays(path, {}, {"failed": f"in what the adversary played, {error}"})
-        except (ValueError, FloatingPointError, np.linalg.LinAlgError, torch.linalg.LinAlgError) as error:
+        except (ValueError, FloatingPointError, np.linalg.LinAlgError, SINGULAR) as error:
             folder.write_arrays(path, {}, {"failed": str(error) or type(error).__name__})
         remove_traps(ran.place)
 
