@@ -6,6 +6,7 @@ An observation that fails is written with its cause, so that the report shows th
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from fedprivacy.config.run import AttackConfig
 from fedprivacy.data.records import Division
 from fedprivacy.federation import phases
 from fedprivacy.federation.environment import Environment, Part, round_half_up
+from fedprivacy.federation.interfaces import Defense
 from fedprivacy.federation.knowledge import Knowledge, Observation, Observed, Rules
 from fedprivacy.study.planted import plant
 from fedprivacy.study.ran import Ran, common_start
@@ -90,9 +92,16 @@ def stacks(attack: AttackConfig, alone: bool) -> bool:
 
 
 def rules(study: Study, env: Environment, division: Division, initial: bool = True) -> Rules:
-    """What everybody who takes part is told; the state before round 1 where clients start alike, if ``initial``."""
+    """What everybody who takes part is told; the state before round 1 where clients start alike, if ``initial``.
+
+    Noise is calibrated to the work of the run, as its claim is, and not to one that an adversary's seeds would draw.
+    """
+
+    def defense(own: Environment) -> Defense | None:
+        return study.defense(replace(own, planned=env.work))
+
     shared = initial and study.federation.training.init == "shared"
-    return Rules(study.protocol, division, study.defense, study.protocol.init(env).state if shared else None)
+    return Rules(study.protocol, division, defense, study.protocol.init(env).state if shared else None)
 
 
 def given_starts(env: Environment) -> Mapping[str, Part] | None:

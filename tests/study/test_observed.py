@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 
 from fedprivacy.attacks.membership.observations.joint_predictions import JointPredictions
 from fedprivacy.federation import engine
-from fedprivacy.study.observe import load_observed, observe_all, observed_path
+from fedprivacy.study.observe import load_observed, observe_all, observed_path, rules
 from fedprivacy.study.ran import Ran
 from fedprivacy.study.resolve import resolve
 from fedprivacy.training.learner import Diverged
@@ -45,3 +46,15 @@ def test_a_failed_observation_tells_its_cause(
     for adversary, name in study.seats.observations:
         found = load_observed(observed_path(tmp_path, adversary, name))
         assert isinstance(found, str) and found.startswith(told)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_who_plays_a_defense_knows_the_noise_of_the_claim(seed: int, small_config: Callable[..., Any]) -> None:
+    """Seeds of one's own would draw other participants, and noise calibrated to their number of releases."""
+    few = {"clients": 5, "rounds": 12, "participation": 0.4, "seed": seed}
+    study = resolve(small_config(**few, defense={"name": "gaussian", "epsilon": 8.0}))
+    env, _ = study.environment(seed)
+    known = rules(study, env, env.division, initial=False)
+    real, played = study.defense(env), known.defense(replace(env, root=seed + 100))
+    assert played.noise_multiplier == real.noise_multiplier  # type: ignore[union-attr]
+    assert played.root != real.root  # type: ignore[union-attr]
