@@ -45,6 +45,18 @@ def test_the_named_records_are_those_of_the_game_and_no_other_report_names_any(r
     assert "training record" in shown and "names records that were trained on" in shown
 
 
+def test_of_clients_that_were_not_attacked_nothing_is_named(tmp_path: Path, fedprivacy: Call) -> None:
+    """A peer of averaging reads one model of all others, and is asked about the first of them alone."""
+    ended = fedprivacy(
+        "run --protocol fedavg --attack membership --adversary client-2 --followed 1 --no-baselines {small} --clients 3"
+    )
+    assert ended.code == 0, ended.err
+    ended = fedprivacy("report --per-record --fdr 0.9 --format csv", next((tmp_path / "runs").iterdir()))
+    assert ended.code == 0, ended.err
+    named = pandas.read_csv(StringIO(ended.out)).query("kind == 'accusation'")
+    assert len(named) and set(named["target"].str.split(",").str[0]) == {"client-0"}
+
+
 def test_where_no_scores_are_it_is_told(tmp_path: Path, fedprivacy: Call) -> None:
     assert fedprivacy("run --protocol fedavg --no-baselines {small}").code == 0
     ended = fedprivacy("report --per-record", next((tmp_path / "runs").iterdir()))

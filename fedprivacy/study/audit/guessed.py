@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from fedprivacy import folder
+from fedprivacy.adversary.followed import followed
 from fedprivacy.adversary.threat import EAVESDROPPER, Adversary, Bool, Float, Int
 from fedprivacy.attacks.membership.headline import JOINT
 from fedprivacy.config.base import UsageError
@@ -76,9 +77,10 @@ def guessed(study: Study, where: Path, claim: PrivacyClaim | None) -> tuple[list
             notes.append(f"{adversary}, {title}: not judged: {why}")
             continue
         stored = {root: folder.read_arrays(path) for root, path in paths.items()}
+        attacked = followed(adversary, study.wire, study.attack.followed)
         for statistic in study.attack.statistics or _declared(study.attack.headline, list(stored.values())):
             parts = [
-                _of_seed(arrays, statistic, games[root], adversary, study.canaries.coins)
+                _of_seed(arrays, statistic, games[root], adversary, attacked, study.canaries.coins)
                 for root, (arrays, _) in stored.items()
             ]
             if any(part is None for part in parts):
@@ -121,7 +123,12 @@ Part = tuple[Float, Bool, Int]
 
 
 def _of_seed(
-    arrays: Mapping[str, Float], statistic: str, played: Game, adversary: Adversary, decided: Coins
+    arrays: Mapping[str, Float],
+    statistic: str,
+    played: Game,
+    adversary: Adversary,
+    attacked: Sequence[int],
+    decided: Coins,
 ) -> Part | None:
     """Scores, coins and groups of one federation; None where the statistic failed on a target. ``decided``: what one
     coin decides."""
@@ -137,7 +144,7 @@ def _of_seed(
     for number, target in enumerate(targets):
         if f"{target}/{statistic}" not in arrays:
             return None
-        theirs = candidates_of(target, played.owners, adversary)
+        theirs = candidates_of(target, played.owners, adversary, attacked)
         theirs = theirs[played.flat_canaries[theirs]]
         values, flips = arrays[f"{target}/{statistic}"], np.asarray(arrays[f"{target}/coins"], dtype=np.bool_)
         if len(values) != len(theirs):

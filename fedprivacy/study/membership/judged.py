@@ -97,11 +97,11 @@ def save_scores(path: Path, targets: Sequence[Judged], title: str = "") -> None:
         folder.write_arrays(path, arrays, {"headline": targets[0].scored.headline, "title": title})
 
 
-def candidates_of(target: str, owners: Int, adversary: Adversary) -> Int:
-    """Positions of the candidates that a target's stored scores are about; ``owners`` [n] of all candidates."""
-    if target == "any client":
-        return np.arange(len(owners))
-    if target == "any other client":
-        return np.flatnonzero(owners != int(adversary.position.removeprefix("client-")))
+def candidates_of(target: str, owners: Int, adversary: Adversary, attacked: Sequence[int]) -> Int:
+    """Positions of the candidates that a target's stored scores are about; ``owners`` [n] of all candidates, of which
+    those of the clients ``attacked`` are judged."""
+    if target in ("any client", "any other client"):
+        asked = np.isin(owners, attacked)
+        return np.flatnonzero(asked if target == "any client" else asked & (owners != adversary.client))
     names = [client_name(client) for client in range(int(owners.max()) + 1)]
     return np.flatnonzero(owners == names.index(target))

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from fedprivacy import folder, seeds
+from fedprivacy.adversary.followed import followed
 from fedprivacy.adversary.threat import Adversary, Bool, Float, Int
 from fedprivacy.config.base import UsageError
 from fedprivacy.judge.result import RunResult
@@ -84,7 +85,8 @@ def _of_seed(
     known = 0
     for target in targets:
         scores, coins = arrays[f"{target}/{statistic}"], arrays[f"{target}/coins"].astype(np.bool_)
-        theirs = candidates_of(target, played.owners, adversary)
+        attacked = followed(adversary, study.wire, study.attack.followed)
+        theirs = candidates_of(target, played.owners, adversary, attacked)
         theirs = theirs[played.flat_canaries[theirs]]
         if len(theirs) != len(scores):
             raise UsageError(f"{path}: {len(scores)} scores are stored for {len(theirs)} candidates; run it again.")
