@@ -5,8 +5,9 @@ An observation that fails is written with its cause, so that the report shows th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from fedprivacy.attacks.membership.headline import STACK
 from fedprivacy.config.run import AttackConfig
 from fedprivacy.data.records import Division
 from fedprivacy.federation import phases
-from fedprivacy.federation.environment import Environment, Part, round_half_up
+from fedprivacy.federation.environment import Environment, Part, Work, round_half_up
 from fedprivacy.federation.interfaces import Defense
 from fedprivacy.federation.knowledge import Knowledge, Observation, Observed, Rules
 from fedprivacy.study.planted import plant
@@ -96,12 +97,16 @@ def rules(study: Study, env: Environment, division: Division, initial: bool = Tr
 
     Noise is calibrated to the work of the run, as its claim is, and not to one that an adversary's seeds would draw.
     """
-
-    def defense(own: Environment) -> Defense | None:
-        return study.defense(replace(own, planned=env.work))
-
     shared = initial and study.federation.training.init == "shared"
+    defense = partial(_calibrated, study.defense, env.work)
     return Rules(study.protocol, division, defense, study.protocol.init(env).state if shared else None)
+
+
+def _calibrated(
+    build: Callable[[Environment], Defense | None], work: tuple[Work, ...], own: Environment
+) -> Defense | None:
+    """A defense with the seeds of an environment of one's ``own`` and the noise for the ``work`` of a run."""
+    return build(replace(own, planned=work))
 
 
 def given_starts(env: Environment) -> Mapping[str, Part] | None:
