@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from fedprivacy.adversary.threat import Adversary
 from fedprivacy.attacks.inversion.recovered import Reconstructions, Recovered
 from fedprivacy.data.pixels import pixel_scale
 from fedprivacy.study.inversion.batches import Batches
-from fedprivacy.study.inversion.findings import PSNR, _Writer
+from fedprivacy.study.inversion.findings import PSNR, _of_one_kind, _Writer
 from fedprivacy.study.inversion.reconstructed import (
     BEST,
     NEAREST,
@@ -72,6 +73,22 @@ def random_pictures(config: Any, played: Any, batch: int, rounds: int) -> list[C
         for k in range(3)
     )
     return cases(Batches(resolve(config).wire, played, 0), Reconstructions("updates", found, {}))
+
+
+def test_a_message_read_exactly_is_told_where_others_gave_classes(small_config: Configure) -> None:
+    config = small_config(protocol="fedavg", training={**ONE_STEP, "batch_size": 4}, attack=CHEAP)
+    played = resolve(config).game(0)
+    ids = Batches(resolve(config).wire, played, 0).all_used(0, 1)
+    images = pixel_scale(played.dataset, played.division.auxiliary).pixels(played.dataset.x_train[ids])
+    planted = Recovered(1, 0, 1, "records", images, played.dataset.y_train[ids], "planted")
+    exact = cases(Batches(resolve(config).wire, played, 0), Reconstructions("updates", (planted,), {}))
+    others = [replace(case, kind="classes") for case in random_pictures(config, played, 4, 1)]
+    notes: dict[str, None] = {}
+    assert _of_one_kind([*exact, *others], notes) == others
+    assert list(notes) == [
+        "1 message that gave images of records, at 100.0 dB in the mean, left out beside 3 that gave images of classes"
+    ]
+    assert _of_one_kind(others, notes) == others and len(notes) == 1
 
 
 def test_the_best_matching_raises_the_chance_of_telling_a_record(small_config: Configure) -> None:

@@ -75,12 +75,17 @@ def inversion_findings(
 
 
 def _of_one_kind(judged: list[Case], notes: dict[str, None]) -> list[Case]:
-    """Images of single records and of classes are held against different guesses: the more frequent are judged."""
+    """Images of single records and of classes are held against different guesses: the more frequent are judged.
+
+    What the others show is told in ``notes``, so that a message that was read exactly is not passed over.
+    """
     kinds = Counter(case.kind for case in judged)
     if len(kinds) < 2:
         return judged
     (kept, _), (left, number) = kinds.most_common()
-    notes[f"{number} messages that gave images of {left} are left out beside those that gave images of {kept}"] = None
+    shown = np.mean([case.scores[BEST].psnr.mean() for case in judged if case.kind == left])
+    messages = f"{number} message{'s' * (number > 1)} that gave images of {left}, at {shown:.1f} dB in the mean,"
+    notes[f"{messages} left out beside {kinds[kept]} that gave images of {kept}"] = None
     return [case for case in judged if case.kind == kept]
 
 
