@@ -61,7 +61,7 @@ def test_every_note_of_every_seed_can_be_read_back(notes: list[list[str]]) -> No
     assert found == [set(own) for own in notes]
 
 
-@pytest.mark.parametrize(
+LOADED = pytest.mark.parametrize(
     ("attack", "module", "loader"),
     [
         ("membership", "membership.findings", "load_observed"),
@@ -70,6 +70,10 @@ def test_every_note_of_every_seed_can_be_read_back(notes: list[list[str]]) -> No
         ("theft", "stolen", "load_stolen"),
     ],
 )
+"""Each attack, with what reads back what it left on disk."""
+
+
+@LOADED
 def test_findings_carry_the_notes_of_every_seed(
     attack: str, module: str, loader: str, small_config: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -90,15 +94,7 @@ def test_findings_carry_the_notes_of_every_seed(
     assert any("in seeds 1 and 2 of 2: read as number 1 / 2" in one.note for one in found if one.headline)
 
 
-@pytest.mark.parametrize(
-    ("attack", "module", "loader"),
-    [
-        ("membership", "membership.findings", "load_observed"),
-        ("labels", "label_inference", "load_label_shares"),
-        ("inversion", "inversion.findings", "load"),
-        ("theft", "stolen", "load_stolen"),
-    ],
-)
+@LOADED
 def test_a_failed_attack_tells_the_cause_of_every_seed(
     attack: str, module: str, loader: str, small_config: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
