@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from fedprivacy import seeds
-from fedprivacy.adversary.threat import Bool, Float
+from fedprivacy.adversary.threat import Bool
 from fedprivacy.judge.rates import measured
 from fedprivacy.judge.result import Finding
 from fedprivacy.judge.target import Label, Seeds, Target
 from fedprivacy.metrics.intervals import corrected_level
-from fedprivacy.metrics.pooling import pool_by_rank
 
 NULL = "null (shuffled coins)"
 
@@ -72,7 +71,7 @@ def _null(repetitions: Sequence[Sequence[Target]], label: Label, of_seed: Seeds)
         mixed = []
         for place, target in enumerate(targets):
             order = seeds.numpy_generator(0, "null row", number, place).permutation(len(target.truth.coins))
-            mixed.append(Target(target.name, target.scores, replace(target.truth, coins=target.truth.coins[order])))
+            mixed.append(replace(target, truth=replace(target.truth, coins=target.truth.coins[order])))
         shuffled.append(mixed)
     null = replace(
         label,
@@ -112,9 +111,3 @@ def assert_trained_on_coins(trained: Sequence[Sequence[int]], pools: Sequence[Se
         start += len(pool)
         if set(map(int, used)) != expected:
             raise AssertionError("a client's training records are not those of its coins")
-
-
-def pooled_curves(targets: Sequence[Target]) -> tuple[Float, Float]:
-    """Members' and non-members' ranks of one repetition, for a ROC figure."""
-    pairs = [target.scored() for target in targets]
-    return pool_by_rank([s for s, _ in pairs], [c for _, c in pairs])

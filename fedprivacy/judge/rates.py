@@ -1,9 +1,9 @@
 """AUC and TPR at a low FPR over repetitions, each with its chance level and its interval.
 
-Scores of several clients are pooled by their ranks within (federation, client). Over several repetitions the value
-is the mean of the repetitions and the interval is Student's t over them. Repetitions that share a seed (the federations
-of one shadow bank) are averaged first where there are several seeds; of one seed the interval is over its federations,
-which share their candidates, so it is approximate.
+Scores of several clients are pooled: log-odds as they are, others by their ranks within (federation, client). Over
+several repetitions the value is the mean of the repetitions and the interval is Student's t over them. Repetitions
+that share a seed (the federations of one shadow bank) are averaged first where there are several seeds; of one seed
+the interval is over its federations, which share their candidates, so it is approximate.
 
 Where a seed alone lacks the non-members that a low FPR needs, but all seeds together have as many different ones, there
 is one threshold for all.
@@ -19,11 +19,10 @@ import numpy as np
 
 from fedprivacy.adversary.threat import Bool, Float, Int
 from fedprivacy.judge.result import Finding, Flag
-from fedprivacy.judge.target import Label, Seeds, Target
+from fedprivacy.judge.target import Label, Seeds, Target, pooled
 from fedprivacy.metrics.auc_interval import auc_interval
 from fedprivacy.metrics.chance import auc_chance, tpr_chance
 from fedprivacy.metrics.intervals import Interval, mean_interval
-from fedprivacy.metrics.pooling import pool_by_rank
 from fedprivacy.metrics.roc import tpr_at_fpr
 from fedprivacy.metrics.tpr_interval import tpr_interval
 
@@ -35,10 +34,10 @@ def measured(
 ) -> list[Finding]:
     """AUC, and TPR at each of :data:`FPRS`, of all targets together. ValueError where nothing was observed."""
     groups, theirs, non_members = [], [], []
+    odds = all(one.odds for targets in repetitions for one in targets)
     for targets, seed in zip(repetitions, of_seed, strict=True):
         if targets:
-            pairs = [one.scored() for one in targets]
-            groups.append(pool_by_rank([s for s, _ in pairs], [c for _, c in pairs]))
+            groups.append(pooled(targets, odds))
             theirs.append(seed)
             non_members.append([one.non_members() for one in targets])
     if not groups:
@@ -154,7 +153,7 @@ def _tpr_together(
     target: str,
     label: Label,
 ) -> Finding:
-    """TPR at one threshold for the ranks of all seeds, none of which has the non-members for one of its own.
+    """TPR at one threshold for the pooled scores of all seeds, none of which has the non-members for one of its own.
 
     Seeds draw from the same data. A non-member that several of them have is no second one: the resolution counts
     different records, and the interval's threshold rests on the first appearance of each (``once``: masks [n0] of

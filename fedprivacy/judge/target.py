@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fedprivacy.adversary.threat import Bool, Float, Int, Truth
+from fedprivacy.metrics.pooling import pool, pool_by_rank
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class Target:
     name: str
     scores: Float
     truth: Truth
+    odds: bool = False
+    """Whether the scores are log-odds of membership, which share a scale over targets."""
 
     def scored(self) -> tuple[Float, Bool]:
         """Scores and coins of the candidates that were observed at all."""
@@ -39,6 +42,12 @@ class Target:
         """Which record each non-member is that was observed; None where nobody knows."""
         records = self.truth.records
         return None if records is None else records[~np.isnan(self.scores) & ~self.truth.coins]
+
+
+def pooled(targets: Sequence[Target], odds: bool) -> tuple[Float, Float]:
+    """Scores of members and of non-members of all ``targets``: as they are where they are ``odds``, else by rank."""
+    pairs = [one.scored() for one in targets]
+    return (pool if odds else pool_by_rank)([scores for scores, _ in pairs], [coins for _, coins in pairs])
 
 
 Seeds = Sequence[int]

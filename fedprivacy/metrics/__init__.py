@@ -31,7 +31,7 @@ from fedprivacy.metrics.intervals import (
     share_interval,
 )
 from fedprivacy.metrics.labels import LabelScores, chance_labels, compare_labels, gain_over_best
-from fedprivacy.metrics.pooling import pool_by_rank, ranks_within
+from fedprivacy.metrics.pooling import pool, pool_by_rank, ranks_within
 from fedprivacy.metrics.roc import Resolution, RocCurve, TprAtFpr, auc, resolution, roc_curve, tpr_at_fpr
 from fedprivacy.metrics.scores import by_coin, mid_ranks
 from fedprivacy.metrics.tpr_interval import spent_fpr, tpr_bootstrap, tpr_interval
@@ -80,6 +80,7 @@ __all__ = [
     "one_run_p_value",
     "one_run_split",
     "paired_interval",
+    "pool",
     "pool_by_rank",
     "psnr",
     "ranks_within",

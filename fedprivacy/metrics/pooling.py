@@ -1,12 +1,15 @@
-"""Pooling candidates of several clients or federations by rank, because raw scores share no scale.
+"""Pooling candidates of several clients or federations: log-odds as they are, other scores by rank.
 
-A client whose scores all lie higher than another's says nothing about membership, yet raw pooling turns it into true
-or false positives. Ranks within each group keep what each target reveals.
+Log-odds of membership share a scale, and an adversary that holds them acts at one threshold for all clients. Other
+scores share none: a client whose scores all lie higher than another's says nothing about membership, yet raw pooling
+turns it into true or false positives. Ranks within each group keep what each target reveals.
 
-They cost something at the top. Members take the ranks above the share of non-members, which the coins make another in
+Ranks cost something at the top. Members take those above the share of non-members, which the coins make another in
 each group, so that an attack which separates all groups perfectly is not shown as perfect. Of five clients under fair
-coins: AUC .999 and TPR .97 at 1% FPR with 400 candidates each, .996 and .91 with 100. Intervals of a pooled number do
-not know of it: from an AUC of about .99 on they lie low.
+coins: AUC .999 and TPR .97 at 1% FPR with 400 candidates each, .996 and .91 with 100. Intervals of such a number do
+not know of it: from an AUC of about .99 on they lie low. So scores that are log-odds are not ranked.
+
+Neither way reads a coin, so under scores that know nothing both are at chance.
 """
 
 from __future__ import annotations
@@ -63,11 +66,19 @@ def pool_by_rank(scores: Sequence[ArrayLike], coins: Sequence[ArrayLike]) -> tup
     for the pooled number comes from repetitions (:func:`fedprivacy.metrics.intervals.mean_interval`), not from the
     pooled counts, because federations share candidates.
     """
+    return pool([mid_ranks(one) / np.size(one) for one in scores], coins)
+
+
+def pool(scores: Sequence[ArrayLike], coins: Sequence[ArrayLike]) -> tuple[Float, Float]:
+    """Members and non-members of all targets together, for scores that share a scale, as log-odds do.
+
+    ``scores``, ``coins`` and intervals as for :func:`pool_by_rank`.
+    """
     if len(scores) != len(coins) or not scores:
         raise ValueError(f"one coin vector per score vector is needed, got {len(coins)} and {len(scores)}.")
-    ranks = [mid_ranks(one) / np.size(one) for one in scores]
-    included = np.concatenate([as_coins(coin, rank.shape) for coin, rank in zip(coins, ranks, strict=True)])
-    pooled = np.concatenate(ranks)
+    checked = [as_scores(one) for one in scores]
+    included = np.concatenate([as_coins(coin, one.shape) for coin, one in zip(coins, checked, strict=True)])
+    pooled = np.concatenate(checked)
     if included.all() or not included.any():
         raise ValueError(f"all {included.size} coins fell on one side: there is nothing to compare.")
     return pooled[included], pooled[~included]

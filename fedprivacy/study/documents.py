@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from fedprivacy import folder
 from fedprivacy.adversary.threat import Adversary
 from fedprivacy.judge.result import Audit, RunResult
-from fedprivacy.metrics.pooling import pool_by_rank
+from fedprivacy.metrics.pooling import pool, pool_by_rank
 from fedprivacy.metrics.roc import auc
 from fedprivacy.reporting.figures.claim import ClaimRow, claim
 from fedprivacy.reporting.figures.drawn import Drawn, drawn
@@ -91,7 +91,7 @@ def _curve(path: Path) -> RocSeries | None:
             coins.append(arrays[f"{target}/coins"][known])
     if not scores:
         return None
-    members, others = pool_by_rank(scores, coins)
+    members, others = (pool if header.get("odds") else pool_by_rank)(scores, coins)
     who = header.get("title") or str(Adversary.parse(path.stem.partition("--")[0]))
     return RocSeries(f"{who}, {headline}", members, others)
 

@@ -63,6 +63,11 @@ def seats_of(attack: AttackConfig, data: DataConfig, wire: Wire) -> Seats:
         if data.auxiliary < 2:
             raise UsageError("--attack inversion compares with public images: --auxiliary must be at least 2.")
     observations: list[tuple[Adversary, str]] = []
+    if attack.shadows and "membership" not in attack.attacks:
+        raise UsageError(
+            f"--shadows {attack.shadows}: only the membership attack reads shadow federations; add "
+            "--attack membership, or leave --shadows out."
+        )
     if "membership" in attack.attacks:
         check.membership(attack, data.inclusion)
         observations = _observations(asked, attack.observations, wire)

@@ -122,6 +122,11 @@ def test_a_statistic_that_only_shadows_can_serve_is_refused_at_once(fedprivacy: 
     assert (ended.code, ended.out) == (2, "") and "--shadows" in ended.err
 
 
+def test_shadows_that_no_attack_reads_are_refused_at_once(fedprivacy: Call) -> None:
+    ended = fedprivacy("run --protocol fedavg --shadows 2 --rounds 1")
+    assert (ended.code, ended.out) == (2, "") and "add --attack membership" in ended.err
+
+
 def test_flags_win_over_the_file_and_the_file_over_defaults(fedprivacy: Call, tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text("rounds = 1\nseed = 5\n[training]\nlr = 0.01\n[options]\npublic_epochs = 2\n")
     ended = fedprivacy("run {small} --config mine.toml --rounds 2 --no-baselines --format json --set kl-weight=0.5")

@@ -151,7 +151,7 @@ def test_every_setting_of_what_is_known_shows_in_the_words() -> None:
     changed = [
         base.model_copy(update={"attack": attack.model_copy(update={"known_share": 0.5})}),
         base.model_copy(update={"attack": attack.model_copy(update={"effort": "thorough"})}),
-        base.model_copy(update={"attack": attack.model_copy(update={"shadows": 4})}),
+        base.model_copy(update={"attack": attack.model_copy(update={"attacks": ("membership",), "shadows": 4})}),
         base.model_copy(update={"data": base.data.model_copy(update={"auxiliary": 100})}),
         base.model_copy(update={"training": base.training.model_copy(update={"init": "independent"})}),
     ]

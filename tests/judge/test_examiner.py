@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -207,6 +208,31 @@ def test_training_on_other_records_than_the_coins_say_is_noticed() -> None:
             examiner.assert_trained_on_coins(trained, pools, coins)
 
 
-def test_curves_of_one_repetition_are_ranks() -> None:
-    members, others = examiner.pooled_curves([drawn(100, 1.0), drawn(60, 1.0, 1, "client-1")])
-    assert len(members) + len(others) == 160 and members.min() > 0 and members.max() <= 1
+def perfect(rng: np.random.Generator, name: str, odds: bool) -> Target:
+    coins = rng.random(400) < 0.5
+    return Target(name, np.where(coins, 2.0, -2.0) + rng.random(400), Truth(coins), odds)
+
+
+def test_log_odds_of_several_clients_are_pooled_as_they_are_and_a_perfect_attack_is_shown_as_one() -> None:
+    rng = np.random.default_rng(4)
+    for odds, perfectly in ((True, True), (False, False)):
+        found = examiner.membership([[perfect(rng, f"client-{c}", odds) for c in range(5)]], LABEL)[:3]
+        assert (found[0].value == 1.0) is perfectly and (found[2].value == 1.0) is perfectly
+
+
+def test_log_odds_of_one_client_that_lie_higher_count_against_the_attack() -> None:
+    rng = np.random.default_rng(5)
+    targets = [perfect(rng, f"client-{c}", True) for c in range(2)]
+    shifted = replace(targets[1], scores=targets[1].scores + 100)
+    assert examiner.membership([[targets[0], shifted]], LABEL)[0].value < 0.9  # type: ignore[operator]
+    by_rank = [replace(target, odds=False) for target in (targets[0], shifted)]
+    assert examiner.membership([by_rank], LABEL)[0].value > 0.98  # type: ignore[operator]
+
+
+def test_scores_are_ranked_where_one_target_gives_no_log_odds() -> None:
+    rng = np.random.default_rng(6)
+    targets = [perfect(rng, f"client-{c}", c == 0) for c in range(2)]
+    mixed, ranked = (
+        examiner.membership([chosen], LABEL)[0] for chosen in (targets, [replace(t, odds=False) for t in targets])
+    )
+    assert mixed == ranked

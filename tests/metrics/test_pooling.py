@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom, rankdata
 
-from fedprivacy.metrics import auc, auc_chance, pool_by_rank, ranks_within, tpr_at_fpr
+from fedprivacy.adversary.threat import Float
+from fedprivacy.metrics import auc, auc_chance, pool, pool_by_rank, ranks_within, tpr_at_fpr
 
 
 @given(st.lists(st.tuples(st.integers(-4, 4), st.integers(0, 3)), min_size=1, max_size=50))
@@ -36,24 +39,27 @@ def test_shifting_one_client_changes_nothing() -> None:
     assert tpr_at_fpr(*first, 0.1).n1 == mask.sum()
 
 
-def test_pooled_noise_is_at_chance() -> None:
+@pytest.mark.parametrize("pooling", [pool, pool_by_rank])
+def test_pooled_noise_is_at_chance(pooling: Callable[..., tuple[Float, Float]]) -> None:
     rng = np.random.default_rng(1)
     runs, inside = 300, 0
     for _ in range(runs):
         coins = [rng.random(n) < 0.5 for n in (40, 70, 25)]
-        members, others = pool_by_rank([rng.normal(i, 1 + i, coin.size) for i, coin in enumerate(coins)], coins)
+        members, others = pooling([rng.normal(i, 1 + i, coin.size) for i, coin in enumerate(coins)], coins)
         band = auc_chance(members.size, others.size)
         inside += band.low <= auc(members, others) <= band.high
     assert inside >= binom.ppf(0.001, runs, 0.95)
 
 
 @pytest.mark.parametrize("number, area, rate", [(400, 0.999, 0.97), (100, 0.996, 0.91)])
-def test_perfect_attacks_on_several_clients_are_pooled_to_somewhat_less(number: int, area: float, rate: float) -> None:
+def test_perfect_attacks_are_pooled_by_rank_to_somewhat_less(number: int, area: float, rate: float) -> None:
     rng = np.random.default_rng(2)
     found = []
     for _ in range(100):
         coins = [rng.random(number) < 0.5 for _ in range(5)]
-        pooled = pool_by_rank([coin + 0.5 * rng.random(number) for coin in coins], coins)
+        scores = [coin + 0.5 * rng.random(number) for coin in coins]
+        pooled = pool_by_rank(scores, coins)
+        assert auc(*pool(scores, coins)) == 1.0
         found.append((auc(*pooled), tpr_at_fpr(*pooled, 0.01).tpr))
     mean = np.mean(found, axis=0)
     assert mean[0] == pytest.approx(area, abs=0.001) and mean[1] == pytest.approx(rate, abs=0.01)

@@ -160,6 +160,8 @@ class Scored:
     scores: Mapping[str, Float | str]
     headline: str
     references: int
+    odds: frozenset[str] = frozenset()
+    """The statistics whose scores are log-odds of membership, which share a scale over targets."""
 
 
 def score_target(signals: Signals, config: AttackConfig, surrogates: Signals | None = None) -> Scored:
@@ -192,4 +194,5 @@ def score_target(signals: Signals, config: AttackConfig, surrogates: Signals | N
         except (ValueError, FloatingPointError, np.linalg.LinAlgError) as error:
             scores[name] = str(error)
     count = 0 if signals.references is None else len(signals.references.logp)
-    return Scored(scores, declared, count)
+    odds = frozenset(name for name in scores if name in offered and getattr(offered[name], "odds", False))
+    return Scored(scores, declared, count, odds)

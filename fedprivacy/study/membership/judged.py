@@ -82,7 +82,9 @@ def _ranks_of(scores: Float) -> Int:
 
 
 def _with_scores(targets: Sequence[Judged], statistic: str) -> list[Target]:
-    return [Target(t.name, np.asarray(t.scored.scores[statistic]), t.truth) for t in targets]
+    return [
+        Target(t.name, np.asarray(t.scored.scores[statistic]), t.truth, statistic in t.scored.odds) for t in targets
+    ]
 
 
 def save_scores(path: Path, targets: Sequence[Judged], title: str = "") -> None:
@@ -94,7 +96,10 @@ def save_scores(path: Path, targets: Sequence[Judged], title: str = "") -> None:
             if not isinstance(scores, str):
                 arrays[f"{target.name}/{name}"] = scores
     if targets:
-        folder.write_arrays(path, arrays, {"headline": targets[0].scored.headline, "title": title})
+        scored = targets[0].scored
+        folder.write_arrays(
+            path, arrays, {"headline": scored.headline, "title": title, "odds": scored.headline in scored.odds}
+        )
 
 
 def candidates_of(target: str, owners: Int, adversary: Adversary, attacked: Sequence[int]) -> Int:

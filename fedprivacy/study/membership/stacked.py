@@ -142,6 +142,7 @@ def _judged(bank: Bank) -> tuple[list[list[Target]], int]:
                     name,
                     stack.score(columns),
                     Truth(bank.coins[number][chosen], bank.repetition.game.candidates[chosen]),
+                    odds=True,
                 )
                 for (name, chosen), columns in zip(targets, theirs, strict=True)
             ]

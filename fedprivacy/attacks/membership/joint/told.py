@@ -8,7 +8,7 @@ import numpy as np
 
 from fedprivacy.attacks.membership.joint.changes import doubts
 from fedprivacy.attacks.membership.joint.follow import GRADES, Follower
-from fedprivacy.metrics.pooling import pool_by_rank
+from fedprivacy.metrics.pooling import pool
 from fedprivacy.metrics.roc import auc, tpr_at_fpr
 
 NAMED = 3
@@ -69,7 +69,7 @@ def foretold(follower: Follower) -> str:
                 coins.append(flips[known])
     if not scores:
         return ""
-    members, others = pool_by_rank(scores, coins)
+    members, others = pool(scores, coins)
     rate = tpr_at_fpr(members, others, 0.01).tpr
     words = f"the simulations foretell AUC {auc(members, others):.3f} and TPR {rate:.2f} at 1% FPR"
     if follower.knowledge.known is not None:

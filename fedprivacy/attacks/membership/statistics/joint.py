@@ -17,6 +17,7 @@ class Joint:
     name: ClassVar[str] = "joint"
     needs: ClassVar[frozenset[str]] = frozenset({"scores"})
     over_rounds: ClassVar[str] = "all"
+    odds: ClassVar[bool] = True
 
     def score(self, signals: Signals) -> Float:
         """Log-odds of membership [n], higher says member; NaN where no round may be used. ValueError without scores."""
