@@ -88,7 +88,9 @@ def verdict(
     _made("verdict", f"{TITLE} ({base.data.dataset})", rows(measured), words, {name: drawn}, found.out, to)
 
 
-def leakage(base: RunConfig, protocols: Sequence[str], seeds: int, found: Found, to: Destination) -> None:
+def leakage(
+    base: RunConfig, protocols: Sequence[str], seeds: int, shares: Sequence[float], found: Found, to: Destination
+) -> None:
     """Make the page in ``found.out`` and print it."""
     from fedprivacy import catalog
     from fedprivacy.study.leakage.measured import PROTOCOLS, measure
@@ -98,7 +100,7 @@ def leakage(base: RunConfig, protocols: Sequence[str], seeds: int, found: Found,
     chosen = tuple(protocols) or PROTOCOLS
     for name in chosen:
         catalog.card(name)
-    measured = measure(base, chosen, seeds, found)
+    measured = measure(base, chosen, seeds, found, shares)
     drawn = figure(measured)
     name = _kept(found.out, f"leakage_{base.data.dataset}", drawn)
     words = page(measured, _command(), f"figures/{name}.png")

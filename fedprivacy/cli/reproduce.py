@@ -54,7 +54,7 @@ KEPT = "persistent"
     click.option("--config", metavar="FILE.toml", type=click.Path(), help="Further settings of its runs."),
     click.option("--effort", type=click.Choice(["default", "thorough"]), help="[default: the page's own]"),
     click.option("--followed", type=click.IntRange(1), metavar="N", help="Clients attacked [default: the page's own]."),
-    click.option("--shares", metavar="A,B,...", help="Shares of the pool known [default: .1,.25,.5,.75,1]."),
+    click.option("--shares", metavar="A,B,...", help="Shares of the pool known [.1,.25,.5,.75,1; leakage: 1]."),
     click.option("--epsilon", "budgets", metavar="A,B,...", help="Noise on predictions [default: 8,4,1]."),
 )
 @cloup.option_group(
@@ -195,6 +195,7 @@ def _page(
     """Make a page of ours: the settings of its runs are the page's or the defaults, a file's, and the flags."""
     from fedprivacy.cli.page import Found, leakage, numbers, table, verdict
     from fedprivacy.cli.settings import configuration
+    from fedprivacy.study.leakage.measured import SHARES as WHOLE
     from fedprivacy.study.tables.recipe import recipe as table_recipe
     from fedprivacy.study.verdict.plan import BUDGETS, SHARES
 
@@ -209,9 +210,11 @@ def _page(
         "attack__effort": given["effort"] or (None if own else "thorough"),
         "attack__followed": given["followed"] or (None if own else 1),
     }
-    for name in ("shares", "budgets") if recipe != "verdict" else ():
-        if given[name] is not None:
-            raise UsageError(f"--{'epsilon' if name == 'budgets' else name}: it belongs to recipe verdict.")
+    if given["budgets"] is not None and recipe != "verdict":
+        raise UsageError("--epsilon: it belongs to recipe verdict.")
+    if given["shares"] is not None and own:
+        raise UsageError("--shares: it belongs to recipes verdict and leakage.")
+    shares = None if given["shares"] is None else numbers("--shares", given["shares"], 0, 1)
     only = [name.strip() for name in rows.split(",") if name.strip()]
     found = Found(out, workers or os.cpu_count() or 1, exact=exact)
     if own:
@@ -221,10 +224,9 @@ def _page(
         return
     base = configuration(flags)
     if recipe == "leakage":
-        leakage(base, only, seeds or 1, found, to)
+        leakage(base, only, seeds or 1, shares or WHOLE, found, to)
         return
     if only:
         raise UsageError(f"--rows: recipe {recipe} has no rows.")
-    shares = SHARES if given["shares"] is None else numbers("--shares", given["shares"], 0, 1)
     budgets = BUDGETS if given["budgets"] is None else numbers("--epsilon", given["budgets"], 0, 1e6)[::-1]
-    verdict(base, seeds or 1, shares, budgets, found, to)
+    verdict(base, seeds or 1, shares or SHARES, budgets, found, to)

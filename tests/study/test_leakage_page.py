@@ -44,6 +44,7 @@ class Planted:
         for name, told in SEATS.items():
             effect = self.effects.get((config.protocol, name))
             if effect is not None:
+                effect *= config.attack.known_share
                 draw = seeds.numpy_generator(config.seed, config.protocol, name)
                 coins = draw.random(1200) < 0.5
                 target = Target("client-0", draw.normal(size=1200) + effect * coins, Truth(coins))
@@ -108,7 +109,7 @@ def test_the_figure_is_drawn() -> None:
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_every_protocol_is_attacked_by_what_carries_its_headline_alone(protocol: str) -> None:
     base = RunConfig(attack=AttackConfig(followed=1))
-    config = attacked(trained(base, protocol, 2, 12), base)
+    config = attacked(trained(base, protocol, 2, 12), base, 1.0)
     made = resolve(config).seats.observations
     assert {adversary.name for adversary, _ in made} == set(config.attack.adversaries)
     assert set(config.attack.adversaries) >= {"server"}
@@ -131,3 +132,19 @@ def test_its_tidy_rows_hold_the_means_over_seeds() -> None:
         assert auc.low < sum(row.values()) / 3 < auc.high
     accuracies = {row.run: row.value for row in rows if row.kind == "utility"}
     assert accuracies["mutual"] == pytest.approx(0.59) and len(accuracies) == len({row.name for row in found.rows})
+
+
+def test_less_of_the_pool_known_is_a_table_beside_and_is_held_against_its_own() -> None:
+    runner = Planted(STRONG)
+    whole, both = (measure(BASE, ("mutual", "fedkd"), 3, runner, shares) for shares in ((1.0,), (0.25, 1.0)))
+    text = page(both, "command", "figure.png")
+    assert "| protocol | 25% | 100% |" in text and "Less of the pool" not in page(whole, "command", "figure.png")
+    assert [(row.name, row.values()) for row in both.best_known] == [(row.name, row.values()) for row in whole.rows]
+    assert pairs(both, "passive server")[0][0].values() == pairs(whole, "passive server")[0][0].values()
+    for row in both.rows:
+        rival = both.rival(row)
+        assert rival is None or (rival.share, rival.knowledge) == (row.share, row.knowledge)
+    (line,) = [line for line in text.splitlines() if line.startswith("| mutual | 0.") and ";" in line]
+    less, more = (float(part.split()[0]) for part in line.split(" | ")[1:3])
+    assert less < more
+    assert len({row.knowledge for row in tidied(both) if row.headline}) == 2

@@ -25,6 +25,9 @@ FIRST = PROTOCOLS[0]
 
 METRICS = ("AUC", "TPR@1%FPR", "TPR@0.1%FPR")
 
+SHARES = (1.0,)
+"""Shares of each client's pool that the adversary knows."""
+
 
 @dataclass(frozen=True, eq=False)
 class Row:
@@ -33,6 +36,7 @@ class Row:
     protocol: str
     rounds: int
     seat: str
+    share: float
     knowledge: str
     found: Mapping[str, Sequence[Finding]]
     accuracy: tuple[float, ...]
@@ -68,16 +72,31 @@ class Measured:
     seeds: int
     cpu_seconds: float
 
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """Shares of the pool known, rising."""
+        return tuple(sorted({row.share for row in self.rows}))
+
+    @property
+    def best_known(self) -> tuple[Row, ...]:
+        """The rows of the adversaries that know most of the pool."""
+        return tuple(row for row in self.rows if row.share == self.shares[-1])
+
     def rival(self, row: Row) -> Row | None:
         """Averaging of nearest accuracy, seen from the same seat with the same knowledge."""
-        wanted = (FIRST, self.nearest.get(row.protocol), row.seat, row.knowledge)
+        wanted = (FIRST, self.nearest.get(row.protocol), row.seat, row.share, row.knowledge)
         if row.protocol == FIRST:
             return None
-        return next((r for r in self.rows if (r.protocol, r.rounds, r.seat, r.knowledge) == wanted), None)
+        return next((r for r in self.rows if (r.protocol, r.rounds, r.seat, r.share, r.knowledge) == wanted), None)
 
 
-def measure(base: RunConfig, protocols: Sequence[str], seeds: int, runner: Runner) -> Measured:
-    """Train each protocol, stop averaging at the accuracy of each, and attack every one from every seat."""
+def measure(
+    base: RunConfig, protocols: Sequence[str], seeds: int, runner: Runner, shares: Sequence[float] = SHARES
+) -> Measured:
+    """Train each protocol, stop averaging at the accuracy of each, and attack every one from every seat.
+
+    ``shares`` of each client's pool are known, each in an attack of its own on the same federations.
+    """
     roots, cost = range(base.seed, base.seed + seeds), 0.0
     refused: list[str] = []
 
@@ -93,9 +112,12 @@ def measure(base: RunConfig, protocols: Sequence[str], seeds: int, runner: Runne
 
     def rows(protocol: str, rounds: int, runs: Sequence[tuple[RunResult, Path, RunConfig]]) -> list[Row]:
         nonlocal cost
-        results = [runner.attack(attacked(config, base), place) for _, place, config in runs]
-        cost += sum(result.provenance.cpu_seconds for result in results)
-        return _rows(protocol, rounds, [result for result, _, _ in runs], results)
+        made = []
+        for share in shares:
+            results = [runner.attack(attacked(config, base, share), place) for _, place, config in runs]
+            cost += sum(result.provenance.cpu_seconds for result in results)
+            made += _rows(protocol, rounds, share, [result for result, _, _ in runs], results)
+        return made
 
     stops = [rounds for rounds in STOPS if rounds <= base.rounds]
     averaged = {rounds: ran(FIRST, rounds) for rounds in stops}
@@ -127,9 +149,10 @@ def trained(base: RunConfig, protocol: str, root: int, rounds: int) -> RunConfig
     return build(RunConfig, content, f"leakage, {protocol}")
 
 
-def attacked(config: RunConfig, base: RunConfig) -> RunConfig:
-    """The same federation read from every seat, each by the observation that carries its headline alone."""
-    whole = base.attack.model_copy(update={"attacks": ("membership",), "adversaries": ()})
+def attacked(config: RunConfig, base: RunConfig, share: float) -> RunConfig:
+    """The same federation read from every seat, each by the observation that carries its headline alone, by
+    adversaries that know ``share`` of each pool."""
+    whole = base.attack.model_copy(update={"attacks": ("membership",), "adversaries": (), "known_share": share})
     config = config.model_copy(update={"attack": whole})
     seats = every_seat(config)
     config = config.model_copy(update={"attack": whole.model_copy(update={"adversaries": seats})})
@@ -145,7 +168,9 @@ def _accuracy(results: Sequence[RunResult]) -> tuple[float, ...]:
     return tuple(result.utility["test_accuracy"].mean for result in results)
 
 
-def _rows(protocol: str, rounds: int, plain: Sequence[RunResult], results: Sequence[RunResult]) -> list[Row]:
+def _rows(
+    protocol: str, rounds: int, share: float, plain: Sequence[RunResult], results: Sequence[RunResult]
+) -> list[Row]:
     by_terms: dict[tuple[str, str], list[Mapping[str, Finding]]] = {}
     for result in results:
         for one in standings(result, protocol):
@@ -155,7 +180,7 @@ def _rows(protocol: str, rounds: int, plain: Sequence[RunResult], results: Seque
     made = []
     for (place, knowledge), found in by_terms.items():
         metrics = {name: [heads[name] for heads in found if name in heads] for name in METRICS}
-        made.append(Row(protocol, rounds, place, knowledge, metrics, _accuracy(plain), sent))
+        made.append(Row(protocol, rounds, place, share, knowledge, metrics, _accuracy(plain), sent))
     return made
 
 

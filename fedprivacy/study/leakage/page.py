@@ -17,7 +17,7 @@ LEVEL = 0.95
 
 def figure(found: Measured) -> bytes:
     """Leakage over accuracy from every seat, as PNG."""
-    rows = [row for row in found.rows if row.values()]
+    rows = [row for row in found.best_known if row.values()]
     curve = [point(row) for row in rows if row.protocol == FIRST]
     points = [point(row) for row in rows if row.protocol != FIRST]
     return over_accuracy_figure(curve, points, found.base.data.dataset, LEVEL)
@@ -36,7 +36,7 @@ def page(found: Measured, command: str, picture: str) -> str:
         lines += [follows(found, place), ""]
     lines += [f"![leakage over accuracy]({picture})", ""]
     for place in seats:
-        lines += [f"## {place.capitalize()}", "", *table(found, place), ""]
+        lines += [f"## {place.capitalize()}", "", *table(found, place), "", *by_share(found, place)]
     lines += [f"Refused: {words}" for words in found.refused]
     cost = f"{found.cpu_seconds / 60:.0f} cpu-minutes; a stopped run goes on, and finished runs are found again"
     lines += ["", *limits(found), "", f"Regenerate: `{command}` ({cost})."]
@@ -44,8 +44,8 @@ def page(found: Measured, command: str, picture: str) -> str:
 
 
 def pairs(found: Measured, place: str) -> list[tuple[Row, Row]]:
-    """Each protocol beside its rival, where both were attacked from this seat with the same knowledge."""
-    rows = sorted((row for row in found.rows if row.seat == place), key=order)
+    """Each protocol beside its rival, where both were attacked from this seat with the same, and most, knowledge."""
+    rows = sorted((row for row in found.best_known if row.seat == place), key=order)
     beside = [(row, found.rival(row)) for row in rows]
     return [(row, rival) for row, rival in beside if rival is not None and row.values() and rival.values()]
 
@@ -70,8 +70,8 @@ def follows(found: Measured, place: str) -> str:
 
 
 def table(found: Measured, place: str) -> list[str]:
-    """One row a protocol, with the difference to averaging of nearest accuracy."""
-    rows = sorted((row for row in found.rows if row.seat == place), key=order)
+    """One row a protocol, with the difference to averaging of nearest accuracy, by who knows most of the pool."""
+    rows = sorted((row for row in found.best_known if row.seat == place), key=order)
     held = {id(row): rival for row, rival in pairs(found, place)}
     level = corrected_level(LEVEL, max(1, len(held)))
     lines = [
@@ -96,6 +96,26 @@ def table(found: Measured, place: str) -> list[str]:
     known = dict.fromkeys(row.knowledge for row in rows)
     lines += ["", *(f"It knows {words}." for words in known if words)]
     return lines
+
+
+def by_share(found: Measured, place: str) -> list[str]:
+    """AUC and TPR at 1% FPR of each protocol over the shares of the pool known; nothing where that is one share."""
+    if len(found.shares) < 2:
+        return []
+    rows = sorted((row for row in found.rows if row.seat == place), key=order)
+    lines = [
+        f"Less of the pool known to the {place}, AUC and TPR at 1% FPR:",
+        "",
+        f"| protocol | {' | '.join(f'{100 * share:g}%' for share in found.shares)} |",
+        "|---" * (1 + len(found.shares)) + "|",
+    ]
+    for name in dict.fromkeys(row.name for row in rows):
+        told = []
+        for share in found.shares:
+            own = next((row for row in rows if (row.name, row.share) == (name, share) and row.values()), None)
+            told.append("-" if own is None else f"{cell(own.values())}; {cell(own.values('TPR@1%FPR'))}")
+        lines.append(f"| {' | '.join([name, *told])} |")
+    return [*lines, ""]
 
 
 def limits(found: Measured) -> list[str]:
