@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import click
+from click.shell_completion import CompletionItem
 
 from fedprivacy import catalog
-from fedprivacy.cli.completion import names, protocols
+from fedprivacy.cli.completion import names, papers_and_pages, protocols
 from fedprivacy.cli.settings import allowed, shown
 from fedprivacy.config.base import UsageError, near_miss
 from fedprivacy.config.protocol_cards import CARDS, Card
@@ -18,19 +19,26 @@ if TYPE_CHECKING:
 KINDS = ("protocols", "attacks", "statistics", "datasets", "models", "defenses", "recipes")
 
 
+def _named(context: click.Context, param: click.Parameter, typed: str) -> list[CompletionItem]:
+    kinds = {"protocols": protocols, "recipes": papers_and_pages}
+    known = kinds.get(context.params.get("kind") or "")
+    return names(known)(context, param, typed) if known else []
+
+
 @click.command("list")
 @click.argument("kind", metavar="|".join(KINDS), shell_complete=names(lambda: KINDS))
-@click.argument("name", required=False, metavar="[PROTOCOL]", shell_complete=names(protocols))
+@click.argument("name", required=False, metavar="[NAME]", shell_complete=_named)
 def command(kind: str, name: str | None) -> None:
     """What exists: protocols, attacks, statistics, datasets, models, defenses or recipes.
 
-    `list protocols NAME` explains the settings of one protocol, with the values they take.
+    `list protocols NAME` explains the settings of one protocol, with the values they take; `list recipes NAME` shows
+    the rows of a page, of which `reproduce --rows` makes some.
     """
     if kind not in KINDS:
         raise UsageError(f"list: there are no '{kind}'. {near_miss(kind, KINDS)}")
-    if name is not None and kind != "protocols":
-        raise UsageError(f"list {kind}: takes no name; only `list protocols NAME` does.")
-    if name is not None and name not in CARDS:
+    if name is not None and kind not in ("protocols", "recipes"):
+        raise UsageError(f"list {kind}: takes no name; `list protocols NAME` and `list recipes NAME` do.")
+    if name is not None and kind == "protocols" and name not in CARDS:
         raise UsageError(f"list protocols: no protocol '{name}' exists. {near_miss(name, CARDS)}")
     from rich.table import Table
 
@@ -39,7 +47,7 @@ def command(kind: str, name: str | None) -> None:
 
     console = Output()
     if name is not None:
-        _explain(console, name)
+        (_explain if kind == "protocols" else _show_rows)(console, name)
         return
     if kind == "protocols":
         for each, card in CARDS.items():
@@ -67,6 +75,16 @@ def _rows(card: Card) -> list[tuple[str, str]]:
         ("source", card.source),
         *([("not the paper's", card.guessed)] if card.guessed else []),
     ]
+
+
+def _show_rows(console: Console, recipe: str) -> None:
+    """The rows of a paper's table or a page, by group."""
+    from fedprivacy.cli.recipe_rows import recipe_rows
+
+    for group, rows in recipe_rows(recipe):
+        console.print(group, style="bold", markup=False, highlight=False)
+        for row in rows:
+            console.print(f"  {row}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _explain(console: Console, name: str) -> None:

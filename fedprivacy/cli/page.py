@@ -128,8 +128,9 @@ def _made(
     say(f"Page, with its figure in figures/: {place}")
 
 
-def table(page: Recipe, name: str, base: RunConfig, only: Sequence[str], found: Found, to: Destination) -> None:
-    """Make a page of rows and columns in ``found.out`` and print it."""
+def table(page: Recipe, recipe: str, base: RunConfig, only: Sequence[str], found: Found, to: Destination) -> None:
+    """Make a page of rows and columns, called ``recipe``, in ``found.out`` and print it."""
+    chosen = lines(page, base, only, recipe)
     from fedprivacy import folder
     from fedprivacy.cli.output import Output
     from fedprivacy.reporting.formats import of_table
@@ -139,13 +140,12 @@ def table(page: Recipe, name: str, base: RunConfig, only: Sequence[str], found: 
     from fedprivacy.study.tables.made import make
     from fedprivacy.study.tables.page import document, figures, judged
 
-    chosen = lines(page, base, only)
     made = make(chosen, found, lambda line: found.study(line.config), page.audited)
     told = document(page, made, base, _command())
     drawn = figures(page, made)
     names = {title: _kept(found.out, title, png) for title, png in drawn.items()}
     words = document_to_markdown(told) + "".join(f"\n![{title}](figures/{kept}.png)\n" for title, kept in names.items())
-    place = folder.write_beside(found.out / f"{name}.md", words.encode())
+    place = folder.write_beside(found.out / f"{Path(recipe).stem}.md", words.encode())
     results = [(one.line.title, one.result) for one in made if one.result is not None]
     rows = tidy([result for _, result in results], [title for title, _ in results])
     to.deliver(

@@ -119,15 +119,17 @@ def command(
     changes.setdefault("data", {}).update({"data_dir": data_dir} | ({"image_size": image_size} if image_size else {}))
     if rounds is not None:
         changes["rounds"] = rounds
+    from fedprivacy.study.paper import recipe as recipes
+
+    chosen = recipes.recipe(recipe)
+    wanted = [word.strip() for word in rows.split(",") if word.strip()]
+    chosen.chosen(wanted)
     from fedprivacy.cli.carry_out import clear_ends
     from fedprivacy.cli.page import Found
     from fedprivacy.cli.progress import Display
     from fedprivacy.study.paper import made, page
-    from fedprivacy.study.paper import recipe as recipes
 
-    chosen = recipes.recipe(recipe)
     where, cores = Path(out) / f"reproduce-{recipe}", workers or os.cpu_count() or 1
-    wanted = [word.strip() for word in rows.split(",") if word.strip()]
     with Display(quiet=False) as display, clear_ends("the same command; finished rows are found again"):
         found, verdicts = made.reproduce(
             chosen,
@@ -220,7 +222,7 @@ def _page(
     if own:
         page = table_recipe(recipe)
         base = configuration({**flags, "seeds": seeds}, {"seeds": page.seeds, **page.base})
-        table(page, Path(recipe).stem, base, only, found, to)
+        table(page, recipe, base, only, found, to)
         return
     base = configuration(flags)
     if recipe == "leakage":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import typing
 from collections.abc import Iterable
 from typing import Any, TypeVar
@@ -49,6 +50,24 @@ def near_miss(word: str, known: Iterable[str]) -> str:
     names = sorted(known)
     close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     return f"Did you mean '{close[0]}'?" if close else "Known: " + ", ".join(names) + "."
+
+
+def near_misses(words: str, known: Iterable[str], most: int = 3) -> list[str]:
+    """Up to ``most`` of ``known``, the nearest to ``words`` first: word by word, each with its closest there.
+
+    What shares on average less than 70% of each word with it is left out.
+    """
+
+    def alike(one: str, other: str) -> float:
+        return difflib.SequenceMatcher(None, one, other).ratio()
+
+    asked, found = re.findall(r"\w+", words.lower()), []
+    for place, name in enumerate(dict.fromkeys(known)):
+        own = re.findall(r"\w+", name.lower())
+        near = sum(max((alike(word, other) for other in own), default=0.0) for word in asked) / max(1, len(asked))
+        if near >= 0.7:
+            found.append((-near, -alike(words.lower(), name.lower()), place, name))
+    return [name for *_, name in sorted(found)[:most]]
 
 
 def build(part: type[PartT], values: dict[str, Any], where: str) -> PartT:

@@ -29,6 +29,8 @@ def offered(line: str) -> list[str]:
         ("run --protocol ", list(CARDS)),
         ("compare fedavg ", list(CARDS)),
         ("list protocols ", list(CARDS)),
+        ("list recipes ", [*catalog.RECIPES, *catalog.PAGES, *catalog.TABLES]),
+        ("list models ", []),
         ("run --attack ", [*catalog.ATTACKS, catalog.EVERY]),
         ("run --statistic ", list(catalog.STATISTICS)),
         ("attack RUN --headline ", list(catalog.STATISTICS)),

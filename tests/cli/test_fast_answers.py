@@ -30,9 +30,12 @@ print(json.dumps(found))
 HELP = ["--help", "-h", "--version"]
 HELP += ["run --help-all", "attack --help-all"]
 HELP += [f"{verb} --help" for verb in ("run", "compare", "sweep", "reproduce", "attack", "report", "list")]
-CARD = "list protocols cfd"
+CARD, ROWS = "list protocols cfd", "list recipes inversion"
 KINDS = ["protocols", "attacks", "statistics", "datasets", "models", "defenses", "recipes"]
 WRONG = [
+    "reproduce inversion --rows lenett",
+    "reproduce gupta2025 --data-dir . --rows optimizer",
+    "list recipes inversoin",
     "rnu",
     "run --protocol mutal",
     "check nowhere:X",
@@ -72,7 +75,7 @@ WRONG = [
 @pytest.fixture(scope="module")
 def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str, str, list[str]]]:
     """What one process answered, line by line."""
-    lines = [*HELP, CARD, *(f"list {kind}" for kind in KINDS), *WRONG]
+    lines = [*HELP, CARD, ROWS, *(f"list {kind}" for kind in KINDS), *WRONG]
     printed = subprocess.run(
         [sys.executable, "-c", SCRIPT, json.dumps(lines)],
         capture_output=True,
@@ -90,7 +93,7 @@ def test_no_answer_imports_torch(answers: dict[str, tuple[int, str, str, list[st
 
 
 def test_help_and_lists_end_well_and_say_something(answers: dict[str, tuple[int, str, str, list[str]]]) -> None:
-    for line in [*HELP, CARD, *(f"list {kind}" for kind in KINDS)]:
+    for line in [*HELP, CARD, ROWS, *(f"list {kind}" for kind in KINDS)]:
         code, out, err, _ = answers[line]
         assert (code or 0, err) == (0, "") and out.strip(), line
         assert not line.startswith("list") or not re.search(r" $", out, re.MULTILINE), line

@@ -193,7 +193,7 @@ def test_rows_are_chosen_by_key_and_group_and_other_data_leave_the_folder() -> N
     assert [r.key for r in chosen.chosen(["F", "C"])] == ["C", "F"]
     assert {r.group for r in chosen.chosen([])} == {"", "game"}
     assert {r.group for r in chosen.chosen(["mnist", "A"])} == {"", "mnist"}
-    with pytest.raises(UsageError, match="has no row Z"):
+    with pytest.raises(UsageError, match=r"no row of gupta2025 holds 'Z'\. `fedprivacy list recipes gupta2025` shows"):
         chosen.chosen(["Z"])
     changes = {"data": {"data_dir": "somewhere", "image_size": 32}, "training": {"lr": 0.5}}
     by_key = {r.key: chosen.config(r, changes) for r in chosen.rows}

@@ -175,8 +175,18 @@ def test_a_page_that_is_none_is_told_in_one_line(changes: dict[str, Any], words:
 
 def test_only_rows_that_are_asked_for() -> None:
     assert [line.title for line in lines(page(), BASE, ["MANY rounds: s"])] == ["many rounds: shared"]
-    with pytest.raises(UsageError, match=r"no row of this page holds nobody\. Known: "):
-        lines(page(), BASE, ["nobody"])
+    with pytest.raises(UsageError, match=r"no row of mine holds 'nobody'\. `fedprivacy list recipes mine` shows all 4"):
+        lines(page(), BASE, ["nobody"], "mine")
+
+
+def test_a_row_that_is_misspelt_is_told_with_the_nearest_alone() -> None:
+    """Also beside one that is there: no word is passed over in silence."""
+    with pytest.raises(UsageError, match=r"holds 'avraged'\. Did you mean 'averaged'\? `fedprivacy list"):
+        lines(page(), BASE, ["shared", "avraged"])
+    inversion = recipe("inversion")
+    with pytest.raises(UsageError, match="Did you mean 'mlp sgd 5 steps on 8 records'") as told:
+        lines(inversion, build(RunConfig, inversion.base, "test"), ["mlp sgd 5 stps on 8 records"], "inversion")
+    assert len(str(told.value)) < 300
 
 
 @pytest.mark.parametrize("name", catalog.TABLES)

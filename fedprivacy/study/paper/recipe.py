@@ -78,8 +78,7 @@ class Recipe(Part):
         known = {row.key for row in self.rows} | {row.group for row in self.rows if row.group}
         unknown = [word for word in words if word not in known]
         if unknown:
-            hint = near_miss(unknown[0], known)
-            raise UsageError(f"--rows: recipe {self.name} has no row {', '.join(unknown)}. {hint}")
+            raise recipes.no_row(self.name, unknown, sorted(known), len(self.rows))
         if not words:
             return [row for row in self.rows if not row.group or row.group in self.default]
         return [row for row in self.rows if {row.key, row.group} & set(words)]

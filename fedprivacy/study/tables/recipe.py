@@ -152,7 +152,12 @@ class Line:
     @property
     def title(self) -> str:
         """Group and row."""
-        return ": ".join(dict.fromkeys(filter(None, (self.group.name, self.row.name))))
+        return title(self.group, self.row)
+
+
+def title(group: Group, row: Row) -> str:
+    """What a row is called: its group and its name, once where they are the same."""
+    return ": ".join(dict.fromkeys(filter(None, (group.name, row.name))))
 
 
 def recipe(name: str) -> Recipe:
@@ -191,25 +196,25 @@ def rows_of(page: Recipe, group: Group) -> tuple[Row, ...]:
     return group.rows or page.rows
 
 
-def lines(page: Recipe, base: RunConfig, only: Sequence[str] = ()) -> list[Line]:
+def lines(page: Recipe, base: RunConfig, only: Sequence[str] = (), name: str = "this page") -> list[Line]:
     """Every run, ``base`` under the settings of its group and row; ``only`` those whose title holds one of these words.
 
-    UsageError where settings are none, or no row is left.
+    UsageError where settings are none, or no row of the page, called ``name``, holds one of the words.
     """
-    found, titles = [], []
-    for group in page.groups:
-        for row in rows_of(page, group):
-            plain, chosen = base.model_dump(mode="json"), laid_over(group.settings, row.settings)
-            if page.audited:
-                chosen = _audit(plain, chosen)
-            content = laid_over(plain, chosen)
-            line = Line(group, row, build(RunConfig, content, f"{group.name}, {row.name}"))
-            titles.append(line.title)
-            if not only or any(words.lower() in line.title.lower() for words in only):
-                found.append(line)
-    if not found:
-        raise UsageError(f"--rows: no row of this page holds {' or '.join(only)}. Known: {'; '.join(titles)}.")
-    return found
+    every = [(group, row, title(group, row)) for group in page.groups for row in rows_of(page, group)]
+    unknown = [words for words in only if not any(words.lower() in told.lower() for *_, told in every)]
+    if unknown:
+        known = [word for group, row, _ in every for word in (row.name, group.name)]
+        raise recipes.no_row(name, unknown, known, len(every))
+    asked = [(group, row) for group, row, told in every if not only or any(w.lower() in told.lower() for w in only)]
+    return [_line(page, base, group, row) for group, row in asked]
+
+
+def _line(page: Recipe, base: RunConfig, group: Group, row: Row) -> Line:
+    plain, chosen = base.model_dump(mode="json"), laid_over(group.settings, row.settings)
+    if page.audited:
+        chosen = _audit(plain, chosen)
+    return Line(group, row, build(RunConfig, laid_over(plain, chosen), f"{group.name}, {row.name}"))
 
 
 def _audit(plain: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
