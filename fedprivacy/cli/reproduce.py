@@ -197,7 +197,6 @@ def _page(
     """Make a page of ours: the settings of its runs are the page's or the defaults, a file's, and the flags."""
     from fedprivacy.cli.page import Found, leakage, numbers, table, verdict
     from fedprivacy.cli.settings import configuration
-    from fedprivacy.study.leakage.measured import SHARES as WHOLE
     from fedprivacy.study.tables.recipe import recipe as table_recipe
     from fedprivacy.study.verdict.plan import BUDGETS, SHARES
 
@@ -226,6 +225,8 @@ def _page(
         return
     base = configuration(flags)
     if recipe == "leakage":
+        from fedprivacy.study.leakage.measured import SHARES as WHOLE
+
         leakage(base, only, seeds or 1, shares or WHOLE, found, to)
         return
     if only:
