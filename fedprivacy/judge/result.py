@@ -24,6 +24,9 @@ JUDGED_FROM = 100
 ACCURACY, OWN_ACCURACY = "test_accuracy", "test_own_accuracy"
 """Utility on all test records, and on those weighted to the classes of each client's own records."""
 
+READ_EXACTLY, PSNR_EXACT = "messages read exactly", "PSNR (dB) of messages read exactly"
+"""Of reconstructions: the share of messages whose every record came out exactly, and how near those records are."""
+
 Flag = Literal["", "few", "below", "error"]
 Kind = Literal["supported", "refuted", "inconclusive", "not refuted", "vacuous"]
 

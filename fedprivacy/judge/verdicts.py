@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from fedprivacy.judge import corrected
 from fedprivacy.judge.result import (
     OWN_ACCURACY,
+    PSNR_EXACT,
+    READ_EXACTLY,
     Baseline,
     Communication,
     Finding,
@@ -105,7 +107,8 @@ def _how(finding: Finding) -> str:
 
 
 def inversion(findings: Sequence[Finding], what_is_sent: str, source: str) -> list[Verdict]:
-    """One verdict an adversary: records are seen only by more than the best public guess and the paired null."""
+    """One verdict an adversary: records are seen only by more than the best public guess and the paired null, or where
+    every record of a message came out exactly."""
     found = corrected.together([f for f in findings if f.attack == "inversion" and f.headline])
     verdicts = []
     for adversary in dict.fromkeys(f.adversary for f in found):
@@ -115,19 +118,49 @@ def inversion(findings: Sequence[Finding], what_is_sent: str, source: str) -> li
         if failed is not None:
             verdicts.append(Verdict(claim, source, "inconclusive", f"the attack gave no number: {failed.note}"))
             continue
-        told = [
-            f
-            for f in findings
-            if f.attack == "inversion" and f.adversary == adversary and f.metric.startswith("told from")
-        ]
-        verdicts.append(Verdict(claim, source, *_judged_pictures([f for f in own if "gain" in f.metric], told)))
+        every = [f for f in findings if f.attack == "inversion" and f.adversary == adversary]
+        recognised = [f for f in every if f.metric.startswith("told from")]
+        gains = [f for f in own if "gain" in f.metric]
+        exact = next(filter(reads_exactly, own), None)
+        if exact is None:
+            judged = _judged_pictures(gains, recognised)
+        else:
+            judged = _judged_exact(exact, next((f for f in every if f.metric == PSNR_EXACT), None), gains)
+        verdicts.append(Verdict(claim, source, *judged))
     return verdicts
+
+
+def reads_exactly(finding: Finding) -> bool:
+    """Whether it counts messages that were read exactly, more than chance gives so.
+
+    Where no guess and no null gives any, one is enough: what is exact is no luck. Else the interval decides.
+    """
+    if finding.metric != READ_EXACTLY or not finding.value:
+        return False
+    return not finding.chance or (finding.low or 0.0) > finding.chance
+
+
+def messages_read(finding: Finding) -> str:
+    """``1 of 5 messages``, ``all 5 messages``."""
+    number = round((finding.value or 0.0) * finding.n)
+    return f"{'all' if number == finding.n > 1 else f'{number} of'} {finding.n} message{'s' * (finding.n > 1)}"
+
+
+def _judged_exact(exact: Finding, seen: Finding | None, gains: Sequence[Finding]) -> tuple[Kind, str]:
+    records = "" if seen is None else f", {seen.n:,} record{'s' * (seen.n > 1)} at {seen.value or 0.0:.1f} dB"
+    verb = "was" if round((exact.value or 0.0) * exact.n) == 1 else "were"
+    told = f" In the mean over what is judged together: {_gains_told(gains)}." if gains else ""
+    return "refuted", f"{messages_read(exact)} {verb} read exactly{records}.{told}"
+
+
+def _gains_told(gains: Sequence[Finding]) -> str:
+    """All gains in words, those of pictures first."""
+    return "; ".join(_gain_words(f) for f in sorted(gains, key=lambda f: not f.metric.startswith("PSNR")))
 
 
 def _judged_pictures(gains: Sequence[Finding], recognised: Sequence[Finding]) -> tuple[Kind, str]:
     pictures = [f for f in gains if f.metric.startswith("PSNR")]
-    features = [f for f in gains if not f.metric.startswith("PSNR")]
-    told = "; ".join(_gain_words(f) for f in [*pictures, *features])
+    told = _gains_told(gains)
     if not any("the null" in f.metric for f in pictures):
         return "inconclusive", f"there is no second message for the paired null. {told}."
     if any(f.low is None for f in gains):

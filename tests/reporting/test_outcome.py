@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from fedprivacy.judge.result import JUDGED_FROM, Finding, Verdict
+from fedprivacy.judge.result import JUDGED_FROM, READ_EXACTLY, Finding, Verdict
 from fedprivacy.judge.verdicts import STRONGER_KNOWN
 from fedprivacy.reporting.findings import groups, is_client, main_target, metric_name
 from fedprivacy.reporting.outcome import NO_LEAKAGE, against_chance, overall
@@ -148,4 +148,11 @@ def test_a_reconstruction_by_class_is_not_told_as_one_of_records(guess: str, wor
     gains = ("mean public image", guess, "null (another client's message)")
     found = [finding("PSNR (dB)", 20.0), *(finding(f"PSNR gain (dB) over the {name}", 2.0) for name in gains)]
     (said,) = _others(found)
+    assert words in said.verdict
+    read = replace(finding(READ_EXACTLY, 0.2), n=5, low=0.01, high=0.7)
+    (said,) = _others([*found, read])
+    assert said.verdict == "The server read 1 of 5 messages exactly, record by record" and said.metric == READ_EXACTLY
+    (said,) = _others([*found, replace(read, value=1.0)])
+    assert said.verdict == "The server read all 5 messages exactly, record by record" and said.metric == "PSNR (dB)"
+    (said,) = _others([*found, replace(read, value=0.0)])
     assert words in said.verdict

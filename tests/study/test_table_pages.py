@@ -111,6 +111,13 @@ def test_processor_time_of_the_run_is_a_column() -> None:
     assert text(Column(head="cpu-s", show="seconds", digits=1), made) == "6.0"
 
 
+def test_a_share_is_shown_as_a_count() -> None:
+    counted = Finding("inversion", "updates", "chosen", "server", "all", "read", 0.2, 0.0, 0.01, 0.7, 0.95, 5)
+    made = replace(Planted().train(BASE)[0], findings=(counted,))
+    assert text(Column(head="read", show="part", metric=("read",)), made) == "1 of 5"
+    assert text(Column(head="read", show="part", metric=("other",)), made) == MISSING
+
+
 def test_one_table_a_group_and_one_with_a_column_a_group() -> None:
     few, many, across = shown(page(across=["accuracy", "AUC"]))
     assert few[0] == ("what", "accuracy", "AUC")

@@ -50,6 +50,8 @@ class Other:
     silent: str
     by_class: str = ""
     """What is said of a leak where one image a class was sought."""
+    exactly: str = ""
+    """What is said of a leak where every record of ``{messages}`` was read exactly."""
 
 
 OTHERS: Mapping[str, Other] = {
@@ -58,6 +60,7 @@ OTHERS: Mapping[str, Other] = {
         "{who} can reconstruct records of clients",
         "{who} reconstructed no record better than could be guessed",
         "{who} can reconstruct what each class of a client looks like on average",
+        "{who} read {messages} exactly, record by record",
     ),
     "labels": Other(
         verdicts.labels,
@@ -135,11 +138,17 @@ def _others(findings: Sequence[Finding]) -> Iterator[Banner]:
         for adversary in dict.fromkeys(f.adversary for f in own):
             leaks = adversary in found and found[adversary].verdict == "refuted"
             classes = any(f.adversary == adversary and f.metric.endswith(OF_CLASSES) for f in own)
-            seen = other.by_class if classes else other.leaks
-            words = (seen if leaks else f"{other.silent}; {NO_PROOF}").format(who=_who(adversary))
-            words = words[:1].upper() + words[1:]
             first = next(f for f in own if f.adversary == adversary)
-            told.append(_number(words, "bad" if leaks else "plain", first, _gain(own, adversary)))
+            exact = next((f for f in own if f.adversary == adversary and verdicts.reads_exactly(f)), None)
+            if exact is None:
+                seen = other.by_class if classes else other.leaks
+                words = (seen if leaks else f"{other.silent}; {NO_PROOF}").format(who=_who(adversary))
+                number = first, _gain(own, adversary)
+            else:
+                words = other.exactly.format(who=_who(adversary), messages=verdicts.messages_read(exact))
+                number = (first, _gain(own, adversary)) if exact.value == 1 else (exact, "")
+            words = words[:1].upper() + words[1:]
+            told.append(_number(words, "bad" if leaks else "plain", *number))
         yield from sorted(told, key=lambda one: one.tone != "bad")[:1]
 
 

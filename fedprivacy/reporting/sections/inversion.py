@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from fedprivacy.judge.result import Finding, RunResult
+from fedprivacy.judge.result import READ_EXACTLY, Finding, RunResult
+from fedprivacy.judge.verdicts import messages_read
 from fedprivacy.reporting.document import Block, Cell, Column, Facts, Footnotes, Layouts, Line, Table, cell, row
 from fedprivacy.reporting.findings import Group
 from fedprivacy.reporting.sections.by_statistic import interval_below, interval_beside, statistic_table
@@ -66,9 +67,9 @@ def compared(results: Sequence[RunResult], names: Sequence[str]) -> list[Block]:
             told = [f"{interval_beside(f)} {f.metric.partition(' over the ')[2]}" for f in gains]
             quality = interval_beside(first) if first.value is not None else MISSING
             what = Cell((clean(adversary), clean(first.observation)))
-            rows.append(
-                row([cell(name, tone="strong"), what, quality, Cell(tuple(told) or (MISSING,)), count(first.n)])
-            )
+            read = next((messages_read(f) for f in theirs if f.metric == READ_EXACTLY), MISSING)
+            gained = Cell(tuple(told) or (MISSING,))
+            rows.append(row([cell(name, tone="strong"), what, quality, gained, count(first.n), read]))
     if not rows:
         return []
     columns = (
@@ -77,5 +78,6 @@ def compared(results: Sequence[RunResult], names: Sequence[str]) -> list[Block]:
         Column(QUALITY[0]),
         Column("gain (dB) over", fold=True),
         Column("images", "right"),
+        Column("read exactly", fold=True),
     )
     return [Table(columns, tuple(rows), "What was reconstructed, beside what could be guessed")]

@@ -3,7 +3,8 @@
 Intervals are Student's t over messages, since the images of one message stand and fall together; messages that share a
 record, such as two rounds of one client, count as one. A share of images has the wider of that and Clopper-Pearson over
 images, and no interval where all of them came in one message. A reconstruction counts as a leak only where it is
-measurably nearer to the truth than the best public guess, and than the same attack fed another client's message.
+measurably nearer to the truth than the best public guess, and than the same attack fed another client's message, or
+where it gives every record of a message exactly.
 """
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ import numpy as np
 
 from fedprivacy.adversary.threat import Adversary, Float
 from fedprivacy.attacks.inversion.recovered import load
-from fedprivacy.judge.result import Finding, Flag
+from fedprivacy.judge.result import PSNR_EXACT, READ_EXACTLY, Finding, Flag
 from fedprivacy.metrics.images import PSNR_CAP
 from fedprivacy.metrics.intervals import clopper_pearson, mean_interval
 from fedprivacy.study.inversion.batches import UNTOLD, Batches
 from fedprivacy.study.inversion.invert import inversion_path
 from fedprivacy.study.inversion.pictures import are_pictures, save_pictures
+from fedprivacy.study.inversion.read_exactly import read_exactly
 from fedprivacy.study.inversion.reconstructed import BEST, MEAN, NEAREST, NULL, RANDOM, Case, cases
 from fedprivacy.study.repetition import Repetition
 from fedprivacy.study.resolved import Study
@@ -64,11 +66,11 @@ def inversion_findings(
                 alike = [case for case in own if case.kind == own[0].kind]
                 save_pictures(repetition.place, adversary, observation, alike)
         notes = dict.fromkeys(of_seeds(told))
-        judged = _of_one_kind(judged, notes)
+        every, judged = judged, _of_one_kind(judged, notes)
         if len(chosen) > 1:
             words = ", ".join(f"{name} for {number}" for name, number in chosen.most_common())
             notes[f"chosen, without the truth: {words} of {chosen.total()} messages"] = None
-        write = _Writer(study.attack.level, adversary, observation, judged, "; ".join(notes))
+        write = _Writer(study.attack.level, adversary, observation, judged, every, "; ".join(notes))
         rows = [write.failed(cause)] if cause or not judged else write.all()
         found += map(_of_records, rows) if judged and not are_pictures(judged) else rows
     return found, cards
@@ -103,6 +105,9 @@ class _Writer:
     adversary: Adversary
     observation: str
     judged: Sequence[Case]
+    """Of one kind."""
+    every: Sequence[Case]
+    """Of both kinds."""
     notes: str
 
     def all(self) -> list[Finding]:
@@ -112,7 +117,7 @@ class _Writer:
         rows += [self._gain(row) for row in (MEAN, bar, NULL) if self._has(row)]
         if not self._has(NULL):
             rows.append(self._finding(NULL, PSNR, None, None, None, None, 0, note="no other message to pair with"))
-        rows += self._told() + self._labels() + self._features()
+        rows += self._exactly() + self._told() + self._labels() + self._features()
         attacks = list(dict.fromkeys(name for case in self.judged for name in case.attacks))
         for name in attacks:
             rows += self._quality(name)
@@ -158,6 +163,16 @@ class _Writer:
         values = [np.minimum(own, CLEAR) - np.minimum(other, CLEAR) for own, other in seen]
         said = f"image by image, PSNR counted up to {CLEAR:g} dB"
         return self._mean(BEST, GAIN + row, self.judged, values, 0.0, True, said)
+
+    def _exactly(self) -> list[Finding]:
+        """How many messages gave every record exactly, those that are not of the kind that is judged included."""
+        seen = read_exactly(self.every, self.level)
+        words = f"{seen.words}; chance: what the nearest public records, or another client's message, give so"
+        ends = seen.low, seen.high
+        rows = [self._finding(BEST, READ_EXACTLY, seen.share, seen.chance, *ends, seen.messages, "", True, words)]
+        if seen.psnr is not None:
+            rows.append(self._finding(BEST, PSNR_EXACT, seen.psnr, None, None, None, seen.records))
+        return rows
 
     def _told(self) -> list[Finding]:
         """Whether the picture tells its record from public ones, however far its pixels are off."""

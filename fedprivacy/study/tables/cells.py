@@ -66,6 +66,9 @@ def text(column: Column, result: RunResult, source: Source | None = None, other:
     if column.show == "count":
         rests = _finding(column, result.findings, source)
         return MISSING if rests is None else f"{rests.n:,}"
+    if column.show == "part":
+        share = _finding(column, result.findings, source)
+        return MISSING if share is None or share.value is None else f"{round(share.value * share.n):,} of {share.n:,}"
     if cause(column, result, source):
         return FAILED
     found = number(column, result, source)
