@@ -103,7 +103,24 @@ def test_more_is_called_more_and_one_seed_nothing() -> None:
 
 
 def test_the_figure_is_drawn() -> None:
-    assert figure(made(STRONG, 2))[:4] == b"\x89PNG"
+    for effects in (STRONG, {}):
+        assert figure(made(effects, 2))[:4] == b"\x89PNG"
+
+
+class Untrained:
+    """It may not be asked for anything."""
+
+    def train(self, config: RunConfig) -> tuple[RunResult, Path]:
+        raise AssertionError("trained before the settings of the attack were looked at")
+
+    def attack(self, config: RunConfig, run: Path) -> RunResult:
+        raise AssertionError("attacked before the settings of the attack were looked at")
+
+
+def test_an_attack_that_cannot_be_made_is_told_before_any_training() -> None:
+    base = RunConfig(attack=AttackConfig(attacks=("membership",), shadows=2))
+    with pytest.raises(UsageError, match="use --shadows 0"):
+        measure(base, ("fedkd",), 1, Untrained(), (0.5, 1.0))
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)

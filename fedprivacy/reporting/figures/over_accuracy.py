@@ -32,10 +32,10 @@ def over_accuracy(
     curve: Sequence[Point], points: Sequence[Point], task: str, level: float, metric: str = "test accuracy"
 ) -> Figure:
     """A panel a seat, a colour and a mark a protocol. Points with intervals at ``level`` over several seeds, the curve
-    without: one line of a seat's panel.
+    without: one line of a seat's panel. Without a point there is one empty panel that says so.
     """
     labels = list(dict.fromkeys(point.label for point in points))
-    seats = list(dict.fromkeys(point.seat for point in (*curve, *points)))
+    seats = list(dict.fromkeys(point.seat for point in (*curve, *points))) or ["nothing was measured"]
     with drawing(2.0 + 3.2 * len(seats), 4.6) as made:
         panels = made.subplots(1, len(seats), sharex=True, sharey=True, squeeze=False)[0]
         for axes, place in zip(panels, seats, strict=True):

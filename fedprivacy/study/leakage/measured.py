@@ -95,8 +95,11 @@ def measure(
 ) -> Measured:
     """Train each protocol, stop averaging at the accuracy of each, and attack every one from every seat.
 
-    ``shares`` of each client's pool are known, each in an attack of its own on the same federations.
+    ``shares`` of each client's pool are known, each in an attack of its own on the same federations. UsageError before
+    any training where averaging could not be attacked so.
     """
+    for share in shares:
+        attacked(trained(base, FIRST, base.seed, base.rounds), base, share)
     roots, cost = range(base.seed, base.seed + seeds), 0.0
     refused: list[str] = []
 

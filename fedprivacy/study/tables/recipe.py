@@ -62,10 +62,10 @@ class Column(Part):
         "estimate",
         "seconds",
     ]
-    """published: what a row says of its paper. count: of what a finding rests on. part: a share as a count of that. seconds: of processor time, of the
-    attack where there is one. allowed: the largest AUC that the
-    claim leaves to any attack on one record. Of an audit: bound and reachable of the judged test whose name begins with
-    ``metric``, coins, and estimate with its interval."""
+    """published: what a row says of its paper. count: of what a finding rests on. part: a share as a count of that.
+    seconds: of processor time, of the attack where there is one. allowed: the largest AUC that the claim leaves to any
+    attack on one record. Of an audit: bound and reachable of the judged test whose name begins with ``metric``, coins,
+    and estimate with its interval."""
     metric: Names = ()
     """Of utility, findings (* stands for any text), bytes (up, down, both, payload, public), or words in the claim of a
     verdict."""
