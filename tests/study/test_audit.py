@@ -16,7 +16,7 @@ from fedprivacy.defenses import noise
 from fedprivacy.judge.result import RunResult, from_json
 from fedprivacy.privacy.comparable import Comparable
 from fedprivacy.study.audit.audited import family_of
-from fedprivacy.study.audit.guessed import by_unit
+from fedprivacy.study.audit.guessed import by_unit, guessed
 from fedprivacy.study.audit.run import audit
 from fedprivacy.study.documents import write_documents
 from fedprivacy.study.resolve import resolve
@@ -153,6 +153,8 @@ def test_further_seeds_are_more_coins_of_the_same_mechanism_and_no_composition(t
     result = audit(resolve(config), Plan(tmp_path / "run", baselines=False), control=False)
     assert result.audit is not None
     assert (result.audit.m, result.audit.federations) == (480, 2)
+    ((row,), _) = guessed(resolve(config), tmp_path / "run", result.privacy)
+    assert row.statistic == "joint" and row.odds and row.groups is not None
     family = family_of(resolve(config), tmp_path / "run", Comparable(4.0, 1e-5))
     assert family is not None
     assert family.at(1.0)[0] == pytest.approx(4.0, rel=1e-3)

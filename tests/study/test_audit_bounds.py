@@ -84,6 +84,19 @@ def test_groups_without_a_common_scale_are_ranked_apart() -> None:
     assert bounds_of(scores, coins, delta=DELTA, guesses=400, groups=groups).best.low > raw + 1
 
 
+def test_of_log_odds_the_surest_are_guessed_wherever_they_are() -> None:
+    """One client of five tells much, and guesses about the others would be drawn by lot."""
+    rng = np.random.default_rng(9)
+    coins, groups = rng.random(2000) < 0.5, np.repeat(np.arange(5), 400)
+    strength = np.where(groups == 0, 3.0, 0.1)
+    scores = strength * (rng.normal(size=2000) + strength * (coins - 0.5))
+    ranked, raw = (bounds_of(scores, coins, delta=DELTA, guesses=200, groups=groups, odds=o) for o in (False, True))
+    assert raw.best.low > ranked.best.low + 1
+    assert raw.estimate == ranked.estimate
+    noise = bounds_of(rng.permutation(scores), coins, delta=DELTA, guesses=200, groups=groups, odds=True)
+    assert noise.best.low == 0
+
+
 def test_unknown_guesses_are_refused() -> None:
     coins = np.arange(20) % 2 == 0
     with pytest.raises(ValueError, match="guesses are"):

@@ -169,6 +169,7 @@ def _bounds(one: Guessed, delta: float, rows: int, settings: Settings, family: F
             rows=rows,
             guesses=settings.guesses,
             groups=one.groups,
+            odds=one.odds,
             root=settings.root,
             family=family,
         )

@@ -129,6 +129,7 @@ def bounds_of(
     rows: int = 1,
     guesses: int | str | Sequence[int] = "grid",
     groups: ArrayLike | None = None,
+    odds: bool = False,
     root: int = 0,
     family: Family | None = None,
 ) -> Bounds:
@@ -138,13 +139,14 @@ def bounds_of(
     (1 - level) / rows. ``guesses``: ``grid`` (:func:`planned_guesses` with a ``family``, else the best of
     :func:`guess_grid`, each at a corrected error), ``split`` (chosen on one random half, judged on the other), a number
     fixed before the scores were seen, or a grid of one's own. ``groups`` [m]: scores of different groups (clients,
-    federations) share no scale and are replaced by ranks within each. ``root`` seeds ties and splits. ``family``: the
-    claim's own mechanism, where the claim has one. Raises ValueError on NaN, shapes, level, delta or guesses.
+    federations) share no scale and are replaced by ranks within each, but for those that are log-odds (``odds``): the
+    surest guesses are made wherever they are. ``root`` seeds ties and splits. ``family``: the claim's own mechanism,
+    where the claim has one. Raises ValueError on NaN, shapes, level, delta or guesses.
     """
     values = np.asarray(scores, dtype=np.float64)
     coins = as_coins(members, values.shape)
     estimate = _if_gaussian(values, coins, groups, delta, level)
-    if groups is not None:
+    if groups is not None and not odds:
         values = ranks_within(values, groups)
     tests = [TESTS["dp"]] if family is None else [TESTS["dp"], _of_curve(family)]
     strict = corrected_level(level, rows * len(tests))

@@ -45,7 +45,8 @@ NOT_COVERED = "a trusted server adds the noise, so the claim does not cover what
 
 @dataclass(frozen=True, eq=False)
 class Guessed:
-    """Scores [m] and coins [m] of all canaries of one row; ``groups`` [m]: those that share a scale (None: all do)."""
+    """Scores [m] and coins [m] of all canaries of one row; ``groups`` [m]: those that share a scale (None: all do).
+    ``odds``: whether scores are log-odds."""
 
     adversary: str
     observation: str
@@ -54,6 +55,7 @@ class Guessed:
     coins: Bool
     groups: Int | None
     federations: int
+    odds: bool = False
 
 
 def guessed(study: Study, where: Path, claim: PrivacyClaim | None) -> tuple[list[Guessed], tuple[str, ...]]:
@@ -91,7 +93,7 @@ def guessed(study: Study, where: Path, claim: PrivacyClaim | None) -> tuple[list
             # and federations share its scale.
             alone = study.canaries.coins != "record" or study.wire.one_coin_a_client
             scale = None if alone else groups
-            rows.append(Guessed(str(adversary), title, statistic, scores, flips, scale, len(parts)))
+            rows.append(Guessed(str(adversary), title, statistic, scores, flips, scale, len(parts), statistic == JOINT))
     if not rows:
         raise UsageError(f"nothing to audit: {'; '.join(notes)}.")
     return rows, tuple(notes)
