@@ -17,7 +17,6 @@ from torch.nn import functional as F
 
 from fedprivacy.attacks.inversion.exact.basis import Layer
 from fedprivacy.attacks.inversion.exact.factors import Factors
-from fedprivacy.attacks.inversion.exact.slopes import slopes_by
 from fedprivacy.attacks.inversion.gradients import cross_entropy
 from fedprivacy.attacks.inversion.knowledge import Knowledge
 
@@ -41,24 +40,44 @@ class Steps:
 
     def on(self, inputs: Tensor, targets: Tensor) -> tuple[Layer, Tensor]:
         """The layer as steps on ``inputs`` [R, ...] with ``targets`` [R, classes] would have met it, and the sum of
-        these records' derivatives by its output [R, m]."""
-        now, first, right = copy.deepcopy(self.twin).requires_grad_(), list(self.twin.parameters()), self.made.right
-        layer, knowledge = now.get_submodule(self.name), self.knowledge
+        these records' derivatives by its output [R, m].
+
+        What the steps add to its weight is ``A^T X`` with X [R, n] the inputs, so A [R, m] is kept, and the weight of a
+        photograph's millions of entries is never written anew.
+        """
+        layer, knowledge, right = self.twin.get_submodule(self.name), self.knowledge, self.made.right[:, :-1]
         assert isinstance(layer, nn.Linear)
-        read, bias = list[Tensor](), list[Tensor]()
-        slopes = torch.zeros(len(inputs), layer.out_features, dtype=inputs.dtype)
-        for step in range(knowledge.steps + 1):
-            read.append(F.linear(right[:, :-1], layer.weight.detach()))
-            bias.append(layer.bias.detach().clone())
-            if step == knowledge.steps:
-                break
-            slopes += slopes_by(now, self.name, inputs, targets)
-            moves = torch.autograd.grad(cross_entropy(now(inputs), targets), list(now.parameters()))
+        given, x, lr = _Given(), inputs.flatten(1), float(knowledge.lr or 0.0)
+        rest = copy.deepcopy(self.twin, {id(layer): given}).requires_grad_()
+        others = list(rest.parameters())
+        first = [value.detach().clone() for value in others]
+        weight, bias = layer.weight.detach(), layer.bias.detach()
+        alike, across, start, before = x @ x.T, right @ x.T, F.linear(x, weight, bias), F.linear(right, weight)
+        added, aside = torch.zeros_like(start), torch.zeros_like(bias)
+        read, met, slopes = [before], [bias], torch.zeros_like(start)
+        for _ in range(knowledge.steps):
+            given.output = (start + alike @ added + aside).requires_grad_()
+            loss = cross_entropy(rest(inputs), targets)
+            pulled, *moves = torch.autograd.grad(loss, [given.output, *others])
+            slopes += pulled * len(x)
+            added = added - lr * (pulled + knowledge.hold * added)
+            aside = aside - lr * (pulled.sum(0) + knowledge.hold * aside)
             with torch.no_grad():
-                for value, move, start in zip(now.parameters(), moves, first, strict=True):
-                    value.sub_(move + knowledge.hold * (value - start), alpha=float(knowledge.lr or 0.0))
-        off = read[0] + F.linear(right[:, :-1], self.update[f"{self.name}.weight"]) - read[-1]
-        aside = bias[0] + self.update[f"{self.name}.bias"] - bias[-1]
+                for value, move, own in zip(others, moves, first, strict=True):
+                    value.sub_(move + knowledge.hold * (value - own), alpha=lr)
+            read.append(before + across @ added)
+            met.append(bias + aside)
+        off = before + F.linear(right, self.update[f"{self.name}.weight"]) - read[-1]
+        left = bias + self.update[f"{self.name}.bias"] - met[-1]
         share = torch.arange(knowledge.steps, dtype=inputs.dtype)[:, None] / knowledge.steps
-        met = torch.stack(read[:-1]) + share[:, :, None] * off, torch.stack(bias[:-1]) + share * aside
-        return Layer(self.made, *met), slopes
+        moved = torch.stack(read[:-1]) + share[:, :, None] * off, torch.stack(met[:-1]) + share * left
+        return Layer(self.made, *moved), slopes
+
+
+class _Given(nn.Module):
+    """In the place of the first layer: its ``output``, computed otherwise."""
+
+    output: Tensor
+
+    def forward(self, _: Tensor) -> Tensor:
+        return self.output

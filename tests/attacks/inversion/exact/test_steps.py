@@ -63,6 +63,37 @@ def test_steps_on_the_true_records_explain_every_relu_and_the_weights_that_were_
     torch.testing.assert_close(layer.records(followed), x.flatten(1))
 
 
+def test_what_is_kept_of_the_layer_is_what_steps_of_the_whole_model_make_of_it() -> None:
+    """Also on records that are not the client's, and held to the weights that were sent."""
+    _, steps, vectors, zero = _case()
+    steps, guess = replace(steps, knowledge=replace(CARD, hold=0.3)), _alike(9, 11)
+    targets = one_hot(torch.arange(9) % 2, 2, torch.float64)
+    layer, slopes = steps.on(guess, targets)
+    now, sent = (
+        frozen_copy(steps.twin, {}, CARD, torch.zeros(1, dtype=torch.float64)).requires_grad_(),
+        state(steps.twin),
+    )
+    met, own = [state(now)], torch.zeros(9, 256).double()
+    for _ in range(CARD.steps):
+        own += slopes_by(now, NAME, guess, targets)
+        moves = torch.autograd.grad(F.cross_entropy(now(guess), targets), list(now.parameters()))
+        with torch.no_grad():
+            for (name, value), move in zip(now.named_parameters(), moves, strict=True):
+                value -= 0.15 * (move + 0.3 * (value - sent[name]))
+        met.append(state(now))
+    torch.testing.assert_close(slopes, own)
+    found = layer.read(vectors, zero)
+    assert found is not None
+    names = (f"{NAME}.weight", f"{NAME}.bias")
+    short = [sent[name] + steps.update[name] - met[-1][name] for name in names]
+    along = [
+        [one[name] + number / CARD.steps * left for name, left in zip(names, short, strict=True)]
+        for number, one in enumerate(met[:-1])
+    ]
+    each = [F.linear(layer.records(found), weight, bias) for weight, bias in along]
+    torch.testing.assert_close(found.outputs, torch.stack(each).amax(0))
+
+
 def test_simulated_steps_end_where_the_message_says() -> None:
     """Steps of no length are moved along the straight line from the first weights to the last."""
     x, steps, vectors, zero = _case()
