@@ -24,7 +24,7 @@ from fedprivacy.study.inversion.batches import UNTOLD, Batches
 from fedprivacy.study.inversion.invert import inversion_path
 from fedprivacy.study.inversion.pictures import are_pictures, save_pictures
 from fedprivacy.study.inversion.read_exactly import read_exactly
-from fedprivacy.study.inversion.reconstructed import BEST, MEAN, NEAREST, NULL, RANDOM, Case, cases
+from fedprivacy.study.inversion.reconstructed import BEST, MEAN, NEAREST, NULL, PRIOR, RANDOM, UNIFORM, Case, cases
 from fedprivacy.study.repetition import Repetition
 from fedprivacy.study.resolved import Study
 from fedprivacy.study.seed_notes import of_all, of_seeds
@@ -33,6 +33,7 @@ PSNR, SSIM, MSE = "PSNR (dB)", "SSIM", "MSE"
 TOLD = "told from {} public images"
 GAIN = "PSNR gain (dB) over the "
 FEATURES, RECOVERED = "features right", "labels recovered"
+RECOVERED_GAIN = "labels recovered, gain over the better guess"
 CLEAR = 40.0
 """PSNR above which the eye sees no difference. Without a limit one exact record would outweigh all others."""
 PUBLIC = "looks at nothing but public records"
@@ -194,9 +195,24 @@ class _Writer:
         known = [case for case in self.judged if case.label_share is not None]
         if not known:
             return []
-        values = [np.array([case.label_share or 0.0]) for case in known]
-        chance = float(np.mean([case.label_chance for case in known]))
-        return [self._mean(BEST, RECOVERED, known, values, chance, False, "chance: labels drawn as the public ones")]
+        own = [np.array([case.label_share or 0.0]) for case in known]
+        guessed = {name: [np.array([case.label_guesses[name]]) for case in known] for name in (UNIFORM, PRIOR)}
+        chance = max(float(np.mean(values)) for values in guessed.values())
+        words = "counts of each class in common with the truth; chance: the better of both guesses"
+        rows = [self._mean(BEST, RECOVERED, known, own, chance, False, words)]
+        rows.append(self._over_both(known, own, list(guessed.values())))
+        for name, values in guessed.items():
+            rows.append(self._mean(name, RECOVERED, known, values, None, False, "looks at no message"))
+        return rows
+
+    def _over_both(self, known: Sequence[Case], own: Sequence[Float], guesses: Sequence[Sequence[Float]]) -> Finding:
+        """What labels gain over the better of the guesses: its lower end is the least over both, since which is the
+        better one is read off the same messages (an intersection-union test; Berger 1982)."""
+        both = [[mine - other for mine, other in zip(own, guess, strict=True)] for guess in guesses]
+        found = [self._mean(BEST, RECOVERED_GAIN, known, gains, 0.0, False, "message by message") for gains in both]
+        lows = [one.low for one in found if one.low is not None]
+        least = min(found, key=lambda one: one.value or 0.0)
+        return replace(least, low=min(lows) if lows else None)
 
     def _features(self) -> list[Finding]:
         known = [case for case in self.judged if case.features]

@@ -21,6 +21,7 @@ from fedprivacy.study.inversion.batches import Batches
 
 BEST, NULL = "chosen attack", "null (another client's message)"
 MEAN, RANDOM = "mean public image", "random public image"
+UNIFORM, PRIOR = "uniform guess", "public prior"
 NEAREST, CLASS_MEAN = "nearest public image of the class", "public mean of the class"
 
 
@@ -39,7 +40,8 @@ class Case:
     images: Mapping[str, Float]
     attacks: tuple[str, ...]
     label_share: float | None
-    label_chance: float
+    label_guesses: Mapping[str, float]
+    """The same of guesses that look at no message, where labels were sought."""
     features: Mapping[str, Float]
     told: Mapping[str, Float]
     """Per row, 1 where the truth is nearer to the image than every public image is, else 0 [B]; of single records."""
@@ -133,13 +135,9 @@ def _case(
     data = played.dataset
     pixels, labels = scale.pixels(data.x_train[ids]), data.y_train[ids]
     mean = public.pixels.mean(axis=0)
-    share, chance, rows = None, 0.0, dict[str, tuple[ImageScores, Float]]()
+    share, rows = _label_share(one, labels, len(data.classes)), dict[str, tuple[ImageScores, Float]]()
+    guesses = {} if share is None else _label_guesses(public.labels, labels, len(data.classes))
     if one.kind == "classes":
-        if one.counts is not None:
-            truth = np.bincount(labels, minlength=len(one.counts))
-            own = one.counts * len(labels) / max(1.0, one.counts.sum())
-            usual = np.bincount(public.labels, minlength=len(one.counts)) * len(labels) / len(public.labels)
-            share, chance = _overlap(own, truth), _overlap(usual, truth)
         held = np.array([c for c in one.labels if (labels == c).any()], dtype=np.int64)
         pixels, labels = np.stack([pixels[labels == c].mean(axis=0) for c in held]), held
 
@@ -151,12 +149,6 @@ def _case(
                     offered[place] = images[at[0]]
             return score_pairs(offered, pixels), offered
     else:
-        if len(one.labels) and (one.labels >= 0).all():
-            classes = len(data.classes)
-            share = _overlap(np.bincount(one.labels, minlength=classes), np.bincount(labels, minlength=classes))
-            guess = draw.choice(public.labels, (200, len(labels)))
-            counts = [np.bincount(g, minlength=classes) for g in guess]
-            chance = float(np.mean([_overlap(g, np.bincount(labels, minlength=classes)) for g in counts]))
 
         def scored(images: Float, marks: Int) -> tuple[ImageScores, Float]:
             sound = images[np.isfinite(images).all(axis=(1, 2, 3))] if len(images) else np.empty((0, *scale.shape))
@@ -201,7 +193,7 @@ def _case(
         images_of,
         tuple(one.others),
         share,
-        chance,
+        guesses,
         features,
         told,
         min(1.0, offered / (len(public.pixels) + len(pixels))),
@@ -224,6 +216,26 @@ def _one(pool: Float, draw: np.random.Generator) -> Float:
     return chosen
 
 
-def _overlap(guess: Int | Float, truth: Int) -> float:
-    """Share of the labels in ``truth`` (counts [C]) that ``guess`` (expected counts [C]) has too."""
-    return float(np.minimum(guess, truth).sum() / max(1, truth.sum()))
+def _label_share(one: Recovered, labels: Int, classes: int) -> float | None:
+    """Part of the ``labels`` behind a message that came out of it, in any order; None where none were sought."""
+    counts = one.counts
+    if one.kind == "records":
+        told = len(one.labels) > 0 and bool((one.labels >= 0).all())
+        counts = _counts(one.labels, classes) if told else None
+    return None if counts is None else _overlap(counts, _counts(labels, classes))
+
+
+def _label_guesses(public: Int, labels: Int, classes: int) -> dict[str, float]:
+    """The same of the counts that a guess expects: every class alike, or as often as among ``public`` labels."""
+    guesses = {UNIFORM: np.ones(classes), PRIOR: _counts(public, classes)}
+    return {name: _overlap(guess, _counts(labels, classes)) for name, guess in guesses.items()}
+
+
+def _counts(labels: Int, classes: int) -> Float:
+    return np.asarray(np.bincount(labels, minlength=classes), dtype=np.float64)
+
+
+def _overlap(guess: Float, truth: Float) -> float:
+    """Share of the labels in ``truth`` (counts [C]) that ``guess``, brought to the same number, has too."""
+    own = guess * (truth.sum() / max(1e-12, float(guess.sum())))
+    return float(np.minimum(own, truth).sum() / max(1.0, float(truth.sum())))
