@@ -59,7 +59,8 @@ class References:
     federations have coins drawn by the adversary; other clients of the same federation are never trained on i.
     ``population_logp`` [S, rounds, M, classes], the same references on the auxiliary non-members, or None.
     ``margins`` [S, rounds, n] and ``population_margins`` [S, rounds, M]: the scaled logits of the true class in both,
-    where they are known already; None, and they follow from the log-probabilities.
+    where they are known already; None, and they follow from the log-probabilities. ``tempered``: the same as
+    ``margins`` at other softmax temperatures, where known.
     """
 
     logp: Float
@@ -67,6 +68,7 @@ class References:
     population_logp: Float | None = None
     margins: Float | None = None
     population_margins: Float | None = None
+    tempered: Mapping[float, Float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)

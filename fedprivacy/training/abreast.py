@@ -268,4 +268,7 @@ def _weights(learner: Learner) -> list[Tensor]:
 def _moments(learner: Learner, slots: Sequence[str]) -> list[list[Tensor]]:
     """By slot, the state of each parameter: zeros before the first step."""
     weights, state = _weights(learner), learner.optimizer.state
-    return [[held.get(slot, torch.zeros_like(w)) for w, held in zip(weights, state, strict=True)] for slot in slots]
+    return [
+        [held[slot] if slot in held else torch.zeros_like(w) for w, held in zip(weights, state, strict=True)]
+        for slot in slots
+    ]

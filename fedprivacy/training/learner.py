@@ -361,6 +361,11 @@ def predict(module: nn.Module, x: NDArray[Any], device: torch.device, rows: int 
     return torch.cat(parts).clone() if parts else torch.empty(0, 1)
 
 
+def as_input(x: NDArray[Any]) -> NDArray[Any]:
+    """Stored records as :func:`normalised` makes them, once for many models; as they are where that takes much room."""
+    return normalised(torch.from_numpy(x)).numpy() if x.size <= AT_ONCE else x
+
+
 def normalised(x: Tensor) -> Tensor:
     """Stored records as model input: uint8 images over 255, features as they are."""
     return x.to(torch.float32).div_(255.0) if x.dtype == torch.uint8 else x.to(torch.float32)

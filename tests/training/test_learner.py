@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from fedprivacy.config.run import TrainingConfig
-from fedprivacy.training.learner import Diverged, Records, Workbench, normalised
+from fedprivacy.training.learner import Diverged, Records, Workbench, as_input, normalised
 from fedprivacy.training.passes import batches
 
 
@@ -101,6 +101,16 @@ def test_batches_cover_every_record_once(number: int, size: int, even: bool) -> 
     assert max(sizes) <= size
     assert len(parts) == -(-number // size)
     assert not even or max(sizes) - min(sizes) <= 1
+
+
+@pytest.mark.parametrize("room", [2**22, 8])
+def test_records_made_ready_once_are_answered_to_the_bit(room: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fedprivacy.training.learner.AT_ONCE", room)
+    x = np.random.default_rng(0).integers(0, 256, (9, 1, 4, 4), dtype=np.uint8)
+    bench = Workbench(lambda name, seed: nn.Sequential(nn.Flatten(), nn.Linear(16, 3)), TrainingConfig())
+    weights = bench.module("").state_dict()
+    assert as_input(x).dtype == (np.float32 if x.size <= room else np.uint8)
+    torch.testing.assert_close(bench.logits("", weights, as_input(x)), bench.logits("", weights, x), rtol=0, atol=0)
 
 
 def test_images_are_scaled_and_features_are_not() -> None:

@@ -13,6 +13,7 @@ import numpy as np
 
 from fedprivacy.adversary.threat import Bool, Float, Int, References, Signals
 from fedprivacy.attacks.membership.combine import score_candidates
+from fedprivacy.attacks.membership.evidence import TEMPERATURE
 from fedprivacy.attacks.membership.headline import STACK
 from fedprivacy.attacks.membership.logits import phi
 from fedprivacy.attacks.membership.remembered import remembered
@@ -48,7 +49,8 @@ def signals_of(
     scores = None if observed.scores is None else observed.scores[source][:, chosen]
     seen = np.asarray(_seen(own, scores))
     population = None if observed.population_logp is None else observed.population_logp[source]
-    heard = [s for s in range(len(observed.logp)) if not np.isnan(observed.logp[s]).all()]
+    rows = _as_slice(chosen)
+    heard = np.flatnonzero(answered(observed).any(axis=(1, 2))).tolist()
     out = np.zeros(len(labels), dtype=bool)
     known = [_Source(observed, s, out) for s in heard if coop and s != source]
     if coop and observed.reference_logp is not None:
@@ -61,8 +63,8 @@ def signals_of(
             observed.simulated_logp[source], observed.seen, observed.clean, None if more is None else more[source]
         )
         known += [_Source(played, number, coins) for number, coins in enumerate(observed.simulated_in[source])]
-    known = [one for one in known if not np.isnan(one.observed.logp[one.number][:, chosen]).all()]
-    references = _references(known, chosen, labels, population_labels) if known else None
+    known = [one for one in known if answered(one.observed)[one.number][:, rows].any()]
+    references = _references(known, rows, labels, population_labels) if known else None
     return Signals(
         own,
         seen,
@@ -85,53 +87,77 @@ class _Source:
     coins: Bool
 
 
-def _references(known: Sequence[_Source], chosen: Int, labels: Int, population_labels: Int) -> References:
+Rows = Int | slice
+"""Positions of candidates."""
+
+
+def _as_slice(chosen: Int) -> Rows:
+    """The same positions as a slice where they follow one another: a slice keeps a view, an index copies."""
+    if len(chosen) and np.array_equal(chosen, np.arange(chosen[0], chosen[0] + len(chosen))):
+        return slice(int(chosen[0]), int(chosen[0]) + len(chosen))
+    return chosen
+
+
+def _references(known: Sequence[_Source], chosen: Rows, labels: Int, population_labels: Int) -> References:
     """What the models ``known`` say of the candidates ``chosen``."""
     margins = [observed_margins(one.observed, labels, population_labels) for one in known]
-    rounds = _rounds_to_read(np.stack([_told(one, chosen) for one in known]))
+    rounds = _rounds_to_read(np.stack([answered(one.observed)[one.number][:, chosen].any(axis=1) for one in known]))
+    logp = _of_all(known, rounds, [one.observed.logp[:, :, chosen] for one in known])
+    tempered = _of_all(known, rounds, [None if own is None else own[:, :, chosen] for _, _, own in margins])
+    assert logp is not None
     return References(
-        np.stack([one.observed.logp[one.number][own][:, chosen] for one, own in zip(known, rounds, strict=True)]),
+        logp,
         np.stack([one.coins[chosen] for one in known]),
         _of_all(known, rounds, [one.observed.population_logp for one in known]),
-        _of_all(known, rounds, [None if own is None else own[:, :, chosen] for own, _ in margins]),
-        _of_all(known, rounds, [population for _, population in margins]),
+        _of_all(known, rounds, [None if own is None else own[:, :, chosen] for own, _, _ in margins]),
+        _of_all(known, rounds, [population for _, population, _ in margins]),
+        {} if tempered is None else {TEMPERATURE: tempered},
     )
 
 
-def _told(one: _Source, chosen: Int) -> Bool:
-    """[rounds], True where a model says anything of the candidates ``chosen``."""
-    return np.asarray(~np.isnan(one.observed.logp[one.number][:, chosen]).all(axis=(1, 2)))
+@remembered
+def answered(observed: Observed) -> Bool:
+    """[sources, rounds, n], True where anything was said of a candidate."""
+    return np.asarray(~np.isnan(observed.logp).all(axis=-1))
 
 
-def _rounds_to_read(told: Bool) -> Int:
-    """Which round to read of each model in each round [S, rounds]: that one, but where ``told`` [S, rounds] has none.
+def _rounds_to_read(told: Bool) -> Sequence[Rows]:
+    """Which round to read of each of S models in each round: that one, but where ``told`` [S, rounds] has none.
 
     In a round in which the target alone was heard, what a reference last said stands for it, or what it first said.
     """
+    silent = np.flatnonzero(~told.any(axis=0))
+    if not len(silent):
+        return [slice(None)] * len(told)
     found = np.tile(np.arange(told.shape[1]), (len(told), 1))
-    for round in np.flatnonzero(~told.any(axis=0)):
+    for round in silent:
         for own, heard in zip(found, map(np.flatnonzero, told), strict=True):
             before = heard[heard < round]
             own[round] = before[-1] if len(before) else heard[0]
-    return np.asarray(found)
+    return list(found)
 
 
-def _of_all(known: Sequence[_Source], rounds: Int, values: Sequence[Float | None]) -> Float | None:
+def _of_all(known: Sequence[_Source], rounds: Sequence[Rows], values: Sequence[Float | None]) -> Float | None:
     """Each model's part of the ``values`` [sources, rounds, ...] of its federation; None where a federation has none.
 
-    ``rounds`` [S, rounds]: which round of it to read.
+    ``rounds``: which rounds of it to read.
     """
     theirs = [held[one.number][own] for one, own, held in zip(known, rounds, values, strict=True) if held is not None]
     return np.stack(theirs) if len(theirs) == len(known) else None
 
 
 @remembered
-def observed_margins(observed: Observed, labels: Int, population_labels: Int) -> tuple[Float | None, Float | None]:
-    """phi of all candidates [sources, rounds, n], and of the adversary's own records; None where there are none."""
+def observed_margins(
+    observed: Observed, labels: Int, population_labels: Int
+) -> tuple[Float | None, Float | None, Float | None]:
+    """phi of all candidates [sources, rounds, n], of the adversary's own records, and of all candidates at
+    :data:`~fedprivacy.attacks.membership.evidence.TEMPERATURE`; None where there are none."""
     population = observed.population_logp
     if observed.logp.shape[-1] < 2:
-        return None, None
-    return phi(observed.logp, labels), None if population is None else phi(population, population_labels)
+        return None, None, None
+    wide = observed.logp.astype(np.float64) / TEMPERATURE
+    theirs = None if population is None else phi(population, population_labels)
+    return phi(observed.logp, labels), theirs, phi(wide, labels)
 
 
 def _seen(logp: Float, scores: Float | None) -> Bool:

@@ -12,13 +12,18 @@ from numpy.typing import NDArray
 
 from fedprivacy.adversary.threat import Bool, Float, Int, References, Signals
 from fedprivacy.attacks.membership.logits import phi
+from fedprivacy.attacks.membership.moments import moments
 from fedprivacy.attacks.membership.remembered import remembered
 
 AT_ONCE = 2**18
 """Log-probabilities of references that are read at once: what is made of them on the way stays in a core's cache."""
+TEMPERATURE = 2.0
+"""Of the softmax that BASE reads; references' margins at it are derived once a federation, as those at 1 are."""
 KEPT = 2**19
 """Margins of references that are kept for the next statistic that asks."""
 
+Moments = tuple[Float, Float, Int]
+"""Mean, sum of squares about it, and number of references, [n] each."""
 Measure = Callable[[Float, Bool, Bool], tuple[NDArray[Any], ...]]
 """(margins, outside, inside), each [S, m], of m candidates -> any number of [m]."""
 
@@ -84,6 +89,24 @@ class Evidence:
         return phi(logp, self.labels[block])
 
 
+@remembered
+def outside_moments(found: Evidence) -> Moments:
+    """Of the margins of references that were not trained on a candidate."""
+    if found.included.any():
+        return in_and_out_moments(found)[1]
+    mean, squares, count = found.over_references(lambda margins, outside, _: moments(margins, outside))
+    return mean, squares, count
+
+
+@remembered
+def in_and_out_moments(found: Evidence) -> tuple[Moments, Moments]:
+    """Of the margins of references that were trained on a candidate, and of those that were not."""
+    a, b, c, d, e, f = found.over_references(
+        lambda margins, outside, inside: (*moments(margins, inside), *moments(margins, outside))
+    )
+    return (a, b, c), (d, e, f)
+
+
 def single_round(signals: Signals) -> Float:
     """``logp`` [n, C] of signals that hold one round. Raises ValueError for more rounds, or an unseen candidate."""
     if signals.logp.shape[0] != 1:
@@ -112,7 +135,7 @@ def evidence(signals: Signals, temperature: float = 1.0) -> Evidence:
     """Margins of target and references on the candidates, at a softmax temperature. ValueError without references."""
     references = _references(signals)
     target = margins(signals, temperature)
-    known = references.margins if temperature == 1 else None
+    known = references.margins if temperature == 1 else references.tempered.get(temperature)
     return Evidence(
         target,
         signals.labels,
@@ -156,7 +179,8 @@ def never_trained(signals: Signals) -> Signals:
         return signals
     given = (references.population_logp, references.margins, references.population_margins)
     known = [None if values is None else values[keep] for values in given]
-    return replace(signals, references=References(references.logp[keep], references.included[keep], *known))
+    tempered = {temperature: values[keep] for temperature, values in references.tempered.items()}
+    return replace(signals, references=References(references.logp[keep], references.included[keep], *known, tempered))
 
 
 @remembered
@@ -179,6 +203,7 @@ def at_round(signals: Signals, round: int, usable: Bool) -> Signals:
             _cut(references.population_logp, pick, known),
             _cut(references.margins, pick, rows),
             _cut(references.population_margins, pick, known),
+            {temperature: values[:, pick][:, :, rows] for temperature, values in references.tempered.items()},
         )
     return replace(
         signals,

@@ -72,15 +72,22 @@ def _federation(rng: np.random.Generator, clients: int, rounds: int, n: int) -> 
     )
 
 
-def test_margins_of_a_whole_federation_score_as_those_of_each_round_derived_anew() -> None:
+@pytest.mark.parametrize("order", [np.sort, lambda chosen: chosen[::-2]], ids=["in a row", "scattered"])
+def test_margins_of_a_whole_federation_score_as_those_of_each_round_derived_anew(
+    order: Callable[[np.ndarray], np.ndarray],
+) -> None:
     rng = np.random.default_rng(3)
     rounds, n = 3, 24
-    labels, others, chosen = rng.integers(0, 4, n), rng.integers(0, 4, 9), np.arange(4, 20)
+    labels, others, chosen = rng.integers(0, 4, n), rng.integers(0, 4, 9), order(np.arange(4, 20))
     own = _federation(rng, 3, rounds, n)
     shadows = [Shadow(_federation(rng, 3, rounds, n), rng.random(n) < 0.5) for _ in range(5)]
     known = signals_of(own, shadows, 1, chosen, labels, others, coop=True)
     assert known.references is not None and len(known.references.included) == 2 + 1 + 5
-    bare: Signals = replace(known, references=replace(known.references, margins=None, population_margins=None))
+    anew = replace(known.references, margins=None, population_margins=None, tempered={})
+    bare: Signals = replace(known, references=anew)
+    for place, shadow in enumerate(shadows, 3):
+        np.testing.assert_array_equal(anew.logp[place], shadow.observed.logp[1][:, chosen])
+        np.testing.assert_array_equal(anew.included[place], shadow.coins[chosen])
     names = [one.name for one in applicable(known)]
     assert {"rmia", "trajectory", "coop-lira", "base-online", "lira-online"} <= set(names)
     for statistic in applicable(known):

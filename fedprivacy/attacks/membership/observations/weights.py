@@ -21,6 +21,7 @@ from fedprivacy.attacks.membership.models_on_wire import (
     uploaded_models,
 )
 from fedprivacy.federation.knowledge import Knowledge, Observed
+from fedprivacy.training.learner import as_input
 from fedprivacy.wire.parties import client_index
 
 INCOMPLETE = "some layers had not been sent yet"
@@ -122,7 +123,7 @@ def _queried(
 ) -> tuple[Float, tuple[str, ...]]:
     """Log-probabilities [sources, rounds, candidates and auxiliary, C], and what could not be queried."""
     ids = np.concatenate([knowledge.candidates, knowledge.auxiliary])
-    x = knowledge.dataset.x_train[ids]
+    x = as_input(knowledge.dataset.x_train[ids])
     classes = len(knowledge.dataset.classes)
     logp = np.full((len(sources), len(rounds), len(ids), classes), np.nan)
     notes: set[str] = set()

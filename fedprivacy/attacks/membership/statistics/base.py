@@ -12,27 +12,42 @@ from typing import ClassVar
 import numpy as np
 
 from fedprivacy.adversary.threat import Bool, Float, Int, Signals
-from fedprivacy.attacks.membership.evidence import evidence
+from fedprivacy.attacks.membership.evidence import TEMPERATURE, Evidence, evidence
 from fedprivacy.attacks.membership.logits import logsumexp, one_minus_p, true_logp
 from fedprivacy.attacks.membership.moments import fill_empty, masked_mean
+from fedprivacy.attacks.membership.remembered import remembered
 
 
-def log_mean_p(margins: Float, mask: Bool) -> tuple[Float, Int]:
-    """``logsumexp_s logp_s - log n`` over the references in ``mask``, [S, n] -> [n], and n; 0 where there is none."""
-    missed, count = masked_mean(one_minus_p(margins), mask)
-    masked = np.where(mask, true_logp(margins), -np.inf)
+def log_mean_p(missing: Float, logp: Float, mask: Bool) -> tuple[Float, Int]:
+    """``logsumexp_s logp_s - log n`` over the references in ``mask``, [S, n] -> [n], and n; 0 where there is none.
+
+    ``missing``: one minus the probabilities behind ``logp``, [S, n].
+    """
+    missed, count = masked_mean(missing, mask)
+    masked = np.where(mask, logp, -np.inf)
     spread = logsumexp(masked.T) - np.log(np.maximum(count, 1))
     # Near p = 1 the mean of 1 - p holds the digits, elsewhere the log-sum-exp does.
     near_one = np.log1p(-np.minimum(missed, 0.5))
     return np.where(count == 0, 0.0, np.where(missed < 0.5, near_one, spread)), count
 
 
+@remembered
+def levels(found: Evidence) -> tuple[tuple[Float, Int], tuple[Float, Int]]:
+    """:func:`log_mean_p` over all references, and over those that were not trained on a candidate."""
+
+    def both(margins: Float, outside: Bool, inside: Bool) -> tuple[Float, Int, Float, Int]:
+        missing, logp = one_minus_p(margins), true_logp(margins)
+        offline = log_mean_p(missing, logp, outside)
+        return (*(log_mean_p(missing, logp, outside | inside) if inside.any() else offline), *offline)
+
+    every, counts, theirs, own_counts = found.over_references(both)
+    return (every, counts), (theirs, own_counts)
+
+
 def base_score(signals: Signals, temperature: float, weight: float, online: bool) -> Float:
     """``logp_T - weight * log mean p_T,s`` [n]."""
     found = evidence(signals, temperature)
-    level, count = found.over_references(
-        lambda margins, outside, inside: log_mean_p(margins, outside | inside if online else outside)
-    )
+    level, count = levels(found)[0 if online else 1]
     return np.asarray(true_logp(found.phi) - weight * fill_empty(level, count, found.labels))
 
 
@@ -42,7 +57,7 @@ class BaseOnline:
 
     name: ClassVar[str] = "base-online"
     needs: ClassVar[frozenset[str]] = frozenset({"references", "in-references"})
-    temperature: float = 2.0
+    temperature: float = TEMPERATURE
 
     def score(self, signals: Signals) -> Float:
         """``logp_T - [logsumexp_s logp_T,s - log S]`` [n] in nats."""
@@ -55,7 +70,7 @@ class BaseOffline:
 
     name: ClassVar[str] = "base-offline"
     needs: ClassVar[frozenset[str]] = frozenset({"references"})
-    temperature: float = 2.0
+    temperature: float = TEMPERATURE
     weight: float = 0.33
 
     def score(self, signals: Signals) -> Float:

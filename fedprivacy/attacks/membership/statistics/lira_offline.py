@@ -15,8 +15,8 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from fedprivacy.adversary.threat import Float, Signals
-from fedprivacy.attacks.membership.evidence import evidence, never_trained
-from fedprivacy.attacks.membership.moments import Variance, fill_empty, moments, spread
+from fedprivacy.attacks.membership.evidence import evidence, never_trained, outside_moments
+from fedprivacy.attacks.membership.moments import Variance, fill_empty, spread
 
 Sides = Literal["one", "two"]
 
@@ -24,7 +24,7 @@ Sides = Literal["one", "two"]
 def offline_z(signals: Signals, variance: Variance = "auto") -> tuple[Float, Float]:
     """``z = (phi - mu_out) / s_out`` and ``s_out``, both [n]; ``mu_out`` is a class mean where nothing is OUT."""
     found = evidence(signals)
-    mean, squares, count = found.over_references(lambda margins, outside, _: moments(margins, outside))
+    mean, squares, count = outside_moments(found)
     deviation = spread(squares, count, len(found.included), variance)
     return (found.phi - fill_empty(mean, count, found.labels)) / deviation, deviation
 

@@ -22,11 +22,16 @@ class Population:
         """``(#{phi_z < phi} + 0.5 #{phi_z = phi}) / M_c`` [n], in [0, 1]; a class without any z uses all z."""
         values = margins(signals)
         known, known_labels = population_margins(signals)
-        score = np.empty_like(values)
-        for label in np.unique(signals.labels):
-            mine = signals.labels == label
-            same = known_labels == label
-            z = np.sort(known[same] if same.any() else known)
-            below = np.searchsorted(z, values[mine], side="left")
-            score[mine] = (below + np.searchsorted(z, values[mine], side="right")) / (2 * len(z))
-        return score
+        # Places among all margins are whole numbers, so class and place make one key that sorts as the two do.
+        places = np.unique(np.concatenate([known, values]), return_inverse=True)[1]
+        theirs, mine = places[: len(known)], places[len(known) :]
+        keys = np.sort(known_labels * len(places) + theirs)
+        first = signals.labels * len(places)
+        start, end = np.searchsorted(keys, first), np.searchsorted(keys, first + len(places))
+        below = np.searchsorted(keys, first + mine, side="left") - start
+        score = (below + np.searchsorted(keys, first + mine, side="right") - start) / np.maximum(2 * (end - start), 1)
+        alone = start == end
+        if alone.any():
+            z, own = np.sort(theirs), mine[alone]
+            score[alone] = (np.searchsorted(z, own, "left") + np.searchsorted(z, own, "right")) / (2 * len(z))
+        return np.asarray(score)

@@ -16,6 +16,7 @@ from fedprivacy.adversary.threat import Float, Signals
 from fedprivacy.attacks.membership.evidence import Evidence, evidence
 from fedprivacy.attacks.membership.logits import one_minus_p, true_logp
 from fedprivacy.attacks.membership.moments import fill_empty, masked_mean
+from fedprivacy.attacks.membership.remembered import remembered
 
 
 def log_ratio(margin: Float, missed: Float, a: float) -> Float:
@@ -26,6 +27,7 @@ def log_ratio(margin: Float, missed: Float, a: float) -> Float:
     return np.asarray(true_logp(margin) - np.log1p(-0.5 * (1 + a) * missed))
 
 
+@remembered
 def evidence_log_ratio(found: Evidence, a: float) -> Float:
     """Log ratio [n] against the plain mean over OUT references, class mean of ``pbar`` where there is none."""
     missed, count = found.over_references(lambda margins, outside, _: masked_mean(one_minus_p(margins), outside))

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fedprivacy.adversary.threat import Float, Int
-from fedprivacy.attacks.membership.evidence import Evidence
+from fedprivacy.attacks.membership.evidence import Evidence, in_and_out_moments
 from fedprivacy.attacks.membership.moments import (
     Variance,
     fill_empty,
-    moments,
     pooled_variance,
     spread,
 )
@@ -27,12 +26,9 @@ class Hypothesis:
 
 def hypotheses(found: Evidence, variance: Variance) -> tuple[Hypothesis, Hypothesis]:
     """IN and OUT. A side too small to have a variance borrows the other's. ValueError if a side has no reference."""
-    found_in_and_out = found.over_references(
-        lambda margins, outside, inside: (*moments(margins, inside), *moments(margins, outside))
-    )
-    sides = []
-    for mean, squares, count in (found_in_and_out[:3], found_in_and_out[3:]):
-        sides.append((fill_empty(mean, count, found.labels), squares, count))
+    sides = [
+        (fill_empty(mean, count, found.labels), squares, count) for mean, squares, count in in_and_out_moments(found)
+    ]
     pooled = [pooled_variance(squares, count) for _, squares, count in sides]
     references = len(found.included)
     inside, outside = (

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from fedprivacy.adversary.threat import References, Signals
 from fedprivacy.attacks.membership.combine import score_candidates
 from fedprivacy.attacks.membership.evidence import evidence, population_evidence
-from fedprivacy.attacks.membership.logits import log_softmax
+from fedprivacy.attacks.membership.logits import log_softmax, phi
 from fedprivacy.attacks.membership.statistics import STATISTICS
 from fedprivacy.attacks.membership.statistics.lira_offline import LiraOffline
 from fedprivacy.attacks.membership.statistics.lira_online import LiraOnline
+from fedprivacy.attacks.membership.statistics.population import Population
 from fedprivacy.attacks.membership.statistics.ratio import Ratio, evidence_log_ratio
 from fedprivacy.attacks.membership.statistics.rmia import Rmia, beaten, lexicographic
 from fedprivacy.metrics.roc import auc, roc_curve
@@ -183,3 +184,22 @@ def test_auto_means_fixed_below_64_references_and_per_candidate_from_there_on(fr
         signals = from_margins(target, values, included)
         for statistic in (LiraOffline, LiraOnline):
             np.testing.assert_array_equal(statistic().score(signals), statistic(variance=same).score(signals))
+
+
+@given(st.lists(st.integers(-2, 2), min_size=1, max_size=30), st.lists(st.integers(-2, 2), min_size=1), st.randoms())
+def test_population_ranks_within_the_class_whatever_ties(own: list[int], theirs: list[int], draw) -> None:
+    """Against a count of all pairs; a class without a population record of its own is ranked among all."""
+    labels = np.array([draw.randrange(4) for _ in own])
+    known = np.array([draw.randrange(3) for _ in theirs])
+
+    def logp(margins: list[int], classes: np.ndarray) -> np.ndarray:
+        z = np.zeros((1, len(margins), 4))
+        z[0, np.arange(len(margins)), classes] = margins
+        return log_softmax(z)
+
+    seen = np.ones((1, len(own)), dtype=bool)
+    signals = Signals(logp(own, labels), seen, seen, labels, None, logp(theirs, known), known)
+    mine, others = phi(logp(own, labels)[0], labels), phi(logp(theirs, known)[0], known)
+    for score, margin, label in zip(Population().score(signals), mine, labels, strict=True):
+        same = others[known == label] if (known == label).any() else others
+        assert score == ((same < margin).sum() + 0.5 * (same == margin).sum()) / len(same)
