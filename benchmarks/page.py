@@ -109,7 +109,7 @@ def _unmeasured(missing: Sequence[str]) -> str:
 
 
 def _list(values: Iterable[float]) -> str:
-    words = [f"{value:.1f}" for value in values]
+    words = [f"{value:.2f}" for value in values]
     return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]])) or "(not measured)"
 
 
