@@ -178,9 +178,10 @@ def never_trained(signals: Signals) -> Signals:
     if keep.all():
         return signals
     given = (references.population_logp, references.margins, references.population_margins)
-    known = [None if values is None else values[keep] for values in given]
+    population, own, others = (None if values is None else values[keep] for values in given)
     tempered = {temperature: values[keep] for temperature, values in references.tempered.items()}
-    return replace(signals, references=References(references.logp[keep], references.included[keep], *known, tempered))
+    kept = References(references.logp[keep], references.included[keep], population, own, others, tempered)
+    return replace(signals, references=kept)
 
 
 @remembered
