@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from fedprivacy import seeds
 from fedprivacy.adversary.threat import Bool
 from fedprivacy.judge.rates import measured
@@ -65,14 +67,26 @@ def _null(repetitions: Sequence[Sequence[Target]], label: Label, of_seed: Seeds)
 
     Coins are shuffled after scoring, so an attack that had seen the truth would pass; the observations are built so
     that none can. One row in twenty misses chance at a level of 95%.
+
+    Coins of a target are shuffled among themselves where its scores are ranked among themselves. Log-odds lie higher
+    where more coins fell on one, so that theirs are shuffled over all targets that are pooled.
     """
+    together = all(one.odds for targets in repetitions for one in targets)
     shuffled = []
     for number, targets in enumerate(repetitions):
-        mixed = []
-        for place, target in enumerate(targets):
-            order = seeds.numpy_generator(0, "null row", number, place).permutation(len(target.truth.coins))
-            mixed.append(replace(target, truth=replace(target.truth, coins=target.truth.coins[order])))
-        shuffled.append(mixed)
+        coins = [target.truth.coins for target in targets]
+        groups = [np.concatenate(coins)] if together and coins else coins
+        drawn = [
+            own[seeds.numpy_generator(0, "null row", number, place).permutation(len(own))]
+            for place, own in enumerate(groups)
+        ]
+        mixed = np.split(np.concatenate(drawn), np.cumsum([len(own) for own in coins])[:-1]) if coins else []
+        shuffled.append(
+            [
+                replace(target, truth=replace(target.truth, coins=flips))
+                for target, flips in zip(targets, mixed, strict=True)
+            ]
+        )
     null = replace(
         label,
         statistic=NULL,

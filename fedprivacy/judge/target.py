@@ -31,7 +31,7 @@ class Target:
     scores: Float
     truth: Truth
     odds: bool = False
-    """Whether the scores are log-odds of membership, which share a scale over targets."""
+    """Whether the scores share a scale over targets, as log-odds of membership do."""
 
     def scored(self) -> tuple[Float, Bool]:
         """Scores and coins of the candidates that were observed at all."""

@@ -229,6 +229,21 @@ def test_log_odds_of_one_client_that_lie_higher_count_against_the_attack() -> No
     assert examiner.membership([by_rank], LABEL)[0].value > 0.98  # type: ignore[operator]
 
 
+def test_the_null_row_of_log_odds_is_at_chance_though_clients_with_more_members_have_higher_ones() -> None:
+    rng = np.random.default_rng(7)
+    areas = []
+    for _ in range(150):
+        coins = [rng.random(8) < 0.5 for _ in range(8)]
+        targets = [
+            Target(f"client-{place}", np.where(own, 18.0, -18.0) + 6 * rng.normal(size=8), Truth(own), True)
+            for place, own in enumerate(coins)
+        ]
+        found = examiner.membership([targets], replace(LABEL, headline=True))
+        areas += [f.value for f in found if f.statistic == examiner.NULL and f.metric == "AUC"]
+    # Shuffled within each client, the mean would be .55.
+    assert abs(np.mean(areas) - 0.5) < 4 * 0.072 / 150**0.5
+
+
 def test_scores_are_ranked_where_one_target_gives_no_log_odds() -> None:
     rng = np.random.default_rng(6)
     targets = [perfect(rng, f"client-{c}", c == 0) for c in range(2)]

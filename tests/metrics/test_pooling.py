@@ -8,10 +8,20 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binom, rankdata
+from scipy.optimize import brentq
+from scipy.stats import binom, norm, rankdata
 
 from fedprivacy.adversary.threat import Float
-from fedprivacy.metrics import auc, auc_chance, pool, pool_by_rank, ranks_within, tpr_at_fpr
+from fedprivacy.metrics import (
+    auc,
+    auc_chance,
+    auc_interval,
+    pool,
+    pool_by_rank,
+    ranks_within,
+    tpr_at_fpr,
+    tpr_interval,
+)
 
 
 @given(st.lists(st.tuples(st.integers(-4, 4), st.integers(0, 3)), min_size=1, max_size=50))
@@ -49,6 +59,24 @@ def test_pooled_noise_is_at_chance(pooling: Callable[..., tuple[Float, Float]]) 
         band = auc_chance(members.size, others.size)
         inside += band.low <= auc(members, others) <= band.high
     assert inside >= binom.ppf(0.001, runs, 0.95)
+
+
+@pytest.mark.parametrize("strengths", [(1.0,) * 5, (0.3, 0.6, 1.0, 2.0, 3.0), (4.0,) * 5])
+def test_intervals_of_pooled_log_odds_cover_what_clients_of_unlike_strength_leak(strengths: tuple[float, ...]) -> None:
+    """Log-odds of a Gaussian test at distance d are N(+-d^2 / 2, d^2); of several at one threshold, a mean of Phi."""
+    rng, runs, n = np.random.default_rng(3), 200, 400
+    d = np.array(strengths)
+    area = norm.cdf((d[:, None] ** 2 + d**2) / 2 / np.sqrt(d[:, None] ** 2 + d**2)).mean()
+    threshold = brentq(lambda t: norm.sf((t + d**2 / 2) / d).mean() - 0.01, -50, 50)
+    rate = norm.sf((threshold - d**2 / 2) / d).mean()
+    inside = np.zeros(2)
+    for _ in range(runs):
+        coins = [rng.random(n) < 0.5 for _ in strengths]
+        odds = [s * (rng.normal(size=n) + s * (own - 0.5)) for s, own in zip(strengths, coins, strict=True)]
+        members, others = pool(odds, coins)
+        found = auc_interval(members, others), tpr_interval(members, others, 0.01)
+        inside += [one.low <= truth <= one.high for one, truth in zip(found, (area, rate), strict=True)]
+    assert (inside >= binom.ppf(0.001, runs, 0.95)).all()
 
 
 @pytest.mark.parametrize("number, area, rate", [(400, 0.999, 0.97), (100, 0.996, 0.91)])

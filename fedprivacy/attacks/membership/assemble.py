@@ -187,7 +187,8 @@ class Scored:
     headline: str
     references: int
     odds: frozenset[str] = frozenset()
-    """The statistics whose scores are log-odds of membership, which share a scale over targets."""
+    """The statistics whose scores share a scale over targets: log-odds of membership, or, of traps, standard deviations
+    from where nobody trained, the same for all clients of a federation."""
 
 
 def score_target(signals: Signals, config: AttackConfig, surrogates: Signals | None = None) -> Scored:
