@@ -122,7 +122,7 @@ def command(
     from fedprivacy.study.paper import recipe as recipes
 
     chosen = recipes.recipe(recipe)
-    wanted = [word.strip() for word in rows.split(",") if word.strip()]
+    wanted = _words(rows)
     chosen.chosen(wanted)
     from fedprivacy.cli.carry_out import clear_ends
     from fedprivacy.cli.page import Found
@@ -155,6 +155,14 @@ def command(
         put(told)
 
     to.deliver(findings, show)
+
+
+def _words(rows: str) -> list[str]:
+    """The rows that are asked for; none for all. UsageError where something was given that names none."""
+    words = [word.strip() for word in rows.split(",") if word.strip()]
+    if rows and not words:
+        raise UsageError(f"--rows: '{rows}' names no row; leave it out for all.")
+    return words
 
 
 def _followed(chosen: Recipe, changes: dict[str, Any], wanted: Sequence[str], where: Path) -> str:
@@ -216,7 +224,7 @@ def _page(
     if given["shares"] is not None and own:
         raise UsageError("--shares: it belongs to recipes verdict and leakage.")
     shares = None if given["shares"] is None else numbers("--shares", given["shares"], 0, 1)
-    only = [name.strip() for name in rows.split(",") if name.strip()]
+    only = _words(rows)
     found = Found(out, workers or os.cpu_count() or 1, exact=exact)
     if own:
         page = table_recipe(recipe)

@@ -34,6 +34,7 @@ CARD, ROWS = "list protocols cfd", "list recipes inversion"
 KINDS = ["protocols", "attacks", "statistics", "datasets", "models", "defenses", "recipes"]
 WRONG = [
     "reproduce inversion --rows lenett",
+    "reproduce inversion --rows ,",
     "reproduce gupta2025 --data-dir . --rows optimizer",
     "list recipes inversoin",
     "rnu",

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 JOINT = "joint"
-"""The statistic of observations that give log-odds themselves."""
+"""The statistic of observations that give log-odds themselves, or another scale that all targets share."""
 
 STACK = "stack"
 """The statistic that combines all observations of an adversary; it belongs to none of them."""
@@ -25,7 +25,8 @@ GIVE_ODDS = (
     "joint-probes",
     "joint-predictions",
 )
-"""Observations that give log-odds of membership, and no prediction that another statistic could read."""
+"""Observations that give log-odds of membership, and no prediction that another statistic could read. Traps give
+standard deviations from where nobody trained, which are on one scale too."""
 
 ORDER = (*GIVE_ODDS, "probes")
 """Observations that carry the headline before any other, first to last."""
