@@ -113,6 +113,18 @@ def test_a_frontier_without_an_attack_still_tells_epsilon(results: Results) -> N
     assert (pixels(frontier_figure(low)) != pixels(frontier_figure(high))).any()
 
 
+def test_a_legend_of_long_names_stays_within_the_frontier(results: Results) -> None:
+    base = results["ordinary"]()
+    seen = ("distilled surrogate", "joint decoding of predictions")
+    renamed = [tuple(replace(one, observation=name) for one in reversed(base.findings)) for name in seen]
+    runs = [
+        replace(base, privacy=replace(base.privacy, epsilon=epsilon), findings=found)
+        for epsilon, found in zip((1.0, None), renamed, strict=True)
+    ]
+    lowest = pixels(frontier_figure(runs))[-150:]
+    assert (lowest[:, :4] == lowest[0, 0]).all() and (lowest[:, -4:] == lowest[0, 0]).all()
+
+
 @pytest.mark.parametrize(("epsilon", "delta"), [(0.0, 0.0), (1.0, 0.0), (4.0, 1e-5), (0.5, 0.1)])
 def test_the_auc_that_a_claim_allows_is_the_area_over_its_trade_off_curve(epsilon: float, delta: float) -> None:
     fpr = np.linspace(0, 1, 200_001)

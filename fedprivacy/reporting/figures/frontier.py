@@ -24,6 +24,9 @@ COVERED = ("record", "add-remove", TRANSCRIPT)
 BESIDE = 1.04
 """Factor by which the points of two adversaries stand apart, so that their intervals do not cover each other."""
 
+LEGEND_CHARACTERS = 85
+"""Of both columns of a legend together, beyond which it would be wider than the figure."""
+
 
 def frontier(results: Sequence[RunResult], metric: str = "auc") -> Figure:
     """The first utility metric (above) and the headline leakage of each adversary (below) against epsilon,.
@@ -47,8 +50,12 @@ def frontier(results: Sequence[RunResult], metric: str = "auc") -> Figure:
         lowest = below if below.axison else above
         lowest.tick_params(labelbottom=True)
         lowest.set_xlabel(_about(ordered))
-        if below.get_legend_handles_labels()[0]:
-            figure.legend(loc="outside lower center", frameon=False, fontsize=9, ncols=2)
+        labels = below.get_legend_handles_labels()[1]
+        if labels:
+            half = (len(labels) + 1) // 2
+            widest = max(map(len, labels[:half])) + max(map(len, labels[half:]), default=0)
+            columns = 2 if widest <= LEGEND_CHARACTERS else 1
+            figure.legend(loc="outside lower center", frameon=False, fontsize=9, ncols=columns)
         return figure
 
 
