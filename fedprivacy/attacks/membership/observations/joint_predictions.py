@@ -7,7 +7,7 @@ function of its coins; relaxed to weights in [0, 1] it has a derivative, by unro
 learns from the same answers, one candidate at a time, and leaves out how they came about.
 
 Where the adversary planted candidates, their answers are matched too, and conditional references are added: the one
-client replayed with drawn coins, peers as observed. Their LiRA ratio is the cheap grade.
+client replayed with drawn coins, peers as observed. Their likelihood ratio is the cheap grade.
 
 What breaks it: candidates that are not known (their part of the training looks like noise; records of the adversary's
 own, whose weights are decoded too, stand in for them), and noise of a defense above that of the order of the batches.

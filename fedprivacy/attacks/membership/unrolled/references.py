@@ -12,11 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fedprivacy.adversary.threat import Bool, Float, References, Signals
-from fedprivacy.attacks.membership.combine import score_candidates
+from fedprivacy.adversary.threat import Bool, Float, Signals
+from fedprivacy.attacks.membership.combine import usable_rounds
 from fedprivacy.attacks.membership.decode import decode
-from fedprivacy.attacks.membership.statistics.lira_online import LiraOnline
+from fedprivacy.attacks.membership.logits import phi
 from fedprivacy.attacks.membership.unrolled.order_noise import Drawn
+from fedprivacy.attacks.membership.unrolled.predictive import predictive_ratio
 from fedprivacy.attacks.membership.unrolled.situation import Situation
 from fedprivacy.data.records import Ids
 
@@ -48,10 +49,18 @@ def conditional(known: Situation, found: Drawn, rounds: Sequence[int], records: 
 
 
 def ratio(own: Signals, found: Conditional, chosen: Ids) -> Float:
-    """LiRA's log likelihood ratio [len(chosen)] against conditional references alone; 0 where none tells anything.
+    """Log likelihood ratio [len(chosen)] of answers against conditional references alone; 0 where none tells anything.
 
-    ``own``: signals of the target on ``chosen``.
+    ``own``: signals of the target on ``chosen``. Rounds count alike, by their mean margin.
     """
-    references = References(found.logp[:, :, chosen], found.included[:, chosen])
-    signals = Signals(own.logp, own.seen, own.clean, own.labels, references)
-    return np.nan_to_num(score_candidates(LiraOnline(), signals))
+    usable = usable_rounds(own)
+    answer = _over_rounds(phi(own.logp, own.labels), usable)
+    replies = np.stack([_over_rounds(phi(one, own.labels), usable) for one in found.logp[:, :, chosen]])
+    return predictive_ratio(answer, replies, found.included[:, chosen])
+
+
+def _over_rounds(margins: Float, usable: Bool) -> Float:
+    """Means [n] over the usable of [rounds, n]; NaN where there are none."""
+    count = usable.sum(axis=0)
+    total = np.where(usable, margins, 0.0).sum(axis=0)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
