@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fedprivacy.adversary.threat import Bool, Float
+from fedprivacy.adversary.threat import Bool, Float, Int
 
 TURNS, LEAST, FLAT = 50, 1e-3, 1e-9
 """Turns of the fixed point for the share of order noise, its least value, and no spread of coins."""
@@ -32,13 +32,13 @@ def predictive_ratio(answer: Float, replies: Float, coins: Bool) -> Float:
     return ratio
 
 
-def _kinds(coins: Bool, there: Bool) -> tuple[Float, Float]:
+def _kinds(coins: Bool, there: Bool) -> tuple[Float, Int]:
     """Different coins [G, n] as 0 and 1, and the kind [S] of each replay."""
     kinds, kind = np.unique(coins, axis=0, return_inverse=True)
-    return kinds[:, there].astype(np.float64), kind.ravel()
+    return kinds[:, there].astype(np.float64), np.asarray(kind.ravel(), dtype=np.int64)
 
 
-def _ratio(answer: Float, replies: Float, coins: Float, kind: Float) -> Float:
+def _ratio(answer: Float, replies: Float, coins: Float, kind: Int) -> Float:
     size = np.bincount(kind, minlength=len(coins)).astype(np.float64)
     means = np.stack([replies[kind == one].mean(axis=0) for one in range(len(coins))])
     within, freedom_within = np.square(replies - means[kind]).sum(axis=0), len(replies) - len(coins)
