@@ -104,12 +104,14 @@ class UpdateMap:
         now, state = self._start, Moments()
         for number, rows in enumerate(self._batches, 1):
             slopes = grad(loss)(now, rows) if self._clip is None else self._clipped(now, x[rows], targets[rows])
-            moves = {n: slope + self._hold * (now[n] - self._start[n]) for n, slope in slopes.items()}
+            moves = slopes
+            if self._hold:
+                moves = {n: slope + self._hold * (now[n] - self._start[n]) for n, slope in slopes.items()}
             if self._adam is not None:
                 state = state.after(moves, self._soft)
                 moves = state.moves(self._adam, number)
-            now = {name: value - self._lr * moves[name] for name, value in now.items()}
-        return torch.cat([((self._start[name] - value) / self._lr).flatten() for name, value in now.items()])
+            now = {name: torch.sub(value, moves[name], alpha=self._lr) for name, value in now.items()}
+        return torch.cat([(self._start[name] - value).flatten() for name, value in now.items()]).div(self._lr)
 
     def _clipped(self, now: dict[str, Tensor], x: Tensor, targets: Tensor) -> dict[str, Tensor]:
         """Sum of the records' clipped gradients over the expected number of records."""
