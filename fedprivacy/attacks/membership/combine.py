@@ -53,18 +53,29 @@ def combine(scores: Float, rule: Rule) -> Float:
     raise ValueError(f"no rule is named {rule!r}; rules: last, mean, max")
 
 
+def rule_of(statistic: Statistic, rule: Rule) -> Rule | None:
+    """How its scores of rounds are combined: by ``rule``, unless it states another in ``over_rounds``.
+
+    None where it states ``all``, and its ``score`` takes all rounds at once.
+    """
+    own = getattr(statistic, "over_rounds", "each")
+    if own == "all":
+        return None
+    return "mean" if own == "mean" else rule
+
+
 def score_candidates(statistic: Statistic, signals: Signals, rule: Rule = "mean", clean_only: bool = True) -> Float:
     """One score a candidate, [n], higher says member; NaN for a candidate with no usable round.
 
     A statistic may state in ``over_rounds`` that it fixes the rule itself: ``mean``, or ``all`` if its ``score``
     takes all rounds at once.
     """
-    own = getattr(statistic, "over_rounds", "each")
-    if own == "all":
+    own = rule_of(statistic, rule)
+    if own is None:
         usable = usable_rounds(signals, clean_only)
         masked = np.where(usable[:, :, None], signals.logp, np.nan)
         return statistic.score(_with_usable(signals, masked, usable))
-    return combine(score_rounds(statistic, signals, clean_only), "mean" if own == "mean" else rule)
+    return combine(score_rounds(statistic, signals, clean_only), own)
 
 
 def _with_usable(signals: Signals, logp: Float, usable: Bool) -> Signals:

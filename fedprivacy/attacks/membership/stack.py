@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fedprivacy.adversary.threat import Bool, Float, Signals
-from fedprivacy.attacks.membership.combine import Rule, score_candidates, score_rounds
+from fedprivacy.attacks.membership.combine import Rule, combine, rule_of, score_candidates, score_rounds
 from fedprivacy.attacks.membership.statistics import applicable
 
 Columns = Mapping[str, Float]
@@ -59,10 +59,12 @@ def columns(signals: Signals, rule: Rule, prefix: str = "") -> dict[str, Float]:
     for statistic in applicable(signals):
         own: dict[str, Float] = {}
         try:
-            own[statistic.name] = score_candidates(statistic, signals, rule)
-            if getattr(statistic, "over_rounds", "each") != "all":
-                for number, row in enumerate(score_rounds(statistic, signals), 1):
-                    own[f"{statistic.name}, observed round {number}"] = row
+            if (own_rule := rule_of(statistic, rule)) is None:
+                own[statistic.name] = score_candidates(statistic, signals, rule)
+            else:
+                rounds = score_rounds(statistic, signals)
+                own[statistic.name] = combine(rounds, own_rule)
+                own |= {f"{statistic.name}, observed round {number}": row for number, row in enumerate(rounds, 1)}
         except (ValueError, FloatingPointError, np.linalg.LinAlgError):
             continue
         found |= {f"{prefix}{name}": values for name, values in own.items() if not np.isnan(values).all()}
@@ -71,14 +73,13 @@ def columns(signals: Signals, rule: Rule, prefix: str = "") -> dict[str, Float]:
 
 def matrix(columns: Columns, names: Sequence[str]) -> Float:
     """Standardised columns [n, signals]: mean 0 and deviation 1 over the candidates that have one, 0 elsewhere."""
-    made = []
-    for name in names:
-        values = np.asarray(columns[name], dtype=np.float64)
-        known = ~np.isnan(values)
-        spread = values[known].std() if known.any() else 0.0
-        centred = np.where(known, values - (values[known].mean() if known.any() else 0.0), 0.0)
-        made.append(np.clip(centred / spread, -CUT, CUT) if spread > 0 else np.zeros(len(values)))
-    return np.stack(made, axis=1)
+    values = np.array([columns[name] for name in names], dtype=np.float64)
+    known = ~np.isnan(values)
+    count = np.maximum(known.sum(axis=1, keepdims=True), 1)
+    centred = np.where(known, values - np.where(known, values, 0.0).sum(axis=1, keepdims=True) / count, 0.0)
+    spread = np.sqrt(np.square(centred).sum(axis=1, keepdims=True) / count)
+    scaled = np.divide(centred, spread, out=np.zeros_like(centred), where=spread > 0)
+    return np.asarray(np.clip(scaled, -CUT, CUT).T)
 
 
 def learned(targets: Sequence[tuple[Columns, Bool]], offered: Sequence[str]) -> Stack:
