@@ -2,7 +2,8 @@
 
 ``python benchmarks/replays.py RUN``, RUN a stored run with an active server: AUC, TPR at 1% FPR and the slope of a
 logistic regression of the coins on the log-odds (1: they mean what they say; below: too sure), mean over clients and
-seeds. A record's label is taken to be the class that replays which trained on it answer most.
+seeds. A record's label is taken to be the class that replays which trained on it hold likeliest. Clients must have
+as many candidates each.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ def measured(path: Path) -> list[list[Float]]:
     found = []
     for name in sorted(name for name in scores if name.endswith("/coins")):
         client, coins = int(name.split("/")[0].split("-")[1]), scores[name].astype(bool)
+        if len(coins) * len(observed["simulated_in"]) != observed["simulated_in"].shape[-1]:
+            raise SystemExit("clients have different numbers of candidates")
         own = slice(client * len(coins), (client + 1) * len(coins))
         replies, members = observed["simulated_logp"][client][:, :, own], observed["simulated_in"][client][:, own] > 0
         trained = np.where(members[:, None, :, None], replies, np.nan)

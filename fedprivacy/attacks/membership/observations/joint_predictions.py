@@ -59,7 +59,7 @@ class Grade:
 PASSIVE = {"default": Grade(8, 4), "thorough": Grade(32, 8)}
 ACTIVE = {"default": Grade(7, 3, 2), "thorough": Grade(32, 8, 16)}
 MOST = 4.0
-"""Largest absolute log-odds that are taken from references alone."""
+"""Largest absolute log-odds of references that are added to those of the descent."""
 DEFAULT_WORK = 2e12
 """Operations a client that the default grade may cost: about a minute of one core for small dense models."""
 UNKNOWN_START = 5e-3

@@ -32,10 +32,11 @@ class Drawn:
         return predictive_ratio(self.answer, self.replies, self.replayed)
 
 
-@pytest.mark.parametrize(("pairs", "singles"), [(3, 2), (8, 16), (0, 5)])
-def test_log_odds_mean_what_they_say(pairs: int, singles: int) -> None:
+@pytest.mark.parametrize(("pairs", "singles", "bits"), [(3, 2, 0.648), (8, 16, 0.581), (0, 5, 0.654)])
+def test_log_odds_mean_what_they_say(pairs: int, singles: int, bits: float) -> None:
     drawn = Drawn(0, 40_000, pairs, singles)
     odds = drawn.ratio()
+    assert np.logaddexp(0, np.where(drawn.coins, -odds, odds)).mean() < bits * np.log(2)
     for low, high in [(-9, -2), (-2, -1), (-1, -0.3), (-0.3, 0.3), (0.3, 1), (1, 2), (2, 9)]:
         chosen = (odds >= low) & (odds < high)
         told = 1 / (1 + np.exp(-odds[chosen]))
@@ -65,6 +66,24 @@ def test_a_copy_of_a_replay_tells_nothing_more() -> None:
     assert np.allclose(twice, drawn.ratio(), rtol=0.05, atol=0.01)
 
 
+def test_few_records_leave_the_priors_open() -> None:
+    draws = [Drawn(seed, 3, 0, 3) for seed in range(400)]
+    odds = np.concatenate([drawn.ratio() for drawn in draws])
+    coins = np.concatenate([drawn.coins for drawn in draws])
+    assert np.logaddexp(0, np.where(coins, -odds, odds)).mean() < np.log(2) - 0.05
+    assert np.abs(odds).max() < 15
+
+
+@pytest.mark.parametrize(("scale", "shifts"), [(1000.0, []), (1.0, [700.0]), (1.0, [700.0, -700.0])])
+def test_a_wild_record_tells_nothing_of_the_others(scale: float, shifts: list[float]) -> None:
+    drawn = Drawn(5, 40, 3, 2)
+    drawn.replies[:, 0] *= scale
+    drawn.replies[2 : 2 + len(shifts), 0] += shifts
+    alone = predictive_ratio(drawn.answer[1:], drawn.replies[:, 1:], drawn.replayed[:, 1:])
+    assert np.isfinite(drawn.ratio()).all()
+    assert np.allclose(drawn.ratio()[1:], alone) and np.abs(alone).mean() > 1
+
+
 def test_where_membership_changes_nothing_nothing_is_claimed() -> None:
     drawn = Drawn(3, 5_000, 3, 2, gap=0.0)
     odds = drawn.ratio()
@@ -82,8 +101,9 @@ def test_units_of_the_margin_do_not_matter(seed: int, shift: float, scale: float
 def test_missing_margins_and_too_few_replays_say_nothing() -> None:
     drawn = Drawn(4, 50, 3, 2)
     drawn.answer[0] = drawn.replies[2, 1] = np.nan
+    drawn.answer[2], drawn.replies[0, 3] = np.inf, -np.inf
     odds = drawn.ratio()
-    assert odds[0] == odds[1] == 0 and (odds[2:] != 0).all()
+    assert (odds[:4] == 0).all() and (odds[4:] != 0).all()
     assert not predictive_ratio(drawn.answer, drawn.replies[:2], drawn.replayed[:2]).any()
     assert not predictive_ratio(drawn.answer, drawn.replies[:2], np.zeros((2, 50), dtype=bool)).any()
     assert not predictive_ratio(np.full(50, np.nan), drawn.replies, drawn.replayed).any()
