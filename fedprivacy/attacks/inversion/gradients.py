@@ -132,6 +132,7 @@ class FunctionalMap:
 
     def gradients(self, x: Tensor, targets: Tensor) -> Tensor:
         """See :class:`GradientMap`."""
+        self._pull = None  # what the last call kept goes before this one keeps as much
         found: Tensor
         found, self._pull = vjp(vmap(self._one), x, targets)  # type: ignore[misc]
         return found.detach()

@@ -126,6 +126,7 @@ class UpdateMap:
 
     def gradients(self, x: Tensor, targets: Tensor) -> Tensor:
         """See :class:`fedprivacy.attacks.inversion.gradients.GradientMap`."""
+        self._pull = None  # what the last call kept goes before this one keeps as much
         found: Tensor
         found, self._pull = vjp(vmap(self._one), x, targets)  # type: ignore[misc]
         return found.detach()
