@@ -100,6 +100,7 @@ class JointProbes:
     def observe(self, view: View, knowledge: Knowledge) -> Observed:
         grade, first = _grade(knowledge, ACTIVE), knowledge.attack.first_rounds
         n, records = len(knowledge.candidates), np.concatenate([knowledge.candidates, knowledge.auxiliary])
+        labels, classes = knowledge.dataset.y_train[records], len(knowledge.dataset.classes)
         place = set(records.tolist())
         every = sorted({answer.round for answer in answers(view, place)})
         rounds = [round for round in every if first is None or round <= first]
@@ -117,7 +118,7 @@ class JointProbes:
         for client, given in told.items():
             known, replays, seed = _followed(view, knowledge, client, given, grade)
             doubts |= dict.fromkeys(known.doubts)
-            played[client] = conditional(known, replays, rounds, records, n)
+            played[client] = conditional(known, replays, rounds, records, labels, classes, n)
             mine = known.judged
             chosen = known.pool.places[mine]
             own = _signals(plain, client, chosen, knowledge)

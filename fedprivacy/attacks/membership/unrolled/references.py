@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fedprivacy.adversary.threat import Bool, Float, Signals
+from fedprivacy.adversary.threat import Bool, Float, Int, Signals
 from fedprivacy.attacks.membership.combine import usable_rounds
-from fedprivacy.attacks.membership.decode import decode
+from fedprivacy.attacks.membership.decode import decode_sent
 from fedprivacy.attacks.membership.logits import phi
 from fedprivacy.attacks.membership.unrolled.order_noise import Drawn
 from fedprivacy.attacks.membership.unrolled.predictive import predictive_ratio
@@ -30,18 +30,24 @@ class Conditional:
     included: Bool
 
 
-def conditional(known: Situation, found: Drawn, rounds: Sequence[int], records: Ids, candidates: int) -> Conditional:
-    """Answers of the replays ``found`` on ``records`` (candidates first) in the ``rounds`` of the probes."""
+def conditional(
+    known: Situation, found: Drawn, rounds: Sequence[int], records: Ids, labels: Int, classes: int, candidates: int
+) -> Conditional:
+    """Answers of the replays ``found`` on ``records`` (candidates first) in the ``rounds`` of the probes.
+
+    They are read as the client's own are, out of what would have arrived of them; ``labels`` [len(records)].
+    """
     place = {int(record): i for i, record in enumerate(records)}
-    classes = next(iter(found.answers[0].values())).shape[1]
-    logp = np.full((len(found.answers), len(rounds), len(records), max(2, classes)), np.nan)
+    logp = np.full((len(found.answers), len(rounds), len(records), classes), np.nan)
     for number, told in enumerate(found.answers):
         for axis, round in enumerate(rounds):
             if round not in told:  # it did not take part
                 continue
-            rows = [i for i, record in enumerate(known.asked_ids[round]) if int(record) in place]
-            places = [place[int(known.asked_ids[round][i])] for i in rows]
-            logp[number, axis, places] = decode(told[round].numpy()[rows], "logits")[0]
+            rows = np.array([i for i, record in enumerate(known.asked_ids[round]) if int(record) in place], dtype=int)
+            places = np.array([place[int(known.asked_ids[round][i])] for i in rows], dtype=int)
+            sent = known.message(told[round], round)
+            values = sent.values.numpy()
+            logp[number, axis, places] = decode_sent(values, sent.form, rows, labels=labels[places], classes=classes)[0]
     included = np.zeros((len(found.answers), candidates), dtype=np.bool_)
     mine = known.pool.places >= 0
     included[:, known.pool.places[mine]] = found.coins[:, mine]

@@ -7,7 +7,7 @@ drew for itself is replaced by one drawn the same way.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,7 +65,8 @@ UNHEARD = "clients may have trained in rounds in which they were not heard: foll
 @dataclass(frozen=True, eq=False)
 class Situation:
     """One client. ``asked``: all records by round that it answered, in the order of the answers; ``readings`` of
-    them; ``sent``: what a defense would make of simulated answers, None without one; ``doubts``: of its course."""
+    them; ``message``: what would arrive of simulated logits [N, C] of a round, in the client's form and behind its
+    defense; ``sent``: what would be read of that, None without a defense; ``doubts``: of its course."""
 
     client: Client
     start: Tensor
@@ -75,6 +76,7 @@ class Situation:
     asked: Mapping[int, NDArray[np.generic]]
     asked_ids: Mapping[int, Ids]
     readings: Mapping[int, Reading]
+    message: Callable[[Tensor, int], Predictions]
     sent: Sent | None
     start_known: bool
     doubts: tuple[str, ...] = ()
@@ -157,7 +159,8 @@ def situation(view: View, knowledge: Knowledge, client: int, given: Sequence[Ans
     )
     private = [Records(dataset.x_train[pool.ids[f]], dataset.y_train[pool.ids[f]]) for f in pool.folds]
     readings = {t: reading(payload, told.labels[t]) for t, payload in told.payloads.items()}
-    sent = None if defense is None else _sent(defense, told.payloads, told.labels, client)
+    message = _message(defense, told.payloads, told.labels, client)
+    sent = None if defense is None else _sent(message, told.labels)
     return Situation(
         simulated,
         model.flatten(replay.start),
@@ -167,6 +170,7 @@ def situation(view: View, knowledge: Knowledge, client: int, given: Sequence[Ans
         asked,
         told.asked_ids,
         readings,
+        message,
         sent,
         told.start_known,
         told.doubts,
@@ -199,12 +203,22 @@ def own_environment(knowledge: Knowledge, rules: Rules) -> Environment:
     )
 
 
-def _sent(defense: Defense, payloads: Mapping[int, Predictions], labels: Mapping[int, Tensor], client: int) -> Sent:
-    """What would be read of simulated logits after the defense, with noise of the adversary's own."""
+def _message(
+    defense: Defense | None, payloads: Mapping[int, Predictions], labels: Mapping[int, Tensor], client: int
+) -> Callable[[Tensor, int], Predictions]:
+    """What arrives of simulated logits: sent in the form that was seen, with noise of the adversary's own."""
+
+    def message(logits: Tensor, round: int) -> Predictions:
+        return behind(defense, sent_for(logits, labels[round], payloads[round].form), client, round)
+
+    return message
+
+
+def _sent(message: Callable[[Tensor, int], Predictions], labels: Mapping[int, Tensor]) -> Sent:
+    """What would be read of it."""
 
     def sent(logits: Tensor, round: int, number: int) -> Reading:
-        plain = sent_for(logits, labels[round], payloads[round].form)
-        return reading(behind(defense, plain, client, round), labels[round])
+        return reading(message(logits, round), labels[round])
 
     return sent
 

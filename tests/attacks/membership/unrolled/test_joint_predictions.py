@@ -60,6 +60,17 @@ def test_planted_candidates_have_conditional_references_and_scores(followed: Fol
     assert made.mean_auc(observed) > 0.65
 
 
+@pytest.mark.parametrize("defense", [{"name": "label-only"}, {"name": "quantise", "options": {"bits": 2}}])
+def test_replays_are_read_out_of_what_would_arrive_of_them(defense: dict[str, Any], followed: Followed):
+    made = followed(planted=True, defense=defense)
+    found = JointProbes().observe(made.view, made.knowledge)
+    own, replayed = (np.unique(a[~np.isnan(a)].round(9)) for a in (found.logp, found.simulated_logp))
+    # A label leaves two values of a probability, two bits a handful; logits would leave as many as there are answers.
+    assert 1 < len(replayed) < 60 and len(own) < 60
+    if defense["name"] == "label-only":
+        assert set(replayed) == set(own)
+
+
 def test_without_the_noise_of_an_order_nearly_all_coins_are_found(followed: Followed, monkeypatch: pytest.MonkeyPatch):
     """Whole batches: nothing but the coins is left unknown."""
     monkeypatch.setattr(joint_predictions, "PASSIVE", {"default": Grade(25, 1), "thorough": Grade(25, 1)})
