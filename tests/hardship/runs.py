@@ -58,6 +58,8 @@ def config(protocol: str, seed: int, data: Mapping[str, Any] | None = None, **tr
     )
 
 
+ODDS = ("joint", "stack")
+"""Statistics whose scores share a scale over clients, which a report pools as they are."""
 READ = {"fedavg": ("joint-updates", "uploaded-weights"), "mutual": ("joint-predictions", "surrogate")}
 
 
@@ -104,7 +106,8 @@ def other_coins(protocol: str, draws: int, where: Path, shuffled: bool) -> Count
                 for name in names
             }
             for statistic in statistics:
-                targets = [Target(name, arrays[f"{name}/{statistic}"], Truth(coins[name])) for name in names]
+                odds = statistic in ODDS
+                targets = [Target(name, arrays[f"{name}/{statistic}"], Truth(coins[name]), odds=odds) for name in names]
                 total += alarms(examiner.membership([targets], Label(path.stem, "server", statistic, LEVEL, False))[:1])
     return total
 
