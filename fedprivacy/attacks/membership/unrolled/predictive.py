@@ -56,7 +56,9 @@ def _ratio(answer: Float, replies: Float, coins: Float, kind: Int) -> Float:
         gap = weight @ (aside * off) / np.maximum(spread, FLAT)
         between, freedom = weight @ np.square(off - gap * aside), len(coins) - 1 - tossed.astype(np.float64)
         residual = between + within
-        usual = tossed & (residual <= WILD * np.quantile(residual[tossed], 0.75))
+        limit = WILD * np.quantile(residual[tossed], 0.75)
+        # Replays that answer by labels agree on most records, up to rounding.
+        usual = tossed & (residual <= limit) if limit > FLAT * residual[tossed].max() else tossed
         if freedom[usual].sum() <= 0 or between[usual].sum() <= 0:
             return np.zeros(len(answer))
         variance = between[usual].sum() / freedom[usual].sum()

@@ -107,3 +107,12 @@ def test_missing_margins_and_too_few_replays_say_nothing() -> None:
     assert not predictive_ratio(drawn.answer, drawn.replies[:2], drawn.replayed[:2]).any()
     assert not predictive_ratio(drawn.answer, drawn.replies[:2], np.zeros((2, 50), dtype=bool)).any()
     assert not predictive_ratio(np.full(50, np.nan), drawn.replies, drawn.replayed).any()
+
+
+def test_answers_that_are_labels_alone_still_tell() -> None:
+    drawn = Drawn(5, 2_000, 3, 2, gap=4.0)
+    right = [np.where(margins > 8, 9.0, -9.0) for margins in (drawn.answer, drawn.replies)]
+    assert (np.ptp(right[1], axis=0) == 0).mean() > 0.75
+    odds = predictive_ratio(right[0], right[1], drawn.replayed)
+    assert auc(odds[drawn.coins], odds[~drawn.coins]) > 0.53
+    assert np.abs(odds).max() < 20
