@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import pytest
@@ -20,6 +22,15 @@ settings.load_profile("repository")
 torch.set_num_threads(1)
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(autouse=True)
+def _global_generators(request: pytest.FixtureRequest) -> None:
+    """Other libraries draw from generators of the process: each test finds them in one state, whatever ran before."""
+    seed = crc32(request.node.nodeid.encode())
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002
+    torch.random.default_generator.manual_seed(seed)
 
 
 def small(**changes: Any) -> RunConfig:

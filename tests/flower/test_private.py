@@ -37,13 +37,13 @@ class Net(nn.Module):
 
 
 @pytest.mark.parametrize(
-    ("sensitivity", "verdict"),
+    ("sensitivity", "verdicts"),
     [
-        pytest.param(1e-5, "refuted", id="a sensitivity below the clip is taken as it is said"),
-        pytest.param(2 * CLIP, "inconclusive", id="two clipped updates differ by twice the clip"),
+        pytest.param(1e-5, {"refuted"}, id="a sensitivity below the clip is taken as it is said"),
+        pytest.param(2 * CLIP, {"inconclusive", "not refuted"}, id="two clipped updates differ by twice the clip"),
     ],
 )
-def test_the_claim_of_local_noise(sensitivity: float, verdict: str, here: Any, tmp_path: Path) -> None:
+def test_the_claim_of_local_noise(sensitivity: float, verdicts: set[str], here: Any, tmp_path: Path) -> None:
     epsilon = 0.5
     digits = load_digits()
     labels = np.random.default_rng(0).integers(0, 10, len(digits.target))  # nothing to learn, so records are remembered
@@ -72,4 +72,4 @@ def test_the_claim_of_local_noise(sensitivity: float, verdict: str, here: Any, t
     strategy.start(grid=here(app, [1, 2]), initial_arrays=start, num_rounds=1)
     result = fedprivacy.audit(tmp_path / "rec", epsilon=epsilon, delta=DELTA, model=Net, adversary="server")
     (said,) = {one.verdict for one in result.verdicts if "epsilon" in one.claim}
-    assert said == verdict
+    assert said in verdicts  # a bound above 0 also comes by chance, in one audit of twenty
