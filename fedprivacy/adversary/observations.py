@@ -44,16 +44,6 @@ def each_ones_answers(sight: Sight) -> bool:
     return bool(sight.each(PREDICTIONS))
 
 
-def played_answers(sight: Sight) -> bool:
-    """Predictions of single clients whose training can be simulated: noise on every gradient is not."""
-    return each_ones_answers(sight) and not sight.wire.defended.noised_steps
-
-
-def played_probes(sight: Sight) -> bool:
-    """Planted records, where the training of those who answer can be simulated."""
-    return probes(sight) and not sight.wire.defended.noised_steps
-
-
 def neighbours_models(sight: Sight) -> bool:
     """Whole models that clients send each other."""
     return any(r.receivers == "neighbours" and sight.whole(r) for r in sight.each(WEIGHTS))
@@ -131,7 +121,7 @@ _AT = "fedprivacy.attacks.membership.observations"
 _JOINT = "fedprivacy.attacks.membership.joint"
 
 ACTIVE: dict[str, ObservationCard] = {
-    "joint-probes": ObservationCard(f"{_AT}.joint_predictions:JointProbes", played_probes, "answers"),
+    "joint-probes": ObservationCard(f"{_AT}.joint_predictions:JointProbes", probes, "answers"),
     "probes": ObservationCard(f"{_AT}.probes:Probes", probes),
     "traps": ObservationCard(f"{_AT}.traps:Traps", traps),
 }
@@ -144,7 +134,7 @@ PASSIVE: dict[str, ObservationCard] = {
     "coin-updates": ObservationCard(f"{_JOINT}.coins:CoinUpdates", noised_changes, "training"),
     "coin-answers": ObservationCard(f"{_AT}.coin_answers:CoinAnswers", noised_answers, "answers"),
     "joint-updates": ObservationCard(f"{_JOINT}.updates:JointUpdates", changes, "training"),
-    "joint-predictions": ObservationCard(f"{_AT}.joint_predictions:JointPredictions", played_answers, "answers"),
+    "joint-predictions": ObservationCard(f"{_AT}.joint_predictions:JointPredictions", each_ones_answers, "answers"),
     "surrogate": ObservationCard(f"{_AT}.surrogate:Surrogate", predictions),
     "students": ObservationCard(f"{_AT}.weights:Students", neighbours_models),
     "uploaded-weights": ObservationCard(f"{_AT}.weights:UploadedWeights", uploads),
@@ -191,14 +181,9 @@ def unplayed(sight: Sight) -> tuple[str, ...]:
 
 
 def no_room(sight: Sight) -> str:
-    """Why nothing that an adversary sees can be decoded for all candidates together; empty where something can be.
-
-    Empty too where it could be and nobody has written it: answers of models trained with noise on every gradient.
-    """
+    """Why nothing that an adversary sees can be decoded for all candidates together; empty where something can be."""
     cards = ACTIVE if sight.adversary.power == "active" else PASSIVE
     if any(card.plays is not None and card.allowed(sight) for card in cards.values()):
-        return ""
-    if sight.each(PREDICTIONS) and sight.wire.defended.noised_steps:
         return ""
     if sight.each(MODELS):
         return "clients share predictions too, and nothing says where in their training weights are sent"

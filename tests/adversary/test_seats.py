@@ -89,11 +89,10 @@ def test_a_sum_under_masks_hides_single_clients(small_config: Any) -> None:
         observable(shared, Adversary("server", "active"))
 
 
-def test_answers_of_privately_trained_models_are_not_decoded_jointly(small_config: Any) -> None:
+def test_answers_of_privately_trained_models_are_decoded_jointly_too(small_config: Any) -> None:
     private = small_config(protocol="mutual", defense={"name": "dp-sgd", "epsilon": 4.0})
-    assert observable(private, Adversary("server")) == ("surrogate",)
-    assert observable(private, Adversary("server", "active")) == ("probes",)
-    assert observations.no_room(seat(Adversary("server"), resolve(private).wire)) == ""
+    assert observable(private, Adversary("server")) == ("joint-predictions", "surrogate")
+    assert observable(private, Adversary("server", "active")) == ("joint-probes", "probes")
 
 
 def test_what_is_declared_alone_decides() -> None:

@@ -24,7 +24,7 @@ from fedprivacy.attacks.inversion.messages import nominal_records
 from fedprivacy.attacks.membership.decode import decode_sent
 from fedprivacy.attacks.membership.received import Answer
 from fedprivacy.attacks.membership.unrolled.readings import sent_for
-from fedprivacy.attacks.membership.unrolled.situation import Course, behind, course, own_world
+from fedprivacy.attacks.membership.unrolled.situation import Course, behind, course
 from fedprivacy.data.pixels import PixelScale
 from fedprivacy.federation.course import Fit, Private
 from fedprivacy.federation.knowledge import Knowledge
@@ -101,7 +101,6 @@ def answer_mixture(
     is over before there are a few worlds.
     """
     told = course(view, knowledge, client, given)
-    _, defense = own_world(knowledge, told.rules)
     data, own = knowledge.dataset, knowledge.auxiliary
     folds, size = len(told.rules.division.candidates[client]), nominal_records(knowledge)
     if folds * size > len(own):
@@ -118,7 +117,7 @@ def answer_mixture(
         naming = _naming(seeds.value(knowledge.root, "answer mixture", client), world)
         played = told.replay.answers(private, told.asked, naming)
         arrived = {
-            t: behind(defense, sent_for(logits, told.labels[t], told.payloads[t].form), client, t)
+            t: behind(told.protection.wire, sent_for(logits, told.labels[t], told.payloads[t].form), client, t)
             for t, logits in played.items()
         }
         answers.append(features(arrived, told, classes))

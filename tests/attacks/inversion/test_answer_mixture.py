@@ -15,7 +15,7 @@ from fedprivacy.attacks.inversion.answer_mixture import RIDGES, Worlds
 from fedprivacy.attacks.inversion.knowledge import Knowledge
 from fedprivacy.attacks.inversion.prior import LinearPrior
 from fedprivacy.attacks.inversion.prior_classes import class_pictures
-from fedprivacy.attacks.membership.unrolled.situation import Course
+from fedprivacy.attacks.membership.unrolled.situation import Course, Protection
 from fedprivacy.data.records import Dataset
 from fedprivacy.wire.payload import Predictions
 
@@ -76,9 +76,9 @@ def test_the_mixture_says_what_it_could_not_know(
     sent = Predictions(
         torch.from_numpy(x[:, :4].mean(axis=0, keepdims=True) + shift * np.eye(4, dtype=np.float32)[:1]), "logits"
     )
-    told = Course(rules, Replay(), {1: x[:1]}, {1: np.arange(1)}, {1: torch.zeros(1).long()}, {1: sent}, known)
+    asked, plain = {1: x[:1]}, Protection(1.0, None, None)
+    told = Course(rules, Replay(), asked, {1: np.arange(1)}, {1: torch.zeros(1).long()}, {1: sent}, known, plain)
     monkeypatch.setattr(answer_mixture, "course", lambda *_: told)
-    monkeypatch.setattr(answer_mixture, "own_world", lambda *_: (1.0, None))
     monkeypatch.setattr(answer_mixture, "nominal_records", lambda _: 20)
     knowledge = SimpleNamespace(dataset=data, auxiliary=np.arange(80), root=3)
     scale = SimpleNamespace(pixels=lambda values: values.reshape(-1, 1, 4, 4).astype(float))

@@ -11,7 +11,7 @@ client replayed with drawn coins, peers as observed. Their likelihood ratio is t
 
 What breaks it: candidates that are not known (their part of the training looks like noise; records of the adversary's
 own, whose weights are decoded too, stand in for them), and noise of a defense above that of the order of the batches.
-Private training with noise on gradients is not simulated and refused.
+Differentially private training is played with noise of the adversary's own, in descent and in replays.
 """
 
 from __future__ import annotations

@@ -34,7 +34,8 @@ class Batch:
     """Records ``x`` and labels ``y`` of one step under ``loss``, ``rows`` their positions for it.
 
     ``coins`` [n]: weights of all candidates, whose rows these are; None: public records, which count alike. The mean is
-    over ``members`` records; None: over as many as the coins add up to.
+    over ``members`` records; None: over as many as the coins add up to. ``factors`` [B]: what the gradient of each
+    record is multiplied by beside, None for 1.
     """
 
     x: Tensor
@@ -42,7 +43,15 @@ class Batch:
     rows: Tensor
     loss: Loss
     coins: Tensor | None = None
-    members: int | None = None
+    members: float | None = None
+    factors: Tensor | None = None
+
+    def each(self, logits: Tensor) -> Tensor:
+        """Derivatives [B, C] of each record's own loss by its ``logits``, without a graph."""
+        with torch.enable_grad():
+            free = logits.detach().requires_grad_(True)
+            (mean,) = grad(self.loss(free, self.y, self.rows), free)
+        return mean * len(logits)
 
     def traced(self, logits: Tensor, keep: bool) -> Tensor:
         """D of ``logits`` that require a gradient; ``keep``: with its graph from them and from the coins."""
@@ -64,6 +73,8 @@ class Batch:
         if self.coins is None:
             return None
         found, own = torch.zeros_like(self.coins), self.coins.detach()[self.rows]
+        if self.factors is not None:
+            by_shares = by_shares * self.factors
         if self.members is not None:
             found[self.rows] = by_shares / self.members
             return found
@@ -85,7 +96,8 @@ class Batch:
     def _shares(self, coins: Tensor) -> Tensor:
         """What each record counts [B]."""
         own = coins[self.rows]
-        return own / (own.sum().clamp_min(1) if self.members is None else self.members)
+        shares = own / (own.sum().clamp_min(1) if self.members is None else self.members)
+        return shares if self.factors is None else shares * self.factors
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,13 +7,14 @@ in a client with that many members; each candidate's gradient counts by its weig
 the adversary cannot know, the order of the batches and dropout, is drawn anew in each pass.
 
 The weights multiply the derivative of the protocol's own loss by the logits, so any loss that is a mean over records
-serves as it is.
+serves as it is. Under differentially private training batches, their size and the noise are that training's own
+(:mod:`.private_training`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from math import ceil
 
@@ -24,9 +25,11 @@ from fedprivacy import seeds
 from fedprivacy.attacks.membership.unrolled.batch import Batch
 from fedprivacy.attacks.membership.unrolled.optimisers import Optimiser, State
 from fedprivacy.attacks.membership.unrolled.parameters import Model
+from fedprivacy.attacks.membership.unrolled.private_training import PrivateTraining
 from fedprivacy.attacks.membership.unrolled.tape import Entry, Fresh, Kept, Pass, Step, Told
 from fedprivacy.config.run import TrainingConfig
 from fedprivacy.federation.course import Answer, Event, Fit, Private, Restart, TakeOver
+from fedprivacy.training.clipping import clip_factors
 from fedprivacy.training.passes import passes
 
 TAPE_BYTES = 1 << 30
@@ -43,6 +46,7 @@ class Client:
     ``x`` [n, ...] as prepared for the model and ``y`` [n]: candidates, and whatever else may stand for its records;
     ``folds``: the positions in them that it trains on in each round (the last fold is repeated). ``asked``: prepared
     records by round that it answered. ``events``: its course. ``inclusion``: expected weight of a candidate.
+    ``private``: how it trains on its own records, where a defense says so.
     """
 
     model: Model
@@ -54,6 +58,7 @@ class Client:
     asked: Mapping[int, Tensor]
     events: Sequence[Event]
     inclusion: float
+    private: PrivateTraining | None = None
 
     def forward(self, start: Tensor, coins: Tensor, seed: int, keep: bool = True, start_known: bool = False) -> Pass:
         """Run the course from ``start`` [P] with weights ``coins`` [n]; ``seed`` draws orders and dropout.
@@ -66,6 +71,8 @@ class Client:
 
     def steps(self, event: Event) -> int:
         """Steps of the optimiser in one event that are expected."""
+        if isinstance(event, Private) and self.private is not None:
+            return self.training.local_epochs * self.private.steps(event.round)
         if isinstance(event, Private):
             passed = -(-len(self.folds[min(event.round, len(self.folds)) - 1]) // self.private_batch)
             limit = self.training.local_steps
@@ -77,7 +84,8 @@ class Client:
     @property
     def private_batch(self) -> int:
         """Candidates in a private batch, as long as nothing is known of their coins."""
-        return max(1, round(self.training.batch_size / self.inclusion))
+        size = self.training.batch_size if self.private is None else self.private.expected(1)
+        return max(1, round(size / self.inclusion))
 
     def _fits_into_memory(self, start: Tensor) -> bool:
         """Whether the tape of all steps can be kept: the state after each, and as much again for its batch."""
@@ -184,10 +192,16 @@ class _Walk:
         state, number = (self.state, self.number) if own else (self.client.optimiser.fresh(self.start), 0)
         if not own:
             self.tape.append(Fresh(own=False))
+        noised = self.client.private if isinstance(fit, Private) else None
         for batch in self._private(fit) if isinstance(fit, Private) else self._public(fit):
             self.moved = self.moved or batch.coins is not None
             keep, before = self.keep and self.moved, state
+            if noised is not None and len(batch.rows):
+                norms = self.client.model.norms(self.w, batch)
+                batch = replace(batch, factors=clip_factors(norms, noised.fit.max_grad_norm))
             g, gradient = self.client.model.gradient(self.w, batch, keep)
+            if noised is not None:
+                g = g + noised.noise(fit.round, g, self.draw)
             number += 1
             self.w, state = self.client.optimiser.step(self.w, before, g, number)
             if keep:
@@ -202,6 +216,12 @@ class _Walk:
         """
         client = self.client
         fold, size = client.folds[min(fit.round, len(client.folds)) - 1], client.training.batch_size
+        if client.private is not None:
+            for _ in range(client.training.local_epochs):
+                for rows in client.private.epoch(fit.round, fold, self.draw):
+                    x, members = self._typed(client.x[rows]), client.private.expected(fit.round)
+                    yield Batch(x, client.y[rows], rows, fit.loss, self.coins, members)
+            return
         given = self.coins.detach()
         number = max(1, ceil(float(given[fold].sum()) / size - SLACK))
         limit = client.training.local_steps
@@ -212,9 +232,9 @@ class _Walk:
             batch = ((weight.cumsum(0) - weight / 2) / size).long().clamp_max(number - 1)
             parts = order.split(torch.bincount(batch, minlength=number).tolist())
             for at, rows in enumerate(parts[:left]):
-                members = size if at < number - 1 else None
+                whole = size if at < number - 1 else None
                 if len(rows):
-                    yield Batch(self._typed(client.x[rows]), client.y[rows], rows, fit.loss, self.coins, members)
+                    yield Batch(self._typed(client.x[rows]), client.y[rows], rows, fit.loss, self.coins, whole)
             left -= number
 
     def _public(self, fit: Fit) -> Iterator[Batch]:

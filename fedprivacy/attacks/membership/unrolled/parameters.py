@@ -16,6 +16,8 @@ from torch.autograd import grad
 from torch.func import functional_call
 
 from fedprivacy.attacks.membership.unrolled.batch import Batch
+from fedprivacy.training.dp_sgd import of_rows
+from fedprivacy.training.engines import Engines
 from fedprivacy.training.learner import normalised
 
 
@@ -54,6 +56,9 @@ class Model(Protocol):
 
     def gradient(self, vector: Tensor, batch: Batch, keep: bool) -> tuple[Tensor, Linearised]:
         """The gradient [P] at the weights ``vector``, and itself; ``keep``: a product will be asked for."""
+
+    def norms(self, vector: Tensor, batch: Batch) -> Tensor:
+        """L2 norms [B] of the gradients of each record's own loss at the weights ``vector``."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,6 +120,11 @@ class Flat:
         logits = self.logits(leaf, batch.x)
         (g,) = grad(logits, leaf, batch.traced(logits, keep), create_graph=keep)
         return g.detach(), Graph(g, leaf, batch.coins)
+
+    def norms(self, vector: Tensor, batch: Batch) -> Tensor:
+        self.module.load_state_dict(self._named(vector.detach()))
+        records = of_rows(self.module, list(self.module.parameters()), batch.x, batch.y, batch.rows, batch.loss)
+        return Engines().clipped(records, 1.0).norms
 
     def _named(self, vector: Tensor) -> dict[str, Tensor]:
         parts = torch.split(vector, [shape.numel() for shape in self.shapes])

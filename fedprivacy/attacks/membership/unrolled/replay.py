@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fedprivacy.attacks.membership.unrolled.played import NoDigest, Played, digest, shelf_of
+from fedprivacy.attacks.membership.unrolled.private_training import PrivateTraining
 from fedprivacy.federation.course import Answer, Event, Fit, Private, Restart, TakeOver
 from fedprivacy.training.learner import Learner, Records, Seed, Workbench
 
@@ -25,12 +26,14 @@ Naming = Callable[[Private | Fit], Seed]
 
 @dataclass(frozen=True, eq=False)
 class Replay:
-    """What stays the same from replay to replay: the model, where it starts, and what happens to it."""
+    """What stays the same from replay to replay: the model, where it starts, what happens to it, and how it trains on
+    its own records where a defense says so (``private``)."""
 
     bench: Workbench
     architecture: str
     start: Mapping[str, Tensor]
     events: Sequence[Event]
+    private: PrivateTraining | None = None
 
     def answers(
         self, private: Sequence[Records], asked: Mapping[int, NDArray[Any]], naming: Naming
@@ -57,7 +60,7 @@ class Replay:
     @cached_property
     def _content(self) -> bytes:
         """Everything that a replay depends on but for the members and the draws. Raises :class:`NoDigest`."""
-        return digest(self.bench.config.model_dump_json(), self.architecture, self.start, self.events)
+        return digest(self.bench.config.model_dump_json(), self.architecture, self.start, self.events, self.private)
 
     def _played(
         self, private: Sequence[Records], asked: Mapping[int, NDArray[Any]], naming: Naming
@@ -89,6 +92,9 @@ class Replay:
         config = self.bench.config
         if isinstance(event, Private):
             members = private[min(event.round, len(private)) - 1]
+            if self.private is not None:
+                self.private.fitted(learner, event.round, members, config.local_epochs, seed, event.loss)
+                return
             learner.fit(members, config.local_epochs, seed, event.loss, steps=config.local_steps, augment=True)
         else:
             size, shuffle = event.batch_size, event.shuffle

@@ -21,6 +21,7 @@ from fedprivacy.attacks.membership.received import Answer
 from fedprivacy.attacks.membership.unrolled.client import Client
 from fedprivacy.attacks.membership.unrolled.optimisers import optimiser_of
 from fedprivacy.attacks.membership.unrolled.order_noise import Sent
+from fedprivacy.attacks.membership.unrolled.private_training import PrivateTraining
 from fedprivacy.attacks.membership.unrolled.readings import Reading, reading, sent_for
 from fedprivacy.attacks.membership.unrolled.replay import Replay
 from fedprivacy.attacks.membership.unrolled.told import heard
@@ -31,6 +32,7 @@ from fedprivacy.federation.course import Event, Fit, Heard, Private, TellsCourse
 from fedprivacy.federation.environment import Environment
 from fedprivacy.federation.interfaces import Defense, prepared
 from fedprivacy.federation.knowledge import Knowledge, Rules
+from fedprivacy.training.dp_sgd import DpSgd
 from fedprivacy.training.learner import Records
 from fedprivacy.wire.codec import decode, encode
 from fedprivacy.wire.parties import SERVER, client_name
@@ -90,9 +92,20 @@ class Situation:
 
 
 @dataclass(frozen=True, eq=False)
+class Protection:
+    """What a defense does, with seeds of the adversary's: the share of members that clients train on (``kept``), what
+    becomes of messages (``wire``, None: nothing), and how they train on them (``training``, None: plainly)."""
+
+    kept: float
+    wire: Defense | None
+    training: PrivateTraining | None
+
+
+@dataclass(frozen=True, eq=False)
 class Course:
     """One client's run but for its own records: the ``replay`` of it, and its answers ``payloads`` by round, on the
-    records ``asked`` with their ``labels``; ``doubts``: what is not known of it, in words."""
+    records ``asked`` with their ``labels``, behind a ``protection``; ``doubts``: what is not known of it, in
+    words."""
 
     rules: Rules
     replay: Replay
@@ -101,6 +114,7 @@ class Course:
     labels: Mapping[int, Tensor]
     payloads: Mapping[int, Predictions]
     start_known: bool
+    protection: Protection
     doubts: tuple[str, ...] = ()
 
 
@@ -119,9 +133,10 @@ def course(view: View, knowledge: Knowledge, client: int, given: Sequence[Answer
     labels = {t: torch.from_numpy(dataset.y_train[ids]) for t, ids in asked_ids.items()}
     told = heard(view, client, dataset, knowledge.wire.in_turn)
     events = _until(rounds[-1], list(rules.protocol.course(told))) if rounds else []
-    replay = Replay(knowledge.workbench, architecture, start, events)
+    protection = own_world(knowledge, rules, client)
+    replay = Replay(knowledge.workbench, architecture, start, events, protection.training)
     doubts = _doubts(view, knowledge, told, rounds[-1]) if rounds else ()
-    return Course(rules, replay, asked, asked_ids, labels, payloads, given_start is not None, doubts)
+    return Course(rules, replay, asked, asked_ids, labels, payloads, given_start is not None, protection, doubts)
 
 
 def _doubts(view: View, knowledge: Knowledge, told: Mapping[int, Heard], last: int) -> tuple[str, ...]:
@@ -140,8 +155,8 @@ def situation(view: View, knowledge: Knowledge, client: int, given: Sequence[Ans
     """What is known of ``client`` from its answers ``given``. ValueError where its course cannot be followed."""
     told, settings, dataset = course(view, knowledge, client, given), knowledge.settings, knowledge.dataset
     replay, asked, events = told.replay, told.asked, told.replay.events
-    kept, defense = own_world(knowledge, told.rules)
-    pool = _pool(knowledge, told.rules, client, kept)
+    protection = told.protection
+    pool = _pool(knowledge, told.rules, client, protection.kept)
     pool_x = torch.from_numpy(dataset.x_train[pool.ids])
     shown = [pool_x, *(torch.from_numpy(x) for x in asked.values())]
     shown += [torch.from_numpy(event.records.x) for event in events if isinstance(event, Fit)]
@@ -156,11 +171,12 @@ def situation(view: View, knowledge: Knowledge, client: int, given: Sequence[Ans
         {t: model.prepared(torch.from_numpy(x)) for t, x in asked.items()},
         events,
         float((pool.prior * pool.largest).mean()),
+        protection.training,
     )
     private = [Records(dataset.x_train[pool.ids[f]], dataset.y_train[pool.ids[f]]) for f in pool.folds]
     readings = {t: reading(payload, told.labels[t]) for t, payload in told.payloads.items()}
-    message = _message(defense, told.payloads, told.labels, client)
-    sent = None if defense is None else _sent(message, told.labels)
+    message = _message(protection.wire, told.payloads, told.labels, client)
+    sent = None if protection.wire is None else _sent(message, told.labels)
     return Situation(
         simulated,
         model.flatten(replay.start),
@@ -177,18 +193,19 @@ def situation(view: View, knowledge: Knowledge, client: int, given: Sequence[Ans
     )
 
 
-def own_world(knowledge: Knowledge, rules: Rules) -> tuple[float, Defense | None]:
-    """The share of members that a defense lets clients train on, and the defense with seeds of the adversary's.
-
-    ValueError under private training.
-    """
+def own_world(knowledge: Knowledge, rules: Rules, client: int) -> Protection:
+    """What the defense does to ``client``. ValueError for private training that nobody can play."""
     env = own_environment(knowledge, rules)
     defense = rules.defense(env)
     changed = prepared(env, defense)
-    if changed.private_fit is not None:
-        raise ValueError("training with noise on every gradient is not simulated")
+    training, fit = None, changed.private_fit
+    if fit is not None:
+        if not isinstance(fit, DpSgd) or fit.layers != "all":
+            raise ValueError("training with noise on every gradient is played where it is DP-SGD of all layers")
+        folds = range(1, len(rules.division.candidates[client]) + 1)
+        training = PrivateTraining(fit, tuple(changed.nominal(client, fold) for fold in folds))
     kept, all_of_them = (sum(len(f) for folds in one.members for f in folds) for one in (changed, env))
-    return kept / all_of_them, defense
+    return Protection(kept / all_of_them, defense, training)
 
 
 def own_environment(knowledge: Knowledge, rules: Rules) -> Environment:

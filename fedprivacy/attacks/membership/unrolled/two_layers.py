@@ -80,6 +80,15 @@ class TwoLayers:
         torch.sum(slope.d, 0, out=gb2)
         return g, ByHand(self, w2.clone(), batch.x, h, slope)
 
+    def norms(self, vector: Tensor, batch: Batch) -> Tensor:
+        w1, b1, w2, b2 = self._parts(vector.detach())
+        h = torch.addmm(b1, batch.x, w1.T).relu_()
+        d = batch.each(torch.addmm(b2, h, w2.T))
+        f = _OPS.threshold_backward(d @ w2, h, 0)
+        by_f, by_x, by_d, by_h = (part.square().sum(1) for part in (f, batch.x, d, h))
+        norms: Tensor = (by_f * (by_x + 1) + by_d * (by_h + 1)).sqrt()
+        return norms
+
     def _parts(self, vector: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         wide, high = len(self.used), self.hidden
         w1, b1, w2, b2 = vector.split([wide * high, high, high * self.outputs, self.outputs])
