@@ -79,7 +79,7 @@ def test_an_audit_from_training_is_resumed_found_again_and_repeated_from_its_fol
     assert found.out == first.out or "Held against the claim" in found.out
     other = fedprivacy("audit --statistic loss,ratio --out elsewhere", run)
     assert other.code == 0
-    assert "corrected for 4 rows" in other.out
+    assert "corrected for 8 rows" in other.out
     assert len(list((tmp_path / "elsewhere").glob("*/result.json"))) == 1
 
 

@@ -41,8 +41,7 @@ AVERAGED = (
 
 WEAKER = (
     f"{STRONGER_KNOWN}: joint decoding of all candidates, which needs local training that "
-    "follows from the settings, without noise on every gradient where predictions are shared, and to be among "
-    "--observations"
+    "follows from the settings, and to be among --observations"
 )
 NO_ROOM = "not decoded jointly: "
 
