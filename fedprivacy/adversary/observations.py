@@ -83,9 +83,9 @@ def changes(sight: Sight) -> bool:
 
 
 def noised_steps(sight: Sight) -> bool:
-    """Changes of single clients' models by plain gradient steps with clipped gradients and known noise."""
+    """Changes of single clients' models by clipped gradients and known noise."""
     training = sight.wire.federation.training
-    plain = training.optimizer == "sgd" and not training.momentum and not training.weight_decay
+    plain = not training.weight_decay
     own = any(r.loss != "more" and not r.architecture for r in sight.each(MODELS))
     return sight.wire.defended.noised_steps and plain and own
 

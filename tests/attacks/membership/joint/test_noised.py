@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 
 from fedprivacy import seeds
@@ -123,12 +124,37 @@ def test_more_noise_hides_more_and_none_hides_nothing(tmp_path: Path) -> None:
     assert found[0.0] > 0.98 and found[8.0] < 0.75
 
 
+@pytest.mark.parametrize(
+    ("training", "least"),
+    [({"momentum": 0.5}, 0.85), ({"optimizer": "adam", "lr": 0.002, "model": "mlp"}, 0.8)],
+    ids=str,
+)
+def test_other_optimisers_are_read_by_what_they_make_of_noise(
+    training: dict[str, Any], least: float, tmp_path: Path
+) -> None:
+    config = settings(local_epochs=3, **training)
+    scores, game = played(config, tmp_path)
+    assert areas(scores, game, game.flat_coins) > least
+    redrawn = [
+        areas(scores, game, np.random.default_rng(draw).random(len(game.flat_coins)) < 0.5) for draw in range(40)
+    ]
+    assert abs(np.mean(redrawn) - 0.5) < 0.04
+
+
+def test_adam_without_noise_is_decoded_as_without_a_defense(tmp_path: Path) -> None:
+    config = settings(optimizer="adam", lr=0.002, local_epochs=3)
+    config = config.model_copy(update={"defense": config.defense.model_copy(update={"sigma": 0.0})})
+    scores, game = played(config, tmp_path)
+    assert areas(scores, game, game.flat_coins) > 0.9
+
+
 def test_where_it_stands_and_where_not() -> None:
     attacked = {"attack": {"attacks": ["membership"], "adversaries": ["server"]}}
     for config, there in (
         (settings(), True),
-        (settings(momentum=0.9), False),
-        (settings(optimizer="adam"), False),
+        (settings(momentum=0.9), True),
+        (settings(optimizer="adam"), True),
+        (settings(weight_decay=0.1), False),
         (settings().model_copy(update={"defense": RunConfig().defense}), False),
     ):
         run = RunConfig.model_validate({**config.model_dump(), **attacked})
