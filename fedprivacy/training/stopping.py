@@ -30,22 +30,25 @@ class Stopping:
 
     held_out: Records
     patience: int
+    kept: int = 0
+    """The best pass so far, counted from 1."""
     _best: float = float("inf")
     _waited: int = 0
-    _kept: tuple[dict[str, Tensor], dict[str, Tensor]] | None = field(default=None, repr=False)
+    _best_state: tuple[dict[str, Tensor], dict[str, Tensor]] | None = field(default=None, repr=False)
 
     def enough(self, learner: Learner) -> bool:
         """Look at ``learner`` after a pass; True where it should be the last."""
         loss = float(cross_entropy(learner.logits(self.held_out.x), torch.from_numpy(self.held_out.y)))
         learner.module.train()
         if loss < self._best:
+            self.kept += self._waited + 1
             self._best, self._waited = loss, 0
-            self._kept = learner.weights(), learner.moments()
+            self._best_state = learner.weights(), learner.moments()
             return False
         self._waited += 1
         return self._waited >= self.patience
 
     def restore(self, learner: Learner) -> None:
         """Weights and moments of the best pass."""
-        if self._kept is not None:
-            learner.become(*self._kept)
+        if self._best_state is not None:
+            learner.become(*self._best_state)

@@ -163,12 +163,9 @@ def _followed(
     known = situation(view, knowledge, client, given)
     _affordable(known, knowledge, grade)
     seed = seeds.value(knowledge.root, "joint-predictions", client)
-    unknown = known.pool.places < 0
-    return (
-        known,
-        drawn(known.replay, known.private, known.asked, known.pool.prior, grade.pairs, grade.singles, seed, unknown),
-        seed,
-    )
+    unknown, prior = known.pool.places < 0, known.pool.prior
+    replays = drawn(known.replay, known.private, known.asked, prior, grade.pairs, grade.singles, seed, unknown)
+    return replace(known, client=replace(known.client, passes=replays.passes)), replays, seed
 
 
 def _grade(knowledge: Knowledge, grades: Mapping[str, Grade]) -> Grade:
@@ -220,7 +217,4 @@ def _notes(knowledge: Knowledge, grades: Mapping[str, Grade]) -> tuple[str, ...]
         notes.append("the adversary's own records stand in for the candidates that it does not know")
     if knowledge.attack.owners == "unknown":
         notes.append("whose candidate each is is not known: all are asked of every client")
-    training = knowledge.settings.training
-    if training.augmentation or training.early_stopping is not None:
-        notes.append("simulated clients train on plain records for all epochs; a stronger attack would augment")
     return tuple(notes)

@@ -4,7 +4,7 @@ The forward pass follows the events of the protocol (:mod:`fedprivacy.federation
 the adjoint needs: the weights of each step, the optimiser's state after it, and the graph of its gradient. A private
 batch is cut where the weights of its candidates add up to the members of a real one, so that there are as many steps as
 in a client with that many members; each candidate's gradient counts by its weight. Public fits run as they are. What
-the adversary cannot know, the order of the batches and dropout, is drawn anew in each pass.
+the adversary cannot know, the order of the batches, augmentation and dropout, is drawn anew in each pass.
 
 The weights multiply the derivative of the protocol's own loss by the logits, so any loss that is a mean over records
 serves as it is. Under differentially private training batches, their size and the noise are that training's own
@@ -14,8 +14,8 @@ serves as it is. Under differentially private training batches, their size and t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from math import ceil
 
 import torch
@@ -29,7 +29,9 @@ from fedprivacy.attacks.membership.unrolled.private_training import PrivateTrain
 from fedprivacy.attacks.membership.unrolled.tape import Entry, Fresh, Kept, Pass, Step, Told
 from fedprivacy.config.run import TrainingConfig
 from fedprivacy.federation.course import Answer, Event, Fit, Private, Restart, TakeOver
+from fedprivacy.training.augmentation import augmented
 from fedprivacy.training.clipping import clip_factors
+from fedprivacy.training.learner import normalised
 from fedprivacy.training.passes import passes
 
 TAPE_BYTES = 1 << 30
@@ -43,10 +45,11 @@ SLACK = 1e-3
 class Client:
     """All that is known of the client.
 
-    ``x`` [n, ...] as prepared for the model and ``y`` [n]: candidates, and whatever else may stand for its records;
-    ``folds``: the positions in them that it trains on in each round (the last fold is repeated). ``asked``: prepared
-    records by round that it answered. ``events``: its course. ``inclusion``: expected weight of a candidate.
-    ``private``: how it trains on its own records, where a defense says so.
+    ``x`` [n, ...] normalised and ``y`` [n]: candidates, and whatever else may stand for its records; ``folds``: the
+    positions in them that it trains on in each round (the last fold is repeated). ``asked``: normalised records by
+    round that it answered. ``events``: its course. ``inclusion``: expected weight of a candidate.
+    ``private``: how it trains on its own records, where a defense says so. ``passes``: over its own records, by round,
+    where they are not those of the configuration.
     """
 
     model: Model
@@ -59,6 +62,7 @@ class Client:
     events: Sequence[Event]
     inclusion: float
     private: PrivateTraining | None = None
+    passes: Mapping[int, int] = field(default_factory=dict)
 
     def forward(self, start: Tensor, coins: Tensor, seed: int, keep: bool = True, start_known: bool = False) -> Pass:
         """Run the course from ``start`` [P] with weights ``coins`` [n]; ``seed`` draws orders and dropout.
@@ -76,16 +80,25 @@ class Client:
         if isinstance(event, Private):
             passed = -(-len(self.folds[min(event.round, len(self.folds)) - 1]) // self.private_batch)
             limit = self.training.local_steps
-            return self.training.local_epochs * passed if limit is None else limit
+            return self.epochs(event.round) * passed if limit is None else limit
         if isinstance(event, Fit):
             return event.epochs * -(-len(event.records) // (event.batch_size or self.training.batch_size))
         return 0
+
+    def epochs(self, round: int) -> int:
+        """Passes over its own records in ``round``."""
+        return self.passes.get(round, self.training.local_epochs)
 
     @property
     def private_batch(self) -> int:
         """Candidates in a private batch, as long as nothing is known of their coins."""
         size = self.training.batch_size if self.private is None else self.private.expected(1)
         return max(1, round(size / self.inclusion))
+
+    @cached_property
+    def inputs(self) -> Tensor:
+        """Candidates as they are, to model input."""
+        return self.model.taken(self.x)
 
     def _fits_into_memory(self, start: Tensor) -> bool:
         """Whether the tape of all steps can be kept: the state after each, and as much again for its batch."""
@@ -178,7 +191,7 @@ class _Walk:
         self.client.model.module.eval()
         leaf = self.w.detach().requires_grad_(self.keep)
         with torch.set_grad_enabled(self.keep):
-            logits = self.client.model.logits(leaf, self._typed(self.client.asked[round]))
+            logits = self.client.model.logits(leaf, self._typed(self.client.model.taken(self.client.asked[round])))
         if not bool(torch.isfinite(logits).all()):
             raise FloatingPointError(f"the simulated training diverged before round {round}")
         self.answers[round] = logits.detach()
@@ -219,13 +232,13 @@ class _Walk:
         if client.private is not None:
             for _ in range(client.training.local_epochs):
                 for rows in client.private.epoch(fit.round, fold, self.draw):
-                    x, members = self._typed(client.x[rows]), client.private.expected(fit.round)
-                    yield Batch(x, client.y[rows], rows, fit.loss, self.coins, members)
+                    expected = client.private.expected(fit.round)
+                    yield Batch(self._moved(rows), client.y[rows], rows, fit.loss, self.coins, expected)
             return
         given = self.coins.detach()
         number = max(1, ceil(float(given[fold].sum()) / size - SLACK))
         limit = client.training.local_steps
-        left = client.training.local_epochs * number if limit is None else limit
+        left = client.epochs(fit.round) * number if limit is None else limit
         while left > 0:
             order = fold[torch.randperm(len(fold), generator=self.draw)]
             weight = given[order]
@@ -234,12 +247,12 @@ class _Walk:
             for at, rows in enumerate(parts[:left]):
                 whole = size if at < number - 1 else None
                 if len(rows):
-                    yield Batch(self._typed(client.x[rows]), client.y[rows], rows, fit.loss, self.coins, whole)
+                    yield Batch(self._moved(rows), client.y[rows], rows, fit.loss, self.coins, whole)
             left -= number
 
     def _public(self, fit: Fit) -> Iterator[Batch]:
         self.fit_number += 1
-        x = self._typed(self.client.model.prepared(torch.from_numpy(fit.records.x)))
+        x = self._typed(self.client.model.taken(normalised(torch.from_numpy(fit.records.x))))
         y = torch.from_numpy(fit.records.y)
         size = fit.batch_size or self.client.training.batch_size
         order = (self.seed, ("unrolled", "public", self.fit_number))
@@ -248,6 +261,12 @@ class _Walk:
             for part in parts:
                 chosen = rows[part]
                 yield Batch(x[chosen].to(device), y[chosen].to(device), chosen.to(device), fit.loss)
+
+    def _moved(self, rows: Tensor) -> Tensor:
+        """Candidates as the client trains on them this time."""
+        if kinds := self.client.training.augmentation:
+            return self._typed(self.client.model.taken(augmented(self.client.x[rows], kinds, self.draw)))
+        return self._typed(self.client.inputs[rows])
 
     def _typed(self, x: Tensor) -> Tensor:
         """Records in the precision of the weights."""

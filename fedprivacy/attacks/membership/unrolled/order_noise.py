@@ -8,7 +8,7 @@ all those that look alike: its covariance over records is what residuals are whi
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -37,12 +37,14 @@ Sent = Callable[[Tensor, int, int], Reading]
 class Drawn:
     """Replays with drawn coins ``coins`` [S, n]; ``answers``: logits by round.
 
-    The first ``2 * pairs`` have the same coins two by two; all others, coins of their own.
+    The first ``2 * pairs`` have the same coins two by two; all others, coins of their own. ``passes``: how many a
+    client that stops early keeps of each round, the median over pairs.
     """
 
     coins: Bool
     answers: Sequence[Mapping[int, Tensor]]
     pairs: int
+    passes: Mapping[int, int] = field(default_factory=dict)
 
 
 def drawn(
@@ -66,6 +68,7 @@ def drawn(
     priors = np.split(prior, bounds)
     loose = np.split(np.zeros(len(prior), dtype=np.bool_) if unknown is None else unknown, bounds)
     coins, answers = [], []
+    passes: list[Mapping[int, int]] = []
     for number in range(pairs + singles):
         flips = [_some(draw, chances) for chances in priors]
         for again in range(2 if number < pairs else 1):
@@ -74,8 +77,12 @@ def drawn(
                 flips = [np.where(some, b, a) for some, a, b in zip(loose, flips, other, strict=True)]
             private = [Records(fold.x[flip], fold.y[flip]) for fold, flip in zip(folds, flips, strict=True)]
             coins.append(np.concatenate(flips))
-            answers.append(replay.answers(private, asked, _naming(seed, number, again)))
-    return Drawn(np.array(coins, dtype=np.bool_), answers, pairs)
+            naming = _naming(seed, number, again)
+            answers.append(replay.answers(private, asked, naming))
+            if replay.held_out and not again:
+                passes.append(replay.passes(private, naming))
+    kept = {t: round(float(np.median([one[t] for one in passes]))) for t in passes[0]} if passes else {}
+    return Drawn(np.array(coins, dtype=np.bool_), answers, pairs, kept)
 
 
 def noises(readings: Mapping[int, Reading], found: Drawn, sent: Sent | None = None) -> dict[int, Noise]:

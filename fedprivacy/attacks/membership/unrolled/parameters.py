@@ -18,7 +18,6 @@ from torch.func import functional_call
 from fedprivacy.attacks.membership.unrolled.batch import Batch
 from fedprivacy.training.dp_sgd import of_rows
 from fedprivacy.training.engines import Engines
-from fedprivacy.training.learner import normalised
 
 
 class Linearised(Protocol):
@@ -39,8 +38,8 @@ class Model(Protocol):
     def lean(self) -> bool:
         """Whether a gradient keeps little more than itself, and no graph with the activations of a batch."""
 
-    def prepared(self, x: Tensor) -> Tensor:
-        """Records as stored to model input."""
+    def taken(self, x: Tensor) -> Tensor:
+        """Normalised records to model input."""
 
     def flatten(self, tensors: Mapping[str, Tensor]) -> Tensor:
         """Named tensors to one vector [P]."""
@@ -92,8 +91,8 @@ class Flat:
         named = dict(module.named_parameters())
         return cls(module, tuple(named), tuple(p.shape for p in named.values()))
 
-    def prepared(self, x: Tensor) -> Tensor:
-        return normalised(x)
+    def taken(self, x: Tensor) -> Tensor:
+        return x
 
     def flatten(self, tensors: Mapping[str, Tensor]) -> Tensor:
         return torch.cat([tensors[name].detach().reshape(-1) for name in self.names])

@@ -19,6 +19,7 @@ from fedprivacy.attacks.membership.unrolled.played import NoDigest, Played, dige
 from fedprivacy.attacks.membership.unrolled.private_training import PrivateTraining
 from fedprivacy.federation.course import Answer, Event, Fit, Private, Restart, TakeOver
 from fedprivacy.training.learner import Learner, Records, Seed, Workbench
+from fedprivacy.training.stopping import Stopping
 
 Naming = Callable[[Private | Fit], Seed]
 """Event -> the named seed of its order of batches."""
@@ -26,14 +27,16 @@ Naming = Callable[[Private | Fit], Seed]
 
 @dataclass(frozen=True, eq=False)
 class Replay:
-    """What stays the same from replay to replay: the model, where it starts, what happens to it, and how it trains on
-    its own records where a defense says so (``private``)."""
+    """What stays the same from replay to replay: the model, where it starts, what happens to it, how it trains on its
+    own records where a defense says so (``private``), and the records of each fold by which it stops, if it does so
+    early (``held_out``)."""
 
     bench: Workbench
     architecture: str
     start: Mapping[str, Tensor]
     events: Sequence[Event]
     private: PrivateTraining | None = None
+    held_out: Sequence[Records] = ()
 
     def answers(
         self, private: Sequence[Records], asked: Mapping[int, NDArray[Any]], naming: Naming
@@ -57,15 +60,27 @@ class Replay:
             found[before.last] = self.bench.logits(self.architecture, before.weights, asked[before.last])
         return found
 
+    def passes(self, private: Sequence[Records], naming: Naming) -> dict[int, int]:
+        """How many passes over its own records the client keeps, by round, where it stops early."""
+        found: dict[int, int] = {}
+        self._played(private, {}, naming, found)
+        return found
+
     @cached_property
     def _content(self) -> bytes:
         """Everything that a replay depends on but for the members and the draws. Raises :class:`NoDigest`."""
-        return digest(self.bench.config.model_dump_json(), self.architecture, self.start, self.events, self.private)
+        return digest(
+            self.bench.config.model_dump_json(), self.architecture, self.start, self.events, self.private, self.held_out
+        )
 
     def _played(
-        self, private: Sequence[Records], asked: Mapping[int, NDArray[Any]], naming: Naming
+        self,
+        private: Sequence[Records],
+        asked: Mapping[int, NDArray[Any]],
+        naming: Naming,
+        passes: dict[int, int] | None = None,
     ) -> tuple[dict[int, Tensor], Mapping[str, Tensor]]:
-        """Answers by round, and the weights that gave the last ones."""
+        """Answers by round, and the weights that gave the last ones; ``passes`` takes those of each round."""
         weights, moments = dict(self.start), dict[str, Tensor]()
         persistent = self.bench.config.optimizer_state == "persistent"
         found: dict[int, Tensor] = {}
@@ -81,23 +96,30 @@ class Replay:
             elif isinstance(event, Private | Fit):
                 own = isinstance(event, Private) or event.own_moments
                 learner = self.bench.learner(self.architecture, weights, moments if own and persistent else None)
-                self._fit(learner, event, private, naming(event))
+                kept = self._fit(learner, event, private, naming(event))
+                if passes is not None and isinstance(event, Private):
+                    passes[event.round] = kept
                 weights = learner.weights()
                 moments = learner.moments() if own else moments
             elif isinstance(event, Restart):
                 weights, moments = dict(self.start), {}
         return found, last
 
-    def _fit(self, learner: Learner, event: Private | Fit, private: Sequence[Records], seed: Seed) -> None:
+    def _fit(self, learner: Learner, event: Private | Fit, private: Sequence[Records], seed: Seed) -> int:
+        """Fit ``learner``, and return how many passes are kept."""
         config = self.bench.config
-        if isinstance(event, Private):
-            members = private[min(event.round, len(private)) - 1]
-            if self.private is not None:
-                self.private.fitted(learner, event.round, members, config.local_epochs, seed, event.loss)
-                return
-            learner.fit(members, config.local_epochs, seed, event.loss, steps=config.local_steps, augment=True)
-        else:
+        if isinstance(event, Fit):
             size, shuffle = event.batch_size, event.shuffle
-            learner.fit(
+            done = learner.fit(
                 event.records, event.epochs, seed, event.loss, shuffle=shuffle, even=event.even, batch_size=size
             )
+            return len(done)
+        fold = min(event.round, len(private)) - 1
+        members = private[fold]
+        if self.private is not None:
+            self.private.fitted(learner, event.round, members, config.local_epochs, seed, event.loss)
+            return config.local_epochs
+        stopping = Stopping(self.held_out[fold], config.early_stopping or 0) if self.held_out else None
+        how: dict[str, Any] = {"steps": config.local_steps, "augment": True, "stopping": stopping}
+        done = learner.fit(members, config.local_epochs, seed, event.loss, **how)
+        return len(done) if stopping is None else stopping.kept

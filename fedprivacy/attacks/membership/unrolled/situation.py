@@ -33,7 +33,7 @@ from fedprivacy.federation.environment import Environment
 from fedprivacy.federation.interfaces import Defense, prepared
 from fedprivacy.federation.knowledge import Knowledge, Rules
 from fedprivacy.training.dp_sgd import DpSgd
-from fedprivacy.training.learner import Records
+from fedprivacy.training.learner import Records, normalised
 from fedprivacy.wire.codec import decode, encode
 from fedprivacy.wire.parties import SERVER, client_name
 from fedprivacy.wire.payload import Predictions
@@ -134,9 +134,19 @@ def course(view: View, knowledge: Knowledge, client: int, given: Sequence[Answer
     told = heard(view, client, dataset, knowledge.wire.in_turn)
     events = _until(rounds[-1], list(rules.protocol.course(told))) if rounds else []
     protection = own_world(knowledge, rules, client)
-    replay = Replay(knowledge.workbench, architecture, start, events, protection.training)
+    replay = Replay(
+        knowledge.workbench, architecture, start, events, protection.training, _held_out(knowledge, rules, client)
+    )
     doubts = _doubts(view, knowledge, told, rounds[-1]) if rounds else ()
     return Course(rules, replay, asked, asked_ids, labels, payloads, given_start is not None, protection, doubts)
+
+
+def _held_out(knowledge: Knowledge, rules: Rules, client: int) -> tuple[Records, ...]:
+    """What a client that stops early looks at, by fold; nothing where it does not."""
+    env = own_environment(knowledge, rules)
+    folds = [env.validation(client, fold) for fold in range(1, len(rules.division.candidates[client]) + 1)]
+    stops = knowledge.settings.training.early_stopping is not None and all(map(len, folds))
+    return tuple(folds) if stops else ()
 
 
 def _doubts(view: View, knowledge: Knowledge, told: Mapping[int, Heard], last: int) -> tuple[str, ...]:
@@ -160,15 +170,17 @@ def situation(view: View, knowledge: Knowledge, client: int, given: Sequence[Ans
     pool_x = torch.from_numpy(dataset.x_train[pool.ids])
     shown = [pool_x, *(torch.from_numpy(x) for x in asked.values())]
     shown += [torch.from_numpy(event.records.x) for event in events if isinstance(event, Fit)]
+    if settings.training.augmentation:  # which may move a record to where it was empty
+        shown.append(torch.ones_like(pool_x[:1]))
     model = model_of(knowledge.workbench.module(replay.architecture), shown)
     simulated = Client(
         model,
         optimiser_of(settings.training),
         settings.training,
-        model.prepared(pool_x),
+        normalised(pool_x),
         torch.from_numpy(dataset.y_train[pool.ids]),
         [torch.from_numpy(fold) for fold in pool.folds],
-        {t: model.prepared(torch.from_numpy(x)) for t, x in asked.items()},
+        {t: normalised(torch.from_numpy(x)) for t, x in asked.items()},
         events,
         float((pool.prior * pool.largest).mean()),
         protection.training,

@@ -20,7 +20,6 @@ from torch import Tensor, nn
 from fedprivacy.attacks.membership.unrolled.batch import Batch, Slope
 from fedprivacy.attacks.membership.unrolled.parameters import Flat, Linearised, Model
 from fedprivacy.models.mlp import Mlp
-from fedprivacy.training.learner import normalised
 
 _OPS = torch.ops.aten
 NAMES = ("hidden.weight", "hidden.bias", "head.weight", "head.bias")
@@ -44,8 +43,8 @@ class TwoLayers:
     hidden: int
     outputs: int
 
-    def prepared(self, x: Tensor) -> Tensor:
-        return normalised(x).flatten(1)[:, self.used].contiguous()
+    def taken(self, x: Tensor) -> Tensor:
+        return x.flatten(1)[:, self.used].contiguous()
 
     def flatten(self, tensors: Mapping[str, Tensor]) -> Tensor:
         first = tensors[NAMES[0]].detach()[:, self.used].reshape(-1)

@@ -32,7 +32,7 @@ from fedprivacy.models.build import build
 from fedprivacy.models.mlp import Mlp
 from fedprivacy.protocols.mutual import released
 from fedprivacy.training.dp_sgd import DpSgd
-from fedprivacy.training.learner import Records, label_loss
+from fedprivacy.training.learner import Records, label_loss, normalised
 from fedprivacy.training.losses import cross_entropy
 from tests.attacks.membership.unrolled.test_courses import seeds_of
 
@@ -49,10 +49,10 @@ def client(fit: DpSgd, optimiser: Any, epochs: int = 2, rounds: int = 2) -> Clie
     x, y = records()
     model = model_of(Mlp((3, 4), C).double(), [x])
     events = [event for number in range(1, rounds + 1) for event in (Private(number), Answer(number))]
-    asked = {number: model.prepared(x[:5]) for number in range(1, rounds + 1)}
+    asked = {number: normalised(x[:5]) for number in range(1, rounds + 1)}
     private = PrivateTraining(fit, (NOMINAL,))
     training = TrainingConfig(local_epochs=epochs)
-    return Client(model, optimiser, training, model.prepared(x), y, [torch.arange(N)], asked, events, 0.5, private)
+    return Client(model, optimiser, training, normalised(x), y, [torch.arange(N)], asked, events, 0.5, private)
 
 
 def start_of(one: Client) -> Tensor:
@@ -97,7 +97,7 @@ def test_without_a_draw_it_is_the_training_of_the_client(clip: float):
     module = Mlp((3, 4), C).double()
     assert isinstance(one.model, TwoLayers) and len(one.model.used) == 12
     torch.nn.utils.vector_to_parameters(start, module.parameters())
-    inputs = one.model.prepared(x).double()
+    inputs = one.model.taken(normalised(x)).double()
     for _ in range(6):  # three epochs in each of two rounds
         total = [torch.zeros_like(p) for p in module.parameters()]
         for row in torch.nonzero(coins).flatten().tolist():
@@ -118,8 +118,8 @@ def test_norms_are_those_of_each_record_alone(name: str):
     x, y = torch.rand(4, 1, 8, 8, generator=draw), torch.tensor([0, 1, 2, 1])
     model = model_of(module, [x])
     vector = model.flatten(module.state_dict())
-    norms = model.norms(vector, Batch(model.prepared(x).double(), y, torch.arange(4), label_loss))
-    flat, prepared = Flat.of(module), model.prepared(x).double()
+    norms = model.norms(vector, Batch(model.taken(normalised(x)).double(), y, torch.arange(4), label_loss))
+    flat, prepared = Flat.of(module), model.taken(normalised(x)).double()
     for row in range(4):
         one = Batch(prepared[row : row + 1], y[row : row + 1], torch.tensor([row]), label_loss)
         own, _ = (flat if isinstance(model, Flat) else model).gradient(vector, one, keep=False)
@@ -131,7 +131,7 @@ def test_a_batch_may_be_empty(model: str):
     module = build(model, (1, 8, 8), C, "softmax", 0, "test")
     view = model_of(module, [torch.ones(2, 1, 8, 8)])
     coins = torch.full((2,), 0.5, requires_grad=True)
-    empty = Batch(view.prepared(torch.ones(0, 1, 8, 8)), torch.zeros(0).long(), torch.zeros(0).long(), label_loss)
+    empty = Batch(view.taken(torch.ones(0, 1, 8, 8)), torch.zeros(0).long(), torch.zeros(0).long(), label_loss)
     vector = view.flatten(module.state_dict())
     g, gradient = view.gradient(vector, replace(empty, coins=coins, members=3.0), keep=True)
     through, by_coins = gradient.product(torch.ones_like(vector))

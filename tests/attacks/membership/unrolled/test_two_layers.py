@@ -20,7 +20,7 @@ from fedprivacy.config.run import TrainingConfig
 from fedprivacy.federation.course import Answer, Fit, Private
 from fedprivacy.models.build import build
 from fedprivacy.models.mlp import Mlp
-from fedprivacy.training.learner import Loss, Records, label_loss
+from fedprivacy.training.learner import Loss, Records, label_loss, normalised
 from fedprivacy.training.losses import cross_entropy, kl_divergence, log_probabilities
 from fedprivacy.training.taught import Taught
 
@@ -86,7 +86,7 @@ def test_public_records_count_alike_and_have_no_coins(records: tuple[Tensor, Ten
     vector = torch.randn(len(state), generator=seeds.generator(7, "vector"), dtype=torch.float64)
     found = []
     for loss in (label_loss, cross_entropy_of):
-        g, gradient = quick.gradient(state, Batch(quick.prepared(x).double(), y, rows, loss), keep=True)
+        g, gradient = quick.gradient(state, Batch(quick.taken(normalised(x)).double(), y, rows, loss), keep=True)
         through, by_coins = gradient.product(vector)
         assert by_coins is None
         found.append((g, through))
