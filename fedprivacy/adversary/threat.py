@@ -6,9 +6,9 @@ attack is a visible act and not an accident.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,24 +51,69 @@ def view_of(transcripts: Sequence[Transcript], adversary: Adversary) -> View:
     return View(adversary.position, own)
 
 
+Reading = Callable[[Float], Float]
+"""From what S references said, [S, rounds, n, ...], to a part of it or another order."""
+Values = TypeVar("Values", Float, Float | None)
+
+
+class Late(Generic[Values]):
+    """A field of a dataclass: its value, or what makes an array, which is done when it is first read."""
+
+    def __init__(self, *default: Values) -> None:
+        self.default: tuple[Values, ...] = default
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, it: object | None, owner: type) -> Values:
+        if it is None:
+            if self.default:
+                return self.default[0]
+            raise AttributeError(f"{self.name} has no default")
+        if callable(value := it.__dict__[self.name]):
+            value = it.__dict__[self.name] = value()
+        return cast("Values", value)
+
+    def __set__(self, it: object, value: Values | Callable[[], Float]) -> None:
+        it.__dict__[self.name] = value
+
+
 @dataclass(frozen=True, eq=False)
 class References:
     """Log-probabilities of models whose use of each candidate is known to the adversary.
 
     ``logp`` [S, rounds, n, classes]; ``included`` [S, n], True where reference s was trained on candidate i. Shadow
     federations have coins drawn by the adversary; other clients of the same federation are never trained on i.
-    ``population_logp`` [S, rounds, M, classes], the same references on the auxiliary non-members, or None.
+    ``population_logp`` [S, rounds, M, classes], the same references on the auxiliary non-members, or None. Both may be
+    given as what makes them, since nobody reads them where their margins are known.
     ``margins`` [S, rounds, n] and ``population_margins`` [S, rounds, M]: the scaled logits of the true class in both,
     where they are known already; None, and they follow from the log-probabilities. ``tempered``: the same as
     ``margins`` at other softmax temperatures, where known.
     """
 
-    logp: Float
-    included: Bool
-    population_logp: Float | None = None
+    logp: Late[Float] = Late()
+    included: Bool  # type: ignore[misc]  # a field that is made late is no default
+    population_logp: Late[Float | None] = Late(None)
     margins: Float | None = None
     population_margins: Float | None = None
     tempered: Mapping[float, Float] = field(default_factory=dict)
+
+    @property
+    def with_population(self) -> bool:
+        """Whether they were asked of the auxiliary non-members."""
+        return self.__dict__["population_logp"] is not None
+
+    def read(self, own: Reading, others: Reading, included: Bool) -> References:
+        """``own`` of all that was said of the candidates, ``others`` of all that was said of the non-members."""
+        margins, population = self.margins, self.population_margins
+        return References(
+            lambda: own(self.logp),
+            included,
+            (lambda: others(cast("Float", self.population_logp))) if self.with_population else None,
+            None if margins is None else own(margins),
+            None if population is None else others(population),
+            {temperature: own(values) for temperature, values in self.tempered.items()},
+        )
 
 
 @dataclass(frozen=True, eq=False)

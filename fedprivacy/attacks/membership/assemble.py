@@ -54,14 +54,11 @@ def signals_of(
     out = np.zeros(len(labels), dtype=bool)
     known = [_Source(observed, s, out) for s in heard if coop and s != source]
     if coop and observed.reference_logp is not None:
-        beside = Observed(observed.reference_logp, observed.seen, observed.clean, observed.reference_population_logp)
+        beside = _beside(observed)
         known += [_Source(beside, number, out) for number in range(len(beside.logp))]
     known += [_Source(shadow.observed, source, shadow.coins) for shadow in shadows]
     if observed.simulated_logp is not None and observed.simulated_in is not None:
-        more = observed.simulated_population_logp
-        played = Observed(
-            observed.simulated_logp[source], observed.seen, observed.clean, None if more is None else more[source]
-        )
+        played = _played(observed, source)
         known += [_Source(played, number, coins) for number, coins in enumerate(observed.simulated_in[source])]
     known = [one for one in known if answered(one.observed)[one.number][:, rows].any()]
     references = _references(known, rows, labels, population_labels) if known else None
@@ -102,17 +99,33 @@ def _references(known: Sequence[_Source], chosen: Rows, labels: Int, population_
     """What the models ``known`` say of the candidates ``chosen``."""
     margins = [observed_margins(one.observed, labels, population_labels) for one in known]
     rounds = _rounds_to_read(np.stack([answered(one.observed)[one.number][:, chosen].any(axis=1) for one in known]))
-    logp = _of_all(known, rounds, [one.observed.logp[:, :, chosen] for one in known])
     tempered = _of_all(known, rounds, [None if own is None else own[:, :, chosen] for _, _, own in margins])
-    assert logp is not None
+    logp = [one.observed.logp[:, :, chosen] for one in known]
+    asked = [one.observed.population_logp for one in known if one.observed.population_logp is not None]
     return References(
-        logp,
+        lambda: _of_everyone(known, rounds, logp),
         np.stack([one.coins[chosen] for one in known]),
-        _of_all(known, rounds, [one.observed.population_logp for one in known]),
+        (lambda: _of_everyone(known, rounds, asked)) if len(asked) == len(known) else None,
         _of_all(known, rounds, [None if own is None else own[:, :, chosen] for own, _, _ in margins]),
-        _of_all(known, rounds, [population for _, population, _ in margins]),
+        _of_all(known, rounds, [theirs for _, theirs, _ in margins]),
         {} if tempered is None else {TEMPERATURE: tempered},
     )
+
+
+@remembered
+def _beside(observed: Observed) -> Observed:
+    """What the adversary adds of its own, as observed beside the rest."""
+    assert observed.reference_logp is not None
+    return Observed(observed.reference_logp, observed.seen, observed.clean, observed.reference_population_logp)
+
+
+@remembered
+def _played(observed: Observed, source: int) -> Observed:
+    """What was simulated of one source, as observed beside the rest."""
+    assert observed.simulated_logp is not None
+    population = observed.simulated_population_logp
+    theirs = None if population is None else population[source]
+    return Observed(observed.simulated_logp[source], observed.seen, observed.clean, theirs)
 
 
 @remembered
@@ -138,12 +151,14 @@ def _rounds_to_read(told: Bool) -> Sequence[Rows]:
 
 
 def _of_all(known: Sequence[_Source], rounds: Sequence[Rows], values: Sequence[Float | None]) -> Float | None:
-    """Each model's part of the ``values`` [sources, rounds, ...] of its federation; None where a federation has none.
+    """:func:`_of_everyone`, or None where a federation has none."""
+    held = [one for one in values if one is not None]
+    return _of_everyone(known, rounds, held) if len(held) == len(known) else None
 
-    ``rounds``: which rounds of it to read.
-    """
-    theirs = [held[one.number][own] for one, own, held in zip(known, rounds, values, strict=True) if held is not None]
-    return np.stack(theirs) if len(theirs) == len(known) else None
+
+def _of_everyone(known: Sequence[_Source], rounds: Sequence[Rows], values: Sequence[Float]) -> Float:
+    """Each model's part of the ``values`` [sources, rounds, ...] of its federation, of the ``rounds`` to read."""
+    return np.stack([held[one.number][own] for one, own, held in zip(known, rounds, values, strict=True)])
 
 
 @remembered

@@ -6,12 +6,15 @@ a non-member that was trained on is no longer one.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from fedprivacy.adversary.threat import Bool, Float, Signals
+from fedprivacy.attacks.membership.each_round import EachRound
 from fedprivacy.attacks.membership.evidence import at_round
+from fedprivacy.attacks.membership.remembered import remembered
 
 if TYPE_CHECKING:
     from fedprivacy.federation.knowledge import Statistic
@@ -30,12 +33,25 @@ def score_rounds(statistic: Statistic, signals: Signals, clean_only: bool = True
     Raises ValueError if the statistic gives NaN for a candidate that was observed.
     """
     usable = usable_rounds(signals, clean_only)
+    if isinstance(statistic, EachRound) and _everything(signals, usable):
+        return _checked(statistic, statistic.rounds(signals), usable.shape)
     scores = np.full(usable.shape, np.nan)
     for round in np.flatnonzero(usable.any(axis=1)):
         got = statistic.score(at_round(signals, int(round), usable[round]))
-        if got.shape != (usable[round].sum(),) or np.isnan(got).any():
-            raise ValueError(f"statistic {statistic.name} gave no score for a candidate it was shown")
-        scores[round, usable[round]] = got
+        scores[round, usable[round]] = _checked(statistic, got, (usable[round].sum(),))
+    return scores
+
+
+@remembered
+def _everything(signals: Signals, usable: Bool) -> bool:
+    """Whether every candidate may be used in every round, and the population was observed in all of them."""
+    given = signals.population_logp
+    return bool(usable.all()) and (given is None or not np.isnan(given).any())
+
+
+def _checked(statistic: Statistic, scores: Float, shape: tuple[int, ...]) -> Float:
+    if scores.shape != shape or np.isnan(scores).any():
+        raise ValueError(f"statistic {statistic.name} gave no score for a candidate it was shown")
     return scores
 
 
@@ -74,19 +90,5 @@ def score_candidates(statistic: Statistic, signals: Signals, rule: Rule = "mean"
     if own is None:
         usable = usable_rounds(signals, clean_only)
         masked = np.where(usable[:, :, None], signals.logp, np.nan)
-        return statistic.score(_with_usable(signals, masked, usable))
+        return statistic.score(replace(signals, logp=masked, seen=usable, clean=usable))
     return combine(score_rounds(statistic, signals, clean_only), own)
-
-
-def _with_usable(signals: Signals, logp: Float, usable: Bool) -> Signals:
-    return Signals(
-        logp,
-        usable,
-        usable,
-        signals.labels,
-        signals.references,
-        signals.population_logp,
-        signals.population_labels,
-        signals.floor,
-        signals.scores,
-    )

@@ -1,7 +1,8 @@
-"""One observed round of signals as the margins that statistics compare."""
+"""Observed rounds of signals as the margins that statistics compare."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -23,67 +24,69 @@ KEPT = 2**19
 """Margins of references that are kept for the next statistic that asks."""
 
 Moments = tuple[Float, Float, Int]
-"""Mean, sum of squares about it, and number of references, [n] each."""
+"""Mean, sum of squares about it, and number of references, [..., n] each."""
 Measure = Callable[[Float, Bool, Bool], tuple[NDArray[Any], ...]]
-"""(margins, outside, inside), each [S, m], of m candidates -> any number of [m]."""
+"""(margins, outside, inside), each [S, ..., m], of m candidates -> any number of [..., m]."""
 
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """Margins ``phi`` [n] of the target in one round, and what S references said of the same records.
+    """Margins ``phi`` [..., n] of the target, in one round or in all, and what S references said of the same records.
 
-    ``logp`` [S, n, C] and ``included`` [S, n] are the references' log-probabilities (any constant a row, float32 or
-    float64) and coins; their margins are taken at ``temperature``, or are ``known`` [S, n].
+    ``logp`` [S, ..., n, C] and ``included`` [S, n] are the references' log-probabilities (any constant a row, float32
+    or float64) and coins; their margins are taken at ``temperature``, or are ``known`` [S, ..., n] and ``logp`` None.
     """
 
     phi: Float
     labels: Int
-    logp: Float
+    logp: Float | None
     included: Bool
     temperature: float = 1.0
     known: Float | None = None
 
     def over_references(self, measure: Measure) -> tuple[NDArray[Any], ...]:
-        """What ``measure`` says of every candidate, [n] each: the same as of :attr:`reference_phi` and its masks, which
-        are kept if they are few, and else made for a block of candidates at a time.
+        """What ``measure`` says of every candidate, [..., n] each: the same as of :attr:`reference_phi` and its masks,
+        which are kept if they are few, and else made for a block of candidates at a time.
         """
-        if self.included.size <= KEPT:
+        if len(self.included) * self.phi.size <= KEPT:
             return measure(*self._whole)
         parts = [measure(*self._margins(block)) for block in self._blocks()]
-        return tuple(np.concatenate(column) for column in zip(*parts, strict=True))
+        return tuple(np.concatenate(column, axis=-1) for column in zip(*parts, strict=True))
 
     @property
     def reference_phi(self) -> Float:
-        """Margins [S, n] of the references; 0 where one was not observed, which must not be used."""
+        """Margins [S, ..., n] of the references; 0 where one was not observed, which must not be used."""
         return self._whole[0]
 
     @property
     def outside(self) -> Bool:
-        """[S, n], True where a reference was observed, and not trained on the record."""
+        """[S, ..., n], True where a reference was observed, and not trained on the record."""
         return self._whole[1]
 
     @property
     def inside(self) -> Bool:
-        """[S, n], True where a reference was observed, and trained on the record."""
+        """[S, ..., n], True where a reference was observed, and trained on the record."""
         return self._whole[2]
 
     @cached_property
     def _whole(self) -> tuple[Float, Bool, Bool]:
         values, outside, inside = zip(*map(self._margins, self._blocks()), strict=True)
-        return np.concatenate(values, axis=1), np.concatenate(outside, axis=1), np.concatenate(inside, axis=1)
+        return np.concatenate(values, axis=-1), np.concatenate(outside, axis=-1), np.concatenate(inside, axis=-1)
 
     def _blocks(self) -> list[slice]:
-        width = max(1, AT_ONCE // max(1, self.logp.shape[0] * self.logp.shape[2]))
+        lines = len(self.included) * math.prod(self.phi.shape[:-1])
+        width = max(1, AT_ONCE // max(1, lines * (1 if self.logp is None else self.logp.shape[-1])))
         return [slice(start, start + width) for start in range(0, max(1, len(self.labels)), width)]
 
     def _margins(self, block: slice) -> tuple[Float, Bool, Bool]:
-        values = self._phi(block) if self.known is None else self.known[:, block]
+        values = self.known[..., block] if self.known is not None else self._phi(block)
         observed = ~np.isnan(values)
-        included = self.included[:, block]
+        included = np.expand_dims(self.included[:, block], tuple(range(1, self.phi.ndim)))
         return np.where(observed, values, 0.0), observed & ~included, observed & included
 
     def _phi(self, block: slice) -> Float:
-        logp = self.logp[:, block]
+        assert self.logp is not None
+        logp = self.logp[..., block, :]
         if self.temperature != 1:
             logp = logp.astype(np.float64) / self.temperature
         return phi(logp, self.labels[block])
@@ -107,20 +110,17 @@ def in_and_out_moments(found: Evidence) -> tuple[Moments, Moments]:
     return (a, b, c), (d, e, f)
 
 
-def single_round(signals: Signals) -> Float:
-    """``logp`` [n, C] of signals that hold one round. Raises ValueError for more rounds, or an unseen candidate."""
-    if signals.logp.shape[0] != 1:
-        raise ValueError(f"a statistic scores one round at a time, not {signals.logp.shape[0]}; use at_round")
-    logp = np.asarray(signals.logp[0])
-    if np.isnan(logp).any():
-        raise ValueError("a candidate was not observed in this round; leave it out with at_round")
-    return logp
+def predictions(signals: Signals) -> Float:
+    """``logp`` [rounds, n, C] of signals in which every candidate was observed in every round, or ValueError."""
+    if np.isnan(signals.logp).any():
+        raise ValueError("a candidate was not observed in a round; leave it out with at_round")
+    return np.asarray(signals.logp)
 
 
 @remembered
 def margins(signals: Signals, temperature: float = 1.0) -> Float:
-    """The target's phi [n] in the one round of ``signals``, at a softmax temperature."""
-    return phi(single_round(signals) / temperature, signals.labels)
+    """The target's phi [rounds, n], at a softmax temperature."""
+    return phi(predictions(signals) / temperature, signals.labels)
 
 
 def reference_margins(references: References, labels: Int, temperature: float = 1.0) -> Float:
@@ -130,30 +130,35 @@ def reference_margins(references: References, labels: Int, temperature: float = 
     return phi(references.logp if temperature == 1 else references.logp / temperature, labels)
 
 
-@remembered
 def evidence(signals: Signals, temperature: float = 1.0) -> Evidence:
-    """Margins of target and references on the candidates, at a softmax temperature. ValueError without references."""
+    """Margins of target [n] and references on the candidates, at a softmax temperature, in signals of one round.
+
+    Raises ValueError for more rounds, or without references.
+    """
+    found = evidence_of_rounds(signals, temperature)
+    (target,) = found.phi
+    logp, known = (None if values is None else values[:, 0] for values in (found.logp, found.known))
+    return Evidence(target, found.labels, logp, found.included, temperature, known)
+
+
+@remembered
+def evidence_of_rounds(signals: Signals, temperature: float = 1.0) -> Evidence:
+    """The same in every round, [rounds, n]."""
     references = _references(signals)
     target = margins(signals, temperature)
     known = references.margins if temperature == 1 else references.tempered.get(temperature)
-    return Evidence(
-        target,
-        signals.labels,
-        references.logp[:, 0],
-        references.included,
-        temperature,
-        None if known is None else known[:, 0],
-    )
+    logp = references.logp if known is None else None
+    return Evidence(target, signals.labels, logp, references.included, temperature, known)
 
 
 @remembered
 def population_margins(signals: Signals) -> tuple[Float, Int]:
-    """phi [M] and labels [M] of the auxiliary non-members in the one round. ValueError without a population."""
+    """phi [rounds, M] and labels [M] of the auxiliary non-members. ValueError without a population."""
     if signals.population_logp is None or signals.population_labels is None:
         raise ValueError("this statistic needs a population of auxiliary non-members")
     if signals.population_logp.shape[1] == 0:
         raise ValueError("the population was not observed in this round")
-    return phi(signals.population_logp[0], signals.population_labels), signals.population_labels
+    return phi(signals.population_logp, signals.population_labels), signals.population_labels
 
 
 @remembered
@@ -161,27 +166,24 @@ def population_evidence(signals: Signals) -> Evidence:
     """The same evidence about the auxiliary non-members, on which no reference was trained."""
     target, labels = population_margins(signals)
     references = _references(signals)
-    if references.population_logp is None:
+    if not references.with_population:
         raise ValueError("this statistic needs the references' predictions on the population")
-    logp, known = references.population_logp[:, 0], references.population_margins
-    nobody = np.zeros(logp.shape[:2], dtype=np.bool_)
-    return Evidence(target, labels, logp, nobody, known=None if known is None else known[:, 0])
+    known = references.population_margins
+    logp = references.population_logp if known is None else None
+    nobody = np.zeros((len(references.included), len(labels)), dtype=np.bool_)
+    return Evidence(target, labels, logp, nobody, known=known)
 
 
 @remembered
-def never_trained(signals: Signals) -> Signals:
-    """Signals with only those references that trained on no candidate. ValueError if there are none."""
-    references = _references(signals)
-    keep = ~references.included.any(axis=1)
+def never_trained(found: Evidence) -> Evidence:
+    """With only those references that trained on no candidate. ValueError if there are none."""
+    keep = ~found.included.any(axis=1)
     if not keep.any():
         raise ValueError("this statistic needs references that were trained on no candidate, such as other clients")
     if keep.all():
-        return signals
-    given = (references.population_logp, references.margins, references.population_margins)
-    population, own, others = (None if values is None else values[keep] for values in given)
-    tempered = {temperature: values[keep] for temperature, values in references.tempered.items()}
-    kept = References(references.logp[keep], references.included[keep], population, own, others, tempered)
-    return replace(signals, references=kept)
+        return found
+    logp, known = (None if values is None else values[keep] for values in (found.logp, found.known))
+    return replace(found, logp=logp, included=found.included[keep], known=known)
 
 
 @remembered
@@ -198,13 +200,10 @@ def at_round(signals: Signals, round: int, usable: Bool) -> Signals:
     rows = slice(None) if usable.all() else usable
     references = signals.references
     if references is not None:
-        references = References(
-            references.logp[:, pick][:, :, rows],
+        references = references.read(
+            lambda values: values[:, pick][:, :, rows],
+            lambda values: values[:, pick][:, :, known],
             references.included[:, rows],
-            _cut(references.population_logp, pick, known),
-            _cut(references.margins, pick, rows),
-            _cut(references.population_margins, pick, known),
-            {temperature: values[:, pick][:, :, rows] for temperature, values in references.tempered.items()},
         )
     return replace(
         signals,
@@ -217,10 +216,6 @@ def at_round(signals: Signals, round: int, usable: Bool) -> Signals:
         population_labels=labels,
         scores=None if signals.scores is None else signals.scores[pick][:, rows],
     )
-
-
-def _cut(values: Float | None, rounds: slice, rows: slice | Bool) -> Float | None:
-    return None if values is None else values[:, rounds][:, :, rows]
 
 
 def last_margins(signals: Signals) -> Float:

@@ -12,17 +12,16 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
 
 from fedprivacy.adversary.threat import Float, Int
 
 
-def logsumexp(z: Float) -> Float:
-    """``log sum exp`` over the last axis, [..., C] -> [...]; a row of ``-inf`` alone gives ``-inf``."""
-    top = z.max(axis=-1, keepdims=True)
+def logsumexp(z: Float, axis: int = -1) -> Float:
+    """``log sum exp`` over one axis, the last by default; where all of it is ``-inf`` it is ``-inf``."""
+    top = z.max(axis=axis, keepdims=True)
     top = np.where(np.isneginf(top), 0.0, top)
     with np.errstate(divide="ignore"):
-        return np.asarray(np.log(np.exp(z - top).sum(axis=-1)) + top[..., 0])
+        return np.asarray(np.log(np.exp(z - top).sum(axis=axis)) + top.squeeze(axis))
 
 
 def log_softmax(z: NDArray[np.floating]) -> Float:
@@ -66,7 +65,8 @@ def true_logp(margin: Float) -> Float:
 
 def one_minus_p(margin: Float) -> Float:
     """``1 - p_y`` of a margin, with full relative precision where p rounds to 1."""
-    return np.asarray(expit(-margin))
+    with np.errstate(over="ignore"):  # of what is 0 then
+        return np.asarray(1 / (1 + np.exp(margin)))
 
 
 def log1m(logp: Float) -> Float:

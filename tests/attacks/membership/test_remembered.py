@@ -13,7 +13,7 @@ import pytest
 from fedprivacy.adversary.threat import Signals
 from fedprivacy.attacks.membership.assemble import Shadow, signals_of
 from fedprivacy.attacks.membership.combine import score_candidates
-from fedprivacy.attacks.membership.evidence import never_trained
+from fedprivacy.attacks.membership.evidence import evidence_of_rounds, never_trained
 from fedprivacy.attacks.membership.remembered import remembered
 from fedprivacy.attacks.membership.statistics import applicable
 from fedprivacy.federation.knowledge import Observed
@@ -48,12 +48,13 @@ def test_signals_are_forgotten_with_all_that_statistics_made_of_them(
     signals = drawn_signals(1)
     assert signals.references is not None
     signals.references.included[:4] &= inside
-    kept = never_trained(signals)
-    assert (kept is signals) is not inside
+    found = evidence_of_rounds(signals)
+    kept = never_trained(found)
+    assert (kept is found) is not inside
     for statistic in applicable(signals):
         score_candidates(statistic, signals)
     gone = weakref.ref(signals)
-    del signals, kept
+    del signals, found, kept
     gc.collect()
     assert gone() is None
 

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from fedprivacy import seeds
 from fedprivacy.adversary.threat import Bool, Signals
-from fedprivacy.attacks.membership.stack import CUT, Columns, columns, learned, matrix
+from fedprivacy.attacks.membership.stack import CUT, PENALTY, Columns, columns, learned, matrix, regression
 
 
 def target(number: int, first: float, second: float, n: int = 400) -> tuple[Columns, Bool]:
@@ -72,6 +73,16 @@ def test_unseen_candidates_have_no_score_and_move_none() -> None:
     assert np.isnan(found[:7]).all() and not np.isnan(found[7:]).any()
     rest = {name: values[7:] for name, values in columns.items()}
     np.testing.assert_allclose(found[7:], stack.score(rest))
+
+
+def test_the_regression_is_that_of_scikit_learn_even_where_columns_nearly_repeat() -> None:
+    draw = np.random.default_rng(4)
+    rows = draw.normal(size=(500, 6))
+    rows[:, 3:] = rows[:, :3] + 1e-4 * draw.normal(size=(500, 3))
+    coins = draw.random(500) < 1 / (1 + np.exp(-rows[:, 0] - 0.5))
+    found = regression(rows, coins)
+    model = LogisticRegression(C=1 / PENALTY, tol=1e-10, solver="newton-cholesky", max_iter=500).fit(rows, coins)
+    np.testing.assert_allclose(found, [*model.coef_[0], model.intercept_[0]], atol=1e-4)
 
 
 @given(st.floats(0.01, 100), st.floats(-50, 50))

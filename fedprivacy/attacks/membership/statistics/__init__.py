@@ -68,7 +68,7 @@ def offers(signals: Signals, surrogates: bool = False) -> frozenset[str]:
             found.add("in-references")
         if not surrogates and (~references.included.any(axis=1)).any():
             found.add("never-trained")
-    if signals.population_logp is not None and (references is None or references.population_logp is not None):
+    if signals.population_logp is not None and (references is None or references.with_population):
         found.add("population")
     if ((signals.seen & signals.clean).sum(axis=0) > 1).any():
         found.add("several-rounds")

@@ -6,20 +6,21 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from fedprivacy.adversary.threat import Float, Signals
-from fedprivacy.attacks.membership.evidence import evidence
+from fedprivacy.attacks.membership.each_round import EachRound
+from fedprivacy.attacks.membership.evidence import evidence_of_rounds
 from fedprivacy.attacks.membership.logits import true_logp
 from fedprivacy.attacks.membership.moments import fill_empty, masked_mean
 
 
 @dataclass(frozen=True)
-class Calibrated:
+class Calibrated(EachRound):
     """Difficulty calibration of the log-probability."""
 
     name: ClassVar[str] = "calibrated"
     needs: ClassVar[frozenset[str]] = frozenset({"references"})
 
-    def score(self, signals: Signals) -> Float:
-        """``logp - mean_OUT logp_s`` [n] in nats; the class mean stands in where no reference is OUT."""
-        found = evidence(signals)
+    def rounds(self, signals: Signals) -> Float:
+        """``logp - mean_OUT logp_s`` [rounds, n] in nats; the class mean stands in where no reference is OUT."""
+        found = evidence_of_rounds(signals)
         mean, count = found.over_references(lambda margins, outside, _: masked_mean(true_logp(margins), outside))
         return true_logp(found.phi) - fill_empty(mean, count, found.labels)

@@ -8,11 +8,12 @@ from typing import ClassVar
 import numpy as np
 
 from fedprivacy.adversary.threat import Float, Signals
-from fedprivacy.attacks.membership.evidence import single_round
+from fedprivacy.attacks.membership.each_round import EachRound
+from fedprivacy.attacks.membership.evidence import predictions
 
 
 @dataclass(frozen=True)
-class Correct:
+class Correct(EachRound):
     """1 where the most likely class is the label, else 0. Two values, so only tie-safe metrics may judge it.
 
     All that a hard label allows. Under the rule ``mean`` it becomes the frequency over several exposures.
@@ -21,7 +22,7 @@ class Correct:
     name: ClassVar[str] = "correct"
     needs: ClassVar[frozenset[str]] = frozenset()
 
-    def score(self, signals: Signals) -> Float:
-        """0 or 1 [n]."""
-        right = single_round(signals).argmax(axis=-1) == signals.labels
+    def rounds(self, signals: Signals) -> Float:
+        """0 or 1 [rounds, n]."""
+        right = predictions(signals).argmax(axis=-1) == signals.labels
         return np.asarray(right, dtype=np.float64)

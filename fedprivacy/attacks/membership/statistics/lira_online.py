@@ -11,22 +11,23 @@ from typing import ClassVar
 import numpy as np
 
 from fedprivacy.adversary.threat import Float, Signals
-from fedprivacy.attacks.membership.evidence import evidence
+from fedprivacy.attacks.membership.each_round import EachRound
+from fedprivacy.attacks.membership.evidence import evidence_of_rounds
 from fedprivacy.attacks.membership.moments import Variance
 from fedprivacy.attacks.membership.statistics.two_sided_moments import Hypothesis, hypotheses
 
 
 @dataclass(frozen=True)
-class LiraOnline:
+class LiraOnline(EachRound):
     """``variance``: ``fixed`` pools the within-candidate residuals of each side; ``auto`` does so below 64."""
 
     name: ClassVar[str] = "lira-online"
     needs: ClassVar[frozenset[str]] = frozenset({"references", "in-references"})
     variance: Variance = "auto"
 
-    def score(self, signals: Signals) -> Float:
-        """``log N(phi; mu_in, s_in) - log N(phi; mu_out, s_out)`` [n] in nats."""
-        found = evidence(signals)
+    def rounds(self, signals: Signals) -> Float:
+        """``log N(phi; mu_in, s_in) - log N(phi; mu_out, s_out)`` [rounds, n] in nats."""
+        found = evidence_of_rounds(signals)
         inside, outside = hypotheses(found, self.variance)
         return _log_density(found.phi, inside) - _log_density(found.phi, outside)
 

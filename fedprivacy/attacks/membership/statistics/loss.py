@@ -6,16 +6,17 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from fedprivacy.adversary.threat import Float, Signals
+from fedprivacy.attacks.membership.each_round import EachRound
 from fedprivacy.attacks.membership.evidence import margins
 
 
 @dataclass(frozen=True)
-class Loss:
+class Loss(EachRound):
     """``phi``: ranks exactly as minus the cross-entropy does, ``loss = softplus(-phi)``, but never saturates."""
 
     name: ClassVar[str] = "loss"
     needs: ClassVar[frozenset[str]] = frozenset()
 
-    def score(self, signals: Signals) -> Float:
-        """phi [n] in nats."""
+    def rounds(self, signals: Signals) -> Float:
+        """phi [rounds, n] in nats."""
         return margins(signals)

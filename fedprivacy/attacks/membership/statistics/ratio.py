@@ -13,7 +13,8 @@ from typing import ClassVar
 import numpy as np
 
 from fedprivacy.adversary.threat import Float, Signals
-from fedprivacy.attacks.membership.evidence import Evidence, evidence
+from fedprivacy.attacks.membership.each_round import EachRound
+from fedprivacy.attacks.membership.evidence import Evidence, evidence_of_rounds
 from fedprivacy.attacks.membership.logits import one_minus_p, true_logp
 from fedprivacy.attacks.membership.moments import fill_empty, masked_mean
 from fedprivacy.attacks.membership.remembered import remembered
@@ -29,13 +30,13 @@ def log_ratio(margin: Float, missed: Float, a: float) -> Float:
 
 @remembered
 def evidence_log_ratio(found: Evidence, a: float) -> Float:
-    """Log ratio [n] against the plain mean over OUT references, class mean of ``pbar`` where there is none."""
+    """Log ratio [rounds, n] against the plain mean over OUT references, class mean of ``pbar`` where there is none."""
     missed, count = found.over_references(lambda margins, outside, _: masked_mean(one_minus_p(margins), outside))
     return log_ratio(found.phi, fill_empty(missed, count, found.labels), a)
 
 
 @dataclass(frozen=True)
-class Ratio:
+class Ratio(EachRound):
     """The default wherever there are references. ``a``: how far an IN model's probability lies above an OUT one's."""
 
     name: ClassVar[str] = "ratio"
@@ -46,6 +47,6 @@ class Ratio:
         if not 0 <= self.a < 1:
             raise ValueError(f"a must lie in [0, 1), not {self.a}")
 
-    def score(self, signals: Signals) -> Float:
-        """Log of the ratio [n] in nats."""
-        return evidence_log_ratio(evidence(signals), self.a)
+    def rounds(self, signals: Signals) -> Float:
+        """Log of the ratio [rounds, n] in nats."""
+        return evidence_log_ratio(evidence_of_rounds(signals), self.a)

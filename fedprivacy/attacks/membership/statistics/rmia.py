@@ -12,7 +12,8 @@ from typing import ClassVar
 import numpy as np
 
 from fedprivacy.adversary.threat import Float, Int, Signals
-from fedprivacy.attacks.membership.evidence import evidence, population_evidence
+from fedprivacy.attacks.membership.each_round import EachRound
+from fedprivacy.attacks.membership.evidence import evidence_of_rounds, population_evidence
 from fedprivacy.attacks.membership.statistics.ratio import evidence_log_ratio
 
 
@@ -33,7 +34,7 @@ def lexicographic(count: Int, log_ratio: Float, total: int) -> Float:
 
 
 @dataclass(frozen=True)
-class Rmia:
+class Rmia(EachRound):
     """``gamma``: the factor by which a population record must be beaten; ``a`` as in the ratio."""
 
     name: ClassVar[str] = "rmia"
@@ -45,8 +46,9 @@ class Rmia:
         if not (self.gamma >= 1 and 0 <= self.a < 1):
             raise ValueError(f"gamma must be at least 1 and a in [0, 1), not {self.gamma} and {self.a}")
 
-    def score(self, signals: Signals) -> Float:
-        """``#{z: r_z <= r_x / gamma} / M`` [n], ties broken by the ratio."""
-        own = evidence_log_ratio(evidence(signals), self.a)
+    def rounds(self, signals: Signals) -> Float:
+        """``#{z: r_z <= r_x / gamma} / M`` [rounds, n], ties broken by the ratio."""
+        own = evidence_log_ratio(evidence_of_rounds(signals), self.a)
         others = evidence_log_ratio(population_evidence(signals), self.a)
-        return lexicographic(beaten(own, others, self.gamma), own, len(others))
+        pairs = zip(own, others, strict=True)
+        return np.stack([lexicographic(beaten(x, z, self.gamma), x, len(z)) for x, z in pairs])

@@ -14,7 +14,7 @@ import numpy as np
 from fedprivacy.adversary.threat import Bool, Float, Int, Signals
 from fedprivacy.attacks.membership.evidence import reference_margins
 from fedprivacy.attacks.membership.logits import phi
-from fedprivacy.attacks.membership.moments import fill_empty
+from fedprivacy.attacks.membership.moments import fill_empty, kept, masked_mean
 
 
 @dataclass(frozen=True)
@@ -44,31 +44,28 @@ class Trajectory:
                 continue
             covering = usable[pattern].all(axis=0)
             members = group[covering] == number
-            values = margins[pattern][:, covering].T
-            if np.isnan(values[members]).any():
+            values = margins[pattern][:, covering]
+            if np.isnan(values[:, members]).any():
                 raise ValueError("a candidate marked as seen has no prediction")
-            theirs = np.moveaxis(references[:, pattern][:, :, covering], 1, 2)
+            theirs = references[:, pattern][:, :, covering]
             score[group == number] = self._project(
                 values, theirs, signals.references.included[:, covering], signals.labels[covering]
             )[members]
         return score
 
     def _project(self, values: Float, references: Float, included: Bool, labels: Int) -> Float:
-        """values [n, R], references [S, n, R], included [S, n] -> [n]."""
-        observed = ~np.isnan(references).any(axis=-1)
-        rounds = values.shape[1]
-        scatter, freedom, means = np.zeros((rounds, rounds)), 0, []
+        """values [R, n], references [S, R, n], included [S, n] -> [n]."""
+        observed = ~np.isnan(references).any(axis=1)
+        scatter, freedom, means = np.zeros((len(values), len(values))), 0, []
         for mask in (observed & included, observed & ~included):
-            count = mask.sum(axis=0)
-            held = np.where(mask[:, :, None], references, 0.0)
-            mean = held.sum(axis=0) / np.maximum(count, 1)[:, None]
-            residual = np.where(mask[:, :, None], held - mean, 0.0).reshape(-1, rounds)
-            scatter += residual.T @ residual
+            mean, count = masked_mean(references, mask[:, None])
+            residual = kept(references - mean, mask[:, None])
+            scatter += (residual @ np.moveaxis(residual, 1, 2)).sum(axis=0)
             freedom += int(np.maximum(count - 1, 0).sum())
-            means.append(np.stack([fill_empty(column, count, labels) for column in mean.T], axis=1))
-        covariance = scatter / freedom if freedom else np.eye(rounds)
+            means.append(fill_empty(mean, np.broadcast_to(count, mean.shape), labels))
+        covariance = scatter / freedom if freedom else np.eye(len(values))
         diagonal = np.where(np.diag(covariance) > 0, np.diag(covariance), 1.0)
         shrunk = (1 - self.shrinkage) * covariance + self.shrinkage * np.diag(diagonal)
         inside, outside = means
-        direction = np.linalg.solve(shrunk, inside.mean(axis=0) - outside.mean(axis=0))
-        return np.asarray((values - outside) @ direction)
+        direction = np.linalg.solve(shrunk, inside.mean(axis=1) - outside.mean(axis=1))
+        return np.asarray(direction @ (values - outside))
