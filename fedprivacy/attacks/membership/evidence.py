@@ -117,9 +117,15 @@ def predictions(signals: Signals) -> Float:
     return np.asarray(signals.logp)
 
 
-@remembered
 def margins(signals: Signals, temperature: float = 1.0) -> Float:
-    """The target's phi [rounds, n], at a softmax temperature."""
+    """The target's phi [n] in signals of one round, at a softmax temperature. ValueError for more rounds."""
+    (found,) = margins_of_rounds(signals, temperature)
+    return np.asarray(found)
+
+
+@remembered
+def margins_of_rounds(signals: Signals, temperature: float = 1.0) -> Float:
+    """The same in every round, [rounds, n]."""
     return phi(predictions(signals) / temperature, signals.labels)
 
 
@@ -145,7 +151,7 @@ def evidence(signals: Signals, temperature: float = 1.0) -> Evidence:
 def evidence_of_rounds(signals: Signals, temperature: float = 1.0) -> Evidence:
     """The same in every round, [rounds, n]."""
     references = _references(signals)
-    target = margins(signals, temperature)
+    target = margins_of_rounds(signals, temperature)
     known = references.margins if temperature == 1 else references.tempered.get(temperature)
     logp = references.logp if known is None else None
     return Evidence(target, signals.labels, logp, references.included, temperature, known)

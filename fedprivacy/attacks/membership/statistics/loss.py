@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from fedprivacy.adversary.threat import Float, Signals
 from fedprivacy.attacks.membership.each_round import EachRound
-from fedprivacy.attacks.membership.evidence import margins
+from fedprivacy.attacks.membership.evidence import margins_of_rounds
 
 
 @dataclass(frozen=True)
@@ -19,4 +19,4 @@ class Loss(EachRound):
 
     def rounds(self, signals: Signals) -> Float:
         """phi [rounds, n] in nats."""
-        return margins(signals)
+        return margins_of_rounds(signals)

@@ -9,7 +9,7 @@ import numpy as np
 
 from fedprivacy.adversary.threat import Float, Int, Signals
 from fedprivacy.attacks.membership.each_round import EachRound
-from fedprivacy.attacks.membership.evidence import margins, population_margins
+from fedprivacy.attacks.membership.evidence import margins_of_rounds, population_margins
 
 
 def mid_ranks(values: Float, labels: Int, known: Float, known_labels: Int) -> Float:
@@ -40,5 +40,5 @@ class Population(EachRound):
     def rounds(self, signals: Signals) -> Float:
         """``(#{phi_z < phi} + 0.5 #{phi_z = phi}) / M_c`` [rounds, n], in [0, 1]; a class without any z uses all z."""
         known, known_labels = population_margins(signals)
-        pairs = zip(margins(signals), known, strict=True)
+        pairs = zip(margins_of_rounds(signals), known, strict=True)
         return np.stack([mid_ranks(x, signals.labels, z, known_labels) for x, z in pairs])
