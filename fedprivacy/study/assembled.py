@@ -27,7 +27,8 @@ from fedprivacy.privacy.accountant import claim
 from fedprivacy.study.inversion.findings import inversion_findings
 from fedprivacy.study.label_inference import label_findings
 from fedprivacy.study.membership.findings import membership
-from fedprivacy.study.membership.stacked import stacked
+from fedprivacy.study.membership.kept import Kept
+from fedprivacy.study.membership.stacked import is_stacked, stacked
 from fedprivacy.study.repetition import Repetition
 from fedprivacy.study.resolved import Study
 from fedprivacy.study.stolen import theft_findings
@@ -47,10 +48,13 @@ def assembled(
     wire, seats, level = study.wire, study.seats, study.attack.level
     findings: list[Finding] = []
     known = granted(study.attack, wire)
-    for adversary, name in seats.observations:
-        findings += [replace(f, knowledge=known) for f in membership(study, repetitions, adversary, name)]
+    together: list[Finding] = []
     for adversary in seats.observers:
-        findings += [replace(f, knowledge=known) for f in stacked(study, repetitions, adversary)]
+        kept = Kept() if is_stacked(study, adversary) else None
+        for name in seats.observed_by(adversary):
+            findings += membership(study, repetitions, adversary, name, kept)
+        together += [] if kept is None else stacked(study, repetitions, adversary, kept)
+    findings = [replace(f, knowledge=known) for f in (*findings, *together)]
     findings += label_findings(study, repetitions)
     findings += theft_findings(study, repetitions)
     reconstructed, cards = inversion_findings(study, repetitions)

@@ -206,11 +206,14 @@ class Scored:
     from where nobody trained, the same for all clients of a federation."""
 
 
-def score_target(signals: Signals, config: AttackConfig, surrogates: Signals | None = None) -> Scored:
+def score_target(
+    signals: Signals, config: AttackConfig, surrogates: Signals | None = None, known: Mapping[str, Float] | None = None
+) -> Scored:
     """Every statistic that the configuration asks for and the signals allow.
 
     The headline is declared by the configuration alone: named there, or else the default, or else the first listed.
-    ``surrogates``: signals whose references are surrogates of the target (:func:`surrogate_signals`).
+    ``surrogates``: signals whose references are surrogates of the target (:func:`surrogate_signals`). ``known``: scores
+    [n] over all rounds by the configuration's rule, of statistics by name, where they were made already.
     """
     listed = tuple(name for name in config.statistics if name != STACK) if signals.logp.shape[-1] else ()
     named = None if config.headline == STACK or not signals.logp.shape[-1] else config.headline
@@ -230,6 +233,9 @@ def score_target(signals: Signals, config: AttackConfig, surrogates: Signals | N
             continue
         if name not in offered:
             scores[name] = f"needs {', '.join(sorted(statistic.needs))}, which this observation does not give"
+            continue
+        if known is not None and name in known:
+            scores[name] = known[name]
             continue
         try:
             scores[name] = score_candidates(statistic, signals, config.combine)

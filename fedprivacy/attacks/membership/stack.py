@@ -55,10 +55,10 @@ class Stack:
         return np.where(known, odds, np.nan)
 
 
-def columns(signals: Signals, rule: Rule, prefix: str = "") -> dict[str, Float]:
+def columns(signals: Signals, rule: Rule) -> dict[str, Float]:
     """Every signal that ``signals`` give: each applicable statistic by round and over the rounds by ``rule``.
 
-    ``prefix`` names the observation. A statistic that fails on these signals gives no column.
+    A statistic that fails on these signals gives no column.
     """
     found: dict[str, Float] = {}
     for statistic in applicable(signals):
@@ -72,7 +72,7 @@ def columns(signals: Signals, rule: Rule, prefix: str = "") -> dict[str, Float]:
                 own |= {f"{statistic.name}, observed round {number}": row for number, row in enumerate(rounds, 1)}
         except (ValueError, FloatingPointError, np.linalg.LinAlgError):
             continue
-        found |= {f"{prefix}{name}": values for name, values in own.items() if not np.isnan(values).all()}
+        found |= {name: values for name, values in own.items() if not np.isnan(values).all()}
     return found
 
 

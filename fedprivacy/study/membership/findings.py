@@ -6,8 +6,9 @@ federations each of them is a target too, the others its references, the target'
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,8 @@ import numpy as np
 from fedprivacy.adversary.followed import followed
 from fedprivacy.adversary.observations import no_room
 from fedprivacy.adversary.sight import Sight
-from fedprivacy.adversary.threat import Adversary, Int, Truth
-from fedprivacy.attacks.membership.assemble import Shadow, score_target, signals_of, surrogate_signals
+from fedprivacy.adversary.threat import Adversary, Int, Signals, Truth
+from fedprivacy.attacks.membership.assemble import Scored, Shadow, score_target, signals_of, surrogate_signals
 from fedprivacy.attacks.membership.evidence import last_margins
 from fedprivacy.attacks.membership.headline import GIVE_ODDS, STACK, declared
 from fedprivacy.config.run import AttackConfig
@@ -27,6 +28,7 @@ from fedprivacy.judge.result import Finding
 from fedprivacy.judge.target import Label
 from fedprivacy.judge.verdicts import STRONGER_KNOWN
 from fedprivacy.study.membership.judged import Judged, judged_findings, save_scores
+from fedprivacy.study.membership.kept import Kept
 from fedprivacy.study.observe import load_observed, observed_path
 from fedprivacy.study.repetition import Repetition
 from fedprivacy.study.resolved import Study
@@ -47,9 +49,9 @@ NO_ROOM = "not decoded jointly: "
 
 
 def membership(
-    study: Study, repetitions: Sequence[Repetition], adversary: Adversary, observation: str
+    study: Study, repetitions: Sequence[Repetition], adversary: Adversary, observation: str, kept: Kept | None = None
 ) -> list[Finding]:
-    """Findings of every statistic on one observation, null rows last."""
+    """Findings of every statistic on one observation, null rows last; ``kept`` takes the columns for a stack."""
     attack, made, theirs = study.attack, study.observation(observation), study.seats.observed_by(adversary)
     alone = bool(getattr(made, "alone", False))
     listed = [name for name in attack.statistics if name != STACK]
@@ -65,7 +67,8 @@ def membership(
             causes[number] = loaded
             continue
         told.append(loaded[0].notes)
-        targets = list(_targets(study, repetition, adversary, loaded))
+        score = partial(_scored, attack, kept, number, made.name)
+        targets = list(_targets(study, repetition, adversary, loaded, score))
         if not any(targets):
             why = "; ".join(loaded[0].notes) or "nothing that it received tells of a candidate"
             causes[number] = f"no signal: {why}"
@@ -107,7 +110,24 @@ def judges_bank(attack: AttackConfig) -> bool:
     return judged_federations(attack.targets, attack.shadows) > 1
 
 
-def _targets(study: Study, repetition: Repetition, adversary: Adversary, loaded: Loaded) -> Iterator[list[Judged]]:
+def _scored(
+    attack: AttackConfig,
+    kept: Kept | None,
+    seed: int,
+    title: str,
+    federation: int,
+    name: str,
+    signals: Signals,
+    surrogates: Signals | None,
+) -> Scored:
+    """The scores of one target, from its columns where a stack wants these too."""
+    known = None if kept is None else kept.made((seed, title, federation, name), signals, attack.combine)
+    return score_target(signals, attack, surrogates, known)
+
+
+def _targets(
+    study: Study, repetition: Repetition, adversary: Adversary, loaded: Loaded, score: Callable[..., Scored]
+) -> Iterator[list[Judged]]:
     """The target clients of each federation that is judged; a client that nothing was seen of is left out."""
     played, attack = repetition.game, study.attack
     drawn = [study.coins(played.division, repetition.root, shadow) for shadow in range(len(repetition.shadows))]
@@ -128,7 +148,7 @@ def _targets(study: Study, repetition: Repetition, adversary: Adversary, loaded:
             if not (signals.seen & signals.clean).any():
                 continue
             surrogates = surrogate_signals(own.observed, source, chosen, labels) if number == 0 else None
-            scored = score_target(signals, attack, surrogates)
+            scored = score(number, name, signals, surrogates)
             judged.append(
                 Judged(name, scored, last_margins(signals), Truth(own.coins[chosen], played.candidates[chosen]))
             )

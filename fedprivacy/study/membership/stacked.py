@@ -8,7 +8,7 @@ it. Groups, and not single federations, so that the cost is that of a few passes
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from fedprivacy.judge import examiner
 from fedprivacy.judge.result import Finding
 from fedprivacy.judge.target import Label, Target
 from fedprivacy.study.membership.findings import judges_bank, sources
+from fedprivacy.study.membership.kept import Kept
 from fedprivacy.study.observe import load_observed, observed_path, stacks
 from fedprivacy.study.repetition import Repetition
 from fedprivacy.study.resolved import Study
@@ -43,6 +44,9 @@ class Bank:
     repetition: Repetition
     observed: Mapping[str, Sequence[Observed]]
     coins: Sequence[Bool]
+    seed: int = 0
+    kept: Kept = field(default_factory=Kept)
+    """Columns that the findings of this seed left."""
 
     def targets(self) -> Iterator[tuple[str, Int]]:
         """Clients that are attacked, each with its candidates; all together where no source tells one client."""
@@ -55,35 +59,40 @@ class Bank:
             if len(chosen):
                 yield name, chosen
 
-    def signals(
-        self, federation: int, references: Sequence[int], name: str, chosen: Int, coop: bool | None = None
-    ) -> Iterator[tuple[str, Signals]]:
-        """What each observation tells of the candidates ``chosen`` of one client of a federation."""
-        played, attack = self.repetition.game, self.study.attack
+    def signals(self, title: str, federation: int, references: Sequence[int], name: str, chosen: Int) -> Signals:
+        """What one observation tells of the candidates ``chosen`` of one client of a federation."""
+        played, federations = self.repetition.game, self.observed[title]
         labels = played.dataset.y_train[played.candidates]
         auxiliary = played.dataset.y_train[played.division.auxiliary]
-        peers = attack.coop if coop is None else coop
-        for title, federations in self.observed.items():
-            own = federations[federation]
-            others = [Shadow(federations[number], self.coins[number]) for number in references]
-            single = len(own.logp) == 1 or not name.startswith("client-")
-            source = 0 if single else next(k for k in range(len(own.logp)) if client_name(k) == name)
-            alone = not own.logp.shape[-1]
-            yield title, signals_of(own, [] if alone else others, source, chosen, labels, auxiliary, peers)
+        own = federations[federation]
+        others = [Shadow(federations[number], self.coins[number]) for number in references]
+        single = len(own.logp) == 1 or not name.startswith("client-")
+        source = 0 if single else next(k for k in range(len(own.logp)) if client_name(k) == name)
+        alone = not own.logp.shape[-1]
+        return signals_of(own, [] if alone else others, source, chosen, labels, auxiliary, self.study.attack.coop)
 
     def columns(self, federation: int, references: Sequence[int], name: str, chosen: Int) -> Columns:
         """Every signal about the candidates ``chosen`` of one client of a federation, by any observation."""
         found: dict[str, Float] = {}
-        for title, signals in self.signals(federation, references, name, chosen):
-            found |= columns(signals, self.study.attack.combine, f"{title}: ")
+        whole = len(references) == len(self.coins) - 1
+        for title in self.observed:
+            theirs = self.kept.get((self.seed, title, federation, name)) if whole else None
+            if theirs is None:
+                signals = self.signals(title, federation, references, name, chosen)
+                theirs = columns(signals, self.study.attack.combine)
+            found |= {f"{title}: {signal}": values for signal, values in theirs.items()}
         return found
 
 
-def stacked(study: Study, repetitions: Sequence[Repetition], adversary: Adversary) -> list[Finding]:
-    """Findings of the stack on all observations of one adversary; none where there is nothing to learn it on."""
+def is_stacked(study: Study, adversary: Adversary) -> bool:
+    """Whether what one adversary observes is stacked."""
+    observations = study.seats.observed_by(adversary)
+    return stacks(study.attack, any(getattr(study.observation(name), "alone", False) for name in observations))
+
+
+def stacked(study: Study, repetitions: Sequence[Repetition], adversary: Adversary, kept: Kept) -> list[Finding]:
+    """Findings of the stack on all observations of one adversary, of which the findings left ``kept``."""
     attack, observations = study.attack, study.seats.observed_by(adversary)
-    if not stacks(attack, any(getattr(study.observation(name), "alone", False) for name in observations)):
-        return []
     label = Label(EVERYTHING, str(adversary), STACK, attack.level, attack.headline == STACK)
     judged: list[list[Target]] = []
     groups: list[int] = []
@@ -95,7 +104,7 @@ def stacked(study: Study, repetitions: Sequence[Repetition], adversary: Adversar
             causes[number] = "no observation of this adversary gave anything in every federation"
             continue
         try:
-            found, signals = _judged(bank)
+            found, signals = _judged(replace(bank, seed=number, kept=kept))
         except ValueError as error:
             causes[number] = str(error)
             continue

@@ -95,6 +95,6 @@ def test_scale_and_place_of_a_signal_do_not_matter(scale: float, place: float) -
 
 
 def test_columns_hold_every_round_and_every_statistic(drawn_signals: Callable[[int], Signals]) -> None:
-    found = columns(drawn_signals(3), "mean", "weights: ")
-    assert {"weights: loss", "weights: loss, observed round 3", "weights: trajectory"} <= set(found)
+    found = columns(drawn_signals(3), "mean")
+    assert {"loss", "loss, observed round 3", "trajectory"} <= set(found)
     assert all(values.shape == (30,) for values in found.values())
