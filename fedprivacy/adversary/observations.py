@@ -44,6 +44,16 @@ def each_ones_answers(sight: Sight) -> bool:
     return bool(sight.each(PREDICTIONS))
 
 
+def played_answers(sight: Sight) -> bool:
+    """Predictions of single clients whose training can be simulated: that of the last layer alone is not."""
+    return each_ones_answers(sight) and not sight.wire.defended.head_alone
+
+
+def played_probes(sight: Sight) -> bool:
+    """Planted records, where the training of those who answer can be simulated."""
+    return probes(sight) and not sight.wire.defended.head_alone
+
+
 def neighbours_models(sight: Sight) -> bool:
     """Whole models that clients send each other."""
     return any(r.receivers == "neighbours" and sight.whole(r) for r in sight.each(WEIGHTS))
@@ -83,9 +93,9 @@ def changes(sight: Sight) -> bool:
 
 
 def noised_steps(sight: Sight) -> bool:
-    """Changes of single clients' models by clipped gradients and known noise."""
+    """Changes of single clients' models by clipped gradients of records as they are, and known noise."""
     training = sight.wire.federation.training
-    plain = not training.weight_decay
+    plain = not training.weight_decay and not training.augmentation
     own = any(r.loss != "more" and not r.architecture for r in sight.each(MODELS))
     return sight.wire.defended.noised_steps and plain and own
 
@@ -121,7 +131,7 @@ _AT = "fedprivacy.attacks.membership.observations"
 _JOINT = "fedprivacy.attacks.membership.joint"
 
 ACTIVE: dict[str, ObservationCard] = {
-    "joint-probes": ObservationCard(f"{_AT}.joint_predictions:JointProbes", probes, "answers"),
+    "joint-probes": ObservationCard(f"{_AT}.joint_predictions:JointProbes", played_probes, "answers"),
     "probes": ObservationCard(f"{_AT}.probes:Probes", probes),
     "traps": ObservationCard(f"{_AT}.traps:Traps", traps),
 }
@@ -134,7 +144,7 @@ PASSIVE: dict[str, ObservationCard] = {
     "coin-updates": ObservationCard(f"{_JOINT}.coins:CoinUpdates", noised_changes, "training"),
     "coin-answers": ObservationCard(f"{_AT}.coin_answers:CoinAnswers", noised_answers, "answers"),
     "joint-updates": ObservationCard(f"{_JOINT}.updates:JointUpdates", changes, "training"),
-    "joint-predictions": ObservationCard(f"{_AT}.joint_predictions:JointPredictions", each_ones_answers, "answers"),
+    "joint-predictions": ObservationCard(f"{_AT}.joint_predictions:JointPredictions", played_answers, "answers"),
     "surrogate": ObservationCard(f"{_AT}.surrogate:Surrogate", predictions),
     "students": ObservationCard(f"{_AT}.weights:Students", neighbours_models),
     "uploaded-weights": ObservationCard(f"{_AT}.weights:UploadedWeights", uploads),
@@ -185,6 +195,8 @@ def no_room(sight: Sight) -> str:
     cards = ACTIVE if sight.adversary.power == "active" else PASSIVE
     if any(card.plays is not None and card.allowed(sight) for card in cards.values()):
         return ""
+    if sight.each(PREDICTIONS) and sight.wire.defended.head_alone:
+        return "private training of the last layer alone is not played"
     if sight.each(MODELS):
         return "clients share predictions too, and nothing says where in their training weights are sent"
     if sight.together(PREDICTIONS):

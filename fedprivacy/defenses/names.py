@@ -160,8 +160,10 @@ def defended(config: DefenseConfig) -> Defended:
     """What the defense of a run does to releases, as their receivers know. UsageError for settings that make none."""
     if config.name == "none":
         return UNDEFENDED
-    at_server = getattr(settings_of(config), "placement", "") == "aggregator"
+    own = settings_of(config)
+    at_server, head_alone = getattr(own, "placement", "") == "aggregator", getattr(own, "layers", "") == "head"
     found = card(config.name).defended
+    found = replace(found, head_alone=True) if head_alone else found
     return replace(found, merges=True) if at_server else found
 
 

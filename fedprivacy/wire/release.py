@@ -130,6 +130,8 @@ class Defended:
     """Updates are clipped or trained with noise: their scale is not that of the learning rate."""
     noised_steps: bool = False
     """Every step of local training sums clipped gradients and adds noise of a known deviation."""
+    head_alone: bool = False
+    """Local training moves the last layer alone."""
     cuts: bool = False
     """Some coordinates are set to zero."""
     noised_releases: bool = False

@@ -95,6 +95,20 @@ def test_answers_of_privately_trained_models_are_decoded_jointly_too(small_confi
     assert observable(private, Adversary("server", "active")) == ("joint-probes", "probes")
 
 
+def test_what_nobody_can_play_of_private_training_is_not_declared(small_config: Any) -> None:
+    head = small_config(protocol="mutual", defense={"name": "dp-sgd", "epsilon": 4.0, "options": {"layers": "head"}})
+    assert observable(head, Adversary("server")) == ("surrogate",)
+    assert observable(head, Adversary("server", "active")) == ("probes",)
+    assert "last layer" in observations.no_room(seat(Adversary("server"), resolve(head).wire))
+    moved = small_config(
+        protocol="fedavg",
+        options={"weighting": "uniform"},
+        training={"augmentation": ("shift",)},
+        defense={"name": "dp-sgd", "epsilon": 4.0},
+    )
+    assert observable(moved, Adversary("server")) == ("joint-updates", "uploaded-weights")
+
+
 def test_what_is_declared_alone_decides() -> None:
     """The same releases under a name that nobody knows allow the same."""
     known = resolve(RunConfig(protocol="fedavg")).wire

@@ -11,7 +11,9 @@ batch size. The noise is white, so among linear readings generalised least squar
 with ``s = gain q / (z C)`` rounds add up to ``G = sum s^2 <g_i, g_j> / variance`` and ``b = sum s <change, g_i> /
 variance``, a coin has prior mean 1/2 and variance 1/4, and the log-odds of i are those of a normal posterior with all
 other records explained away (Bishop 2006, Section 3.3). One plain step a round makes it exact; over several, gradients
-are taken half way from start to end. What it assumes beyond that: the settings of the defense, which its claim names
+are taken half way from start to end. Where an optimiser keeps its moments from round to round, the noise of one round
+goes on into the next: each round's variance counts it, but rounds add up as if each had noise of its own, so log-odds
+are two or three times too large. What it assumes beyond that: the settings of the defense, which its claim names
 anyway. Where Adam would divide by what the records add, since the noise is off or small, changes are decoded jointly.
 """
 
@@ -49,6 +51,8 @@ class Normal:
     columns: Columns
     gram: Tensor
     sides: Tensor
+    changes: int = 0
+    """How many were added."""
 
     def log_odds(self) -> Float:
         """Of every column [n], given what was added so far."""
@@ -126,29 +130,33 @@ class Steps:
     response: Response
 
 
-def steps_of(knowledge: Knowledge, env: Environment, fit: DpSgd, client: int, round: int) -> Steps:
-    """Of ``client`` in ``round``, as if it had trained in every round before."""
+def steps_of(knowledge: Knowledge, env: Environment, fit: DpSgd, client: int, round: int, trained: int) -> Steps:
+    """Of ``client`` in ``round``, the one number ``trained`` that it trains in."""
     nominal, training = env.nominal(client, round), knowledge.settings.training
     steps = training.local_epochs * fit.steps(nominal)
     by_deal = fit.sampling == "partition"
     batch = nominal / fit.steps(nominal) if by_deal else nominal * fit.rate(nominal)
     times = float(training.local_epochs) if by_deal else steps * fit.rate(nominal)
     deviation = fit.noise_multiplier * fit.max_grad_norm / batch
-    before = round if training.optimizer_state == "persistent" else 1
-    return Steps(steps, times, response(optimiser_of(training), deviation, steps, before))
+    number = trained if training.optimizer_state == "persistent" else 1
+    apart = len(env.members[client]) > 1  # what moments hold of earlier rounds is of other records
+    return Steps(steps, times, response(optimiser_of(training), deviation, steps, number, apart))
 
 
 def _add(
     found: dict[int, Normal], change: Change, knowledge: Knowledge, rules: Rules, env: Environment, fit: DpSgd
 ) -> None:
     (client,) = change.clients
-    taken = steps_of(knowledge, env, fit, client, change.round)
     if client not in found:
         columns = columns_of(knowledge, rules, client, knowledge.attack.owners == "known")
         n = len(columns.ids)
         zeros = torch.zeros(n, n, dtype=torch.float64)
         found[client] = Normal(columns, zeros, torch.zeros(n, dtype=torch.float64))
     normal = found[client]
+    normal.changes += 1
+    # Whoever always takes part has trained in every round, seen or not; of others, only what is seen tells.
+    trained = change.round if knowledge.settings.participation == 1 else normal.changes
+    taken = steps_of(knowledge, env, fit, client, change.round, trained)
     module = knowledge.workbench.module(knowledge.wire.travelling(client), "joint")
     place = {name: t if taken.steps == 1 else (t + change.end[name]) / 2 for name, t in change.start.items()}
     module.load_state_dict({**module.state_dict(), **place})

@@ -8,6 +8,7 @@ import numpy as np
 
 from fedprivacy.attacks.membership.joint.changes import doubts
 from fedprivacy.attacks.membership.joint.follow import GRADES, Follower
+from fedprivacy.attacks.membership.unrolled.situation import STOPPED
 from fedprivacy.metrics.pooling import pool
 from fedprivacy.metrics.roc import auc, tpr_at_fpr
 
@@ -36,6 +37,7 @@ def told(follower: Follower, effort: str) -> tuple[str, ...]:
         foretold(follower),
         carried(follower),
         "augmentation with draws of its own" if knowledge.settings.training.augmentation else "",
+        STOPPED if knowledge.settings.training.early_stopping is not None else "",
     ]
     if follower.left_out:
         notes.append(f"without {', '.join(sorted(follower.left_out))}, whose gradients take too much room")

@@ -31,7 +31,7 @@ from fedprivacy.attacks.membership.received import Answer, answers
 from fedprivacy.attacks.membership.unrolled.descent import Descent
 from fedprivacy.attacks.membership.unrolled.order_noise import Drawn, drawn, noises
 from fedprivacy.attacks.membership.unrolled.references import Conditional, conditional, ratio
-from fedprivacy.attacks.membership.unrolled.situation import Situation, situation
+from fedprivacy.attacks.membership.unrolled.situation import STOPPED, Situation, situation
 from fedprivacy.attacks.membership.unrolled.work import forward, steps_within
 from fedprivacy.data.records import Ids
 from fedprivacy.federation.knowledge import Knowledge, Observed
@@ -217,4 +217,6 @@ def _notes(knowledge: Knowledge, grades: Mapping[str, Grade]) -> tuple[str, ...]
         notes.append("the adversary's own records stand in for the candidates that it does not know")
     if knowledge.attack.owners == "unknown":
         notes.append("whose candidate each is is not known: all are asked of every client")
+    if knowledge.settings.training.early_stopping is not None:
+        notes.append(STOPPED)
     return tuple(notes)

@@ -92,8 +92,12 @@ class Client:
     @property
     def private_batch(self) -> int:
         """Candidates in a private batch, as long as nothing is known of their coins."""
-        size = self.training.batch_size if self.private is None else self.private.expected(1)
-        return max(1, round(size / self.inclusion))
+        return max(1, round(self.own_batch / self.inclusion))
+
+    @property
+    def own_batch(self) -> float:
+        """Members in a private batch of a plain client."""
+        return self.training.batch_size if self.private is None else self.private.expected(1)
 
     @cached_property
     def inputs(self) -> Tensor:
@@ -210,7 +214,8 @@ class _Walk:
             self.moved = self.moved or batch.coins is not None
             keep, before = self.keep and self.moved, state
             if noised is not None and len(batch.rows):
-                norms = self.client.model.norms(self.w, batch)
+                with torch.random.fork_rng(devices=[]):  # the gradient drops out what its norm did
+                    norms = self.client.model.norms(self.w, batch)
                 batch = replace(batch, factors=clip_factors(norms, noised.fit.max_grad_norm))
             g, gradient = self.client.model.gradient(self.w, batch, keep)
             if noised is not None:

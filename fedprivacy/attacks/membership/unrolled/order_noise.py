@@ -38,7 +38,7 @@ class Drawn:
     """Replays with drawn coins ``coins`` [S, n]; ``answers``: logits by round.
 
     The first ``2 * pairs`` have the same coins two by two; all others, coins of their own. ``passes``: how many a
-    client that stops early keeps of each round, the median over pairs.
+    client that stops early keeps of each round, the median over draws of coins.
     """
 
     coins: Bool

@@ -7,7 +7,9 @@ backward pass through it is the vector product that an adjoint needs.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar, Protocol
 
 import torch
@@ -111,7 +113,8 @@ class Flat:
         from torch.utils.flop_counter import FlopCounterMode  # a second of imports
 
         with FlopCounterMode(display=False) as counter, torch.no_grad():
-            self.logits(self.flatten(self.module.state_dict()), x)
+            vector = self.flatten(self.module.state_dict())
+            self.logits(vector, x.to(vector.device))
         return float(counter.get_total_flops())
 
     def gradient(self, vector: Tensor, batch: Batch, keep: bool) -> tuple[Tensor, Linearised]:
@@ -121,9 +124,15 @@ class Flat:
         return g.detach(), Graph(g, leaf, batch.coins)
 
     def norms(self, vector: Tensor, batch: Batch) -> Tensor:
-        self.module.load_state_dict(self._named(vector.detach()))
-        records = of_rows(self.module, list(self.module.parameters()), batch.x, batch.y, batch.rows, batch.loss)
+        module = self._beside.to(vector).train(self.module.training)
+        module.load_state_dict(self._named(vector.detach()))
+        records = of_rows(module, list(module.parameters()), batch.x, batch.y, batch.rows, batch.loss)
         return Engines().clipped(records, 1.0).norms
+
+    @cached_property
+    def _beside(self) -> nn.Module:
+        """A copy of the module to load weights into: where the vector is, in its precision, and free to train."""
+        return deepcopy(self.module).requires_grad_(True)
 
     def _named(self, vector: Tensor) -> dict[str, Tensor]:
         parts = torch.split(vector, [shape.numel() for shape in self.shapes])

@@ -119,7 +119,8 @@ class Replay:
         if self.private is not None:
             self.private.fitted(learner, event.round, members, config.local_epochs, seed, event.loss)
             return config.local_epochs
-        stopping = Stopping(self.held_out[fold], config.early_stopping or 0) if self.held_out else None
+        held_out = self.held_out[fold] if self.held_out else None
+        stopping = Stopping(held_out, config.early_stopping or 0) if held_out else None
         how: dict[str, Any] = {"steps": config.local_steps, "augment": True, "stopping": stopping}
         done = learner.fit(members, config.local_epochs, seed, event.loss, **how)
         return len(done) if stopping is None else stopping.kept

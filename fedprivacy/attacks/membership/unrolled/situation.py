@@ -63,6 +63,9 @@ ANEW = "clients were told newer predictions, in turn, than are in sight here: fo
 UNHEARD = "clients may have trained in rounds in which they were not heard: followed without those"
 """What an adversary may not know of a client's course, in words."""
 
+STOPPED = "clients stop early: known too are the records by which each does"
+"""What is taken as known of clients that stop early, in words; whoever plays them uses those records."""
+
 
 @dataclass(frozen=True, eq=False)
 class Situation:
@@ -142,11 +145,10 @@ def course(view: View, knowledge: Knowledge, client: int, given: Sequence[Answer
 
 
 def _held_out(knowledge: Knowledge, rules: Rules, client: int) -> tuple[Records, ...]:
-    """What a client that stops early looks at, by fold; nothing where it does not."""
+    """What a client that stops early looks at, by fold, taken as known (:data:`STOPPED`); nothing where none does."""
     env = own_environment(knowledge, rules)
     folds = [env.validation(client, fold) for fold in range(1, len(rules.division.candidates[client]) + 1)]
-    stops = knowledge.settings.training.early_stopping is not None and all(map(len, folds))
-    return tuple(folds) if stops else ()
+    return tuple(folds) if knowledge.settings.training.early_stopping is not None and any(map(len, folds)) else ()
 
 
 def _doubts(view: View, knowledge: Knowledge, told: Mapping[int, Heard], last: int) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ the gradient's graph and goes back through it: about eight, by count of the matr
 from __future__ import annotations
 
 from fedprivacy.attacks.membership.unrolled.client import Client
+from fedprivacy.federation.course import Private
 
 REPLAY, DESCENT = 3, 8
 """Forward passes that a replay, and a step of descent, cost."""
@@ -14,12 +15,14 @@ REPLAY, DESCENT = 3, 8
 
 def forward(client: Client) -> float:
     """Operations of one forward pass of the whole run with a plain client's batches."""
-    steps = sum(map(client.steps, client.events))
-    return client.model.operations(client.x[:1]) * steps * client.training.batch_size
+    own = sum(client.steps(event) for event in client.events if isinstance(event, Private))
+    public = sum(client.steps(event) for event in client.events if not isinstance(event, Private))
+    records = own * client.own_batch + public * client.training.batch_size
+    return client.model.operations(client.x[:1]) * records
 
 
 def steps_within(client: Client, replays: int, most: int, budget: float) -> int:
     """Steps of descent, at most ``most``, that ``budget`` operations allow beside ``replays``; may be negative."""
     once = max(1.0, forward(client))
-    private = client.private_batch / client.training.batch_size
+    private = client.private_batch / client.own_batch
     return min(most, int((budget / once - REPLAY * replays) / (DESCENT * private)))

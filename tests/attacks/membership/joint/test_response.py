@@ -35,20 +35,29 @@ def test_of_adam_noise_alone_decides_the_size_of_a_step() -> None:
     assert (one.gain, one.variance) == pytest.approx((other.gain, other.variance), rel=1e-3)
 
 
+@pytest.mark.parametrize("apart", [False, True], ids=["the same records in all rounds", "other records before"])
 @pytest.mark.parametrize("rounds", [1, 3])
-def test_of_adam_it_is_what_torch_does(rounds: int) -> None:
+@pytest.mark.parametrize("kind", [Adam(0.01, 1e-8), Sgd(0.01, 0.9)], ids=["adam", "momentum"])
+def test_it_is_what_torch_does_whose_state_goes_on(kind: Adam | Sgd, rounds: int, apart: bool) -> None:
     """A signal of a fifth of the noise, by torch's optimiser and noise of another seed."""
     draw, changes = torch.Generator().manual_seed(5), []
     for delta in (0.2, -0.2):
         weight = torch.nn.Parameter(torch.zeros(ENTRIES))
-        optimiser = torch.optim.Adam([weight], lr=0.01, eps=1e-8)
-        for _ in range(rounds):
-            before = weight.detach().clone()
+        optimiser: torch.optim.Optimizer = torch.optim.SGD([weight], lr=0.01, momentum=0.9)
+        if isinstance(kind, Adam):
+            optimiser = torch.optim.Adam([weight], lr=0.01, eps=1e-8)
+        for number in range(1, rounds + 1):
+            before, signal = weight.detach().clone(), 0.0 if apart and number < rounds else delta
             for _ in range(5):
-                weight.grad = 0.5 * (torch.randn(ENTRIES, generator=draw) + delta)
+                weight.grad = 0.5 * (torch.randn(ENTRIES, generator=draw) + signal)
                 optimiser.step()
         changes.append(before - weight.detach())
-    found, spread = response(Adam(0.01, 1e-8), 0.5, 5, rounds), math.sqrt(1 / ENTRIES)
+    found, spread = response(kind, 0.5, 5, rounds, apart), math.sqrt(1 / ENTRIES)
     gain = float((changes[0] - changes[1]).mean() / 0.4)
     assert found.variance == pytest.approx(float(changes[0].var()), rel=0.05)
     assert found.gain == pytest.approx(gain, abs=6 * spread * math.sqrt(found.variance) / 0.4)
+
+
+def test_what_adam_makes_of_noise_settles() -> None:
+    first, later = (response(Adam(0.01, 1e-8), 0.5, 20, round) for round in (6, 500))
+    assert first == later

@@ -13,19 +13,20 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fedprivacy import seeds
 from fedprivacy.attacks.membership.observations import joint_predictions
 from fedprivacy.attacks.membership.observations.joint_predictions import JointPredictions, JointProbes
 from fedprivacy.attacks.membership.unrolled.adjoint import derivatives
 from fedprivacy.attacks.membership.unrolled.batch import Batch
-from fedprivacy.attacks.membership.unrolled.client import Client
+from fedprivacy.attacks.membership.unrolled.client import Client, _Walk
 from fedprivacy.attacks.membership.unrolled.optimisers import Adam, Sgd
 from fedprivacy.attacks.membership.unrolled.parameters import Flat
 from fedprivacy.attacks.membership.unrolled.private_training import PrivateTraining
 from fedprivacy.attacks.membership.unrolled.situation import situation
 from fedprivacy.attacks.membership.unrolled.two_layers import TwoLayers, model_of
+from fedprivacy.attacks.membership.unrolled.work import forward
 from fedprivacy.config.run import TrainingConfig
 from fedprivacy.federation.course import Answer, Private
 from fedprivacy.models.build import build
@@ -126,6 +127,51 @@ def test_norms_are_those_of_each_record_alone(name: str):
         assert float(norms[row]) == pytest.approx(float(own.norm()), rel=1e-6)
 
 
+def test_norms_are_where_the_weights_are_and_in_their_precision():
+    module = build("cnn", (1, 8, 8), C, "softmax", 0, "test").eval()
+    flat = Flat.of(module)
+    before = flat.flatten(module.state_dict()).clone()
+    batch = Batch(torch.rand(3, 1, 8, 8, dtype=torch.float64), torch.tensor([0, 1, 2]), torch.arange(3), label_loss)
+    norms = flat.norms(2 * before.double(), batch)
+    assert norms.dtype == torch.float64 and bool((norms > 0).all())
+    torch.testing.assert_close(flat.flatten(module.state_dict()), before)  # the module is somebody else's
+    elsewhere = Flat.of(build("cnn", (1, 8, 8), C, "softmax", 0, "test").to("meta"))
+    assert elsewhere.operations(torch.ones(1, 1, 8, 8)) == flat.operations(torch.ones(1, 1, 8, 8))
+
+
+class Dropping(nn.Module):
+    """Half of its features are left out while it trains."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.drop, self.head = nn.Dropout(0.5), nn.Linear(12, C)
+
+    def forward(self, x: Tensor) -> Tensor:
+        answer: Tensor = self.head(self.drop(x.flatten(1)))
+        return answer
+
+
+def test_a_gradient_drops_out_what_its_norm_did():
+    x, y = records()
+    fit, clip = DpSgd(0.0, 0.01, NOMINAL), 0.01  # one batch of everybody, of whom only one counts
+    model = Flat.of(Dropping())
+    training = TrainingConfig(local_epochs=1)
+    events, asked = [Private(1), Answer(1)], {1: x[:5]}
+    private = PrivateTraining(fit, (NOMINAL,))
+    one = Client(model, Sgd(1.0), training, x, y, [torch.arange(N)], asked, events, 0.5, private)
+    start, coins = model.flatten(model.module.state_dict()), torch.zeros(N)
+    coins[3] = 1.0
+    walked = _Walk(one, start, coins, 5, False, True)
+    walked._fit(Private(1))
+    assert float((walked.w - start).norm()) == pytest.approx(clip / NOMINAL, rel=1e-4)
+
+
+def test_work_counts_the_batches_that_are_trained_on():
+    plain = client(DpSgd(1.0, 1.0, NOMINAL), Sgd(0.1))
+    halves = client(DpSgd(1.0, 1.0, NOMINAL // 2), Sgd(0.1))
+    assert forward(plain) == forward(halves) == 4 * NOMINAL * plain.model.operations(plain.x[:1])
+
+
 @pytest.mark.parametrize("model", ["mlp", "cnn"])
 def test_a_batch_may_be_empty(model: str):
     module = build(model, (1, 8, 8), C, "softmax", 0, "test")
@@ -148,6 +194,24 @@ def test_a_replay_with_the_truth_is_the_client(protocol: str, sampling: str, fol
     (fold,), coins = known.private, made.coins[made.owner == 1]
     members = [Records(fold.x[coins], fold.y[coins])]
     found = known.replay.answers(members, known.asked, seeds_of(0, 1))
+    for answer in told:
+        labels = torch.from_numpy(made.knowledge.dataset.y_train[known.asked_ids[answer.round]])
+        same = released(found[answer.round], labels, answer.payload.form)
+        torch.testing.assert_close(same, answer.payload.values, check_dtype=False)
+
+
+def test_folds_of_their_own_are_replayed_each_with_its_own_steps(followed: Callable[..., Any]):
+    defense = {"name": "dp-sgd", "sigma": 0.7}
+    made = followed(clients=2, data={"candidates": 41, "schedule": "fresh"}, defense=defense)
+    told = joint_predictions._told(made.view, made.knowledge)[0]
+    known = situation(made.view, made.knowledge, 0, told)
+    assert known.client.private is not None and len(known.client.private.nominal) == 3
+    ends = np.cumsum([len(fold) for fold in known.private])[:-1]
+    members = [
+        Records(fold.x[coins], fold.y[coins])
+        for fold, coins in zip(known.private, np.split(made.coins[made.owner == 0], ends), strict=True)
+    ]
+    found = known.replay.answers(members, known.asked, seeds_of(0, 0))
     for answer in told:
         labels = torch.from_numpy(made.knowledge.dataset.y_train[known.asked_ids[answer.round]])
         same = released(found[answer.round], labels, answer.payload.form)

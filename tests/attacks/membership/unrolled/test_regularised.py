@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,13 @@ import pytest
 import torch
 
 from fedprivacy import seeds
+from fedprivacy.attacks.membership.joint.updates import JointUpdates
 from fedprivacy.attacks.membership.observations import joint_predictions
 from fedprivacy.attacks.membership.observations.joint_predictions import JointPredictions
 from fedprivacy.attacks.membership.unrolled.adjoint import derivatives
 from fedprivacy.attacks.membership.unrolled.client import Client
 from fedprivacy.attacks.membership.unrolled.optimisers import Adam
-from fedprivacy.attacks.membership.unrolled.situation import Situation, situation
+from fedprivacy.attacks.membership.unrolled.situation import STOPPED, Situation, situation
 from fedprivacy.attacks.membership.unrolled.two_layers import TwoLayers, model_of
 from fedprivacy.config.run import TrainingConfig
 from fedprivacy.federation.course import Answer, Private
@@ -67,6 +69,23 @@ def test_the_passes_that_count_are_those_up_to_the_best(followed: Followed):
     torch.testing.assert_close(
         again.answers(members, first, seeds_of(0, 1))[1], replay.answers(members, first, seeds_of(0, 1))[1]
     )
+
+
+def test_a_fold_that_holds_nothing_back_is_trained_for_all_passes(followed: Followed):
+    made = followed(clients=2, **REGULARISED[1])
+    known, _ = known_of(made, 1)
+    members, (held_out,) = own_members(made, known, 1), known.replay.held_out
+    none = Records(held_out.x[:0], held_out.y[:0])
+    folds = replace(known.replay, held_out=(none, held_out))
+    passes = folds.passes([members, members], seeds_of(0, 1))
+    assert passes[1] == 9 and min(passes[2], passes[3]) < 9
+
+
+def test_that_the_validation_records_are_known_is_told(followed: Followed):
+    made = followed(clients=2, **REGULARISED[1])
+    assert STOPPED in JointPredictions().observe(made.view, made.knowledge).notes
+    weights = followed(protocol="fedavg", clients=2, **REGULARISED[1])
+    assert STOPPED in JointUpdates().observe(weights.view, weights.knowledge).notes
 
 
 def test_the_derivative_is_that_of_finite_differences_under_shifts():
