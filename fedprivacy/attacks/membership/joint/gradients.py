@@ -42,14 +42,15 @@ class Gradients:
     left_out: tuple[str, ...] = ()
     """Parameters without gradients here, because they would take too much room."""
 
-    def gram(self) -> Tensor:
-        """Inner products [n, n] of all pairs: float64, or float32 where there are more than :data:`MANY` records."""
+    def gram(self, other: Gradients | None = None) -> Tensor:
+        """Inner products [n, n] with all of ``other`` of the same parameters, None: with these: float64, or float32
+        where there are more than :data:`MANY` records."""
         number = len(self)
         found = torch.zeros(number, number, dtype=torch.float64 if number <= MANY else torch.float32)
-        for layer in self.layers:
+        for layer, against in zip(self.layers, (other or self).layers, strict=True):
             for first in range(0, number, BLOCK):
                 some = slice(first, first + BLOCK)
-                found[some] += layer.some(some).gram(layer).to(found)  # type: ignore[arg-type]
+                found[some] += layer.some(some).gram(against).to(found)  # type: ignore[arg-type]
         return found
 
     def __len__(self) -> int:

@@ -7,19 +7,20 @@ steps, sampling rate q, clip bound C and noise multiplier z, every entry of its 
     start - end = gain / (T z C) sum_i n_i clip_C(g_i) + N(0, variance),   n_i ~ Binomial(T, q) if i is in, else 0.
 
 Of plain gradient steps ``gain`` is ``T d`` and ``variance`` is ``T d^2`` with ``d = lr z C / B`` and B the expected
-batch size. The noise is white, so among linear readings generalised least squares on all records at once loses nothing:
-with ``s = gain q / (z C)`` rounds add up to ``G = sum s^2 <g_i, g_j> / variance`` and ``b = sum s <change, g_i> /
-variance``, a coin has prior mean 1/2 and variance 1/4, and the log-odds of i are those of a normal posterior with all
-other records explained away (Bishop 2006, Section 3.3). One plain step a round makes it exact; over several, gradients
-are taken half way from start to end. Where an optimiser keeps its moments from round to round, the noise of one round
-goes on into the next: each round's variance counts it, but rounds add up as if each had noise of its own, so log-odds
-are two or three times too large. What it assumes beyond that: the settings of the defense, which its claim names
+batch size. Noise is the same in all entries and independent, so among linear readings generalised least squares on all
+records at once loses nothing: with ``s = gain q / (z C)`` rounds add up to ``G = sum s^2 <g_i, g_j> / variance`` and
+``b = sum s <change, g_i> / variance``, a coin has prior mean 1/2 and variance 1/4, and the log-odds of i are those of a
+normal posterior with all other records explained away (Bishop 2006, Section 3.3). Where an optimiser keeps its moments
+from round to round, rounds share noise and signal: each is taken less what the few before it tell of its noise. One
+plain step a round makes it exact but for the draw of the batches; over several, gradients are taken half way from start
+to end. What it assumes beyond that: the settings of the defense, which its claim names
 anyway. Where Adam would divide by what the records add, since the noise is off or small, changes are decoded jointly.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from math import ceil
 from typing import ClassVar
 
 import numpy as np
@@ -31,17 +32,40 @@ from fedprivacy.adversary.threat import Float, View
 from fedprivacy.attacks.membership.joint.along import of_records
 from fedprivacy.attacks.membership.joint.changes import Change, changes
 from fedprivacy.attacks.membership.joint.gradients import Gradients
-from fedprivacy.attacks.membership.joint.response import Response, response
+from fedprivacy.attacks.membership.joint.response import Response, Round, memory, response
 from fedprivacy.attacks.membership.joint.simulate import Columns, columns_of
 from fedprivacy.attacks.membership.joint.updates import JointUpdates
 from fedprivacy.attacks.membership.unrolled.optimisers import optimiser_of
 from fedprivacy.data.records import Ids
-from fedprivacy.federation.environment import Environment
+from fedprivacy.federation.environment import Environment, Part
 from fedprivacy.federation.interfaces import prepared
 from fedprivacy.federation.knowledge import Knowledge, Observed, Rules
 from fedprivacy.federation.local_training import MixesModels, TrainsLocally
 from fedprivacy.training.dp_sgd import DpSgd
 from fedprivacy.training.learner import Records
+
+WINDOW = 4
+"""Rounds that are taken together where an optimiser keeps its moments: the noise of a round is held against that of
+those just before it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """One round: its ``number`` among the client's trainings, what ``moved``, and ``gradients`` of all columns, each to
+    count ``scale`` times [n]."""
+
+    number: int
+    moved: Part
+    gradients: Gradients
+    scale: Tensor
+
+    def gram(self, other: Seen) -> Tensor:
+        """Inner products [n, n] of what both rounds share."""
+        names = frozenset(self.moved) & frozenset(other.moved)
+        if not names:
+            return torch.zeros(len(self.scale), len(self.scale), dtype=torch.float64)
+        products = self.gradients.only(names).gram(other.gradients.only(names)).double()
+        return products * self.scale[:, None] * other.scale[None, :]
 
 
 @dataclass(eq=False)
@@ -51,8 +75,33 @@ class Normal:
     columns: Columns
     gram: Tensor
     sides: Tensor
+    seen: list[Seen] = field(default_factory=list)
+    """Rounds with which those to come share noise, the last one last."""
     changes: int = 0
     """How many were added."""
+
+    def add(self, last: Seen, response: Response, first: int) -> None:
+        """Add a round: its change less what those before it tell of its noise, in units of what is left of that.
+
+        ``response``: of trainings from number ``first`` on.
+        """
+        self.seen = [*(one for one in self.seen[1 - WINDOW :] if one.number >= first), last]
+        numbers = torch.tensor([one.number - first for one in self.seen])
+        root = torch.linalg.cholesky(response.covariance[numbers][:, numbers])
+        unit = torch.zeros(len(numbers), 1, dtype=torch.float64)
+        unit[-1] = 1
+        of_change = torch.linalg.solve_triangular(root.T, unit, upper=True)[:, 0]
+        by_round = (of_change @ response.gain[numbers][:, numbers]).tolist()
+        whitened: dict[str, Tensor] = {}
+        for weight, one in zip(of_change.tolist(), self.seen, strict=True):
+            for name, t in one.moved.items():
+                whitened[name] = whitened[name] + weight * t if name in whitened else weight * t
+        for place, (weight, one) in enumerate(zip(by_round, self.seen, strict=True)):
+            self.sides += weight * one.scale * one.gradients.inner(whitened).double()
+            self.gram += weight**2 * one.gram(one)
+            for again, other in zip(by_round[:place], self.seen, strict=False):
+                products = weight * again * one.gram(other)
+                self.gram += products + products.T
 
     def log_odds(self) -> Float:
         """Of every column [n], given what was added so far."""
@@ -122,54 +171,55 @@ def _trained_by(knowledge: Knowledge, rules: Rules) -> tuple[Environment, DpSgd]
 
 @dataclass(frozen=True)
 class Steps:
-    """A client's steps of one round: their number, how many of them a member is in on average (``times``), and what the
-    optimiser makes of their noise."""
+    """A client's ``round`` of steps, and how many of them a member is in on average (``times``)."""
 
-    steps: int
+    round: Round
     times: float
-    response: Response
 
 
-def steps_of(knowledge: Knowledge, env: Environment, fit: DpSgd, client: int, round: int, trained: int) -> Steps:
-    """Of ``client`` in ``round``, the one number ``trained`` that it trains in."""
+def steps_of(knowledge: Knowledge, env: Environment, fit: DpSgd, client: int, round: int) -> Steps:
+    """Of ``client`` in ``round``."""
     nominal, training = env.nominal(client, round), knowledge.settings.training
     steps = training.local_epochs * fit.steps(nominal)
     by_deal = fit.sampling == "partition"
     batch = nominal / fit.steps(nominal) if by_deal else nominal * fit.rate(nominal)
     times = float(training.local_epochs) if by_deal else steps * fit.rate(nominal)
-    deviation = fit.noise_multiplier * fit.max_grad_norm / batch
-    number = trained if training.optimizer_state == "persistent" else 1
-    apart = len(env.members[client]) > 1  # what moments hold of earlier rounds is of other records
-    return Steps(steps, times, response(optimiser_of(training), deviation, steps, number, apart))
+    return Steps(Round(steps, fit.noise_multiplier * fit.max_grad_norm / batch), times)
 
 
 def _add(
     found: dict[int, Normal], change: Change, knowledge: Knowledge, rules: Rules, env: Environment, fit: DpSgd
 ) -> None:
     (client,) = change.clients
+    taken = steps_of(knowledge, env, fit, client, change.round)
     if client not in found:
         columns = columns_of(knowledge, rules, client, knowledge.attack.owners == "known")
         n = len(columns.ids)
         zeros = torch.zeros(n, n, dtype=torch.float64)
         found[client] = Normal(columns, zeros, torch.zeros(n, dtype=torch.float64))
     normal = found[client]
-    normal.changes += 1
-    # Whoever always takes part has trained in every round, seen or not; of others, only what is seen tells.
-    trained = change.round if knowledge.settings.participation == 1 else normal.changes
-    taken = steps_of(knowledge, env, fit, client, change.round, trained)
     module = knowledge.workbench.module(knowledge.wire.travelling(client), "joint")
-    place = {name: t if taken.steps == 1 else (t + change.end[name]) / 2 for name, t in change.start.items()}
+    place = {name: t if taken.round.steps == 1 else (t + change.end[name]) / 2 for name, t in change.start.items()}
     module.load_state_dict({**module.state_dict(), **place})
     ids, data = normal.columns.ids, knowledge.dataset
-    gradients = of_records(module, Records(data.x_train[ids], data.y_train[ids]))
     names = frozenset(name for name in change.start if fit.layers == "all" or name.startswith("head."))
-    gram, clip = clipped(gradients.only(names), fit.max_grad_norm)
+    gradients = of_records(module, Records(data.x_train[ids], data.y_train[ids])).only(names)
     moved = {name: change.start[name] - change.end[name] for name in names}
-    inner = gradients.only(names).inner(moved).double() * clip
     here = torch.from_numpy(normal.columns.fold == min(change.round, len(rules.division.candidates[client])) - 1)
-    signal = taken.response.gain * taken.times / (taken.steps * fit.noise_multiplier * fit.max_grad_norm)
-    normal.gram += signal**2 / taken.response.variance * gram * (here[:, None] & here[None, :])
-    normal.sides += signal / taken.response.variance * inner * here
+    each = taken.times / (taken.round.steps * fit.noise_multiplier * fit.max_grad_norm)
+    scale = each * clipping(gradients, fit.max_grad_norm) * here
+    normal.changes += 1
+    # Whoever always takes part has trained in every round, seen or not; of others, only what is seen tells.
+    number = change.round if knowledge.settings.participation == 1 else normal.changes
+    optimiser, last = optimiser_of(knowledge.settings.training), Seen(number, moved, gradients, scale)
+    if knowledge.settings.training.optimizer_state != "persistent":
+        normal.seen = []
+        normal.add(last, response(optimiser, (taken.round,)), number)
+        return
+    span = WINDOW + ceil(memory(optimiser) / taken.round.steps)  # what was before is forgotten
+    first = max(1, number - span + 1)
+    every = (steps_of(knowledge, env, fit, client, round).round for round in range(first, first + span))
+    normal.add(last, response(optimiser, tuple(every)), first)
 
 
 def drowned(fit: DpSgd, knowledge: Knowledge) -> bool:
@@ -180,8 +230,6 @@ def drowned(fit: DpSgd, knowledge: Knowledge) -> bool:
     return length >= fit.batch_size
 
 
-def clipped(gradients: Gradients, bound: float) -> tuple[Tensor, Tensor]:
-    """The Gram matrix [n, n] of gradients clipped to norm ``bound``, and what each [n] was multiplied by; float64."""
-    gram = gradients.gram().double()
-    factors = (bound / gram.diagonal().clamp_min(1e-30).sqrt()).clamp(max=1.0)
-    return gram * factors[:, None] * factors[None, :], factors
+def clipping(gradients: Gradients, bound: float) -> Tensor:
+    """What each gradient [n] is multiplied by to have no more than norm ``bound``; float64."""
+    return (bound / gradients.gram().double().diagonal().clamp_min(1e-30).sqrt()).clamp(max=1.0)

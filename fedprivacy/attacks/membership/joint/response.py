@@ -1,20 +1,22 @@
-"""How an optimiser answers to noised gradients: what a change of weights shows of the gradients' mean.
+"""How an optimiser answers to noised gradients: what changes of weights show of the gradients' means.
 
 Under differentially private training the noise of a step is far larger, entry by entry, than what the records add, so
-every entry goes through the same scalar recursion with the same noise. For gradients ``deviation * (delta + N(0, 1))``
-in each step of a round, delta small, the change of a round is ``gain * delta`` plus noise of variance ``variance``.
-Where the optimiser's state goes on from round to round, so does what it holds of earlier gradients: their noise is in
-the variance, and delta in the gain where it was theirs as well. Gradient descent with or without momentum is linear:
-both are sums over its answers to single steps. Adam divides by moments of the noise itself; its gain and variance are
-taken from a simulation of many entries, the same noise for delta and -delta. After one step it tells a sign alone,
-which at a small signal keeps 2/pi of what the gradient told.
+every entry goes through the same scalar recursion with the same noise. For gradients ``deviation * (delta_s + N(0,
+1))`` in each step of round s, delta small, the change of round r is ``sum_s gain[r, s] delta_s`` plus noise; where the
+optimiser's state goes on from round to round, so does what it holds of earlier gradients, and noise of different rounds
+has a covariance. Gradient descent with or without momentum is linear: both are sums over its answers to single steps.
+Adam divides by moments of the noise itself, so both come from a simulation of many entries without any signal: the gain
+is then ``E[change_r sum of the noise of round s]`` (Stein 1981, Annals of Statistics 9, Lemma 1). After one step Adam
+tells a sign alone, which at a small signal keeps 2/pi of what the gradient told.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from math import ceil
+from itertools import accumulate
+from math import ceil, log
 
 import torch
 from torch import Tensor
@@ -22,33 +24,53 @@ from torch import Tensor
 from fedprivacy import seeds
 from fedprivacy.attacks.membership.unrolled.optimisers import Adam, Optimiser, Sgd
 
-ENTRIES = 1 << 17
-"""Entries of a simulation: their variance and gain are within half a percent."""
-DELTA = 0.1
-"""Signal over noise in the simulation."""
-SETTLED = 100
-"""Steps after which Adam's moments are as they stay, to a percent of gain and variance."""
+ENTRIES, AT_ONCE = 1 << 17, 1 << 14
+"""Entries of a simulation, and those that are simulated together: variance and gain are within a percent."""
 
 
 @dataclass(frozen=True)
+class Round:
+    """``steps`` with noise of ``deviation`` an entry."""
+
+    steps: int
+    deviation: float
+
+
+@dataclass(frozen=True, eq=False)
 class Response:
-    """Of the change (start minus end) in one round, in the units of the weights."""
+    """Of the changes (start minus end) of R rounds: ``gain`` and ``covariance`` [R, R], in the units of the weights."""
 
-    gain: float
-    variance: float
+    gain: Tensor
+    covariance: Tensor
 
 
-@lru_cache(maxsize=256)
-def response(optimiser: Optimiser, deviation: float, steps: int, round: int = 1, apart: bool = False) -> Response:
-    """Of ``steps`` steps with noise of ``deviation`` an entry, after ``round - 1`` rounds like it that the optimiser's
-    state goes on from; ``apart``: in those, delta was 0."""
+def memory(optimiser: Optimiser) -> int:
+    """Steps after which what an optimiser makes of noise is as it stays, to a percent."""
     if isinstance(optimiser, Adam):
-        return _simulated(optimiser, deviation, steps, min(round, 1 + ceil(SETTLED / steps)), apart)
-    moved = _impulse(optimiser, steps * round) * deviation
-    ages = torch.arange(1, steps * round + 1)
-    weights = moved[ages] - moved[(ages - steps).clamp_min(0)]
-    signal = weights[:steps] if apart else weights
-    return Response(float(signal.sum()), float(weights.square().sum()))
+        return 100
+    return ceil(log(1e-3) / log(optimiser.momentum)) if optimiser.momentum else 0
+
+
+@lru_cache(maxsize=64)
+def response(optimiser: Optimiser, rounds: tuple[Round, ...]) -> Response:
+    """Of ``rounds`` one after the other, through which the optimiser keeps its state."""
+    if isinstance(optimiser, Adam):
+        return _simulated(optimiser, rounds)
+    ends = list(accumulate(one.steps for one in rounds))
+    moved, step = _impulse(optimiser, ends[-1]), torch.arange(ends[-1])
+    after = torch.stack([moved[(end - step).clamp_min(0)] for end in (0, *ends)])
+    weights = after.diff(dim=0) * torch.repeat_interleave(*_both(rounds))
+    return Response(_by_round(weights, rounds), weights @ weights.T)
+
+
+def _both(rounds: Sequence[Round]) -> tuple[Tensor, Tensor]:
+    steps = torch.tensor([one.steps for one in rounds])
+    return torch.tensor([one.deviation for one in rounds], dtype=torch.float64), steps
+
+
+def _by_round(weights: Tensor, rounds: Sequence[Round]) -> Tensor:
+    """Columns of steps [R, steps] added up [R, R]."""
+    return torch.stack([part.sum(dim=1) for part in weights.split([one.steps for one in rounds], dim=1)], dim=1)
 
 
 def _impulse(optimiser: Sgd, steps: int) -> Tensor:
@@ -56,23 +78,26 @@ def _impulse(optimiser: Sgd, steps: int) -> Tensor:
     weight = torch.zeros(1, dtype=torch.float64)
     state, found = optimiser.fresh(weight), [weight]
     for number in range(1, steps + 1):
-        g = torch.full_like(weight, float(number == 1))
-        weight, state = optimiser.step(weight, state, g, number)
+        weight, state = optimiser.step(weight, state, torch.full_like(weight, float(number == 1)), number)
         found.append(-weight)
     return torch.cat(found)
 
 
-def _simulated(optimiser: Adam, deviation: float, steps: int, rounds: int, apart: bool) -> Response:
-    moved = []
-    for delta in (DELTA, -DELTA):
-        draw = seeds.generator(0, "response", steps)
-        state, number = optimiser.fresh(torch.zeros(ENTRIES)), 0
-        for round in range(1, rounds + 1):
-            weight, signal = torch.zeros(ENTRIES), 0.0 if apart and round < rounds else delta
-            for _ in range(steps):
+def _simulated(optimiser: Adam, rounds: Sequence[Round]) -> Response:
+    draw = seeds.generator(0, "response", len(rounds))
+    gain = torch.zeros(len(rounds), len(rounds), dtype=torch.float64)
+    covariance = torch.zeros_like(gain)
+    for _ in range(0, ENTRIES, AT_ONCE):
+        state, number = optimiser.fresh(torch.zeros(AT_ONCE)), 0
+        moved, heard = torch.zeros(len(rounds), AT_ONCE), torch.zeros(len(rounds), AT_ONCE)
+        for place, one in enumerate(rounds):
+            weight = torch.zeros(AT_ONCE)
+            for _ in range(one.steps):
                 number += 1
-                g = (torch.randn(ENTRIES, generator=draw) + signal) * deviation
-                weight, state = optimiser.step(weight, state, g, number)
-        moved.append(-weight.double())
-    up, down = moved
-    return Response(float((up - down).mean() / (2 * DELTA)), float(up.var() + down.var()) / 2)
+                noise = torch.randn(AT_ONCE, generator=draw)
+                heard[place] += noise
+                weight, state = optimiser.step(weight, state, noise * one.deviation, number)
+            moved[place] = -weight
+        gain += (moved @ heard.T).double() / ENTRIES
+        covariance += (moved @ moved.T).double() / ENTRIES
+    return Response(gain.tril(), covariance)
