@@ -13,8 +13,8 @@ records at once loses nothing: with ``s = gain q / (z C)`` rounds add up to ``G 
 normal posterior with all other records explained away (Bishop 2006, Section 3.3). Where an optimiser keeps its moments
 from round to round, rounds share noise and signal: each is taken less what the few before it tell of its noise. One
 plain step a round makes it exact but for the draw of the batches; over several, gradients are taken half way from start
-to end. What it assumes beyond that: the settings of the defense, which its claim names
-anyway. Where Adam would divide by what the records add, since the noise is off or small, changes are decoded jointly.
+to end. What it assumes beyond that: the settings of the defense, which its claim names anyway. Where Adam would divide
+by what the records add, since the noise is off or small, changes are decoded jointly.
 """
 
 from __future__ import annotations
@@ -121,12 +121,14 @@ class NoisedUpdates:
     alone: ClassVar[bool] = True
 
     def observe(self, view: View, knowledge: Knowledge) -> Observed:
-        """Log-odds [clients, 1, n], NaN for candidates of others. ValueError where training is not DP-SGD."""
+        """Log-odds [clients, 1, n], NaN for candidates of others; those of :class:`JointUpdates` where noise is
+        too small for Adam. ValueError where training is not DP-SGD.
+        """
         rules = knowledge.rules
         if rules is None or not isinstance(rules.protocol, TrainsLocally):
             raise ValueError("nobody said how the protocol trains one client by itself")
         env, fit = _trained_by(knowledge, rules)
-        if knowledge.settings.training.optimizer == "adam" and not drowned(fit, knowledge):
+        if knowledge.settings.training.optimizer == "adam" and not drowned(fit, knowledge, env):
             return JointUpdates().observe(view, knowledge)
         clients = range(env.clients)
         parts = rules.initial.parts if rules.initial is not None else {}
@@ -222,12 +224,13 @@ def _add(
     normal.add(last, response(optimiser, tuple(every)), first)
 
 
-def drowned(fit: DpSgd, knowledge: Knowledge) -> bool:
+def drowned(fit: DpSgd, knowledge: Knowledge, env: Environment) -> bool:
     """Whether the noise of a step is longer than a whole batch of gradients may be, all of one direction."""
     module = knowledge.workbench.module(knowledge.wire.travelling(0), "joint")
     entries = sum(p.numel() for name, p in module.named_parameters() if fit.layers == "all" or name.startswith("head."))
     length: float = fit.noise_multiplier * entries**0.5
-    return length >= fit.batch_size
+    largest = max(env.nominal(client, round) for client in range(env.clients) for round in range(1, env.rounds + 1))
+    return length >= min(fit.batch_size, largest)
 
 
 def clipping(gradients: Gradients, bound: float) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from fedprivacy import seeds
 from fedprivacy.adversary.threat import Adversary, view_of
 from fedprivacy.attacks.membership.joint.gradients import Gradients
 from fedprivacy.attacks.membership.joint.layers import Rows
-from fedprivacy.attacks.membership.joint.noised import NoisedUpdates, Normal, Seen, clipping
+from fedprivacy.attacks.membership.joint.noised import NoisedUpdates, Normal, Seen, clipping, drowned, private_fit
 from fedprivacy.attacks.membership.joint.response import Response
 from fedprivacy.attacks.membership.joint.simulate import Columns
 from fedprivacy.config.run import RunConfig
@@ -191,6 +192,28 @@ def test_adam_without_noise_is_decoded_as_without_a_defense(tmp_path: Path) -> N
     config = config.model_copy(update={"defense": config.defense.model_copy(update={"sigma": 0.0})})
     scores, game = played(config, tmp_path)
     assert areas(scores, game, game.flat_coins) > 0.9
+
+
+def test_a_batch_is_no_larger_than_all_records(tmp_path: Path) -> None:
+    """Noise as long as a batch of everybody drowns it, however large a batch was asked for."""
+    defense = {"name": "dp-sgd", "sigma": 1.0, "options": {"batch_size": 10_000}}
+    config = RunConfig.model_validate({**settings(optimizer="adam").model_dump(), "defense": defense})
+    env, game = resolve(config).environment(0)
+    told = rules(resolve(config), env, game.division)
+    pools = np.concatenate([game.division.pool(client) for client in range(config.clients)])
+    knowledge = Knowledge(
+        config.attack,
+        0,
+        env.dataset,
+        pools,
+        game.division.auxiliary,
+        env.workbench,
+        rules=told,
+        wire=resolve(config).wire,
+    )
+    own, fit = private_fit(knowledge, told)
+    assert fit is not None and drowned(fit, knowledge, own)
+    assert not drowned(replace(fit, noise_multiplier=0.1), knowledge, own)
 
 
 def test_where_it_stands_and_where_not() -> None:
