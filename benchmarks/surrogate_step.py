@@ -1,6 +1,7 @@
 """Cpu-milliseconds of a step of one model 784-256-10 on MNIST: five surrogates at once, public and private phase.
 
-With ``--parts`` also what a surrogate's step is made of, each part alone and so with all its numbers in the cache.
+With ``--at-once 1,5,20`` of so many surrogates. With ``--parts`` also what a surrogate's step is made of, each part
+alone and so with all its numbers in the cache.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
+from functools import partial
 
 import torch
 
@@ -60,6 +62,7 @@ def parts(records: Records) -> None:
 def main() -> None:
     """Print the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--at-once", default="5", help="surrogates in a stack, separated by commas [default: 5]")
     parser.add_argument("--parts", action="store_true", help="what a surrogate's step is made of")
     given = parser.parse_args()
     torch.set_num_threads(1)
@@ -76,13 +79,18 @@ def main() -> None:
 
     if given.parts:
         parts(records(0, 768))
-    members = [Member(start, records(0, 768), (0, ("fit",)), answers(768)) for _ in range(5)]
     surrogates = bench.with_training(TrainingConfig(batch_size=BATCH))
-    fleet = cost(lambda: train_fleet(surrogates, "mlp", members, PASSES, Divergence()), 5 * PASSES * 12)
+
+    def step(number: int) -> float:
+        members = [Member(start, records(0, 768), (0, ("fit",)), answers(768)) for _ in range(number)]
+        fit = partial(train_fleet, surrogates, "mlp", members, PASSES, Divergence())
+        return cost(fit, number * PASSES * 12)
+
+    fleet = ", ".join(f"{step(int(number)):.2f}" for number in given.at_once.split(","))
     loss = peer_loss([Peer(answers(64)) for _ in range(4)], MutualOptions())
     public = cost(lambda: bench.learner("mlp", start).fit(records(768, 832), 5, (0, ("public",)), loss), 10)
     private = cost(lambda: bench.learner("mlp", start).fit(records(832, 1032), 2, (0, ("private",))), 14)
-    print(f"surrogate {fleet:.2f}, public phase {public:.2f}, private phase {private:.2f}")
+    print(f"surrogate {fleet}, public phase {public:.2f}, private phase {private:.2f}")
 
 
 if __name__ == "__main__":
