@@ -160,7 +160,7 @@ def test_one_target_of_a_bank_is_judged_alone(configured: Configure, tmp_path: P
 def test_a_failed_statistic_keeps_its_row(
     configured: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(signals: Any, config: Any, surrogates: Any = None) -> Scored:
+    def broken(signals: Any, config: Any, surrogates: Any, known: Any) -> Scored:
         count = signals.logp.shape[1]
         return Scored({"loss": np.arange(count) + 0.0, "ratio": "it broke"}, "ratio", 1)
 
