@@ -15,8 +15,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from scipy.linalg import solve_triangular
-from scipy.optimize import minimize
 from scipy.special import expit
 
 from fedprivacy.adversary.threat import Bool, Float, Signals
@@ -123,5 +123,5 @@ def regression(rows: Float, coins: Bool) -> Float:
         slope = rows.T @ (expit(odds) - coins) + penalty * weights
         return float(value), solve_triangular(root, slope, lower=True)
 
-    found = minimize(loss, np.zeros(rows.shape[1]), jac=True, method="L-BFGS-B", options=PRECISE)
+    found = scipy.optimize.minimize(loss, np.zeros(rows.shape[1]), jac=True, method="L-BFGS-B", options=PRECISE)
     return np.asarray(solve_triangular(root, found.x, trans="T", lower=True))
