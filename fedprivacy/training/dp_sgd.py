@@ -56,6 +56,10 @@ class DpSgd:
         """Steps of one epoch."""
         return max(1, math.floor(1 / self.rate(nominal) + 0.5))
 
+    def divisor(self, nominal: int) -> float:
+        """Expected size of a batch, by which sums of gradients are divided."""
+        return nominal / self.steps(nominal) if self.sampling == "partition" else nominal * self.rate(nominal)
+
     def __call__(
         self, learner: Learner, records: Records, epochs: int, seed: Seed, loss: Loss = label_loss, nominal: int = 0
     ) -> list[Epoch]:
@@ -113,7 +117,7 @@ class DpSgd:
                 batch = of_rows(learner.module, parameters, x, y, rows.to(learner.device), loss)
                 clipped = engines.clipped(batch, self.max_grad_norm)
             tally.add(batch, clipped, y)
-        expected = nominal / self.steps(nominal) if self.sampling == "partition" else nominal * self.rate(nominal)
+        expected = self.divisor(nominal)
         for parameter in parameters:
             total = torch.zeros_like(parameter) if clipped is None else clipped.total[parameter]
             parameter.grad = noised(total, self.noise_multiplier * self.max_grad_norm, noise).div_(expected)

@@ -183,10 +183,8 @@ def steps_of(knowledge: Knowledge, env: Environment, fit: DpSgd, client: int, ro
     """Of ``client`` in ``round``."""
     nominal, training = env.nominal(client, round), knowledge.settings.training
     steps = training.local_epochs * fit.steps(nominal)
-    by_deal = fit.sampling == "partition"
-    batch = nominal / fit.steps(nominal) if by_deal else nominal * fit.rate(nominal)
-    times = float(training.local_epochs) if by_deal else steps * fit.rate(nominal)
-    return Steps(Round(steps, fit.noise_multiplier * fit.max_grad_norm / batch), times)
+    times = float(training.local_epochs) if fit.sampling == "partition" else steps * fit.rate(nominal)
+    return Steps(Round(steps, fit.noise_multiplier * fit.max_grad_norm / fit.divisor(nominal)), times)
 
 
 def _add(

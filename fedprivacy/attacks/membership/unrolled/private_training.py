@@ -35,13 +35,7 @@ class PrivateTraining:
 
     def expected(self, round: int) -> float:
         """What sums of gradients are divided by."""
-        nominal = self._nominal(round)
-        return nominal / self.fit.steps(nominal) if self.fit.sampling == "partition" else nominal * self.rate(round)
-
-    def rate(self, round: int) -> float:
-        """Share of the records in one batch."""
-        nominal = self._nominal(round)
-        return 1 / self.fit.steps(nominal) if self.fit.sampling == "partition" else self.fit.rate(nominal)
+        return self.fit.divisor(self._nominal(round))
 
     def epoch(self, round: int, fold: Tensor, draw: torch.Generator) -> list[Tensor]:
         """Rows of ``fold`` in each batch of one epoch; some may be empty."""
@@ -49,7 +43,8 @@ class PrivateTraining:
         if self.fit.sampling == "partition":
             dealt = torch.randint(steps, (len(fold),), generator=draw)
             return [fold[dealt == step] for step in range(steps)]
-        return [fold[torch.rand(len(fold), generator=draw) < self.rate(round)] for _ in range(steps)]
+        rate = self.fit.rate(self._nominal(round))
+        return [fold[torch.rand(len(fold), generator=draw) < rate] for _ in range(steps)]
 
     def noise(self, round: int, like: Tensor, draw: torch.Generator) -> Tensor:
         """What one step adds to its gradient."""

@@ -2,22 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from fedprivacy.adversary.threat import Adversary, Bool, Int, View, view_of
+from fedprivacy.attacks.membership.received import Answer
+from fedprivacy.attacks.membership.unrolled.replay import Naming
+from fedprivacy.attacks.membership.unrolled.situation import Situation
 from fedprivacy.federation import engine
+from fedprivacy.federation.course import Fit, Private
 from fedprivacy.federation.knowledge import Knowledge, Observed
 from fedprivacy.metrics.roc import auc
+from fedprivacy.protocols.mutual import released
 from fedprivacy.study.observe import given_starts, known_candidates, rules
 from fedprivacy.study.planted import plant
 from fedprivacy.study.ran import Ran
 from fedprivacy.study.resolve import resolve
+from fedprivacy.training.learner import Records, Seed
+
+
+def seeds_of(root: int, client: int) -> Naming:
+    """The names under which the protocols draw a client's batches."""
+
+    def naming(event: Private | Fit) -> Seed:
+        if isinstance(event, Fit) and event.name == "transfer":
+            return root, ("client", client, "transfer")
+        name = "private" if isinstance(event, Private) else event.name
+        return root, ("client", client, "round", event.round, name)
+
+    return naming
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +55,17 @@ class Followed:
         mine = (self.owner == client) & ~np.isnan(observed.scores[client]).all(axis=0)
         truth = (self.coins if coins is None else coins)[mine]
         return auc(scores[mine][truth], scores[mine][~truth])
+
+    def assert_replayed(self, known: Situation, told: Sequence[Answer], client: int) -> None:
+        """A replay with the true coins, orders and noise says what ``client`` was heard to say."""
+        ends = np.cumsum([len(fold) for fold in known.private])[:-1]
+        flips = np.split(self.coins[self.owner == client], ends)
+        members = [Records(fold.x[own], fold.y[own]) for fold, own in zip(known.private, flips, strict=True)]
+        found = known.replay.answers(members, known.asked, seeds_of(0, client))
+        for answer in told:
+            labels = torch.from_numpy(self.knowledge.dataset.y_train[known.asked_ids[answer.round]])
+            same = released(found[answer.round], labels, answer.payload.form)
+            torch.testing.assert_close(same, answer.payload.values, check_dtype=False)
 
     def mean_auc(self, observed: Observed, coins: Bool | None = None) -> float:
         return float(np.mean([self.auc(observed, client, coins) for client in np.unique(self.owner)]))

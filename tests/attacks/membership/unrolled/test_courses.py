@@ -12,15 +12,15 @@ import torch
 
 from fedprivacy.adversary.threat import Adversary, view_of
 from fedprivacy.attacks.membership.received import answers
-from fedprivacy.attacks.membership.unrolled.replay import Naming, Replay
+from fedprivacy.attacks.membership.unrolled.replay import Replay
 from fedprivacy.attacks.membership.unrolled.told import heard
 from fedprivacy.config.protocol_cards import CARDS
 from fedprivacy.federation import engine, phases
-from fedprivacy.federation.course import Fit, Private, TellsCourse
+from fedprivacy.federation.course import TellsCourse
 from fedprivacy.federation.interfaces import SharesPredictions
 from fedprivacy.protocols.mutual import released
 from fedprivacy.study.resolve import resolve
-from fedprivacy.training.learner import Seed
+from tests.attacks.membership.unrolled.conftest import seeds_of
 
 CASES: list[tuple[str, dict[str, Any]]] = [
     ("mutual", {}),
@@ -34,18 +34,6 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("fedkd-hybrid", {}),
     ("fedkd-hybrid", {"order": "logits-first", "shared_layers": ("head",)}),
 ]
-
-
-def seeds_of(root: int, client: int) -> Naming:
-    """The names under which the protocols draw a client's batches."""
-
-    def naming(event: Private | Fit) -> Seed:
-        if isinstance(event, Fit) and event.name == "transfer":
-            return root, ("client", client, "transfer")
-        name = "private" if isinstance(event, Private) else event.name
-        return root, ("client", client, "round", event.round, name)
-
-    return naming
 
 
 @pytest.mark.parametrize("position", ["server", "client-0"])

@@ -31,11 +31,9 @@ from fedprivacy.config.run import TrainingConfig
 from fedprivacy.federation.course import Answer, Private
 from fedprivacy.models.build import build
 from fedprivacy.models.mlp import Mlp
-from fedprivacy.protocols.mutual import released
 from fedprivacy.training.dp_sgd import DpSgd
-from fedprivacy.training.learner import Records, label_loss, normalised
+from fedprivacy.training.learner import label_loss, normalised
 from fedprivacy.training.losses import cross_entropy
-from tests.attacks.membership.unrolled.test_courses import seeds_of
 
 N, C, NOMINAL = 12, 3, 6
 
@@ -191,13 +189,7 @@ def test_a_replay_with_the_truth_is_the_client(protocol: str, sampling: str, fol
     made = followed(protocol=protocol, clients=2, defense=defense)
     told = joint_predictions._told(made.view, made.knowledge)[1]
     known = situation(made.view, made.knowledge, 1, told)
-    (fold,), coins = known.private, made.coins[made.owner == 1]
-    members = [Records(fold.x[coins], fold.y[coins])]
-    found = known.replay.answers(members, known.asked, seeds_of(0, 1))
-    for answer in told:
-        labels = torch.from_numpy(made.knowledge.dataset.y_train[known.asked_ids[answer.round]])
-        same = released(found[answer.round], labels, answer.payload.form)
-        torch.testing.assert_close(same, answer.payload.values, check_dtype=False)
+    made.assert_replayed(known, told, 1)
 
 
 def test_folds_of_their_own_are_replayed_each_with_its_own_steps(followed: Callable[..., Any]):
@@ -206,16 +198,7 @@ def test_folds_of_their_own_are_replayed_each_with_its_own_steps(followed: Calla
     told = joint_predictions._told(made.view, made.knowledge)[0]
     known = situation(made.view, made.knowledge, 0, told)
     assert known.client.private is not None and len(known.client.private.nominal) == 3
-    ends = np.cumsum([len(fold) for fold in known.private])[:-1]
-    members = [
-        Records(fold.x[coins], fold.y[coins])
-        for fold, coins in zip(known.private, np.split(made.coins[made.owner == 0], ends), strict=True)
-    ]
-    found = known.replay.answers(members, known.asked, seeds_of(0, 0))
-    for answer in told:
-        labels = torch.from_numpy(made.knowledge.dataset.y_train[known.asked_ids[answer.round]])
-        same = released(found[answer.round], labels, answer.payload.form)
-        torch.testing.assert_close(same, answer.payload.values, check_dtype=False)
+    made.assert_replayed(known, told, 0)
 
 
 def test_its_coins_are_found_where_the_noise_is_small_and_no_others(followed: Callable[..., Any]):

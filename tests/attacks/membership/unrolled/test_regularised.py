@@ -22,9 +22,8 @@ from fedprivacy.attacks.membership.unrolled.two_layers import TwoLayers, model_o
 from fedprivacy.config.run import TrainingConfig
 from fedprivacy.federation.course import Answer, Private
 from fedprivacy.models.mlp import Mlp
-from fedprivacy.protocols.mutual import released
 from fedprivacy.training.learner import Records
-from tests.attacks.membership.unrolled.test_courses import seeds_of
+from tests.attacks.membership.unrolled.conftest import seeds_of
 
 Followed = Callable[..., Any]
 REGULARISED: list[dict[str, Any]] = [
@@ -47,11 +46,7 @@ def own_members(made: Any, known: Situation, client: int) -> Records:
 def test_a_replay_with_the_truth_is_the_client(how: dict[str, Any], followed: Followed):
     made = followed(clients=2, **how)
     known, told = known_of(made, 1)
-    found = known.replay.answers([own_members(made, known, 1)], known.asked, seeds_of(0, 1))
-    for answer in told:
-        labels = torch.from_numpy(made.knowledge.dataset.y_train[known.asked_ids[answer.round]])
-        same = released(found[answer.round], labels, answer.payload.form)
-        torch.testing.assert_close(same, answer.payload.values, check_dtype=False)
+    made.assert_replayed(known, told, 1)
 
 
 def test_the_passes_that_count_are_those_up_to_the_best(followed: Followed):
