@@ -14,7 +14,7 @@ import numpy as np
 
 from fedprivacy.adversary.position import seat
 from fedprivacy.judge.result import Finding, Kind, RunResult, Verdict, main_metric
-from fedprivacy.judge.verdicts import STRONGER_KNOWN
+from fedprivacy.judge.weaker import weaker
 from fedprivacy.metrics.intervals import Interval, corrected_level, paired_interval
 
 ALL = "all clients"
@@ -106,7 +106,7 @@ def tables(results: Sequence[RunResult], names: Sequence[str]) -> list[Table]:
 def verdicts(table: Table, level: float = 0.95) -> list[Verdict]:
     """Each row of ``table`` against its first; the intervals of a table hold together at ``level`` (Bonferroni).
 
-    That less was learned says nothing where a stronger attack is known, and was made on the other row alone.
+    That less was learned says nothing where it was read by a weaker attack (:mod:`.weaker`).
     """
     if len(table.rows) < 2:
         return []
@@ -134,14 +134,10 @@ def _held(one: Standing, first: Standing, level: float) -> Verdict:
     kind: Kind = "supported" if gap.high < 0 else "refuted" if gap.low > 0 else "inconclusive"
     words += _accuracies(one, first)
     less, more = (first, one) if kind == "refuted" else (one, first)
-    if kind != "inconclusive" and _spared(less) and not _spared(more):
-        kind, words = "inconclusive", f"{words}; on {less.run} {STRONGER_KNOWN}"
+    why = weaker([less.auc], [more.auc])
+    if kind != "inconclusive" and why:
+        kind, words = "inconclusive", f"{words}; on {less.run} {why}"
     return Verdict(claim, "this comparison", kind, f"{words}.")
-
-
-def _spared(one: Standing) -> bool:
-    """Whether less was made of what it saw than could have been."""
-    return STRONGER_KNOWN in one.auc.note
 
 
 def _interval(gap: Interval) -> str:

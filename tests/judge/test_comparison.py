@@ -12,12 +12,14 @@ from fedprivacy import seeds
 from fedprivacy.adversary.knowledge import granted
 from fedprivacy.adversary.position import Adversary, seat
 from fedprivacy.adversary.threat import Truth
+from fedprivacy.attacks.membership import headline
 from fedprivacy.config.run import RunConfig
 from fedprivacy.judge import comparison
 from fedprivacy.judge.examiner import membership
 from fedprivacy.judge.result import Communication, Finding, Interval, PrivacyClaim, Provenance, RunResult, from_json
 from fedprivacy.judge.target import Label, Target
 from fedprivacy.judge.verdicts import STRONGER_KNOWN
+from fedprivacy.judge.weaker import JOINT, NONE_KNOWN
 from fedprivacy.study.resolve import resolve
 
 NOTHING = Communication(0, 0, 0, 0, 0, ())
@@ -111,6 +113,21 @@ def test_a_row_on_which_a_stronger_attack_was_left_out_has_not_been_shown_to_tel
     assert list(judged(weak, spared(2.0)).values()) == ["refuted"]
     assert list(judged(spared(2.0), weak).values()) == ["supported"]
     assert list(judged(spared(2.0), spared(0.3)).values()) == ["supported"]
+
+
+def test_one_record_at_a_time_is_not_less_than_all_candidates_together() -> None:
+    """Whether a stronger attack is known or not: nothing is said of what was sent."""
+    alone, together = (
+        result(leak(*how, statistic=name)) for how, name in (((0.3, SERVER), "ratio"), ((2.0, SERVER), "joint"))
+    )
+    for pair in ((together, alone), (alone, together)):
+        table = comparison.tables(list(pair), ["a", "b"])[0]
+        (verdict,) = comparison.verdicts(table)
+        assert verdict.verdict == "inconclusive" and NONE_KNOWN in verdict.why
+    quiet, loud = result(leak(0.3, SERVER, statistic="joint")), result(leak(2.0, SERVER))
+    assert list(judged(loud, quiet).values()) == ["supported"]
+    assert list(judged(quiet, loud).values()) == ["refuted"]
+    assert JOINT == headline.JOINT
 
 
 def test_nothing_to_tell_apart_is_called_apart_as_rarely_as_stated() -> None:

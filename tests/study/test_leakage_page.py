@@ -18,6 +18,7 @@ from fedprivacy.config.run import AttackConfig, RunConfig
 from fedprivacy.judge.examiner import membership
 from fedprivacy.judge.result import Communication, Finding, Interval, PrivacyClaim, Provenance, RunResult
 from fedprivacy.judge.target import Label, Target
+from fedprivacy.judge.verdicts import STRONGER_KNOWN
 from fedprivacy.study.leakage.measured import PROTOCOLS, Measured, attacked, measure, trained
 from fedprivacy.study.leakage.page import figure, page, pairs
 from fedprivacy.study.leakage.tidied import rows as tidied
@@ -28,10 +29,11 @@ BASE = RunConfig()
 
 
 class Planted:
-    """Federations whose leakage is as told: protocol and adversary -> standard deviations."""
+    """Federations whose leakage is as told: protocol and adversary -> standard deviations. Those ``alone`` are read one
+    record at a time, with a ``note``."""
 
-    def __init__(self, effects: Mapping[tuple[str, str], float]) -> None:
-        self.effects = effects
+    def __init__(self, effects: Mapping[tuple[str, str], float], alone: Sequence[str] = (), note: str = "") -> None:
+        self.effects, self.alone, self.note = effects, alone, note
 
     def train(self, config: RunConfig) -> tuple[RunResult, Path]:
         if config.protocol == "fml":
@@ -48,7 +50,8 @@ class Planted:
                 draw = seeds.numpy_generator(config.seed, config.protocol, name)
                 coins = draw.random(1200) < 0.5
                 target = Target("client-0", draw.normal(size=1200) + effect * coins, Truth(coins))
-                found += membership([[target]], Label("what it got", told, "joint", 0.95, True))
+                how = ("ratio", 0.95, True, self.note) if config.protocol in self.alone else ("joint", 0.95, True)
+                found += membership([[target]], Label("what it got", told, *how))
         return self.result(config, 0.5, found)
 
     def result(self, config: RunConfig, accuracy: float, findings: Sequence[Finding]) -> RunResult:
@@ -100,6 +103,25 @@ def test_more_is_called_more_and_one_seed_nothing() -> None:
     text = page(made({**STRONG, ("mutual", "server"): 6.0}), "command", "figure.png")
     assert "learns more than averaging of nearest accuracy: mutual" in text
     assert "one seed decides nothing" in page(made(STRONG, 1), "command", "figure.png")
+
+
+@pytest.mark.parametrize(
+    ("note", "why"),
+    [("", "no stronger one is known here"), (STRONGER_KNOWN, "a stronger one is known and was not run")],
+)
+def test_less_by_a_weaker_attack_is_undecided_and_more_is_more(note: str, why: str) -> None:
+    """Read one record at a time, averaging by joint decoding: nothing follows."""
+    for alone in ("mutual", "fedavg"):
+        effects = {**STRONG, ("mutual", "server"): 1.0 if alone == "mutual" else 6.0}
+        text = page(measure(BASE, ("mutual", "fedkd"), 5, Planted(effects, (alone,), note)), "command", "figure.png")
+        assert f"undecided, since read by a weaker attack ({why}): mutual." in text
+        assert "less than averaging" not in text and "learns more than averaging" not in text
+    text = page(
+        measure(BASE, ("mutual", "fedkd"), 5, Planted({**STRONG, ("mutual", "server"): 6.0}, ("mutual",), note)),
+        "command",
+        "figure.png",
+    )
+    assert "learns more than averaging of nearest accuracy: mutual" in text and "undecided" not in text
 
 
 def test_the_figure_is_drawn() -> None:

@@ -145,9 +145,26 @@ def test_a_row_whose_seeds_were_attacked_on_unequal_terms_leaves_it_open() -> No
         assert found == "inconclusive" and "effort default, in other seeds server: all of each pool; effort thor" in why
 
 
-def attacked(knowledge: str) -> RunResult:
+def test_less_by_a_weaker_attack_leaves_it_open() -> None:
+    """One record at a time was read of one row, all candidates together of the other: no word on what they send."""
+
+    def read(key: str, leak: float, statistic: str) -> Row:
+        auc = attacked("all of each pool", statistic).findings[0]
+        return replace(row(key, 0.9, leak=leak), headline=(auc,) * 5)
+
+    for rows, kind in (
+        ([read("C", 0.55, "ratio"), read("F", 0.95, "joint")], "inconclusive"),
+        ([read("C", 0.95, "joint"), read("F", 0.55, "ratio")], "inconclusive"),
+        ([read("C", 0.55, "ratio"), read("F", 0.65, "loss")], "supported"),
+        ([read("C", 0.55, "joint"), read("F", 0.65, "ratio")], "supported"),
+    ):
+        found, why = verdict(paper("membership"), rows)
+        assert found == kind and ("weaker attack" in why) == (kind == "inconclusive")
+
+
+def attacked(knowledge: str, statistic: str = "joint") -> RunResult:
     """A run of one seed whose server had ``knowledge``."""
-    who = ("membership", "weights", "joint", "server (honest-but-curious)", "all clients", "AUC")
+    who = ("membership", "weights", statistic, "server (honest-but-curious)", "all clients", "AUC")
     auc = Finding(*who, 0.7, 0.5, 0.6, 0.8, 0.95, 100, headline=True, knowledge=knowledge)
     accuracy = {"test_accuracy": Interval(0.8, 0.8, 0.8, {"client-0": 0.8})}
     claim = PrivacyClaim("record", "add-remove", None, 0.0, "", 0)

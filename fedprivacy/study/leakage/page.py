@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from fedprivacy.judge.verdicts import STRONGER_KNOWN
+from fedprivacy.judge.weaker import NONE_KNOWN, weaker
 from fedprivacy.metrics.intervals import Interval, corrected_level, paired_interval
 from fedprivacy.reporting.figures.over_accuracy import Point, over_accuracy_figure
 from fedprivacy.reporting.text import size
@@ -13,6 +15,12 @@ from fedprivacy.study.leakage.measured import FIRST, SEATS, Measured, Row, order
 from fedprivacy.study.runner import over_seeds
 
 LEVEL = 0.95
+
+UNDECIDED: Mapping[str, str] = {
+    NONE_KNOWN: "undecided, since read by a weaker attack (no stronger one is known here)",
+    STRONGER_KNOWN: "undecided, since read by a weaker attack (a stronger one is known and was not run)",
+}
+"""What is said of a difference that a weaker attack may have made, by how it is weaker."""
 
 
 def figure(found: Measured) -> bytes:
@@ -60,13 +68,18 @@ def follows(found: Measured, place: str) -> str:
     if found.seeds < 2:
         return f"**{place.capitalize()}**: one seed decides nothing."
     level = corrected_level(LEVEL, len(held))
-    kinds: dict[str, list[str]] = {"less": [], "more": [], "neither measurably less nor more": []}
+    learns: dict[str, list[str]] = {"less": [], "more": [], "neither measurably less nor more": []}
+    undecided: dict[str, list[str]] = {}
     for row, rival in held:
         gap = paired_interval(row.values(), rival.values(), level)
-        kind = "less" if gap.high < 0 else "more" if gap.low > 0 else "neither measurably less nor more"
-        kinds[kind].append(row.protocol)
-    told = [f"{word} than averaging of nearest accuracy: {', '.join(names)}" for word, names in kinds.items() if names]
-    return f"**{place.capitalize()}** learns {'; '.join(told)}."
+        word = "less" if gap.high < 0 else "more" if gap.low > 0 else "neither measurably less nor more"
+        less, more = (rival, row) if word == "more" else (row, rival)
+        why = "" if gap.low <= 0 <= gap.high else weaker(less.found["AUC"], more.found["AUC"])
+        (undecided.setdefault(UNDECIDED[why], []) if why else learns[word]).append(row.protocol)
+    told = [f"{word} than averaging of nearest accuracy: {', '.join(names)}" for word, names in learns.items() if names]
+    parts = [f"learns {'; '.join(told)}"] if told else []
+    parts += [f"{words}: {', '.join(names)}" for words, names in undecided.items()]
+    return f"**{place.capitalize()}** {'; '.join(parts)}."
 
 
 def table(found: Measured, place: str) -> list[str]:

@@ -10,8 +10,8 @@ count as a better model; a row wins or loses in both.
 Bandwidth: bytes of all messages and of the delivery of public records, which no seed moves. The fewer, with the
 delivery counted, win.
 
-Membership: the AUC of one adversary of equal power, knowledge and effort, paired over seeds. What tells less wins; rows
-attacked on unequal terms, or one whose seeds were, leave the claim open.
+Membership: the AUC of one adversary of equal power, knowledge and effort, paired over seeds. What tells less wins,
+unless a weaker attack read it; rows attacked on unequal terms, or one whose seeds were, leave the claim open.
 
 A changed task (other image size, other rounds, other settings) is another task: it gets no verdict on the paper.
 """
@@ -20,11 +20,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import product
 
 import numpy as np
 from scipy.stats import t as student
 
 from fedprivacy.judge.result import Kind, Verdict
+from fedprivacy.judge.weaker import weaker
 from fedprivacy.metrics.intervals import Interval, corrected_level, paired_interval
 from fedprivacy.reporting.text import counted, size
 from fedprivacy.study.paper.recipe import Claim, Recipe
@@ -120,8 +122,17 @@ def _membership(claim: Claim, own: Sequence[Row], others: Sequence[Row]) -> tupl
     terms = {row.key: ", in other seeds ".join(row.terms) for row in (*own, *others)}
     if len({*terms.values()}) > 1 or any(len(row.terms) > 1 for row in (*own, *others)):
         return "inconclusive", f"unequal terms ({'; '.join(f'{key}: {said}' for key, said in terms.items())}); {why}"
-    winners = [a.key for a in own if all(gaps[a.key, b.key].high < 0 for b in others)]
-    losers = [a.key for a in own if any(gaps[a.key, b.key].low > 0 for b in others if b.key in claim.rivals)]
+    by_weaker: dict[tuple[str, str], str] = {}
+    for a, b in product(own, others):
+        gap = gaps[a.key, b.key]
+        less, more = (a, b) if gap.high < 0 else (b, a)
+        words = "" if gap.low <= 0 <= gap.high else weaker(less.headline, more.headline)
+        by_weaker |= {(a.key, b.key): f"{less.key}: {words}"} if words else {}
+    why = "; ".join([why, *dict.fromkeys(by_weaker.values())])
+    gaps = {pair: gap for pair, gap in gaps.items() if pair not in by_weaker}
+    winners = [a.key for a in own if all((a.key, b.key) in gaps and gaps[a.key, b.key].high < 0 for b in others)]
+    rivals = [b.key for b in others if b.key in claim.rivals]
+    losers = [a.key for a in own if any((a.key, b) in gaps and gaps[a.key, b].low > 0 for b in rivals)]
     return _ruled(claim, winners, losers, why)
 
 

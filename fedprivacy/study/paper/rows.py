@@ -48,6 +48,8 @@ class Row:
     """Membership metrics of the adversary's headline by seed; empty where nothing was attacked."""
     attack: str = ""
     """Which adversary read what, and by which statistic; each once, where its seeds differ."""
+    headline: tuple[Finding, ...] = ()
+    """The AUC of the adversary's headline by seed."""
     terms: tuple[str, ...] = ()
     """From which seat and with what knowledge and effort, each once: more than one where its seeds differ. Only rows of
     the same terms, in every seed, are held against each other."""
@@ -115,6 +117,7 @@ def of_results(row: PaperRow, clients: int, trained: Sequence[RunResult], attack
         tuple(filter(None, (means("test_recall_0"), means("test_recall_1")))),
         {name: _values([head.get(name) for head in heads]) for name in RATES},
         "; ".join(how),
+        tuple(head["AUC"] for head in heads if "AUC" in head),
         tuple(terms),
     )
 
