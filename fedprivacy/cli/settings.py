@@ -36,8 +36,6 @@ RENAMED = {
 }
 """Flags that are not the field's own name."""
 
-BUDGET = "--budget"
-
 ONLY_WITH = {
     "data.alpha": ("data.partition", ("dirichlet",)),
     "data.classes_per_client": ("data.partition", ("shards", "tasks")),
@@ -110,32 +108,17 @@ def parsed(text: str, annotation: Any, where: str) -> Any:
         return None
     if any(typing.get_origin(kind) is tuple for kind in kinds):
         return tuple(part.strip() for part in text.split(",") if part.strip())
-    if where == BUDGET:
-        text = _seconds(text)
-        work = re.fullmatch(r"(\d+) ?(step|round)s?", text)
-        if work and str in kinds:
-            return f"{work[1]} {work[2]}s"
-    number = (
-        "a time such as 60s or 2m, steps such as 400steps, or rounds such as 4rounds" if where == BUDGET else "a number"
-    )
-    for kind, name in ((int, "a whole number"), (float, number)):
+    for kind, name in ((int, "a whole number"), (float, "a number")):
         if kind in kinds:
             try:
                 return kind(text)
             except ValueError:
+                if str in kinds:
+                    return text
                 if kind is int and float in kinds:
                     continue
                 raise UsageError(f"{where}: '{text}' is not {name}.") from None
     return text
-
-
-def _seconds(text: str) -> str:
-    """``60s``, ``2m`` and ``1h`` as seconds; other texts as they are."""
-    factor = {"s": 1, "m": 60, "h": 3600}.get(text[-1:].lower())
-    try:
-        return text if factor is None else repr(float(text[:-1]) * factor)
-    except ValueError:
-        return text
 
 
 def assignments(texts: tuple[str, ...], where: str, fields: Mapping[str, FieldInfo] | None = None) -> dict[str, Any]:

@@ -14,8 +14,11 @@ from fedprivacy.config.canaries import CanaryConfig
 from fedprivacy.config.inversion import InversionConfig
 from fedprivacy.wire.graph import read
 
-WORK = re.compile(r"([1-9]\d{0,8}) (step|round)s?")
+WORK = re.compile(r"([1-9]\d{0,8}) ?(step|round)s?")
 """A budget in steps, or in rounds."""
+TIME = re.compile(r"(\d{1,9}(?:\.\d{0,9})?) ?([smhSMH])")
+SECONDS = {"s": 1, "m": 60, "h": 3600}
+"""A budget in time, and what its units stand for."""
 MOST = 2**31 - 1
 """Largest whole number that a count may be: no machine holds more."""
 
@@ -186,13 +189,24 @@ class AttackConfig(Part):
     such as "4 rounds" (joint decoding); none: its own number."""
     inversion: InversionConfig = InversionConfig()
 
+    @field_validator("budget", mode="before")
+    @classmethod
+    def _spelled(cls, budget: Any) -> Any:
+        """One form of each, however it was given: ``2m`` is 120 seconds, ``400steps`` is ``400 steps``."""
+        if not isinstance(budget, str) or budget == NONE:
+            return None if budget == NONE else budget
+        if work := WORK.fullmatch(budget):
+            return f"{work[1]} {work[2]}s"
+        found = TIME.fullmatch(budget)
+        if not found:
+            raise ValueError(
+                f"'{budget}' is not a time such as 60s or 2m, steps such as 400steps, or rounds such as 4rounds"
+            )
+        return float(found[1]) * SECONDS[found[2].lower()]
+
     @field_validator("budget")
     @classmethod
     def _spendable(cls, budget: float | str | None) -> float | str | None:
-        if budget == NONE:
-            return None
-        if isinstance(budget, str) and not WORK.fullmatch(budget):
-            raise ValueError(f"a budget is seconds, steps or rounds, such as 60 or '400 steps', not '{budget}'")
         if isinstance(budget, float) and budget <= 0:
             raise ValueError("a budget of seconds is above 0")
         return budget

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from fedprivacy import folder, parts
-from fedprivacy.cli.settings import configuration, fields_of, flag_of, parsed
-from fedprivacy.config.base import UsageError, near_miss
+from fedprivacy.adversary.position import Adversary
+from fedprivacy.cli.settings import configuration, fields_of, flag_of, kinds_of
+from fedprivacy.config.base import NONE, UsageError, near_miss
 from fedprivacy.config.named import PARTS, named
 from fedprivacy.config.run import RunConfig
 from fedprivacy.data.outside import arrays_of, is_table
@@ -34,7 +35,7 @@ def configured(settings: Mapping[str, Any], out: Path, base: Mapping[str, Any] |
 
     ``options`` and ``defense_options`` are the settings of the protocol and of the defense. ``data`` is what
     :mod:`fedprivacy.data.outside` reads, with ``label`` the class of a data frame; arrays are written below ``out``
-    once. ``config``: a TOML file, flags win.
+    once. ``config``: a TOML file, flags win. ``None`` is none where a setting may be that, else its default.
     """
     known, fields = keywords(), fields_of()
     label = settings.get("label") if is_table(settings.get("data")) else None
@@ -53,9 +54,9 @@ def configured(settings: Mapping[str, Any], out: Path, base: Mapping[str, Any] |
             given["config"] = str(value)
         elif name not in known:
             raise UsageError(f"No setting '{name}' exists. {near_miss(name, {*known, 'data', 'options'})}")
-        elif value is not None:
+        elif value is not None or type(None) in kinds_of(fields[known[name]].annotation):
             path = known[name]
-            given[path.replace(".", "__")] = _value(value, path, fields[path].annotation, name)
+            given[path.replace(".", "__")] = _value(value, path)
     return configuration(given, content)
 
 
@@ -69,14 +70,21 @@ def check_workers(config: RunConfig, workers: int) -> None:
         )
 
 
-def _value(value: Any, path: str, annotation: Any, name: str) -> Any:
-    if path in PARTS:
-        named = value if isinstance(value, list | tuple) else [value]
-        names = [one if isinstance(one, str) else parts.refer(one) for one in named]
-        return parsed(",".join(names), annotation, name)
-    if isinstance(value, str):
-        return parsed(value, annotation, name)
-    return tuple(value) if isinstance(value, list) else value
+def _value(value: Any, path: str) -> Any:
+    """A value as the command line has it: text stays text, for whoever reads flags."""
+    if path in PARTS and value is not None:
+        several = value if isinstance(value, list | tuple) else [value]
+        return ",".join(one if isinstance(one, str) else parts.refer(one) for one in several)
+    return tuple(map(_plain, value)) if isinstance(value, list | tuple) else _plain(value)
+
+
+def _plain(value: Any) -> Any:
+    """What settings are written down as, of the objects that stand for it."""
+    if isinstance(value, Adversary):
+        return value.name
+    if isinstance(value, np.generic):
+        return value.item()
+    return NONE if value is None else str(value) if isinstance(value, Path) else value
 
 
 def _data(value: Any, out: Path, label: str | None) -> dict[str, Any]:

@@ -227,8 +227,9 @@ def test_every_flag_is_a_keyword() -> None:
     ("call", "words"),
     [
         (lambda: fedprivacy.run(batchsize=3), "No setting 'batchsize' exists. Did you mean 'batch_size'?"),
-        (lambda: fedprivacy.run(clients="many"), "clients: 'many' is not a whole number"),
+        (lambda: fedprivacy.run(clients="many"), "--clients: 'many' is not a whole number"),
         (lambda: fedprivacy.run(clients=0), "--clients: Input should be greater than or equal to 1"),
+        (lambda: fedprivacy.run("fedavg", attack="inversion", budget="5x"), "--budget: '5x' is not a time such as 60s"),
         (lambda: fedprivacy.run(data=5), "data given: it is a int; expected (x, y)"),
         (lambda: fedprivacy.compare("fedavg"), "give the protocols as a list"),
         (lambda: fedprivacy.load("nowhere"), "nowhere is no run folder"),
