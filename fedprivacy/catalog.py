@@ -71,6 +71,7 @@ PAGES: dict[str, str] = {
 TABLES: dict[str, str] = {
     "audits": "what an audit shows of an honest epsilon: private training, noise on updates and on predictions",
     "counts": "how many records of each class lie behind an update, by steps, optimiser and model",
+    "dishonest-server": "what a server learns that lays traps in the model that it sends, and what that costs",
     "decoding": "how well a passive server reads weights as training, model, knowledge and defense change",
     "frontier": "accuracy and leakage over epsilon, for noise on predictions, on updates and in private training",
     "inversion": "what a client's records look like from weights and from predictions, with pictures",

@@ -32,7 +32,8 @@ class Observed:
     weighted by round so that their sum over rounds is the score; NaN where not seen. Where they are all that an
     observation gives, ``logp`` has no classes (:meth:`decoded`). ``simulated_logp`` [sources, S, rounds, n, classes]
     and ``simulated_population_logp``: answers of simulated clients in the place of each source, which were trained on
-    the candidates of ``simulated_in`` [sources, S, n]; NaN where they were not asked.
+    the candidates of ``simulated_in`` [sources, S, n]; NaN where they were not asked. ``measured``: figures of what the
+    adversary did, by name, such as how a model that it forged does.
     """
 
     logp: Float
@@ -48,12 +49,16 @@ class Observed:
     simulated_logp: Float | None = None
     simulated_population_logp: Float | None = None
     simulated_in: Bool | None = None
+    measured: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
-    def decoded(cls, scores: Float, notes: tuple[str, ...] = ()) -> Observed:
+    def decoded(
+        cls, scores: Float, notes: tuple[str, ...] = (), measured: Mapping[str, float] | None = None
+    ) -> Observed:
         """An observation of nothing but jointly decoded ``scores`` [sources, rounds, n]."""
         seen = np.asarray((~np.isnan(scores)).any(axis=0))
-        return cls(np.empty((*scores.shape, 0)), seen, np.ones(seen.shape, dtype=bool), notes=notes, scores=scores)
+        clean = np.ones(seen.shape, dtype=bool)
+        return cls(np.empty((*scores.shape, 0)), seen, clean, notes=notes, scores=scores, measured=dict(measured or {}))
 
     def restricted(self, known: Bool) -> Observed:
         """The same with every candidate outside ``known`` [n] unseen."""

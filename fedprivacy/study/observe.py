@@ -136,7 +136,8 @@ def save_observed(path: Path, observed: Observed) -> None:
         values = getattr(observed, name)
         if values is not None:
             arrays[name] = values
-    folder.write_arrays(path, arrays, {"floor": dict(observed.floor), "notes": list(observed.notes)})
+    header = {"floor": dict(observed.floor), "notes": list(observed.notes), "measured": dict(observed.measured)}
+    folder.write_arrays(path, arrays, header)
 
 
 def load_observed(path: Path) -> Observed | str:
@@ -150,5 +151,6 @@ def load_observed(path: Path) -> Observed | str:
         arrays["clean"],
         floor=header["floor"],
         notes=tuple(header["notes"]),
+        measured=header.get("measured", {}),
         **{name: arrays[name] for name in (*ARRAYS, *SIMULATED) if name in arrays},
     )

@@ -6,7 +6,7 @@ federations each of them is a target too, the others its references, the target'
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -29,6 +29,7 @@ from fedprivacy.judge.target import Label
 from fedprivacy.judge.verdicts import STRONGER_KNOWN
 from fedprivacy.study.membership.judged import Judged, judged_findings, save_scores
 from fedprivacy.study.membership.kept import Kept
+from fedprivacy.study.membership.measured import measured_findings
 from fedprivacy.study.observe import load_observed, observed_path
 from fedprivacy.study.repetition import Repetition
 from fedprivacy.study.resolved import Study
@@ -60,6 +61,7 @@ def membership(
     judged: list[list[Judged]] = []
     groups: list[int] = []
     told: list[tuple[str, ...]] = []
+    figures: list[Mapping[str, float]] = []
     causes = [""] * len(repetitions)
     for number, repetition in enumerate(repetitions):
         loaded = _loaded(repetition, adversary, observation, alone)
@@ -67,6 +69,7 @@ def membership(
             causes[number] = loaded
             continue
         told.append(loaded[0].notes)
+        figures.append(loaded[0].measured)
         score = partial(_scored, attack, kept, number, made.name)
         targets = list(_targets(study, repetition, adversary, loaded, score))
         if not any(targets):
@@ -88,7 +91,8 @@ def membership(
     federations = len(judged) // len(repetitions)
     if federations > 1:
         notes = (f"mean over {federations} federations, each a target with the others as references", *notes)
-    return judged_findings(judged, groups, replace(label, note="; ".join(notes)))
+    found = judged_findings(judged, groups, replace(label, note="; ".join(notes)))
+    return [*found, *measured_findings(figures, label)]
 
 
 Loaded = list[Observed]

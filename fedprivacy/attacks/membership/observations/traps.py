@@ -28,6 +28,11 @@ from fedprivacy.wire.codec import same_bits
 from fedprivacy.wire.parties import client_name
 from fedprivacy.wire.transcript import Transcript
 
+ASKED, QUESTIONS = "candidates asked about", "rounds of questions"
+FORGED, HONEST = "accuracy of the forged model", "accuracy of the honest model"
+AWAY = "distance of the forged model from the honest one, over the norm of that"
+USUAL = "what the honest model had moved since the server's message before, over its norm"
+
 
 @dataclass(frozen=True)
 class Traps:
@@ -50,8 +55,8 @@ class Traps:
         for one in standardised(read):
             asked = reader.served.candidates[one.records[~one.decoys]]
             scores[one.client or 0, rounds.index(one.round), asked] = one.values[~one.decoys]
-        notes = (*_room(read, scores.shape[2]), *_unread(read, sources), *_cost(reader.looks))
-        return Observed.decoded(scores, notes)
+        notes = (*_room(read, scores.shape[2]), *_unread(read, sources))
+        return Observed.decoded(scores, notes, _cost(read, reader.looks))
 
 
 @dataclass(frozen=True)
@@ -161,17 +166,15 @@ def _unread(read: Sequence[Moved], clients: int) -> list[str]:
     return [f"not asked: {', '.join(missing)}, back with nothing that had been sent"] if missing and clients > 1 else []
 
 
-def _cost(looks: Sequence[Looks]) -> list[str]:
-    """What the forged models do to utility, and how conspicuous they are."""
+def _cost(read: Sequence[Moved], looks: Sequence[Looks]) -> dict[str, float]:
+    """How much was asked, what the forged models do to utility, and how conspicuous they are: means over all runs."""
     mean = Looks(*(float(np.mean([getattr(one, field.name) for one in looks])) for field in fields(Looks)))
-    told = [
-        f"the forged model lies {mean.distance:.3g} from the honest one, which has norm {mean.size:.3g} and had moved "
-        f"{mean.usual:.3g} since the server's message before"
-    ]
-    if not np.isnan(mean.right):
-        told.insert(
-            0,
-            f"damage: the forged model gets {mean.right:.1%} of the adversary's own records right, the honest one "
-            f"{mean.honest_right:.1%}",
-        )
-    return told
+    told = {
+        ASKED: float(len(np.unique(np.concatenate([one.records[~one.decoys] for one in read])))),
+        QUESTIONS: float(len({one.number for one in read})),
+        FORGED: mean.right,
+        HONEST: mean.honest_right,
+        AWAY: mean.distance / mean.size,
+        USUAL: mean.usual / mean.size,
+    }
+    return {name: value for name, value in told.items() if np.isfinite(value)}

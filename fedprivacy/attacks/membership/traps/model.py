@@ -2,8 +2,8 @@
 
 Where the last layer reads the trapped one, its weights behind a row of a record of class y are ``-LOUD`` for y and
 ``LOUD / (C - 1)`` for the others: the model is sure and wrong about this record, so the row's gradient is large, and it
-points down. All other rows stay as they were, and the model answers other records as before, the better the fewer
-rows are taken.
+points down. All other rows stay as they were. So the model answers other records nearly as before where few rows are
+taken; where all are, as by default, nothing is left of what it knew (``reports/dishonest_server.md``).
 """
 
 from __future__ import annotations

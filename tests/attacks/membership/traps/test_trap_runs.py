@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fedprivacy.adversary.threat import Adversary, Float, view_of
-from fedprivacy.attacks.membership.observations.traps import Traps
+from fedprivacy.attacks.membership.observations.traps import ASKED, AWAY, FORGED, HONEST, QUESTIONS, USUAL, Traps
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.protocol_cards import CARDS
 from fedprivacy.config.run import AttackConfig, RunConfig
@@ -19,6 +19,9 @@ from fedprivacy.federation.dishonest import alternative_rounds, state_after
 from fedprivacy.federation.interfaces import prepared
 from fedprivacy.federation.knowledge import Knowledge, Observed
 from fedprivacy.metrics.roc import auc
+from fedprivacy.reporting.brief import brief
+from fedprivacy.reporting.markdown import document_to_markdown
+from fedprivacy.study.membership.measured import DONE
 from fedprivacy.study.observe import known_candidates
 from fedprivacy.study.ran import Ran, common_start
 from fedprivacy.study.resolve import resolve
@@ -113,7 +116,8 @@ def test_every_candidate_is_asked_and_members_stand_out(
     others = np.asarray(found.scores)[(played.owners + 1) % 3, 0, np.arange(len(scores))]
     coins = played.flat_coins & ~np.isnan(others)
     assert abs(auc(others[coins], others[~played.flat_coins & ~np.isnan(others)]) - 0.5) < 0.15
-    assert any("asked about" in note for note in found.notes) and any("damage" in note for note in found.notes)
+    assert any("asked about" in note for note in found.notes)
+    assert found.measured[FORGED] < found.measured[HONEST] and found.measured[AWAY] > 10 * found.measured[USUAL]
 
 
 @pytest.mark.parametrize(
@@ -174,7 +178,12 @@ def test_a_run_prints_damage_and_leaves_the_honest_run_as_it_was(digits: Callabl
     assert logs[0] == logs[1] and not (tmp_path / "active-server" / "traps").exists()
     head = [f for f in attacked.findings if f.headline and f.metric == "AUC" and f.target == "all clients"]
     assert [f.statistic for f in head] == ["joint"] and head[0].observation == "traps" and (head[0].value or 0) > 0.98
-    assert "damage: the forged model gets" in head[0].note and "lies" in head[0].note
+    told = {f.metric: f for f in attacked.findings if f.statistic == DONE}
+    assert set(told) == {ASKED, QUESTIONS, FORGED, HONEST, AWAY, USUAL} and not any(f.headline for f in told.values())
+    assert told[ASKED].value == 180 and (told[QUESTIONS].value or 0) >= 1
+    assert 0 <= (told[FORGED].value or 0) < (told[HONEST].value or 0) <= 1 < (told[AWAY].value or 0)
+    shown = document_to_markdown(brief(attacked))
+    assert FORGED in shown and AWAY in shown
     remove_traps(tmp_path)
 
 
