@@ -34,7 +34,7 @@ class InversionConfig(Part):
     records allow), dictionary (an update of many records as a mixture of public ones); of predictions dictionary (a
     mixture of simulated clients), paired-logits, surrogate and prior. Empty runs all that fit, with idlg."""
     first_round: int = Field(default=1, ge=1)
-    """Messages are inverted from this round on."""
+    """Messages are inverted from this round on; an active server sends its malicious model in it."""
     messages: int = Field(default=10, ge=1)
     """Messages that are inverted, client after client, round after round."""
     most_records: int = Field(default=16, ge=1)

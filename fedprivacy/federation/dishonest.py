@@ -95,11 +95,14 @@ def alternative_rounds(
     return Transcript(tuple(messages[first:]), (), store)
 
 
-def rounds_anew(protocol: FederatedProtocol, env: Environment, rounds: int, defense: Defense | None) -> Transcript:
-    """The first ``rounds`` rounds, each played from the common start, which the server sends anew before every one."""
+def rounds_anew(
+    protocol: FederatedProtocol, env: Environment, rounds: int, defense: Defense | None, first: int = 1
+) -> Transcript:
+    """``rounds`` rounds from ``first`` on, each played from the start of ``env``, which the server sends anew before
+    every one."""
     shown, start = MemoryStore(), protocol.init(env).state
     messages = []
-    for number in range(1, rounds + 1):
+    for number in range(first, first + rounds):
         state = replace(start, round=number - 1)
         channel = Channel(number, shown, defense, held(state))
         protocol.round(state, number, env, channel)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from fedprivacy import catalog, parts
 from fedprivacy.adversary.sight import Wire
 from fedprivacy.config.base import UsageError, near_miss
-from fedprivacy.config.inversion import METHODS
+from fedprivacy.config.inversion import METHODS, InversionConfig
 from fedprivacy.config.run import AttackConfig, RunConfig
 from fedprivacy.defenses import names as defenses
 from fedprivacy.models.names import MODELS
@@ -105,9 +104,11 @@ def stated_labels(config: RunConfig, wire: Wire) -> None:
         )
 
 
-def inversion(methods: Sequence[str]) -> None:
-    """Raise UsageError where an inversion attack does not exist."""
-    for method in methods:
+def inversion(wanted: InversionConfig, rounds: int) -> None:
+    """Raise UsageError where an inversion attack does not exist, or where it is to begin after the last round."""
+    if wanted.first_round > rounds:
+        raise UsageError(f"--first-round: there is no round {wanted.first_round} of {rounds}; use 1 to {rounds}.")
+    for method in wanted.methods:
         if parts.outside(method) or method in parts.known("reconstruction"):
             parts.exists("reconstruction", method, METHODS)
         elif method not in METHODS:

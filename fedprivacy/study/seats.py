@@ -58,7 +58,7 @@ def seats_of(attack: AttackConfig, data: DataConfig, wire: Wire) -> Seats:
     theft = theft_seats(wire, asked) if "theft" in attack.attacks else []
     inversion: list[tuple[Adversary, InversionSource]] = []
     if "inversion" in attack.attacks:
-        check.inversion(attack.inversion.methods)
+        check.inversion(attack.inversion, wire.federation.rounds)
         inversion = inversion_seats(wire, asked)
         if data.auxiliary < 2:
             raise UsageError("--attack inversion compares with public images: --auxiliary must be at least 2.")

@@ -29,6 +29,7 @@ from tests.study.inversion_runs import CHEAP, ONE_STEP, Configure, one, ran
         ({"protocol": "fedavg", "attack": {"adversaries": ("client-7",)}}, "there are 3 clients, 0 to 2"),
         ({"protocol": "fedavg", "data": {"auxiliary": 0}}, "--auxiliary"),
         ({"protocol": "fedavg", "attack": {"inversion": {"methods": ("magic",)}}}, "no inversion attack 'magic'"),
+        ({"protocol": "fedavg", "attack": {"inversion": {"first_round": 9}}}, "--first-round: there is no round 9"),
     ],
 )
 def test_misuse_is_one_line_before_any_training(changes: dict[str, Any], words: str, small_config: Configure) -> None:

@@ -11,12 +11,16 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from fedprivacy.attacks.inversion import recovered
+from fedprivacy.attacks.inversion.recovered import Reconstructions
+from fedprivacy.federation.dishonest import state_after
 from fedprivacy.federation.engine import run as run_federation
 from fedprivacy.federation.engine import stored_transcript
 from fedprivacy.judge.result import from_json
 from fedprivacy.study.documents import write_documents
 from fedprivacy.study.inversion.batches import Batches
 from fedprivacy.study.inversion.findings import GAIN, PSNR
+from fedprivacy.study.inversion.invert import imprinted
 from fedprivacy.study.inversion.reconstructed import (
     BEST,
     MEAN,
@@ -143,6 +147,25 @@ def test_an_active_server_reads_records_from_any_model(small_config: Configure, 
     assert share.value is not None and share.value >= 0.8
     assert one(result, PSNR, NULL).value < 20  # type: ignore[operator]
     assert "bins" in result.cards["server (active)"]
+
+
+def test_an_active_server_forges_the_model_of_the_round_that_it_forges(small_config: Configure, tmp_path: Path) -> None:
+    told = {**CHEAP, "adversaries": ("active-server",), "inversion": {"messages": 6, "first_round": 3}}
+    training = {**ONE_STEP, "batch_size": 4, "lr": 0.5}
+    config = small_config(protocol="fedavg", rounds=4, training=training, attack=told)
+    result = ran(config, tmp_path)
+    found = recovered.load(tmp_path / "observed" / "active-server--inversion.safetensors")
+    assert isinstance(found, Reconstructions) and {one.round for one in found.found} == {3}
+    share = one(result, "share above 30 dB")
+    assert share.value is not None and share.value >= 0.8
+    study = resolve(config)
+    env, played = study.environment(0)
+    honest = state_after(study.protocol, env, tmp_path, 2, None).parts["server/model"]
+    made = imprinted(env, played.division, 8, 0, honest).workbench.module("mlp")
+    assert all(torch.equal(value, honest[name]) for name, value in made.inner.state_dict().items())
+    ids = played.division.auxiliary
+    right = env.workbench.logits("mlp", honest, env.dataset.x_train[ids]).argmax(1).numpy() == _labels(env, ids).numpy()
+    assert f"the honest one that it took the place of {right.mean():.1%}" in found.card["damage"]
 
 
 def test_secure_aggregation_leaves_the_mean(small_config: Configure, tmp_path: Path) -> None:

@@ -20,8 +20,8 @@ from fedprivacy.attacks.inversion.messages import EVERYBODY
 from fedprivacy.attacks.inversion.observe import observe_inversion
 from fedprivacy.config.base import UsageError
 from fedprivacy.data.records import Division
-from fedprivacy.federation.dishonest import rounds_anew
-from fedprivacy.federation.environment import Environment
+from fedprivacy.federation.dishonest import rounds_anew, state_after
+from fedprivacy.federation.environment import Environment, Part
 from fedprivacy.federation.interfaces import prepared
 from fedprivacy.models.build import build
 from fedprivacy.study.inversion.batches import Batches
@@ -52,9 +52,10 @@ def observe_inversions(ran: Ran, tick: Callable[[int], None]) -> None:
         try:
             env, transcript = ran.env, ran.done.transcript
             if source == "imprint":
-                env = imprinted(prepared(env, ran.defense), division, ran.study.attack.inversion.bins, ran.root)
-                rounds = min(MASKED_ROUNDS, env.rounds) if ran.study.wire.defended.hides_each else 1
-                transcript = rounds_anew(ran.protocol, env, rounds, ran.defense)
+                env, first = prepared(env, ran.defense), ran.study.attack.inversion.first_round
+                env = imprinted(env, division, ran.study.attack.inversion.bins, ran.root, _honest(ran, env, first))
+                rounds = min(MASKED_ROUNDS, env.rounds - first + 1) if ran.study.wire.defended.hides_each else 1
+                transcript = rounds_anew(ran.protocol, env, rounds, ran.defense, first)
             start = None if source == "predictions" else common_start(ran.protocol, env)
             follows = source == "predictions"
             told = rules(ran.study, env, division, initial=not follows)
@@ -70,10 +71,18 @@ def observe_inversions(ran: Ran, tick: Callable[[int], None]) -> None:
         progress(1.0)
 
 
-def imprinted(env: Environment, division: Division, bins: int, root: int) -> Environment:
+def _honest(ran: Ran, env: Environment, first: int) -> Part | None:
+    """The model that the server would send for round ``first``, as it stands in the run; None before any training."""
+    if first == 1:
+        return None
+    return state_after(ran.protocol, env, ran.place, first - 1, ran.defense).parts.get("server/model")
+
+
+def imprinted(env: Environment, division: Division, bins: int, root: int, honest: Part | None = None) -> Environment:
     """The federation to which the server sends a malicious model made from public records alone.
 
-    ``bins``: how many parts its layer cuts the public records into.
+    ``bins``: how many parts its layer cuts the public records into. ``honest``: weights of the model behind the layer;
+    None: those that everybody begins from.
     """
     data, training = env.dataset, env.settings.training
     public = normalised(torch.from_numpy(data.x_train[division.auxiliary])).flatten(1)
@@ -81,6 +90,8 @@ def imprinted(env: Environment, division: Division, bins: int, root: int) -> Env
     def made(name: str, seed: Seed) -> nn.Module:
         (own, key), draw = seed, seeds.generator(root, "inversion", "imprint")
         inner = build(name, data.shape, len(data.classes), training.output, own, *key)
+        if honest is not None:
+            inner.load_state_dict(dict(honest))
         return malicious(inner, data.shape, public, bins, draw, training.local_steps == 1)
 
     return replace(env, workbench=Workbench(made, training, str(env.workbench.device)))
