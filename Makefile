@@ -34,17 +34,15 @@ $(FLOWER)/.installed: pyproject.toml constraints-flower.txt
 flower: $(FLOWER)/.installed
 	OMP_NUM_THREADS=1 $(FLOWER)/bin/python -m pytest tests/flower
 
-# Ray is 200 MB that most do without.
-RAY := .venv-ray
+# Ray is 240 MB that most do without. It goes with all the rest; afterwards `make test` runs its tests too.
+RAY := $(VENV)/.ray
 
-$(RAY)/.installed: pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(RAY)
-	$(RAY)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
-	$(RAY)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,ray]'
+$(RAY): $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[ray]'
 	touch $@
 
-ray: $(RAY)/.installed
-	OMP_NUM_THREADS=1 $(RAY)/bin/python -m pytest tests/ray
+ray: $(RAY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/ray
 
 # 5,000 generated bad inputs, of which `make test` samples 300; and 80 kills and signals.
 fuzz: $(STAMP)
@@ -87,4 +85,4 @@ wheel: $(STAMP)
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 
 clean:
-	rm -rf $(VENV) $(FLOWER) $(RAY) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(FLOWER) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from fedprivacy.config.base import UsageError
-from fedprivacy.execution.run import CLUSTER, Cluster
+from fedprivacy.execution.run import CLUSTER, Cluster, on
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
@@ -30,8 +30,7 @@ def cluster_options() -> tuple[Callable[[Any], Any], ...]:
 def _chosen(context: click.Context, _: click.Parameter, address: str | None) -> None:
     if address is not None and find_spec("ray") is None:
         raise UsageError("--ray needs Ray: pip install 'fedprivacy[ray]'.")
-    token = CLUSTER.set(None if address is None else Cluster(address))
-    context.call_on_close(lambda: CLUSTER.reset(token))
+    context.with_resource(on(None if address is None else Cluster(address)))
 
 
 def _shared(_: click.Context, __: click.Parameter, gpus: float | None) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,7 +73,7 @@ class Board:
 
 def run_on(cluster: Cluster, jobs: Sequence[Job], threads: int, tick: Tick) -> Iterator[tuple[Job, Any]]:
     """Run all jobs and yield (job, result) as they finish; raises as :func:`fedprivacy.execution.run.run_jobs`."""
-    ray = _connected(cluster)
+    ray, waiting = _connected(cluster), dict[Any, Job]()
     try:
         board = ray.remote(num_cpus=0)(Board).remote()
         task = ray.remote(num_cpus=threads, num_gpus=cluster.gpus, max_retries=RETRIES)(_carried_out)
@@ -92,7 +92,30 @@ def run_on(cluster: Cluster, jobs: Sequence[Job], threads: int, tick: Tick) -> I
             f"Ray lost a worker {RETRIES + 1} times, or itself ({words}); finished work is kept: go on with --resume"
         ) from None
     finally:
-        ray.shutdown()
+        if waiting:
+            leave()
+
+
+def slots(cluster: Cluster, threads: int) -> int:
+    """How many jobs of ``threads`` the cluster runs at the same time, as its machines are now."""
+    machines = [machine["Resources"] for machine in _connected(cluster).nodes() if machine["Alive"]]
+    return max(1, sum(_at_a_time(machine, threads, cluster.gpus) for machine in machines))
+
+
+def _at_a_time(machine: Mapping[str, float], threads: int, gpus: float) -> int:
+    """Jobs on one machine: several share a GPU where each takes less than one."""
+    found = int(machine.get("CPU", 0) // threads)
+    if not gpus:
+        return found
+    there = int(machine.get("GPU", 0))
+    return min(found, there * int(1 / gpus) if gpus < 1 else int(there // gpus))
+
+
+def leave() -> None:
+    """Close the connection; jobs that are under way end."""
+    import ray
+
+    ray.shutdown()
 
 
 def _carried_out(job: Job, home: Home, threads: int, board: Any) -> Any:
@@ -102,12 +125,15 @@ def _carried_out(job: Job, home: Home, threads: int, board: Any) -> Any:
 
 
 def _connected(cluster: Cluster) -> Any:
+    """Ray, connected from the first call on until :func:`leave`: a cluster takes seconds to start."""
     os.environ.update({name: value for name, value in QUIET.items() if name not in os.environ})
     try:
         import ray
     except ImportError:
         raise UsageError("--ray needs Ray: pip install 'fedprivacy[ray]'.") from None
     address = None if cluster.address == "auto" else cluster.address
+    if ray.is_initialized():
+        return ray
     try:
         if address is not None:
             _assert_listening(address)

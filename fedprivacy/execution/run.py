@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +24,31 @@ class Cluster:
 
 
 CLUSTER: ContextVar[Cluster | None] = ContextVar("cluster", default=None)
-"""Takes the jobs of this process where it is set; whoever starts a command sets it once."""
+"""Takes the jobs of this process where it is set, by :func:`on`."""
+
+
+@contextmanager
+def on(cluster: Cluster | None) -> Iterator[None]:
+    """Jobs go to ``cluster`` meanwhile; None: they stay here."""
+    token = CLUSTER.set(cluster)
+    try:
+        yield
+    finally:
+        CLUSTER.reset(token)
+        if cluster is not None and sys.modules.get("ray"):
+            from fedprivacy.execution.ray_cluster import leave
+
+            leave()
+
+
+def at_a_time(workers: int, threads: int) -> int:
+    """How many jobs of ``threads`` run at the same time: one a worker, or as many as the cluster has room for."""
+    cluster = CLUSTER.get()
+    if cluster is None:
+        return workers
+    from fedprivacy.execution.ray_cluster import slots
+
+    return slots(cluster, threads)
 
 
 def run_jobs(jobs: Sequence[Job], workers: int, threads: int, tick: Tick) -> Iterator[tuple[Job, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from fedprivacy import __version__, folder
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.run import RunConfig
 from fedprivacy.execution.job import Job
-from fedprivacy.execution.run import run_jobs
+from fedprivacy.execution.run import at_a_time, run_jobs
 from fedprivacy.judge.result import RunResult
 from fedprivacy.study import contents, room, stored, variants
 from fedprivacy.study.abreast import at_once
@@ -59,6 +59,7 @@ def carried_out(study: Study, plan: Plan, notes: Sequence[str] = ()) -> RunResul
     _check(study, plan)
     _open(study, plan)
     remember(study)
+    plan = replace(plan, workers=at_a_time(plan.workers, study.federation.training.threads))
     compared = study.baselines if plan.baselines else {}
     jobs = _jobs(study, plan, compared)
     if study.attack.shadows:

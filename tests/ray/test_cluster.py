@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +13,28 @@ import pytest
 from fedprivacy import folder
 from fedprivacy.config.base import UsageError
 from fedprivacy.execution.job import Job
-from fedprivacy.execution.run import CLUSTER, Cluster, run_jobs
+from fedprivacy.execution.ray_cluster import QUIET
+from fedprivacy.execution.run import Cluster, on, run_jobs
+from fedprivacy.judge.result import RunResult
 from fedprivacy.study.resolve import resolve
 from fedprivacy.study.run import Plan, bank, execute
 
-pytest.importorskip("ray")
+ray = pytest.importorskip("ray")
 Configure = Callable[..., Any]
 
 
+CORES = 3
+"""Those of the cluster: neither one, nor the pool's two."""
+
+
 @pytest.fixture
-def on_ray() -> Iterator[None]:
-    token = CLUSTER.set(Cluster("auto"))
-    yield
-    CLUSTER.reset(token)
+def on_ray(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name, value in QUIET.items():
+        monkeypatch.setenv(name, value)
+    with on(Cluster("auto")):
+        ray.init(num_cpus=CORES, include_dashboard=False, log_to_driver=False, logging_level="error")
+        yield
+    assert not ray.is_initialized()
 
 
 def workers() -> list[int]:
@@ -48,12 +57,14 @@ def _ours(process: int) -> bool:
     return False
 
 
-def test_a_bank_has_the_same_bits_though_a_worker_is_killed(
+def test_a_bank_has_the_same_bits_as_in_the_pool_though_a_worker_is_killed(
     small_config: Configure, tmp_path: Path, on_ray: None
 ) -> None:
-    attack = {"attacks": ("membership",), "adversaries": ("server",), "shadows": 3}
+    """Six shadows: two a job on three cores of the cluster, three for two workers of the pool, six in this process."""
+    attack = {"attacks": ("membership",), "adversaries": ("server",), "shadows": 6}
     config = small_config(protocol="fedavg", rounds=30, training={"local_epochs": 3}, attack=attack)
     killed: list[int] = []
+    jobs: dict[str, list[str]] = {}
 
     def kill(name: str, done: int) -> None:
         if not killed and 0 < done < config.rounds:
@@ -61,36 +72,38 @@ def test_a_bank_has_the_same_bits_though_a_worker_is_killed(
             for process in killed:
                 os.kill(process, signal.SIGKILL)
 
-    there = execute(config, Plan(tmp_path / "there" / "run", baselines=False, tick=kill))
+    def run(where: str, workers: int, tick: Any) -> tuple[RunResult, list[Path]]:
+        def started(several: Sequence[Job]) -> None:
+            jobs[where] = [job.name for job in several if "shadow" in job.name]
+
+        plan = Plan(tmp_path / where / "run", workers, baselines=False, tick=tick, started=started)
+        found = execute(config, plan)
+        return found, sorted(bank(resolve(config), plan, 0).glob("federation-*/observed/*"))
+
+    there, files = run("ray", 1, kill)
     assert killed
-    CLUSTER.set(None)
-    here = execute(config, Plan(tmp_path / "here" / "run", baselines=False))
-    assert there.findings == here.findings and there.utility == here.utility
-    for shadow in range(3):
-        places = [
-            bank(resolve(config), Plan(tmp_path / where / "run"), 0) / f"federation-{shadow:04d}" / "observed"
-            for where in ("there", "here")
-        ]
-        for file in places[1].iterdir():
-            one, other = (folder.read_arrays(place / file.name)[0] for place in places)
-            assert one.keys() == other.keys() and all((one[name] == other[name]).all() for name in one)
+    with on(None):
+        others = [run("pool", 2, lambda name, done: None), run("here", 1, lambda name, done: None)]
+    assert [len(jobs[where]) for where in ("ray", "pool", "here")] == [CORES, 2, 1]
+    for other, its in others:
+        assert there.findings == other.findings and there.utility == other.utility
+        assert len(files) == len(its) > 0
+        for one, another in zip(files, its, strict=True):
+            arrays, same = folder.read_arrays(one)[0], folder.read_arrays(another)[0]
+            assert arrays.keys() == same.keys() and all((arrays[name] == same[name]).all() for name in arrays)
 
 
 def test_the_error_of_a_job_is_that_of_this_process(on_ray: None) -> None:
     job = Job(
         "wrong", "fedprivacy.study.job:federate", {"config": "{}", "root": 0, "shadow": None, "where": "/dev/null/x"}
     )
-    with pytest.raises(Exception) as here:
-        token = CLUSTER.set(None)
+    with on(None), pytest.raises(Exception) as here:
         list(run_jobs([job], 1, 1, lambda name, done: None))
-    CLUSTER.reset(token)
     with pytest.raises(type(here.value)) as there:
         list(run_jobs([job], 1, 1, lambda name, done: None))
     assert str(there.value) == str(here.value)
 
 
 def test_a_cluster_that_does_not_answer_is_one_line() -> None:
-    token = CLUSTER.set(Cluster("127.0.0.1:1"))
-    with pytest.raises(UsageError, match=r"--ray: no cluster answers at '127\.0\.0\.1:1'"):
+    with on(Cluster("127.0.0.1:1")), pytest.raises(UsageError, match=r"--ray: no cluster answers at '127\.0\.0\.1:1'"):
         list(run_jobs([Job("any", "builtins:print")], 1, 1, lambda name, done: None))
-    CLUSTER.reset(token)
