@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from fedprivacy.adversary.position import EAVESDROPPER
@@ -130,14 +130,14 @@ def class_means(sight: Sight) -> bool:
 _AT = "fedprivacy.attacks.membership.observations"
 _JOINT = "fedprivacy.attacks.membership.joint"
 
-ACTIVE: dict[str, ObservationCard] = {
+ACTIVE: Mapping[str, ObservationCard] = {
     "joint-probes": ObservationCard(f"{_AT}.joint_predictions:JointProbes", played_probes, "answers"),
     "probes": ObservationCard(f"{_AT}.probes:Probes", probes),
     "traps": ObservationCard(f"{_AT}.traps:Traps", traps),
 }
-"""What an active adversary observes."""
+"""What a server observes that departs from the protocol."""
 
-PASSIVE: dict[str, ObservationCard] = {
+PASSIVE: Mapping[str, ObservationCard] = {
     "noised-updates": ObservationCard(
         "fedprivacy.attacks.membership.joint.noised:NoisedUpdates", noised_steps, "training"
     ),
@@ -154,21 +154,30 @@ PASSIVE: dict[str, ObservationCard] = {
     "global-from-updates": ObservationCard(f"{_AT}.weights:GlobalFromUpdates", one_update),
     "prototypes": ObservationCard(f"{_AT}.prototypes:Prototypes", class_means),
 }
-"""What whoever follows the protocol observes."""
+"""What whoever is told as much observes, and follows the protocol or not: an active server sees all that a passive one
+sees."""
 
-OBSERVATIONS = ACTIVE | PASSIVE
+OBSERVATIONS: Mapping[str, ObservationCard] = {**ACTIVE, **PASSIVE}
 
 
 def observable(sight: Sight) -> tuple[str, ...]:
-    """Names of the observations that an adversary can make. UsageError where there is none, and says why."""
+    """Names of the observations that an adversary can make. UsageError where there is none, and says why.
+
+    An active one makes those of a passive one too, of the run in which it plants and forges nothing; where nothing is
+    to be planted or forged it is none.
+    """
     active = sight.adversary.power == "active"
     if sight.me is not None and sight.wire.federation.clients == 1:
         raise _none(sight, "there is no other client")
-    cards = {name: c for name, c in (ACTIVE if active else PASSIVE).items() if c.plays in (None, *sight.wire.played)}
+    cards = {name: card for name, card in _cards(sight).items() if card.plays in (None, *sight.wire.played)}
     able = tuple(name for name, card in cards.items() if card.allowed(sight))
-    if able:
+    if set(able) & set(ACTIVE if active else PASSIVE):
         return able
     raise _none(sight, _why_not_active(sight) if active else _why_not(sight))
+
+
+def _cards(sight: Sight) -> Mapping[str, ObservationCard]:
+    return OBSERVATIONS if sight.adversary.power == "active" else PASSIVE
 
 
 UNPLAYED: dict[Played, str] = {
@@ -182,9 +191,8 @@ UNPLAYED: dict[Played, str] = {
 
 def unplayed(sight: Sight) -> tuple[str, ...]:
     """What an adversary could decode jointly if it could play a client, and why it cannot; a line each."""
-    cards = ACTIVE if sight.adversary.power == "active" else PASSIVE
     missed: dict[Played, list[str]] = {}
-    for name, card in cards.items():
+    for name, card in _cards(sight).items():
         if card.plays is not None and card.plays not in sight.wire.played and card.allowed(sight):
             missed.setdefault(card.plays, []).append(name)
     return tuple(f"not decoded jointly ({', '.join(names)}): {UNPLAYED[why]}" for why, names in missed.items())
@@ -192,8 +200,7 @@ def unplayed(sight: Sight) -> tuple[str, ...]:
 
 def no_room(sight: Sight) -> str:
     """Why nothing that an adversary sees can be decoded for all candidates together; empty where something can be."""
-    cards = ACTIVE if sight.adversary.power == "active" else PASSIVE
-    if any(card.plays is not None and card.allowed(sight) for card in cards.values()):
+    if any(card.plays is not None and card.allowed(sight) for card in _cards(sight).values()):
         return ""
     if sight.each(PREDICTIONS) and sight.wire.defended.head_alone:
         return "private training of the last layer alone is not played"

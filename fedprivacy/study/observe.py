@@ -43,11 +43,13 @@ def observed_path(place: Path, adversary: Adversary, observation: str) -> Path:
 def observe_all(ran: Ran) -> None:
     """Write what every adversary observes, each under its own name.
 
-    Of a shadow federation only what serves as a reference.
+    Of a shadow federation only what serves as a reference. What two adversaries in one place see alike, as an active
+    server and a passive one do of an honest run, is looked at once.
     """
     study = ran.study
     known = known_candidates(study.attack.known_share, ran.game.division, ran.root)
     planted: list[Transcript] | None = None
+    seen: dict[tuple[str, str], Path] = {}
     for adversary, name in study.seats.observations:
         observation = study.observation(name)
         if ran.shadow and getattr(observation, "alone", False) and not stacks_alone(study.attack):
@@ -58,6 +60,10 @@ def observe_all(ran: Ran) -> None:
             planted = planted or plant(ran, knowledge)
             transcripts = planted
         path = observed_path(ran.place, adversary, name)
+        alike = seen.setdefault((adversary.position, name), path)
+        if alike != path:
+            folder.write_arrays(path, *folder.read_arrays(alike))
+            continue
         try:
             if getattr(observation, "reads_traps", False):
                 transcripts = lay_traps(ran, adversary, knowledge)

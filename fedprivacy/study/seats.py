@@ -5,7 +5,6 @@ No torch in here: all of it follows from what crosses the wire as it is declared
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fedprivacy import catalog, parts
@@ -13,11 +12,12 @@ from fedprivacy.adversary.inversion import Source as InversionSource
 from fedprivacy.adversary.inversion import inversion_seats
 from fedprivacy.adversary.labels import Source as LabelSource
 from fedprivacy.adversary.labels import label_seats
-from fedprivacy.adversary.observations import observable
+from fedprivacy.adversary.observations import PASSIVE, observable
 from fedprivacy.adversary.position import Adversary
 from fedprivacy.adversary.seats import adversaries, seat
 from fedprivacy.adversary.sight import Wire
 from fedprivacy.adversary.theft import theft_seats
+from fedprivacy.attacks.membership.headline import asked_for, declared
 from fedprivacy.config.base import UsageError, near_miss
 from fedprivacy.config.run import AttackConfig, DataConfig
 from fedprivacy.study import check
@@ -70,13 +70,18 @@ def seats_of(attack: AttackConfig, data: DataConfig, wire: Wire) -> Seats:
         )
     if "membership" in attack.attacks:
         check.membership(attack, data.inclusion)
-        observations = _observations(asked, attack.observations, wire)
+        observations = _observations(attack, wire)
     return Seats(tuple(observations), tuple(labels), tuple(theft), tuple(inversion))
 
 
-def _observations(named: tuple[str, ...], asked: Sequence[str], wire: Wire) -> list[tuple[Adversary, str]]:
-    """Adversaries, each with every observation that it can make and that is asked for."""
-    seats = [seat(adversary, wire) for adversary in adversaries(wire, named)]
+def _observations(attack: AttackConfig, wire: Wire) -> list[tuple[Adversary, str]]:
+    """Adversaries, each with every observation that it can make and that is asked for.
+
+    An active server can make all that a passive one makes. By default it makes of those the one that carries its
+    headline alone; asked for, those that no other adversary of the run makes in the same place.
+    """
+    asked = attack.observations
+    seats = [seat(adversary, wire) for adversary in adversaries(wire, attack.adversaries)]
     foreign = [name for name in asked if parts.outside(name) or name in parts.known("observation")]
     if foreign and len(foreign) == len(asked):
         able: list[tuple[Adversary, str]] = []
@@ -89,5 +94,13 @@ def _observations(named: tuple[str, ...], asked: Sequence[str], wire: Wire) -> l
     for name in asked:
         if name not in names:
             raise UsageError(f"--observations: no adversary of this run makes '{name}'. {near_miss(name, names)}")
-    chosen = set(asked or names)
-    return [pair for pair in able if pair[1] in chosen]
+    chosen = [pair for pair in able if not asked or pair[1] in asked]
+    passive = {(adversary.position, name) for adversary, name in chosen if adversary.power == "passive"}
+
+    def spared(adversary: Adversary, name: str) -> bool:
+        if adversary.power == "passive" or name not in PASSIVE:
+            return False
+        carrying = declared([other for one, other in chosen if one == adversary], asked_for(attack))
+        return carrying not in (None, name) and (not asked or (adversary.position, name) in passive)
+
+    return [pair for pair in chosen if not spared(*pair)]

@@ -19,67 +19,67 @@ from fedprivacy.study.resolve import resolve
 TABLE = """\
 mutual: active-server server
   server: joint-predictions surrogate | predictions | predictions
-  active-server: joint-probes probes | predictions | -
+  active-server: joint-probes probes joint-predictions surrogate | predictions | -
   client-0: joint-predictions surrogate | predictions | predictions
   eavesdropper: joint-predictions surrogate | predictions | predictions
 fedavg: server client-0
   server: joint-updates uploaded-weights | models | updates
-  active-server: traps | models | imprint
+  active-server: traps joint-updates uploaded-weights | models | imprint
   client-0: joint-updates global-model | - | aggregate
   eavesdropper: joint-updates uploaded-weights | models | updates
 fedprox: server client-0
   server: joint-updates uploaded-weights | models | updates
-  active-server: traps | models | imprint
+  active-server: traps joint-updates uploaded-weights | models | imprint
   client-0: joint-updates global-model | - | aggregate
   eavesdropper: joint-updates uploaded-weights | models | updates
 layerwise-async: server client-0
   server: joint-updates uploaded-weights | models | updates
-  active-server: traps | models | -
+  active-server: traps joint-updates uploaded-weights | models | -
   client-0: global-model | - | -
   eavesdropper: joint-updates uploaded-weights | models | updates
 fedasync: server client-0
   server: joint-updates uploaded-weights | models | updates
-  active-server: traps | models | imprint
+  active-server: traps joint-updates uploaded-weights | models | imprint
   client-0: global-model | - | -
   eavesdropper: joint-updates uploaded-weights | models | updates
 fedbuff: server client-0
   server: joint-updates decoded-updates | models | updates
-  active-server: traps | models | imprint
+  active-server: traps joint-updates decoded-updates | models | imprint
   client-0: global-model | - | -
   eavesdropper: joint-updates decoded-updates | models | updates
 fml: server client-0
   server: joint-updates uploaded-memes | models | updates
-  active-server: traps | models | -
+  active-server: traps joint-updates uploaded-memes | models | -
   client-0: joint-updates global-model | - | aggregate
   eavesdropper: joint-updates uploaded-memes | models | updates
 fedkd: server client-0
   server: joint-updates decoded-updates | models | updates
-  active-server: traps | models | -
+  active-server: traps joint-updates decoded-updates | models | -
   client-0: joint-updates global-from-updates | - | aggregate
   eavesdropper: joint-updates decoded-updates | models | updates
 fedckd: server client-0
   server: joint-updates uploaded-weights | models | updates
-  active-server: traps | models | -
+  active-server: traps joint-updates uploaded-weights | models | -
   client-0: joint-updates global-model | - | aggregate
   eavesdropper: joint-updates uploaded-weights | models | updates
 fedmd: active-server server
   server: joint-predictions surrogate | predictions | predictions
-  active-server: joint-probes probes | predictions | -
+  active-server: joint-probes probes joint-predictions surrogate | predictions | -
   client-0: surrogate | - | -
   eavesdropper: joint-predictions surrogate | predictions | predictions
 ds-fl: active-server server
   server: joint-predictions surrogate | predictions | predictions
-  active-server: joint-probes probes | predictions | -
+  active-server: joint-probes probes joint-predictions surrogate | predictions | -
   client-0: surrogate | - | -
   eavesdropper: joint-predictions surrogate | predictions | predictions
 cfd: active-server server
   server: joint-predictions surrogate | predictions | predictions
-  active-server: joint-probes probes | predictions | -
+  active-server: joint-probes probes joint-predictions surrogate | predictions | -
   client-0: surrogate | - | -
   eavesdropper: joint-predictions surrogate | predictions | predictions
 feddf: server client-0
   server: joint-updates uploaded-weights | models | updates
-  active-server: traps | models | imprint
+  active-server: traps joint-updates uploaded-weights | models | imprint
   client-0: global-model | - | -
   eavesdropper: joint-updates uploaded-weights | models | updates
 fedproto: server client-0
@@ -104,7 +104,7 @@ gossip-mutual: client-0 eavesdropper
   eavesdropper: joint-updates students | models | updates
 fedkd-hybrid: active-server server
   server: joint-updates joint-predictions surrogate uploaded-weights | predictions | predictions
-  active-server: joint-probes probes | predictions | -
+  active-server: joint-probes probes joint-updates joint-predictions surrogate uploaded-weights | predictions | -
   client-0: joint-updates surrogate global-model | - | -
   eavesdropper: joint-updates joint-predictions surrogate uploaded-weights | predictions | predictions
 local: -

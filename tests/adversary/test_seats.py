@@ -13,6 +13,7 @@ from fedprivacy.adversary.inversion import inversion_source
 from fedprivacy.adversary.seats import default_adversaries, seat
 from fedprivacy.adversary.sight import Wire
 from fedprivacy.adversary.threat import Adversary
+from fedprivacy.attacks.membership.headline import ORDER, declared
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.protocol_cards import CARDS
 from fedprivacy.config.run import RunConfig
@@ -40,8 +41,10 @@ def test_a_position_observes_something_or_is_told_why_not(
         assert power or (position == "server" and not resolve(config).wire.has_server)
         return
     assert names and all(name in observations.OBSERVATIONS for name in names)
-    asks, trains = ("joint-probes", "probes"), ("traps",)
-    assert not power or (position == "server" and names in (asks, trains, asks + trains))
+    if power:
+        asks, trains, passive = ("joint-probes", "probes"), ("traps",), observable(config, Adversary(position))
+        assert position == "server"
+        assert names in (asks + passive, trains + passive, asks + trains + passive)
     for name in names:
         assert catalog.observation(name).name
 
@@ -62,6 +65,45 @@ def test_whole_models_are_read_where_they_travel_beside_predictions(small_config
     assert observable(hybrid, Adversary("client-1")) == ("joint-updates", "surrogate", "global-model")
     mixed = small_config(protocol="fedkd-hybrid", training={"client_models": ("mlp", "cnn")})
     assert observable(mixed, server) == ("joint-predictions", "surrogate")
+
+
+def made_by(config: RunConfig, *adversaries: str, asked: tuple[str, ...] = (), **more: Any) -> dict[str, list[str]]:
+    attack = config.attack.model_copy(
+        update={"attacks": ("membership",), "adversaries": adversaries, "observations": asked, **more}
+    )
+    found: dict[str, list[str]] = {}
+    for adversary, name in resolve(config.model_copy(update={"attack": attack})).seats.observations:
+        found.setdefault(adversary.name, []).append(name)
+    return found
+
+
+@pytest.mark.parametrize("protocol", SENDING)
+def test_an_active_server_has_no_weaker_headline_than_a_passive_one(protocol: str, small_config: Any) -> None:
+    """It is told as much, so its headline stands no later in the order of strength."""
+    config = small_config(protocol=protocol, rounds=3)
+    try:
+        made = made_by(config, "server", "active-server")
+    except UsageError:
+        return
+    places = [ORDER.index(declared(made[name]) or "") for name in ("active-server", "server")]
+    assert places[0] <= places[1]
+
+
+def test_an_active_server_looks_passively_where_that_is_its_headline_or_asked_for(small_config: Any) -> None:
+    hybrid, averaging = small_config(protocol="fedkd-hybrid"), small_config(protocol="fedavg", rounds=3)
+    (hybrid_makes,) = made_by(hybrid, "active-server").values()
+    assert hybrid_makes == ["joint-probes", "probes", "joint-updates"] and declared(hybrid_makes) == "joint-updates"
+    assert made_by(averaging, "active-server") == {"active-server": ["traps"]}
+    asked = ("traps", "joint-updates")
+    assert made_by(averaging, "active-server", asked=asked) == {"active-server": list(asked)}
+    assert made_by(averaging, "active-server", asked=asked[1:]) == {"active-server": ["joint-updates"]}
+    # Where a passive server of the run makes it, it stands there.
+    both = made_by(averaging, "active-server", "server", asked=asked)
+    assert both == {"active-server": ["traps"], "server": ["joint-updates"]}
+    # A statistic that reads predictions cannot read traps, and a stack is of all that there is.
+    assert "uploaded-weights" in made_by(averaging, "active-server", headline="loss")["active-server"]
+    whole = made_by(averaging, "active-server", headline="stack", shadows=2)["active-server"]
+    assert whole == ["traps", "joint-updates", "uploaded-weights"]
 
 
 def test_a_client_that_is_not_there(small_config: Any) -> None:
@@ -92,13 +134,14 @@ def test_a_sum_under_masks_hides_single_clients(small_config: Any) -> None:
 def test_answers_of_privately_trained_models_are_decoded_jointly_too(small_config: Any) -> None:
     private = small_config(protocol="mutual", defense={"name": "dp-sgd", "epsilon": 4.0})
     assert observable(private, Adversary("server")) == ("joint-predictions", "surrogate")
-    assert observable(private, Adversary("server", "active")) == ("joint-probes", "probes")
+    active = ("joint-probes", "probes", "joint-predictions", "surrogate")
+    assert observable(private, Adversary("server", "active")) == active
 
 
 def test_what_nobody_can_play_of_private_training_is_not_declared(small_config: Any) -> None:
     head = small_config(protocol="mutual", defense={"name": "dp-sgd", "epsilon": 4.0, "options": {"layers": "head"}})
     assert observable(head, Adversary("server")) == ("surrogate",)
-    assert observable(head, Adversary("server", "active")) == ("probes",)
+    assert observable(head, Adversary("server", "active")) == ("probes", "surrogate")
     assert "last layer" in observations.no_room(seat(Adversary("server"), resolve(head).wire))
     moved = small_config(
         protocol="fedavg",

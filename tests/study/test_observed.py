@@ -7,9 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
+from fedprivacy.attacks.membership.joint.updates import JointUpdates
 from fedprivacy.attacks.membership.observations.joint_predictions import JointPredictions
 from fedprivacy.federation import engine
 from fedprivacy.study.observe import load_observed, observe_all, observed_path, rules
@@ -46,6 +48,25 @@ def test_a_failed_observation_tells_its_cause(
     for adversary, name in study.seats.observations:
         found = load_observed(observed_path(tmp_path, adversary, name))
         assert isinstance(found, str) and found.startswith(told)
+
+
+def test_an_active_server_reads_what_a_passive_one_reads_of_the_honest_run(
+    small_config: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To the last digit, and looked at once."""
+    asked = {"attacks": ("membership",), "adversaries": ("active-server", "server"), "observations": ("joint-updates",)}
+    study = resolve(small_config(protocol="fedkd-hybrid", rounds=2, attack=asked))
+    assert [adversary.name for adversary, _ in study.seats.observations] == ["active-server", "server"]
+    env, played = study.environment(study.config.seed)
+    done = engine.run(study.protocol, env, tmp_path, None)
+    looks = []
+    observe = JointUpdates.observe
+    monkeypatch.setattr(JointUpdates, "observe", lambda *given: looks.append(given) or observe(*given))
+    observe_all(Ran(study, study.config.seed, False, played, env, None, done, tmp_path))
+    active, passive = (load_observed(observed_path(tmp_path, *pair)) for pair in study.seats.observations)
+    assert not isinstance(active, str) and not isinstance(passive, str) and len(looks) == 1
+    assert active.scores is not None and np.isfinite(active.scores).any()
+    np.testing.assert_array_equal(active.scores, passive.scores)
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -2,13 +2,16 @@
 
 An adversary that reads one transcript in several ways has one headline all the same, or the verdict would be a choice
 among results. The order rests on measurements that were published before the run: traps in a dishonest server's model,
-then the exact reading of noised steps and of noised releases, then joint decoding of all candidates, then planted
-probes, then what is read off a single record.
+then the exact reading of noised steps and of noised releases, then joint decoding of all candidates (by weights before
+predictions, by planted ones before those of the protocol), then planted probes, then what is read off a single record.
+A server that departs from the protocol sees all that one which follows it sees, so its headline is of both.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+
+from fedprivacy.config.run import AttackConfig
 
 JOINT = "joint"
 """The statistic of observations that give log-odds themselves, or another scale that all targets share."""
@@ -30,6 +33,11 @@ standard deviations from where nobody trained, which are on one scale too."""
 
 ORDER = (*GIVE_ODDS, "probes")
 """Observations that carry the headline before any other, first to last."""
+
+
+def asked_for(attack: AttackConfig) -> str | None:
+    """The statistic that is asked for as headline, by name or as the first to score with; None where none is."""
+    return attack.headline or next((name for name in attack.statistics if name != STACK), None)
 
 
 def declared(names: Sequence[str], asked: str | None = None) -> str | None:

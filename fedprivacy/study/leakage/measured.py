@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fedprivacy.attacks.membership.headline import declared
+from fedprivacy.attacks.membership.headline import asked_for, declared
 from fedprivacy.config.base import Interrupted, UsageError, build
 from fedprivacy.config.run import RunConfig
 from fedprivacy.judge.comparison import standings
@@ -162,7 +162,7 @@ def attacked(config: RunConfig, base: RunConfig, share: float) -> RunConfig:
     theirs: dict[str, list[str]] = {}
     for adversary, name in would_attack(config).observations:
         theirs.setdefault(adversary.name, []).append(name)
-    carried = dict.fromkeys(filter(None, (declared(names, whole.headline) for names in theirs.values())))
+    carried = dict.fromkeys(filter(None, (declared(names, asked_for(whole)) for names in theirs.values())))
     update = {"adversaries": seats, "observations": tuple(carried)}
     return config.model_copy(update={"attack": whole.model_copy(update=update)})
 

@@ -19,7 +19,7 @@ from fedprivacy.adversary.sight import Sight
 from fedprivacy.adversary.threat import Adversary, Int, Signals, Truth
 from fedprivacy.attacks.membership.assemble import Scored, Shadow, score_target, signals_of, surrogate_signals
 from fedprivacy.attacks.membership.evidence import last_margins
-from fedprivacy.attacks.membership.headline import GIVE_ODDS, STACK, declared
+from fedprivacy.attacks.membership.headline import GIVE_ODDS, asked_for, declared
 from fedprivacy.config.run import AttackConfig
 from fedprivacy.federation.knowledge import Observed
 from fedprivacy.judge import examiner
@@ -55,8 +55,7 @@ def membership(
     """Findings of every statistic on one observation, null rows last; ``kept`` takes the columns for a stack."""
     attack, made, theirs = study.attack, study.observation(observation), study.seats.observed_by(adversary)
     alone = bool(getattr(made, "alone", False))
-    listed = [name for name in attack.statistics if name != STACK]
-    headline = observation == declared(theirs, attack.headline or next(iter(listed), None))
+    headline = observation == declared(theirs, asked_for(attack))
     label = Label(made.name, str(adversary), "all statistics", attack.level, headline)
     judged: list[list[Judged]] = []
     groups: list[int] = []

@@ -8,8 +8,8 @@ the row itself, which answers to its own record and to hardly any other. Moments
 one (layers that travel in turn, momentum); Adam's first steps, which know no sizes, the worse.
 
 Either is told in standard deviations of the same quantity where nobody trained: in rows that wait for the adversary's
-own records, and, since one client at most holds a candidate, in all clients' but the largest. The reading counts by
-which the largest stand out most from those. No coin and no owner is used.
+own records, and, since one client at most holds a candidate, in all clients' but the largest. The readings are added,
+each by how far the largest stand out from those in it. No coin and no owner is used.
 """
 
 from __future__ import annotations
@@ -26,10 +26,12 @@ from torch import Tensor, nn
 from fedprivacy.adversary.threat import Float, Int
 from fedprivacy.attacks.membership.traps.layer import TrapLayer, falls
 from fedprivacy.federation.environment import Part
-from fedprivacy.metrics.roc import auc
 
 READINGS = 2
 """Along the record, and along the row."""
+
+LAST = 0.9
+"""Quantile at which readings are held against where nobody trained."""
 
 ROUNDING = 2.0**-23
 """Of float32: a change of a row below this share of its size is none."""
@@ -92,12 +94,18 @@ def waiting(responses: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def standardised(read: Sequence[Moved]) -> Iterator[Moved]:
-    """The same in standard deviations (by the median absolute one) from where nobody trained, in one alternative."""
+    """The same in standard deviations (by the median absolute one) from where nobody trained, both readings in one.
+
+    Their noise is nearly independent, so each counts by how far the largest stand out in it (Fisher's discriminant for
+    noise of one size); the weights have norm 1, so that the sum is in standard deviations too.
+    """
     numbers = list(dict.fromkeys(one.number for one in read))
     found = [[list(_standardised(read, number, way)) for number in numbers] for way in range(READINGS)]
-    best = max(found, key=lambda alternatives: sum(map(_stand_out, alternatives)))
-    for own in best:
-        yield from own
+    out = np.array([_stand_out(alternatives) for alternatives in found])
+    weights = out / np.linalg.norm(out) if out.any() else np.full(READINGS, READINGS**-0.5)
+    for alternatives in zip(*found, strict=True):
+        for ways in zip(*alternatives, strict=True):
+            yield replace(ways[0], values=weights @ np.stack([one.values for one in ways]))
 
 
 def _standardised(read: Sequence[Moved], number: int, way: int) -> Iterator[Moved]:
@@ -110,14 +118,20 @@ def _standardised(read: Sequence[Moved], number: int, way: int) -> Iterator[Move
         yield replace(one, values=(one.values - centre) / max(spread, one.floor))
 
 
-def _stand_out(own: Sequence[Moved]) -> float:
-    """How well the largest value of each question is told from where nobody trained: an AUC, no member needed."""
-    null = _untouched(own)
-    if _same_questions(own):
-        asked = np.max([one.values[~one.decoys] for one in own], axis=0)
-    else:
-        asked = np.concatenate([one.values[~one.decoys] for one in own])
-    return auc(asked, null) if len(asked) and len(null) else 0.5
+def _stand_out(alternatives: Sequence[Sequence[Moved]]) -> float:
+    """How far the largest values of questions lie above those where nobody trained, by their last tenth; no member is
+    needed, and no more than a tenth of the questions about one."""
+    null = np.concatenate([_untouched(own) for own in alternatives])
+    asked = np.concatenate([_largest(own) for own in alternatives])
+    if not len(null) or not len(asked):
+        return 0.0
+    return max(0.0, float(np.quantile(asked, LAST) - np.quantile(null, LAST)))
+
+
+def _largest(own: Sequence[Moved]) -> Float:
+    """Each question's largest value over the clients that were asked the same."""
+    asked = [one.values[~one.decoys] for one in own]
+    return np.asarray(np.max(asked, axis=0) if _same_questions(own) else np.concatenate(asked))
 
 
 def _untouched(own: Sequence[Moved]) -> Float:

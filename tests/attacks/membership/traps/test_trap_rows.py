@@ -14,6 +14,7 @@ from fedprivacy.attacks.membership.traps.reading import Moved, moved, standardis
 from fedprivacy.attacks.membership.traps.rows import LARGEST, MARGIN, RIDGE, Discriminants, Whitening
 from fedprivacy.config.run import DataConfig
 from fedprivacy.data.sources import load
+from fedprivacy.metrics.roc import auc
 from fedprivacy.models.mlp import Mlp
 from fedprivacy.training.low_rank import compress
 from fedprivacy.wire.payload import Predictions, Update, Weights
@@ -112,6 +113,24 @@ def test_signals_are_told_in_deviations_of_rows_that_nobody_trained_on(better: i
         own = (holds == one.client) & ~decoys
         assert 15 < np.median(one.values[own]) < 30
         assert abs(np.median(one.values[~own])) < 1 and 0.6 < one.values[~own].std() < 1.6
+
+
+@pytest.mark.parametrize("scales", [(1.0, 1.0), (1e-4, 1e3)])
+def test_two_readings_tell_more_than_the_better_one(scales: tuple[float, float]) -> None:
+    """Both show a member by two standard deviations, in units of their own: together by the root of two more."""
+    rng = np.random.default_rng(5)
+    records, holds = np.arange(900), np.repeat(np.arange(-1, 2), 300)
+    decoys = np.zeros(900, dtype=bool)
+    noise = rng.normal(size=(2, 900, 2))
+    read = [
+        Moved(0, 2, client, records, (noise[client] + 2.0 * (holds == client)[:, None]) * scales, decoys, 1e-12)
+        for client in (0, 1)
+    ]
+    for one in standardised(read):
+        own = holds == one.client
+        alone = [auc(read[one.client or 0].values[own, way], read[one.client or 0].values[~own, way]) for way in (0, 1)]
+        assert auc(one.values[own], one.values[~own]) > max(alone) + 0.02
+        assert max(alone) < 0.95
 
 
 def test_training_on_another_record_moves_a_row_along_the_second_reading_by_less_than_its_own() -> None:
