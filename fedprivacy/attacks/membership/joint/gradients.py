@@ -1,37 +1,35 @@
-"""Per-record gradients of a model, layer by layer, averaged over points of a path; inner products without the whole.
+"""Per-record gradients of any model, averaged over points of a path; inner products without the whole.
 
 A dense layer's gradient is the outer product of the gradient of its output and its input, so a Gram matrix over n
-records is ``(A A' + 1) o (D D')`` and never needs the n gradients themselves. Everything else (convolutions by unfolded
-patches, normalisations, small dense layers) is kept as one row a record. Over several points of a path the two factors
-of an outer product are averaged apart: exact where either stays the same, as the input of a first layer does.
+records is ``(A A' + 1) o (D D')`` and never needs the n gradients themselves. Everything else is kept as one row a
+record: told by its layer where that can be (:mod:`.by_layers`), else record by record (:mod:`.by_records`). Over
+several points of a path the two factors of an outer product are averaged apart: exact where either stays the same, as
+the input of a first layer does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, grad, vmap
-from torch.nn import functional
 
-from fedprivacy.attacks.membership.joint.layers import Layer, Outer, Rows, below, records_of
-from fedprivacy.training.recording import Recording, Use
+from fedprivacy.attacks.membership.joint.by_layers import Losses, by_layers, fits, untold
+from fedprivacy.attacks.membership.joint.by_records import record_by_record
+from fedprivacy.attacks.membership.joint.layers import Layer, below, records_of
+from fedprivacy.training.differentiable import differentiable
 
-EXPLICIT = 8192
-"""Entries of a dense layer up to which its gradients are kept whole, and so averaged exactly."""
 ROWS = 256
 """Records of one forward and backward pass."""
 BLOCK = 2048
 """Rows of a Gram matrix that are made at once."""
 MANY = 3000
 """Records up to which a Gram matrix is kept in float64."""
-ROOM = 2**30
-"""Bytes that whole gradients of one layer may take; a layer beyond is left out of the equations."""
 
-Losses = Callable[[Tensor, Tensor], Tensor]
-"""(logits [B, C], labels [B]) -> loss of each record [B]."""
+_ALONE: WeakKeyDictionary[nn.Module, frozenset[str]] = WeakKeyDictionary()
+"""Parameters of a module that its layers do not tell; one look in a process is enough."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,95 +84,35 @@ class Gradients:
 def gradients(module: nn.Module, x: Tensor, y: Tensor, losses: Losses) -> Gradients:
     """Gradients of ``losses`` at the module's present weights, in inference mode, of records ``x`` [n, ...], ``y`` [n].
 
-    A parameter that is used in a way that the recording does not know is differentiated record by record.
+    Parameters of which the layers do not tell are differentiated record by record. ValueError where the gradients of
+    every parameter take too much room.
     """
     module.eval()
-    names = {parameter: name for name, parameter in module.named_parameters()}
-    found = [_batch(module, x[i : i + ROWS], y[i : i + ROWS], losses, names, len(x)) for i in range(0, len(x), ROWS)]
-    return stacked(found)
+    parts = [(x[i : i + ROWS], y[i : i + ROWS]) for i in range(0, len(x), ROWS)]
+    with differentiable(module):
+        alone = _ALONE.get(module)
+        if alone is None:
+            alone = untold(module, *parts[0], losses)
+            if len(parts[0][0]) > 1:
+                _ALONE[module] = alone
+        while True:
+            found = [_batch(module, *part, losses, alone, len(x)) for part in parts]
+            more = frozenset().union(*(stray for _, stray in found))
+            if not more:
+                return stacked([one for one, _ in found])
+            alone |= more
 
 
 def _batch(
-    module: nn.Module, x: Tensor, y: Tensor, losses: Losses, names: Mapping[nn.Parameter, str], number: int
-) -> Gradients:
-    for parameter in names:
-        parameter.grad = None
-    with Recording(names) as seen:
-        each = losses(module(x), y)
-    each.sum().backward()
-    stray = {names[p]: p for p in names if p.grad is not None}
-    for parameter in stray.values():
-        parameter.grad = None
-    slices: dict[tuple[str | None, str | None], list[Layer]] = {}
-    left_out: list[str] = []
-    for use in seen.uses:
-        if use.outputs is None:
-            continue
-        for layer in _layers(use, names, number, left_out):
-            key = (layer.weight, layer.bias) if isinstance(layer, Outer) else (layer.name, None)
-            slices.setdefault(key, []).append(layer)
-    layers = [below(parts) for parts in slices.values()]
-    if any(records_of(layer) != len(x) for layer in layers):
-        raise ValueError("a weight is used more than once for a record, which these gradients do not cover")
-    if stray:
-        layers += _record_by_record(module, x, y, losses, stray)
-    return Gradients(tuple(layers), tuple(dict.fromkeys(left_out)))
-
-
-def _layers(use: Use, names: Mapping[nn.Parameter, str], number: int, left_out: list[str]) -> list[Layer]:
-    x, g = use.inputs, use.outputs
-    assert x is not None
-    assert g is not None
-    x, g = x.detach(), g.detach()
-    weight = None if use.weight is None else names[use.weight]
-    bias = None if use.bias is None else names[use.bias]
-    if use.kind == "linear" and x.ndim == 2 and x.shape[1] * g.shape[1] > EXPLICIT:
-        return [Outer(x, g, weight, bias)]
-    whole: Tensor | None
-    if use.kind == "scale":
-        whole, shift = _over_positions(x * g), _over_positions(g)
-    else:
-        patches, slopes = _patches(use, x, g)
-        shift = slopes.sum(dim=2)
-        if weight is not None and 4 * number * patches.shape[1] * slopes.shape[1] > ROOM:
-            left_out.append(weight)
-            weight = None
-        whole = None if weight is None else torch.bmm(slopes, patches.transpose(1, 2)).flatten(1)
-    found: list[Layer] = []
-    if weight is not None and whole is not None:
-        found.append(Rows(whole, weight))
-    return [*found, Rows(shift, bias)] if bias is not None else found
-
-
-def _patches(use: Use, x: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
-    """What a weight was applied to [b, in, positions], and the gradients of what came out [b, out, positions]."""
-    if use.kind == "linear":
-        if x.ndim == 2:
-            return x[:, :, None], g[:, :, None]
-        return x.flatten(1, -2).transpose(1, 2), g.flatten(1, -2).transpose(1, 2)
-    assert use.geometry is not None
-    stride, padding, dilation, groups = use.geometry
-    if groups != 1:
-        raise ValueError("gradients of grouped convolutions are not covered")
-    kernel = (1, 1) if use.weight is None else (use.weight.shape[2], use.weight.shape[3])
-    return functional.unfold(x, kernel, dilation, padding, stride), g.reshape(len(g), g.shape[1], -1)
-
-
-def _over_positions(values: Tensor) -> Tensor:
-    return values.flatten(2).sum(dim=2) if values.ndim > 2 else values
-
-
-def _record_by_record(
-    module: nn.Module, x: Tensor, y: Tensor, losses: Losses, stray: Mapping[str, nn.Parameter]
-) -> list[Layer]:
-    fixed = {name: t.detach() for name, t in (*module.named_parameters(), *module.named_buffers())}
-
-    def loss(some: Mapping[str, Tensor], one: Tensor, label: Tensor) -> Tensor:
-        logits = functional_call(module, {**fixed, **some}, (one[None],))
-        return losses(logits, label[None])[0]
-
-    found = vmap(grad(loss), in_dims=(None, 0, 0))({name: p.detach() for name, p in stray.items()}, x, y)
-    return [Rows(values.flatten(1), name) for name, values in found.items()]
+    module: nn.Module, x: Tensor, y: Tensor, losses: Losses, alone: Set[str], number: int
+) -> tuple[Gradients, frozenset[str]]:
+    """Gradients of one batch of ``number`` records in all, and what should have been ``alone`` as well."""
+    told = by_layers(module, x, y, losses, alone, number)
+    small = {n for n, p in module.named_parameters() if n in alone and fits(number * p.numel())}
+    layers = [*told.layers, *record_by_record(module, x, y, losses, small)]
+    if not layers:
+        raise ValueError(f"the gradients of {number} records take too much room in every layer of this model")
+    return Gradients(tuple(layers), (*told.left_out, *sorted(alone - small))), told.stray
 
 
 def stacked(found: Sequence[Gradients]) -> Gradients:
