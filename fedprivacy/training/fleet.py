@@ -10,6 +10,7 @@ measures where the border lies.
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -117,11 +118,27 @@ def pays(module: nn.Module, device: torch.device) -> bool:
 
 
 def can_stack(module: nn.Module, members: Sequence[Member]) -> bool:
-    """Whether one computation can train them: as many records each, no buffers, no dropout, nothing guarded."""
+    """Whether one computation can train them: as many records each, no buffers, no dropout, nothing guarded, and
+    operations that ``torch.func`` maps over models, which recurrent layers are not."""
     random = any(isinstance(layer, nn.modules.dropout._DropoutNd) and layer.p for layer in module.modules())
     sizes = {(member.records.x.shape, member.records.x.dtype) for member in members}
     guarded = any(member.records.guarded for member in members)
-    return len(sizes) == 1 and not random and not guarded and not any(True for _ in module.buffers())
+    if len(sizes) != 1 or random or guarded or any(True for _ in module.buffers()):
+        return False
+    return chain(module) is not None or _maps(module, members[0].records)
+
+
+def _maps(module: nn.Module, records: Records) -> bool:
+    """Whether two models can answer two records in one computation."""
+    weights = {name: torch.stack([weight, weight]).detach() for name, weight in module.named_parameters()}
+    inputs = normalised(torch.from_numpy(records.x[:2]).to(next(module.parameters()).device))
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", message="There is a performance drop")
+            vmap(lambda own: functional_call(module, own, (inputs,)))(weights)
+    except (RuntimeError, UserWarning):
+        return False
+    return True
 
 
 def train_fleet(
@@ -152,7 +169,10 @@ def _chosen(
 ) -> list[dict[str, Tensor]]:
     module = bench.module(model)
     if stacked and not can_stack(module, members):
-        raise ValueError("these members cannot be stacked: records of one size, no buffers and no dropout are needed")
+        raise ValueError(
+            "these members cannot be stacked: records of one size, no buffers, no dropout, and operations that "
+            "torch.func maps are needed"
+        )
     if stacked is None:
         stacked = len(members) > 1 and pays(module, bench.device) and can_stack(module, members)
     if not stacked:

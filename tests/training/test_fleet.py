@@ -127,6 +127,43 @@ def test_what_cannot_be_stacked_is_trained_alone() -> None:
     assert not can_stack(nn.Sequential(nn.Linear(6, 3), nn.BatchNorm1d(3)), equal)
 
 
+class Recurrent(nn.Module):
+    """``torch.func`` has no rule for its middle."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.read, self.head = nn.GRU(2, 4, batch_first=True), nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.read(x.unflatten(1, (3, 2)))[0][:, -1])
+        return logits
+
+
+class Looped(nn.Module):
+    """``torch.func`` runs its middle model after model, and warns."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pair, self.head = nn.Bilinear(3, 3, 4), nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.pair(x[:, :3], x[:, 3:]))
+        return logits
+
+
+@pytest.mark.parametrize("kind", [Recurrent, Looped])
+def test_models_that_cannot_be_mapped_are_trained_alone(kind: type[nn.Module]) -> None:
+    module = kind()
+    weights = {name: value.clone() for name, value in module.state_dict().items()}
+    members = [Member(weights, records(number), (number, ("order",))) for number in range(2)]
+    assert not can_stack(module, members)
+    many = train_fleet(bench(module), "model", members, 2, label_fleet_loss)
+    alone = [train_fleet(bench(module), "model", [member], 2, label_fleet_loss)[0] for member in members]
+    for one, other in zip(many, alone, strict=True):
+        torch.testing.assert_close(one, other)
+    assert not torch.equal(many[0]["head.weight"], weights["head.weight"])
+
+
 def test_guarded_records_stay_guarded() -> None:
     member = Member(start(0), records(0).as_guarded(), (0, ("fleet",)))
     assert not can_stack(mlp(), [member, member])

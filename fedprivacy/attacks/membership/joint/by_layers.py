@@ -174,5 +174,5 @@ def _patches(use: Use, x: Tensor, g: Tensor) -> tuple[Tensor, Tensor, int]:
     return functional.unfold(x, kernel, dilation, padding, stride), g.reshape(len(g), g.shape[1], -1), groups
 
 
-def _summed(values: Tensor, along: Sequence[int]) -> Tensor:
+def _summed(values: Tensor, along: list[int]) -> Tensor:
     return (values.sum(dim=along) if along else values).flatten(1)
