@@ -1,7 +1,8 @@
 """A module as a function of one flat vector: its logits, the gradient of a loss, and products with its derivative.
 
 :class:`Flat` takes any module without buffers, by automatic differentiation: the gradient keeps its graph, and one more
-backward pass through it is the vector product that an adjoint needs.
+backward pass through it is the vector product that an adjoint needs. Where an operation has no second derivative, two
+more gradients a little way off along the vector tell the product: the second derivative of a loss is symmetric.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from torch.autograd import grad
 from torch.func import functional_call
 
 from fedprivacy.attacks.membership.unrolled.batch import Batch
+from fedprivacy.training.differentiable import differentiable
 from fedprivacy.training.dp_sgd import of_rows
 from fedprivacy.training.engines import Engines
 
@@ -64,16 +66,43 @@ class Model(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """A gradient with its graph from the leaf ``w``."""
+    """A gradient with its graph from the leaf ``w``; ``random`` is what dropout was drawn from."""
 
     g: Tensor
     w: Tensor
-    coins: Tensor | None
+    model: Flat
+    batch: Batch
+    random: Tensor
 
     def product(self, vector: Tensor) -> tuple[Tensor, Tensor | None]:
-        inputs = [self.w] if self.coins is None else [self.w, self.coins]
-        through, *more = grad(self.g, inputs, vector, allow_unused=True)
-        return torch.zeros_like(vector) if through is None else through, more[0] if more else None
+        coins = self.batch.coins
+        inputs = [self.w] if coins is None else [self.w, coins]
+        try:
+            through, *more = grad(self.g, inputs, vector, allow_unused=True)
+        except RuntimeError:
+            through, more = None, []
+        if through is None:
+            return self._by_differences(vector)
+        return through, more[0] if more else None
+
+    def _by_differences(self, vector: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Central differences, exact but for the square of the way and for rounding, which share what is lost."""
+        w, length = self.w.detach(), float(vector.norm())
+        if length == 0:
+            return torch.zeros_like(w), self.batch.by_coins(torch.zeros_like(self.batch.rows, dtype=w.dtype))
+        way = torch.finfo(w.dtype).eps ** (1 / 3) * (1 + float(w.norm())) / length
+        before, (up, risen), (down, fallen) = (self._at(w + step * vector) for step in (0.0, way, -way))
+        by_shares = (self.batch.each(before[1]) * (risen - fallen)).sum(dim=1) / (2 * way)
+        return (up - down) / (2 * way), self.batch.by_coins(by_shares)
+
+    def _at(self, w: Tensor) -> tuple[Tensor, Tensor]:
+        """Gradient and logits at other weights, with the same units dropped out."""
+        with torch.random.fork_rng(devices=[]):
+            torch.random.set_rng_state(self.random)
+            leaf = w.requires_grad_(True)
+            logits = self.model.logits(leaf, self.batch.x)
+            (g,) = grad(logits, leaf, self.batch.traced(logits, keep=False))
+        return g, logits.detach()
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +135,8 @@ class Flat:
         return self.flatten(new), self.flatten(kept)
 
     def logits(self, vector: Tensor, x: Tensor) -> Tensor:
-        answer: Tensor = functional_call(self.module, self._named(vector), (x,))
+        with differentiable(self.module):
+            answer: Tensor = functional_call(self.module, self._named(vector), (x,))
         return answer
 
     def operations(self, x: Tensor) -> float:
@@ -118,10 +148,10 @@ class Flat:
         return float(counter.get_total_flops())
 
     def gradient(self, vector: Tensor, batch: Batch, keep: bool) -> tuple[Tensor, Linearised]:
-        leaf = vector.detach().requires_grad_(True)
+        random, leaf = torch.random.get_rng_state(), vector.detach().requires_grad_(True)
         logits = self.logits(leaf, batch.x)
         (g,) = grad(logits, leaf, batch.traced(logits, keep), create_graph=keep)
-        return g.detach(), Graph(g, leaf, batch.coins)
+        return g.detach(), Graph(g, leaf, self, batch, random)
 
     def norms(self, vector: Tensor, batch: Batch) -> Tensor:
         module = self._beside.to(vector).train(self.module.training)
