@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 
+from fedprivacy.execution.exhausted import out_of_memory
 from fedprivacy.folder import Damaged
 
 UNFORESEEN = 3
@@ -30,7 +31,7 @@ def told(error: BaseException) -> str:
     """One line for any error that is none of the user's settings."""
     if isinstance(error, Damaged):
         return f"{error}. Nothing was computed from it; --fresh runs it again."
-    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "allocate" in str(error)):
+    if out_of_memory(error):
         return f"{MEMORY}."
     if isinstance(error, RecursionError):
         return "something is nested too deeply to be read; --debug shows where."

@@ -7,6 +7,7 @@ from pathlib import Path
 from fedprivacy import folder
 from fedprivacy.adversary.threat import Adversary, view_of
 from fedprivacy.attacks.labels.observe import LabelEstimates, observe_labels
+from fedprivacy.study.attempt import attempt
 from fedprivacy.study.ran import Ran, common_start
 
 
@@ -15,16 +16,12 @@ def observe_label_shares(ran: Ran) -> None:
     for adversary, source in ran.study.seats.labels:
         start = common_start(ran.protocol, ran.env) if source == "models" else None
         path = labels_path(ran.place, adversary)
-        try:
-            found = observe_labels(
-                view_of([ran.done.transcript], adversary), ran.knowledge("labels", start=start), source
-            )
-        except (ValueError, FloatingPointError) as error:
-            folder.write_arrays(path, {}, {"failed": str(error)})
-            continue
-        arrays = {f"shares/{name}": shares for name, shares in found.shares.items()}
-        header = {"order": list(found.shares), "observation": found.observation, "notes": list(found.notes)}
-        folder.write_arrays(path, {**arrays, "prior": found.prior}, header)
+        with attempt(path):
+            view, knowledge = view_of([ran.done.transcript], adversary), ran.knowledge("labels", start=start)
+            found = observe_labels(view, knowledge, source)
+            arrays = {f"shares/{name}": shares for name, shares in found.shares.items()}
+            header = {"order": list(found.shares), "observation": found.observation, "notes": list(found.notes)}
+            folder.write_arrays(path, {**arrays, "prior": found.prior}, header)
 
 
 def load_label_shares(path: Path) -> LabelEstimates | str:

@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from fedprivacy import folder, parts, seeds
 from fedprivacy.adversary.threat import Adversary, Bool, view_of
@@ -22,16 +21,15 @@ from fedprivacy.federation import phases
 from fedprivacy.federation.environment import Environment, Part, Work, round_half_up
 from fedprivacy.federation.interfaces import Defense
 from fedprivacy.federation.knowledge import Knowledge, Observation, Observed, Rules
+from fedprivacy.study.attempt import attempt
 from fedprivacy.study.planted import plant
 from fedprivacy.study.ran import Ran, common_start
 from fedprivacy.study.resolved import Study
 from fedprivacy.study.traps import lay_traps, remove_traps
 from fedprivacy.study.variants import stacks_alone
-from fedprivacy.training.learner import Diverged
 from fedprivacy.wire.transcript import Transcript
 
 ARRAYS = ("population_logp", "reference_logp", "reference_population_logp", "surrogate_logp", "scores")
-SINGULAR: type[Exception] = torch.linalg.LinAlgError  # type: ignore[attr-defined]
 SIMULATED = ("simulated_logp", "simulated_population_logp", "simulated_in")
 
 
@@ -56,23 +54,19 @@ def observe_all(ran: Ran) -> None:
             continue
         knowledge = brought(ran, observation)
         transcripts = [ran.done.transcript]
-        if getattr(observation, "reads_planted", False):
-            planted = planted or plant(ran, knowledge)
-            transcripts = planted
         path = observed_path(ran.place, adversary, name)
         alike = seen.setdefault((adversary.position, name), path)
         if alike != path:
             folder.write_arrays(path, *folder.read_arrays(alike))
             continue
-        try:
+        with attempt(path):
+            if getattr(observation, "reads_planted", False):
+                planted = planted or plant(ran, knowledge)
+                transcripts = planted
             if getattr(observation, "reads_traps", False):
                 transcripts = lay_traps(ran, adversary, knowledge)
             observed = observation.observe(view_of(transcripts, adversary), knowledge)
             save_observed(path, observed if known is None else observed.restricted(known))
-        except Diverged as error:  # not in the federation, which is done
-            folder.write_arrays(path, {}, {"failed": f"in what the adversary played, {error}"})
-        except (ValueError, FloatingPointError, np.linalg.LinAlgError, SINGULAR) as error:
-            folder.write_arrays(path, {}, {"failed": str(error) or type(error).__name__})
         remove_traps(ran.place)
 
 

@@ -18,6 +18,7 @@ from fedprivacy.federation.environment import Environment, Part
 from fedprivacy.federation.interfaces import RunsWhole, SharesPredictions, prepared
 from fedprivacy.federation.knowledge import Knowledge
 from fedprivacy.federation.probes import probe_last_round
+from fedprivacy.study.attempt import attempt
 from fedprivacy.study.planted import probe_by_running_again
 from fedprivacy.study.ran import Ran, rounds_before
 from fedprivacy.wire.transcript import Transcript
@@ -56,7 +57,7 @@ def observe_theft(ran: Ran) -> None:
     truth = _true_answers(ran, queries) if ran.study.seats.theft else np.empty(0)
     for adversary in ran.study.seats.theft:
         path, knowledge = theft_path(ran.place, adversary), ran.knowledge("theft")
-        try:
+        with attempt(path):
             if np.isnan(truth).all():
                 raise ValueError(UNKNOWN)
             if adversary.power == "active":
@@ -64,14 +65,11 @@ def observe_theft(ran: Ran) -> None:
             else:
                 view = view_of([ran.done.transcript], adversary)
                 found = steal(view, knowledge, told_after(ran), queries)
-        except (ValueError, FloatingPointError) as error:
-            folder.write_arrays(path, {}, {"failed": str(error)})
-            continue
-        arrays = {f"copies/{name}": logp for name, logp in found.copies.items()}
-        arrays |= {"unaided": found.unaided, "course": found.course}
-        notes = [*found.notes, *([ENDED] if isinstance(ran.protocol, RunsWhole) else [])]
-        header = {"order": list(found.copies), "points": list(found.points), "notes": notes}
-        folder.write_arrays(path, arrays, header)
+            arrays = {f"copies/{name}": logp for name, logp in found.copies.items()}
+            arrays |= {"unaided": found.unaided, "course": found.course}
+            notes = [*found.notes, *([ENDED] if isinstance(ran.protocol, RunsWhole) else [])]
+            header = {"order": list(found.copies), "points": list(found.points), "notes": notes}
+            folder.write_arrays(path, arrays, header)
     if ran.study.seats.theft:
         folder.write_arrays(truth_path(ran.place), {"answers": truth}, {})
 

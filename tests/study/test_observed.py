@@ -13,7 +13,10 @@ import torch
 
 from fedprivacy.attacks.membership.joint.updates import JointUpdates
 from fedprivacy.attacks.membership.observations.joint_predictions import JointPredictions
+from fedprivacy.config.base import UsageError
 from fedprivacy.federation import engine
+from fedprivacy.folder import Damaged
+from fedprivacy.study.attempt import attempt
 from fedprivacy.study.observe import load_observed, observe_all, observed_path, rules
 from fedprivacy.study.ran import Ran
 from fedprivacy.study.resolve import resolve
@@ -25,6 +28,15 @@ from fedprivacy.training.learner import Diverged
     [
         (Diverged("training diverged: client-1, round 2"), "in what the adversary played, training diverged: client-1"),
         (torch.linalg.LinAlgError("the input matrix is singular"), "the input matrix is singular"),
+        (FloatingPointError(), "FloatingPointError"),
+        (
+            RuntimeError("a shape\n  does not fit."),
+            "not foreseen: RuntimeError: a shape does not fit (study/observe.py:",
+        ),
+        (
+            NotImplementedError("no rule for gru"),
+            "not foreseen: NotImplementedError: no rule for gru (study/observe.py:",
+        ),
     ],
 )
 def test_a_failed_observation_tells_its_cause(
@@ -67,6 +79,26 @@ def test_an_active_server_reads_what_a_passive_one_reads_of_the_honest_run(
     assert not isinstance(active, str) and not isinstance(passive, str) and len(looks) == 1
     assert active.scores is not None and np.isfinite(active.scores).any()
     np.testing.assert_array_equal(active.scores, passive.scores)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        UsageError("a setting"),
+        MemoryError(),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 99 bytes."),
+        RecursionError("maximum recursion depth exceeded"),
+        OSError("no space is left"),
+        Damaged("a stored file"),
+        TypeError("a mistake in the code"),
+        KeyError("a mistake in the code"),
+    ],
+)
+def test_what_is_no_result_ends_the_run_and_is_not_kept(error: Exception, tmp_path: Path) -> None:
+    path = tmp_path / "found.safetensors"
+    with pytest.raises(type(error)), attempt(path):
+        raise error
+    assert not path.exists()
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -6,11 +6,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import nn
 
-from fedprivacy import folder, seeds
+from fedprivacy import seeds
 from fedprivacy.adversary.inversion import Source
 from fedprivacy.adversary.threat import Adversary, view_of
 from fedprivacy.attacks.inversion import recovered
@@ -18,12 +17,12 @@ from fedprivacy.attacks.inversion.from_imprint import malicious
 from fedprivacy.attacks.inversion.labels_behind import StatedLabels
 from fedprivacy.attacks.inversion.messages import EVERYBODY
 from fedprivacy.attacks.inversion.observe import observe_inversion
-from fedprivacy.config.base import UsageError
 from fedprivacy.data.records import Division
 from fedprivacy.federation.dishonest import rounds_anew, state_after
 from fedprivacy.federation.environment import Environment, Part
 from fedprivacy.federation.interfaces import prepared
 from fedprivacy.models.build import build
+from fedprivacy.study.attempt import attempt
 from fedprivacy.study.inversion.batches import Batches
 from fedprivacy.study.observe import given_starts, rules
 from fedprivacy.study.ran import Ran, common_start
@@ -49,7 +48,7 @@ def observe_inversions(ran: Ran, tick: Callable[[int], None]) -> None:
             tick(round(UNITS * (number + min(1.0, share))))
 
         path = inversion_path(ran.place, adversary)
-        try:
+        with attempt(path):
             env, transcript = ran.env, ran.done.transcript
             if source == "imprint":
                 env, first = prepared(env, ran.defense), ran.study.attack.inversion.first_round
@@ -64,10 +63,6 @@ def observe_inversions(ran: Ran, tick: Callable[[int], None]) -> None:
             stated = _stated(ran, source)
             found = observe_inversion(view_of([transcript], adversary), knowledge, source, stated, progress)
             recovered.save(path, found)
-        except UsageError:
-            raise
-        except (ValueError, FloatingPointError, np.linalg.LinAlgError) as error:
-            folder.write_arrays(path, {}, {"failed": str(error) or type(error).__name__})
         progress(1.0)
 
 
