@@ -82,7 +82,10 @@ def test_a_failed_headline_says_why(make: SimpleNamespace) -> None:
     failed = make.failed("ratio", "ValueError: no references", headline=True)
     assert overall({"auc": failed}) == "failed"
     (line,) = lines_of(failed)
-    assert "the attack failed, so nothing is known (ratio on planted probes): ValueError: no references." in line
+    assert (
+        "the declared attack failed, so there is no verdict (ratio on planted probes): ValueError: no references."
+        in line
+    )
 
 
 def test_clients_alone_are_counted(make: SimpleNamespace) -> None:

@@ -114,6 +114,30 @@ def test_without_a_stack_the_headline_is_the_strongest_that_was_declared(usual: 
     assert "No signals were stacked" not in joined(drawn(report(scores)))
 
 
+def test_a_headline_that_failed_is_not_the_strongest_attack(usual: RunResult, make: SimpleNamespace) -> None:
+    rest = [f for f in usual.findings if f.statistic != "stack"]
+    failed = make.failed("all statistics", "no rule for this layer", headline=True, observation="joint updates")
+    who = failed.adversary
+    others = [replace(f, headline=False) for f in rest if f.adversary == who]
+    best = max((f for f in others if f.metric == "AUC" and f.target == "all clients"), key=lambda f: f.value or 0.0)
+    told = f"{who}: the declared headline failed; of "
+    mixed = replace(usual, findings=(failed, *others, *(f for f in rest if f.adversary != who)))
+    for text in (joined(drawn(report(mixed))), joined(printed(mixed))):
+        line = text.partition(told)[2].partition("It was picked afterwards, so it decides nothing.")[0]
+        assert f"the highest reads AUC {best.value:.3f}" in line and best.statistic in line
+        assert "no rule for this layer" in text and "so there is no verdict" in text
+        assert "so the headline is the strongest attack that was declared here" not in text
+        assert "it is the strongest declared here" not in text
+    assert "so a headline that gave a number is the strongest attack that was declared at its seat" in joined(
+        drawn(report(mixed))
+    )
+    alone = replace(mixed, findings=(failed, *others))
+    assert "No signals were stacked (--shadows 8 --effort thorough does)." in joined(drawn(report(alone)))
+    nothing = replace(mixed, findings=(failed,))
+    for text in (joined(drawn(report(nothing))), joined(printed(nothing))):
+        assert f"{who}: the declared headline failed, and no other attack gave a number." in text
+
+
 def test_a_declared_stack_without_a_number_is_told_with_its_cause(usual: RunResult, make: SimpleNamespace) -> None:
     who = {"adversary": "server (active)", "observation": "all that it received"}
     others = [f for f in usual.findings if f.statistic != "stack"]

@@ -152,7 +152,7 @@ def test_other_attacks_that_leak_stand_in_the_banner_too(results: Results) -> No
     [
         ("no_findings", "No attack was run: nothing is known about leakage"),
         ("all_below", "Inconclusive: too few records to judge the active server"),
-        ("only_errors", "The attack of the active server failed, so nothing is known"),
+        ("only_errors", "The declared attack of the active server failed, so there is no verdict"),
         ("scores_only", "Membership leaks to the any"),
     ],
 )

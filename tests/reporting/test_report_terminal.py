@@ -140,7 +140,7 @@ def test_nothing_measured_is_said_as_such(results: Results) -> None:
     for rate in ("10%", "1%"):
         assert f"TPR at {rate} FPR is '-' everywhere, below resolution" in below
     assert "inconclusive (too few records for a verdict)" in below
-    assert "the attack failed, so nothing is known" in joined(printed(results["only_errors"](), 80))
+    assert "the declared attack failed, so there is no verdict" in joined(printed(results["only_errors"](), 80))
 
 
 def test_other_attacks_have_metric_value_chance_and_interval(results: Results) -> None:

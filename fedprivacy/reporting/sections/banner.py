@@ -29,7 +29,7 @@ MEMBERSHIP: Mapping[Outcome, tuple[str, Tone]] = {
     "none": (f"No leakage of membership to {{who}} was measured; {NO_PROOF}", "plain"),
     "reversed": ("Inconclusive: the score of {who} points the wrong way", "warn"),
     "unjudged": ("Inconclusive: too few records to judge {who}", "warn"),
-    "failed": ("The attack of {who} failed, so nothing is known", "bad"),
+    "failed": ("The declared attack of {who} failed, so there is no verdict", "bad"),
 }
 """Outcome of declared headlines, the worst first -> verdict and tone."""
 

@@ -32,6 +32,8 @@ ROLES: Mapping[str, str] = {
 """What the rows are, in their order."""
 ALONE = "declared before the run, and alone decides; nothing was stacked, so it is the strongest declared here"
 """What the headline is where no stack was declared."""
+FAILED = "declared before the run, and alone decides; where it failed, nothing does"
+"""What it is where one failed."""
 LEAST_FPR = 1.0
 """In per cent; TPRs at lower rates are in the whole report."""
 
@@ -106,7 +108,8 @@ def legend(tables: Sequence[Table], findings: Sequence[Finding]) -> str:
     """What the rows of ``tables`` are, each told once; ``findings``: all rates, with or without a number."""
     names = " ".join(cells[0].lines[0] for table in tables for cells in table.rows)
     stacked = any(f.statistic == STACK for f in findings)
-    roles = dict(ROLES) if stacked else {**ROLES, HEADLINE: ALONE}
+    failed = any(f.headline and f.flag == "error" for f in findings)
+    roles = {**ROLES, HEADLINE: FAILED if failed else ROLES[HEADLINE] if stacked else ALONE}
     return f"{'; '.join(f'{role}: {words}' for role, words in roles.items() if role in names)}."
 
 

@@ -10,6 +10,7 @@ from fedprivacy.reporting.findings import groups, headline_statistics, is_rate
 from fedprivacy.reporting.outcome import against_chance
 from fedprivacy.reporting.sections.banner import OTHERS, Other, held_together, judged, not_together
 from fedprivacy.reporting.sections.four_rows import attacks, highest
+from fedprivacy.reporting.sections.strongest import fallen_line
 from fedprivacy.reporting.sections.verdicts import adversary_lines
 from fedprivacy.reporting.settings import seeds, setting
 from fedprivacy.reporting.text import clean, counted, estimate, levels, sentence
@@ -40,7 +41,7 @@ def remarks(result: RunResult) -> list[Line]:
 
 
 def _membership(findings: Sequence[Finding], together: Finding | None) -> Iterator[Line]:
-    """The declared headline; where it does not leak, also the attack of the highest AUC that does.
+    """The declared headline; where it failed, or does not leak, also the attack of the highest AUC that does more.
 
     ``together``: its AUC with an interval that holds for all adversaries, which a leak has to clear too.
     """
@@ -50,6 +51,9 @@ def _membership(findings: Sequence[Finding], together: Finding | None) -> Iterat
     if not_together(findings, together):
         lines = [Line(f"{line.text} {NOT_TOGETHER}", "warn") for line in lines]
     yield from lines
+    if (fallen := fallen_line(findings)) is not None:
+        yield fallen
+        return
     best = highest(attacks(findings))
     if best is not None and not any(line.tone == "bad" for line in lines):
         auc = best[0].rates["auc"]

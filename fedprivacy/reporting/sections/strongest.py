@@ -2,7 +2,8 @@
 
 It is the stack, where one was learned on coins that are not the target's, and else the declared headline. Which of the
 two reads more is told beside it; neither that nor the highest AUC of all that were tried decides anything. A stack that
-was declared and gave no number is told with its cause: it is not one that nobody asked for.
+was declared and gave no number is told with its cause: it is not one that nobody asked for. Where the headline failed,
+that is said first, and what the best attack reads that did run: it was picked afterwards, and no verdict rests on it.
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ from fedprivacy.parts import RECORDING
 from fedprivacy.reporting.document import Line
 from fedprivacy.reporting.findings import headline_statistics, is_rate, main_target, of_statistic
 from fedprivacy.reporting.outcome import measured
+from fedprivacy.reporting.sections.four_rows import attacks, highest
 from fedprivacy.reporting.sections.rate_table import NO_CAUSE
 from fedprivacy.reporting.settings import setting
-from fedprivacy.reporting.text import clean, estimate, sentence
+from fedprivacy.reporting.text import clean, counted, estimate, sentence
 
-NOT_STACKED = (
-    "No signals were stacked (--shadows 8 --effort thorough does), so the headline is the strongest attack that was "
-    "declared here."
-)
+NOT_STACKED = "No signals were stacked (--shadows 8 --effort thorough does)"
+ALL_STAND = "so the headline is the strongest attack that was declared here"
+SOME_STAND = "so a headline that gave a number is the strongest attack that was declared at its seat"
 LEFT = "So the headline is the strongest attack that was declared here and has a number."
 
 
@@ -54,15 +55,43 @@ def failed_line(findings: Sequence[Finding]) -> Line | None:
     return Line(f"{why}{rest}", "warn")
 
 
+def headline_failed(findings: Sequence[Finding]) -> bool:
+    """Whether a headline was declared for one adversary and every one of its numbers failed."""
+    declared = [f for f in findings if f.headline]
+    return bool(declared) and all(f.flag == "error" for f in declared)
+
+
+def fallen_line(findings: Sequence[Finding]) -> Line | None:
+    """What the best attack of one adversary reads whose headline failed; None where that gave a number.
+
+    ``findings``: all rates of the adversary.
+    """
+    if not headline_failed(findings):
+        return None
+    who, best = clean(findings[0].adversary), highest(attacks(findings))
+    if best is None:
+        return Line(f"{who}: the declared headline failed, and no other attack gave a number.", "warn")
+    (one, number), auc = best, best[0].rates["auc"]
+    how = f"{clean(one.statistic)} on {clean(one.observation)}"
+    told = f"of {counted(number, 'attack')} that gave a number, the highest reads {measured(auc)} ({how})"
+    words = f"{who}: the declared headline failed; {told}. It was picked afterwards, so it decides nothing."
+    return Line(words, "warn")
+
+
 def not_stacked(result: RunResult) -> str:
-    """That the headline is the strongest that was declared, where nothing was stacked and something could have been."""
+    """That a headline that stands is the strongest that was declared, where nothing was stacked and something could
+    have been."""
     rated = [f for f in result.findings if is_rate(f.metric)]
     protocol = str(setting(result.config, "protocol") or "")
     if not protocol or protocol.startswith(RECORDING) or setting(result.config, "scores") is not None:
         return ""
     if any(f.statistic == STACK for f in rated) or not headline_statistics(rated):
         return ""
-    return NOT_STACKED
+    names = dict.fromkeys(f.adversary for f in rated if f.headline)
+    failed = [headline_failed([f for f in rated if f.adversary == name]) for name in names]
+    if all(failed):
+        return f"{NOT_STACKED}."
+    return f"{NOT_STACKED}, {SOME_STAND if any(failed) else ALL_STAND}."
 
 
 def _headline(findings: Sequence[Finding]) -> Finding | None:

@@ -18,7 +18,7 @@ from fedprivacy.reporting.findings import (
 )
 from fedprivacy.reporting.outcome import NO_LEAKAGE, Outcome, against_chance, measured, overall, recognised
 from fedprivacy.reporting.sections.rate_table import NO_CAUSE
-from fedprivacy.reporting.sections.strongest import not_stacked, stacked_line
+from fedprivacy.reporting.sections.strongest import fallen_line, not_stacked, stacked_line
 from fedprivacy.reporting.text import clean, counted, fixed, listed, sentence
 
 TONES: Mapping[str, Tone] = {"refuted": "bad", "supported": "good", "vacuous": "bad"}
@@ -35,7 +35,7 @@ def verdict_sections(result: RunResult) -> tuple[Section, ...]:
             learned += adversary_lines(group)
     for adversary in dict.fromkeys(group.adversary for group in found):
         own = [f for f in result.findings if is_rate(f.metric) and f.adversary == adversary]
-        learned += filter(None, (stacked_line(own),))
+        learned += filter(None, (fallen_line(own), stacked_line(own)))
     learned += [Line(words, "quiet") for words in filter(None, (not_stacked(result),))]
     others = any(not is_rate(f.metric) and f.attack not in ("", "membership") for f in result.findings)
     title = "What each adversary learned" + (" of membership" if others else "")
@@ -91,7 +91,7 @@ def _headline(group: Group, outcome: Outcome, rates: Mapping[str, Finding]) -> s
         others = {f.statistic for f in group.findings if f.value is not None}
         if others:
             return f"the declared statistic failed; the table holds what was measured by {listed(sorted(others))}"
-        return "the attack failed, so nothing is known"
+        return "the declared attack failed, so there is no verdict"
     return "inconclusive (too few records for a verdict)"
 
 
