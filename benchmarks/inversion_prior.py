@@ -1,7 +1,8 @@
 """Which decoder makes the better public prior: principal components, or an autoencoder of the same width.
 
 Both learn from 600 digits that the adversary owns. Of 200 other digits: PSNR of what the decoder makes of their own
-coefficients. Of messages (five steps of Adam on eight digits): PSNR of what ``prior`` reconstructs, labels known.
+coefficients. Of messages (steps of Adam on a few digits): PSNR of what ``prior`` makes of them, labels known, and the
+loss that it minimises, which an attacker can compare.
 
     python benchmarks/inversion_prior.py [--messages 3] [--iterations 60]
 """
@@ -26,8 +27,9 @@ from fedprivacy.attacks.inversion.prior import LinearPrior, PriorSettings, prior
 from fedprivacy.metrics.images import score_images
 from fedprivacy.models.build import build
 
-SHAPE, STEPS, RECORDS, LR = (1, 28, 28), 5, 8, 1e-3
-CARD = Knowledge(SHAPE, 10, shared="update", records=RECORDS, epochs=STEPS, lr=LR, adam=Adam(), public_images=600)
+SHAPE, LR = (1, 28, 28), 1e-3
+CELLS = (("mlp", 5, 8), ("mlp", 20, 8), ("mlp", 5, 1), ("lenet-sigmoid", 5, 8), ("lenet-sigmoid", 5, 1))
+"""Model, steps, and records in each of them."""
 HIDDEN, EPOCHS = 256, 60
 
 
@@ -72,12 +74,12 @@ class Autoencoder:
         return found
 
 
-def message(x: Tensor, y: Tensor) -> tuple[nn.Module, dict[str, Tensor], dict[str, Tensor]]:
+def message(name: str, steps: int, x: Tensor, y: Tensor) -> tuple[nn.Module, dict[str, Tensor], dict[str, Tensor]]:
     """A client's model, its weights before, and its update."""
-    model = build("mlp", SHAPE, 10, "softmax", 0, "benchmark")
+    model = build(name, SHAPE, 10, "softmax", 0, "benchmark")
     before = {name: value.detach().clone() for name, value in model.named_parameters()}
     optimiser = torch.optim.Adam(model.parameters(), lr=LR)
-    for _ in range(STEPS):
+    for _ in range(steps):
         optimiser.zero_grad()
         F.cross_entropy(model(x), y).backward()
         optimiser.step()
@@ -85,7 +87,7 @@ def message(x: Tensor, y: Tensor) -> tuple[nn.Module, dict[str, Tensor], dict[st
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Print a line a decoder."""
+    """Print a line a decoder, then one a cell."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--messages", type=int, default=3)
     parser.add_argument("--iterations", type=int, default=60)
@@ -94,27 +96,37 @@ def main(arguments: Sequence[str] | None = None) -> None:
     pixels, marks = mnist_data()
     order = np.random.default_rng(0).permutation(len(pixels))
     x, y = torch.from_numpy(pixels[order] / 255).float().view(-1, *SHAPE), torch.from_numpy(marks[order]).long()
-    public, other, private = slice(0, 600), slice(600, 800), range(800, 800 + RECORDS * options.messages, RECORDS)
+    public, other = slice(0, 600), slice(600, 800)
     settings = PriorSettings(refine=CosineSettings(options.iterations, (0.01,)))
+    decoders = {}
     for name, kind in (("principal components", LinearPrior), ("autoencoder", Autoencoder)):
         start = time.process_time()
-        decoder = kind(x[public], settings.width)
+        decoder = decoders[name] = kind(x[public], settings.width)
         made = decoder.pictures(decoder.coefficients(x[other])).clamp(0, 1)
         own = -10 * torch.log10((made - x[other]).square().flatten(1).mean(1))
-        priors.LinearPrior = kind  # type: ignore[assignment, misc]
-        scores = []
-        for first in private:
-            rows = slice(first, first + RECORDS)
-            model, before, update = message(x[rows], y[rows])
-            labels, draw = y[rows].sort().values[None], torch.Generator().manual_seed(1)
-            found = prior(model, before, [update], CARD, labels, (x[public], y[public]), draw, settings)
-            scores.append(score_images(found.images[0].numpy(), x[rows].numpy(), np.full(SHAPE, 0.5)).psnr)
-        psnr, cost = np.concatenate(scores), time.process_time() - start
-        print(
-            f"{name:22} {settings.width} coefficients: other digits {own.mean():.1f} dB; messages {psnr.mean():.1f} dB "
-            f"({psnr.min():.1f} to {psnr.max():.1f}, {len(psnr)} records); {cost:.0f} cpu-s",
-            flush=True,
+        cost = time.process_time() - start
+        print(f"{name:20} {settings.width} coefficients: other digits {own.mean():.1f} dB; {cost:.0f} cpu-s")
+    for model_name, steps, records in CELLS:
+        card = Knowledge(
+            SHAPE, 10, shared="update", records=records, epochs=steps, lr=LR, adam=Adam(), public_images=600
         )
+        for name, decoder in decoders.items():
+            priors.LinearPrior = lambda *_, made=decoder: made  # type: ignore[assignment, misc]
+            start, scores, losses = time.process_time(), [], []
+            for first in range(800, 800 + records * options.messages, records):
+                rows = slice(first, first + records)
+                model, before, update = message(model_name, steps, x[rows], y[rows])
+                labels, draw = y[rows].sort().values[None], torch.Generator().manual_seed(1)
+                found = prior(model, before, [update], card, labels, (x[public], y[public]), draw, settings)
+                scores.append(score_images(found.images[0].numpy(), x[rows].numpy(), np.full(SHAPE, 0.5)).psnr)
+                losses.append(float(found.loss[0]))
+            psnr, cost = np.concatenate(scores), time.process_time() - start
+            print(
+                f"{model_name}, {steps} steps on {records}: {name:20} {psnr.mean():.1f} dB "
+                f"({psnr.min():.1f} to {psnr.max():.1f}); own loss {', '.join(f'{loss:.4f}' for loss in losses)}; "
+                f"{cost:.0f} cpu-s",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

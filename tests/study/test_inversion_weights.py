@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,15 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from fedprivacy.adversary.position import Adversary
+from fedprivacy.adversary.threat import view_of
 from fedprivacy.attacks.inversion import recovered
+from fedprivacy.attacks.inversion.common_loss import common_loss
+from fedprivacy.attacks.inversion.knowledge import Adam
+from fedprivacy.attacks.inversion.messages import client_updates
 from fedprivacy.attacks.inversion.recovered import Reconstructions
+from fedprivacy.attacks.inversion.situation import situation
+from fedprivacy.data.pixels import pixel_scale
 from fedprivacy.federation.dishonest import state_after
 from fedprivacy.federation.engine import run as run_federation
 from fedprivacy.federation.engine import stored_transcript
@@ -28,7 +36,7 @@ from fedprivacy.study.inversion.reconstructed import (
     NULL,
     RANDOM,
 )
-from fedprivacy.study.ran import common_start
+from fedprivacy.study.ran import Ran, common_start
 from fedprivacy.study.resolve import resolve
 from fedprivacy.wire.parties import client_name
 from fedprivacy.wire.payload import Update, Weights
@@ -147,6 +155,33 @@ def test_an_active_server_reads_records_from_any_model(small_config: Configure, 
     assert share.value is not None and share.value >= 0.8
     assert one(result, PSNR, NULL).value < 20  # type: ignore[operator]
     assert "bins" in result.cards["server (active)"]
+
+
+def test_kept_moments_of_adam_explain_a_later_round(small_config: Configure, tmp_path: Path) -> None:
+    """The examiner's records, trained on in every step of both rounds, give the second update, and no fresh start."""
+    training = {"optimizer": "adam", "local_steps": 2, "batch_size": 8, "optimizer_state": "persistent"}
+    config = small_config(
+        protocol="fedavg", rounds=2, training=training, data={"candidates": 3, "inclusion": 1.0}, attack=CHEAP
+    )
+    study = resolve(config)
+    env, played = study.environment(0)
+    done = run_federation(study.protocol, env, tmp_path)
+    view = view_of([stored_transcript(tmp_path / "transcript")], Adversary("server"))
+    ran_of = Ran(study, 0, False, played, env, None, done, tmp_path)
+    knowledge = ran_of.knowledge(start=common_start(study.protocol, env))
+    module = env.workbench.module("mlp", "truth")
+    names = frozenset(name for name, _ in module.named_parameters())
+    told = next(one for one in client_updates(view, knowledge, names) if (one.round, one.client) == (2, 1))
+    scale = pixel_scale(env.dataset, played.division.auxiliary)
+    card = situation(study.wire, config.attack.inversion, told, scale, 10).card
+    ids = np.concatenate(env.members[1])
+    images = torch.from_numpy(scale.pixels(env.dataset.x_train[ids]))[None]
+    labels = F.one_hot(torch.from_numpy(env.dataset.y_train[ids]), 10)[None].double()
+    losses = [
+        float(common_loss(module, told.before, [told.change], one, images, labels))
+        for one in (card, replace(card, adam=Adam()))
+    ]
+    assert len(card.adam.past) == 1 and losses[0] < 1e-4 and losses[1] > 0.05  # type: ignore[union-attr]
 
 
 def test_an_active_server_forges_the_model_of_the_round_that_it_forges(small_config: Configure, tmp_path: Path) -> None:

@@ -86,7 +86,8 @@ def attacks_for(model: nn.Module, knowledge: Knowledge) -> tuple[str, ...]:
     """Names of the attacks that fit the message, cheapest first."""
     hard = knowledge.records > 1 or knowledge.steps > 1
     public = ("prior",) if hard and knowledge.public_images > 1 and knowledge.labels != "joint" else ()
-    several = knowledge.shared == "update" and (knowledge.steps > 1 or knowledge.clip is not None)
+    carried = knowledge.adam is not None and bool(knowledge.adam.past)
+    several = knowledge.shared == "update" and (knowledge.steps > 1 or knowledge.clip is not None or carried)
     whole = knowledge.zeros == "known" and not knowledge.low_rank
     linear = whole and knowledge.adam is None and (several or knowledge.records > 1)
     names: tuple[str, ...] = (EXACT,) if linear and dense_relu(model, knowledge) else ()

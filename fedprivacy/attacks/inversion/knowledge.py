@@ -18,12 +18,30 @@ from fedprivacy.config.base import UsageError
 from fedprivacy.training.adam import Form
 
 
+@dataclass(frozen=True, eq=False)
+class Start:
+    """Weights that a round of local training began from; itself alone is its equal."""
+
+    weights: Mapping[str, Tensor]
+
+
 @dataclass(frozen=True)
 class Adam:
-    """What is told of Adam beside its learning rate; torch's default betas."""
+    """What is told of Adam beside its learning rate; torch's default betas.
+
+    ``past``: where its earlier rounds began, in their order, each of as many steps on the same records, whose moments
+    it kept; without any they are zero.
+    """
 
     eps: float = 1e-8
     form: Form = "torch"
+    past: tuple[Start, ...] = ()
+
+    @property
+    def moments(self) -> str:
+        """What they are before the first step, in words."""
+        rounds = f"{len(self.past)} earlier round{'s' if len(self.past) > 1 else ''}"
+        return f"the moments of {rounds} on the same records" if self.past else "zero moments"
 
 
 Labels = Literal["given", "recovered", "joint"]
@@ -47,10 +65,10 @@ class Knowledge:
     """Records a local step, the last one of an epoch perhaps fewer; None: all of them at once."""
     epochs: int = 1
     lr: float | None = None
-    """Learning rate of plain local SGD, or of Adam from zero moments; None: unknown, and an update is known up to its
+    """Learning rate of plain local SGD, or of Adam from known moments; None: unknown, and an update is known up to its
     scale."""
     adam: Adam | None = None
-    """The optimiser where it is Adam with ``lr``; its moments are zero before the first step."""
+    """The optimiser where it is Adam with ``lr``."""
     hold: float = 0.0
     """Weight mu of a proximal term ``mu/2 ||w - start||^2`` in the loss of the local steps."""
     order: Literal["known", "unknown"] = "known"
@@ -138,7 +156,7 @@ class Knowledge:
         if len(self.mean) > 4:
             statistics = "known for each feature"
         scale = "unknown" if self.lr is None else f"{self.lr:g}"
-        adam = "" if self.adam is None else " of adam from zero moments"
+        adam = "" if self.adam is None else f" of adam from {self.adam.moments}"
         features = self.input_shape[1:] == (1, 1)
         shape = f"{self.input_shape[0]} features" if features else str(self.input_shape)
         if features and statistics == "raw pixels":

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from fedprivacy.adversary.threat import View
+from fedprivacy.attacks.inversion.knowledge import Start
 from fedprivacy.attacks.membership.models_on_wire import broadcast_models, uploads
 from fedprivacy.federation.environment import Part, round_half_up
 from fedprivacy.federation.knowledge import Knowledge
@@ -19,6 +20,8 @@ from fedprivacy.wire.payload import Scalars
 
 EVERYBODY = -1
 """The client number of a mean over all clients."""
+REMEMBERED, NEWEST = 32, 4
+"""Rounds whose starts are remembered, and starts that another client's is looked for among."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +39,8 @@ class Sent:
     change: Mapping[str, Tensor]
     records: int
     merged: int = 1
+    earlier: tuple[Start, ...] | None = None
+    """Where the sender's earlier updates began, where those of all its rounds are in sight; None: not told."""
 
     @property
     def first(self) -> bool:
@@ -49,6 +54,7 @@ def client_updates(view: View, knowledge: Knowledge, names: frozenset[str]) -> I
     counts, by_job = _record_counts(view), knowledge.wire.model is not None and knowledge.wire.model.by_job
     uploaded: Counter[int] = Counter()
     seen: dict[int, set[str]] = {}
+    starts = _Starts() if knowledge.settings.training.optimizer_state == "persistent" else None
     for round, client, before, after in uploads(told, knowledge.start):
         uploaded[client] += 1
         new = set(after) - seen.setdefault(client, set())
@@ -59,7 +65,27 @@ def client_updates(view: View, knowledge: Knowledge, names: frozenset[str]) -> I
         change = {name: after[name].double() - before[name].double() for name in sent if name in names}
         number = uploaded[client] if by_job else round
         records = counts.get((round, client), nominal_records(knowledge))
-        yield Sent(round, client, number, before, change, records)
+        earlier = None if starts is None else starts.before(client, number, before)
+        yield Sent(round, client, number, before, change, records, earlier=earlier)
+
+
+class _Starts:
+    """Where each client's updates began, up to :data:`REMEMBERED` of them; weights of equal bits are one start."""
+
+    def __init__(self) -> None:
+        self._of: dict[int, list[Start]] = {}
+        self._newest: list[Start] = []
+
+    def before(self, client: int, number: int, start: Part) -> tuple[Start, ...] | None:
+        """Those of the updates before update ``number``, which begins from ``start``; None where some are missing."""
+        own = self._of.setdefault(client, [])
+        if len(own) != number - 1 or number > REMEMBERED:
+            return None
+        told = tuple(own)
+        found = next((one for one in self._newest if same_bits(one.weights, start)), None) or Start(start)
+        self._newest = [found, *(one for one in self._newest if one is not found)][:NEWEST]
+        own.append(found)
+        return told
 
 
 def mean_updates(view: View, knowledge: Knowledge, names: frozenset[str]) -> Iterator[Sent]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from fedprivacy.adversary.sight import Wire
-from fedprivacy.attacks.inversion.knowledge import Adam
+from fedprivacy.attacks.inversion.knowledge import Adam, Start
 from fedprivacy.attacks.inversion.knowledge import Knowledge as Card
 from fedprivacy.attacks.inversion.messages import Sent
 from fedprivacy.config.inversion import InversionConfig
@@ -139,8 +139,9 @@ def situation(
     fresh = sent.first or training.optimizer_state == "fresh"
     guarded = wanted.adaptive and wire.defended.rescales
     lr = training.lr if plain and (fresh or training.momentum == 0) and not guarded else None
-    adam = Adam(training.adam_eps, training.adam_eps_form) if training.optimizer == "adam" else None
-    if adam is not None and declared.loss != "more" and fresh and not guarded and steps > 1:
+    past = () if fresh else _past(wire, sent, steps)
+    adam = Adam(training.adam_eps, training.adam_eps_form, past or ()) if training.optimizer == "adam" else None
+    if adam is not None and declared.loss != "more" and past is not None and not guarded and (steps > 1 or past):
         lr = training.lr
     cut = wanted.adaptive and wire.defended.cuts
     base = Card(
@@ -165,7 +166,7 @@ def situation(
     few = base.records <= wanted.most_records
     if private is not None and plain and few and private.followed and not (training.momentum or training.weight_decay):
         return Situation("records", private.card(base, training.lr), False, private.told, steps, used)
-    if steps == 1 and few:
+    if steps == 1 and few and not (adam and adam.past):
         how = "taken as the gradient" if lr is not None else "its direction taken as that of the gradient"
         if training.optimizer == "adam":
             how += "; a first step of adam sends little more than the signs"
@@ -173,15 +174,18 @@ def situation(
     simple = training.momentum == 0 and training.weight_decay == 0 and epochs > 0 and sent.merged == 1
     simple = simple and declared.steps_known and training.early_stopping is None and not training.augmentation
     simple = simple and behind in (0, used)
-    if simple and lr is not None and steps <= MOST_STEPS and few and steps > 1:
+    several = steps > 1 or (adam is not None and bool(adam.past))
+    if simple and lr is not None and steps <= MOST_STEPS and few and several:
         order: Literal["known", "unknown"] = "known" if epochs == 1 else "unknown"
         card = replace(base, batch=min(training.batch_size, used), epochs=epochs, order=order, adam=adam)
-        moments = "" if adam is None else ", from zero moments"
+        moments = "" if adam is None else f", from {adam.moments}"
         return Situation("records", card, False, f"simulated step by step{moments}", steps, used)
     if behind > 1:
         return Situation("records", replace(base, lr=None), True, told_by(behind), steps, used, True)
     many = base.records > wanted.most_records
     why = f"more than {wanted.most_records} records to tell apart" if many else "which cannot be simulated"
+    if not many and adam is not None and past is None:
+        why += ", since the moments that adam brings from earlier rounds are not told"
     return Situation(
         "classes",
         replace(base, records=classes, lr=None),
@@ -190,6 +194,16 @@ def situation(
         steps,
         used,
     )
+
+
+def _past(wire: Wire, sent: Sent, steps: int) -> tuple[Start, ...] | None:
+    """Where the earlier rounds began whose moments a client's optimiser brought: those of training on the same records
+    in every step, all in sight. None where they are not known, or too many to simulate."""
+    training, data = wire.federation.training, wire.federation.data
+    same = data.schedule == "whole" and data.layout == "pools" and sent.records <= training.batch_size
+    if sent.earlier is None or not same or steps * sent.number > MOST_STEPS:
+        return None
+    return sent.earlier
 
 
 def told_by(rank: int) -> str:

@@ -73,6 +73,8 @@ class UpdateMap:
     With ``copies`` (the number of epochs, or 1) the records of epoch e are rows ``e * records`` onwards; else every
     epoch goes through the same rows. Batches are consecutive rows, the last of an epoch perhaps smaller.
 
+    Adam that kept its moments has its earlier rounds simulated too, each from the weights that it began from.
+
     Adam divides by what a coordinate's gradients were, so its steps hardly change with a record until they flip sign.
     ``soft`` smooths that: ``sqrt(v_hat + soft^2 r)`` in the place of the root, r the mean square of all first
     gradients; 0 is Adam itself.
@@ -85,12 +87,15 @@ class UpdateMap:
         self._adam, self._soft, self._hold = knowledge.adam, soft, knowledge.hold
         self._clip, self._expected = knowledge.clip, knowledge.expected or float(knowledge.records)
         self._start: dict[str, Tensor] = dict(twin.named_parameters())
+        past = () if self._adam is None else self._adam.past
+        self._starts = [{n: one.weights[n].to(value) for n, value in self._start.items()} for one in past]
+        self._starts.append(self._start)
         self._batches = [
             slice(first, min(first + size, (epoch % copies + 1) * knowledge.records))
             for epoch in range(knowledge.epochs)
             for first in range((epoch % copies) * knowledge.records, (epoch % copies + 1) * knowledge.records, size)
         ]
-        copied = len(self._batches) + ON_THE_WAY if self._adam is None else 8 * len(self._batches)
+        copied = len(self._batches) + ON_THE_WAY if self._adam is None else 8 * len(self._batches) * len(self._starts)
         kept = copied * sum(value.nbytes for value in self._start.values())
         self.at_once = max(1, ROOM // kept) * knowledge.records * copies
         if self._adam is None:
@@ -101,16 +106,19 @@ class UpdateMap:
         def loss(parameters: dict[str, Tensor], rows: slice) -> Tensor:
             return cross_entropy(functional_call(self._twin, parameters, (x[rows],)), targets[rows])
 
-        now, state = self._start, Moments()
-        for number, rows in enumerate(self._batches, 1):
-            slopes = grad(loss)(now, rows) if self._clip is None else self._clipped(now, x[rows], targets[rows])
-            moves = slopes
-            if self._hold:
-                moves = {n: slope + self._hold * (now[n] - self._start[n]) for n, slope in slopes.items()}
-            if self._adam is not None:
-                state = state.after(moves, self._soft)
-                moves = state.moves(self._adam, number)
-            now = {name: torch.sub(value, moves[name], alpha=self._lr) for name, value in now.items()}
+        now, state, number = self._start, Moments(), 0
+        for start in self._starts:
+            now = start
+            for rows in self._batches:
+                number += 1
+                slopes = grad(loss)(now, rows) if self._clip is None else self._clipped(now, x[rows], targets[rows])
+                moves = slopes
+                if self._hold:
+                    moves = {n: slope + self._hold * (now[n] - start[n]) for n, slope in slopes.items()}
+                if self._adam is not None:
+                    state = state.after(moves, self._soft)
+                    moves = state.moves(self._adam, number)
+                now = {name: torch.sub(value, moves[name], alpha=self._lr) for name, value in now.items()}
         return torch.cat([(self._start[name] - value).flatten() for name, value in now.items()]).div(self._lr)
 
     def _clipped(self, now: dict[str, Tensor], x: Tensor, targets: Tensor) -> dict[str, Tensor]:

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from fedprivacy.attacks.inversion.clock import UNLIMITED, Clock
 from fedprivacy.attacks.inversion.gradients import Layout, frozen_copy
-from fedprivacy.attacks.inversion.knowledge import Knowledge
+from fedprivacy.attacks.inversion.knowledge import Knowledge, Start
 from fedprivacy.attacks.inversion.label_recovery import present_labels
 from fedprivacy.attacks.inversion.matching import cosine, squared_l2
 from fedprivacy.attacks.inversion.messages import Sent
@@ -63,6 +63,32 @@ def test_steps_and_records_decide(
     config = small_config(protocol="fedavg", training=training)
     plan = planned(config, sent(records), SCALE, 10)
     assert (plan.kind, plan.steps, plan.card.lr) == (kind, steps, lr)
+
+
+@pytest.mark.parametrize(
+    ("changes", "number", "past", "kind"),
+    [
+        ({}, 3, 2, "records"),
+        ({"training": {"optimizer_state": "fresh"}}, 3, 0, "records"),
+        ({"data": {"schedule": "fresh"}}, 3, 0, "classes"),
+        ({"training": {"batch_size": 4}}, 3, 0, "classes"),
+        ({"training": {"local_steps": 20}}, 3, 0, "classes"),
+        ({}, 5, 0, "classes"),
+    ],
+)
+def test_kept_moments_are_simulated_where_they_can_be_known(
+    changes: dict[str, dict[str, Any]], number: int, past: int, kind: str, small_config: Configure
+) -> None:
+    """Of all rounds but the fifth the start is in sight."""
+    training = {"local_steps": 2, "batch_size": 8, "optimizer_state": "persistent", **changes.get("training", {})}
+    config = small_config(protocol="fedavg", training=training, data=changes.get("data", {}))
+    earlier = tuple(Start({}) for _ in range(number - 1)) if number < 5 else None
+    plan = planned(config, replace(sent(8, number), earlier=earlier), SCALE, 10)
+    assert plan.kind == kind
+    if kind == "records":
+        assert plan.card.adam is not None and len(plan.card.adam.past) == past
+    else:
+        assert plan.card.lr is None and "moments that adam brings from earlier rounds are not told" in plan.attempt
 
 
 def test_a_loss_with_more_terms_hides_the_scale(small_config: Configure) -> None:

@@ -15,7 +15,7 @@ from fedprivacy.attacks.inversion.common_loss import common_loss
 from fedprivacy.attacks.inversion.cosine import CosineSettings
 from fedprivacy.attacks.inversion.dlg import DlgSettings, dlg
 from fedprivacy.attacks.inversion.gradients import Layout, frozen_copy, one_hot
-from fedprivacy.attacks.inversion.knowledge import Adam, Knowledge
+from fedprivacy.attacks.inversion.knowledge import Adam, Knowledge, Start
 from fedprivacy.attacks.inversion.unroll import UnrollSettings, UpdateMap, local_steps, order_free
 from fedprivacy.config.base import UsageError
 from fedprivacy.metrics.images import score_images
@@ -154,6 +154,29 @@ def test_simulated_adam_is_torchs_own(form: Form, smooth: nn.Module, images: Ten
             optimizer.step()
     moved = {name: (start[name] - value.detach()) / 0.01 for name, value in smooth.named_parameters()}
     torch.testing.assert_close(found[0], Layout.of(smooth).flat(moved, LIKE))
+
+
+def test_adam_that_kept_its_moments_is_simulated_from_where_each_round_began(
+    smooth: nn.Module, images: Tensor, state_of: State
+) -> None:
+    first, x, y = state_of(smooth), images[:4], LABELS[:4]
+    second = {
+        name: value + 0.1 * torch.sin(torch.arange(value.numel())).view_as(value) for name, value in first.items()
+    }
+    optimizer = torch.optim.Adam(smooth.parameters(), lr=0.01, eps=1e-3)
+    for start in (first, second):
+        smooth.load_state_dict(start)
+        for _ in range(2):
+            optimizer.zero_grad()
+            torch.nn.functional.cross_entropy(smooth(x), y).backward()
+            optimizer.step()
+    moved = {name: (second[name] - value.detach()) / 0.01 for name, value in smooth.named_parameters()}
+    wanted = Layout.of(smooth).flat(moved, LIKE)
+    card = Knowledge(SHAPE, 4, shared="update", records=4, epochs=2, lr=0.01, adam=Adam(1e-3, past=(Start(first),)))
+    problem, one = UpdateMap(frozen_copy(smooth, second, card, LIKE), card), one_hot(y, 4, torch.float64)[None]
+    torch.testing.assert_close(problem.gradients(x[None], one)[0], wanted)
+    fresh = UpdateMap(frozen_copy(smooth, second, card, LIKE), replace(card, adam=Adam(1e-3)))
+    assert float((fresh.values(x[None], one)[0] - wanted).norm() / wanted.norm()) > 0.1
 
 
 def test_a_smoothed_adam_has_the_slope_of_its_own_values(smooth: nn.Module, images: Tensor, state_of: State) -> None:
