@@ -77,6 +77,7 @@ TABLES: dict[str, str] = {
     "inversion": "what a client's records look like from weights and from predictions, with pictures",
     "protocols": "every protocol on the same skewed clients: accuracy and bytes",
     "shen2020": "federated mutual learning: own accuracy under skew and tasks, different models, alpha and beta",
+    "theft": "how far a server copies a client's model from predictions, by protocol, round and public records",
     "wu2022": "FedKD: quality over bytes, and the energy schedule",
     "rischke2020": "compressed federated distillation: bytes over accuracy",
     "sanchez2024": "ProFe: traffic against decentralised averaging, on a ring and on a random graph",

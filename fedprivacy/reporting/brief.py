@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
+from fedprivacy.adversary.effort import FIGURES
 from fedprivacy.judge.result import RunResult
 from fedprivacy.reporting.document import Block, Document, Line, Section
 from fedprivacy.reporting.findings import groups, is_rate
@@ -52,5 +53,5 @@ def _strength(result: RunResult) -> Iterator[Block]:
     if shown:
         yield Line(legend(shown, rated), "quiet")
     yield from filter(None, (failed_line([f for f in rated if f.adversary == name]) for name in names))
-    for group in groups(f for f in result.findings if not is_rate(f.metric)):
+    for group in groups(f for f in result.findings if not is_rate(f.metric) and f.metric not in FIGURES):
         yield from short_blocks(group, result.cards.get(group.adversary, {}))

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
+from fedprivacy.adversary.effort import FIGURES, FORETOLD, THOROUGH
 from fedprivacy.judge.result import Audit, AuditRow, Finding, RunResult, Verdict
 from fedprivacy.reporting.brief import New, brief
 from fedprivacy.reporting.document import Column, Document, Facts, Layouts, Line, Section, Table, cell, row
@@ -53,6 +54,32 @@ def usual(results: Results, make: SimpleNamespace) -> RunResult:
         findings += make.rates("loss", 0.62, 0.2, 0.03, **who) + make.rates("ratio", 0.7, 0.2, 0.03, **who)
         findings += make.rates("null (shuffled coins)", 0.5, 0.1, 0.01, **who)
     return replace(results["ordinary"](), findings=tuple(findings))
+
+
+def graded(result: RunResult, figures: Mapping[tuple[str, str], float]) -> RunResult:
+    """``result`` with figures of effort, by adversary and name."""
+    found = [f for f in result.findings if f.headline and f.metric == "AUC"]
+    told = [
+        replace(one, statistic="what was done", metric=name, value=value, chance=None, headline=False)
+        for one in found
+        for (who, name), value in figures.items()
+        if one.adversary == who
+    ]
+    return replace(result, findings=(*result.findings, *told))
+
+
+def test_a_default_effort_says_what_a_thorough_one_costs_and_could_add(usual: RunResult) -> None:
+    costs = {("server (active)", THOROUGH): 4.512, ("server (honest-but-curious)", THOROUGH): 3.7}
+    screen = joined(printed(graded(usual, costs)))
+    start = "The attacks made a default effort; --effort thorough multiplies the work of decoding by about"
+    assert f"{start} 4.5 (server (active)) and 3.7 (server (honest-but-curious))." in screen
+    assert "What that adds is not known before it is run, at most 0.496 of AUC." in screen
+    foretold = graded(usual, {**costs, ("server (active)", FORETOLD): 0.9956})
+    assert "; the simulations foretell 0.996 of this effort." in joined(printed(foretold))
+    assert not any(name in printed(foretold) + drawn(report(foretold)) for name in FIGURES)
+    assert "effort" not in joined(printed(usual)), "no attack of it has a thorough grade"
+    config = {**usual.config, "attack": {**usual.config["attack"], "effort": "thorough"}}
+    assert "default effort" not in joined(printed(replace(graded(usual, costs), config=config)))
 
 
 def test_verdict_strength_and_certainty_are_on_the_first_screen(usual: RunResult) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from fedprivacy.adversary.effort import FIGURES
 from fedprivacy.judge.result import RunResult
 from fedprivacy.reporting.document import Block, Line, Section
 from fedprivacy.reporting.findings import Group, groups, is_rate
@@ -32,7 +33,7 @@ def leakage_sections(result: RunResult) -> tuple[Section, ...]:
         blocks: list[Block] = [Line(_words(own), "quiet")]
         for group in own:
             rates = tuple(f for f in group.findings if is_rate(f.metric))
-            others = tuple(f for f in group.findings if not is_rate(f.metric))
+            others = tuple(f for f in group.findings if not is_rate(f.metric) and f.metric not in FIGURES)
             blocks += group_blocks(replace(group, findings=rates)) if rates else []
             blocks += other_blocks(replace(group, findings=others), result) if others else []
         sections.append(Section(f"Leakage: {clean(attack)}", tuple(blocks)))

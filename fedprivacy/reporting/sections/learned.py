@@ -9,6 +9,7 @@ from fedprivacy.reporting.document import Line
 from fedprivacy.reporting.findings import groups, headline_statistics, is_rate
 from fedprivacy.reporting.outcome import against_chance
 from fedprivacy.reporting.sections.banner import OTHERS, Other, held_together, judged, not_together
+from fedprivacy.reporting.sections.effort import effort
 from fedprivacy.reporting.sections.four_rows import attacks, highest
 from fedprivacy.reporting.sections.strongest import fallen_line
 from fedprivacy.reporting.sections.verdicts import adversary_lines
@@ -81,6 +82,4 @@ def _certainty(result: RunResult) -> Iterator[str]:
         yield f"Intervals: {at}, over the records of the file."
     else:
         yield f"Intervals: {at}, over the records and clients of {seeds(result)} alone; another seed may differ."
-    effort = setting(result.config, "attack.effort")
-    if effort == "default":
-        yield "The attacks made a default effort: --effort thorough looks harder."
+    yield from effort(result)

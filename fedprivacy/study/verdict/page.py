@@ -25,7 +25,7 @@ def figure(found: Measured) -> bytes:
             values[metric] = {share: point.over_seeds(metric, LEVEL) for share, point in points.items()}
         curves.append(Curve(line.series.title, values))
     name = found.base.data.dataset
-    return shares_figure(curves, {AUC: 0.5, TPR: 0.01}, f"{name}: what a passive server learns, at equal accuracy")
+    return shares_figure(curves, {AUC: 0.5, TPR: 0.01}, f"{name}: what a passive server learns; weights stopped at the accuracy of plain predictions")
 
 
 def page(found: Measured, command: str, picture: str) -> str:

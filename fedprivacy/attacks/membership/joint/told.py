@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from fedprivacy.adversary.effort import FORETOLD, THOROUGH
+from fedprivacy.adversary.threat import Float
 from fedprivacy.attacks.membership.joint.changes import doubts
 from fedprivacy.attacks.membership.joint.follow import GRADES, Follower
 from fedprivacy.attacks.membership.unrolled.situation import STOPPED
@@ -46,14 +48,27 @@ def told(follower: Follower, effort: str) -> tuple[str, ...]:
 
 def more(follower: Follower) -> str:
     """What the best grade would take, where this is another."""
+    times = thorough_work(follower)
+    if times is None:
+        return ""
+    words = f"all changes and {GRADES['thorough'].worlds} simulations, about {times:.2g} times the work"
+    return f" (--effort thorough: {words})"
+
+
+def thorough_work(follower: Follower) -> float | None:
+    """Simulated rounds of the best grade over those of this one; None where this is the best or reads all."""
     grade, best = follower.grade, GRADES["thorough"]
     read = grade.changes if grade.rounds is None else grade.rounds
     if grade == best or read is None:
-        return ""
-    times = follower.knowledge.settings.rounds / read * best.worlds / grade.worlds
-    return (
-        f" (--effort thorough: all changes and {best.worlds} simulations, about {max(1, round(times))} times the work)"
-    )
+        return None
+    return max(1.0, follower.knowledge.settings.rounds / read) * best.worlds / grade.worlds
+
+
+def figures(follower: Follower) -> dict[str, float]:
+    """What a better grade would cost, and the AUC that this one's simulations foretell, where they do."""
+    times, played = thorough_work(follower), _played(follower)
+    told = {} if times is None else {THOROUGH: times}
+    return told if played is None else {**told, FORETOLD: auc(*played)}
 
 
 def foretold(follower: Follower) -> str:
@@ -62,16 +77,10 @@ def foretold(follower: Follower) -> str:
     Where the equations were weighed, by weights to which each of these simulations has added: too high, more so where
     noise is strong and the simulations are few.
     """
-    scores, coins = [], []
-    for source in follower.sources.values():
-        for played, flips in zip(source.played, source.coins, strict=True):
-            known = ~np.isnan(played)
-            if flips[known].any() and not flips[known].all():
-                scores.append(played[known])
-                coins.append(flips[known])
-    if not scores:
+    played = _played(follower)
+    if played is None:
         return ""
-    members, others = pool(scores, coins)
+    members, others = played
     rate = tpr_at_fpr(members, others, 0.01).tpr
     words = f"the simulations foretell AUC {auc(members, others):.3f} and TPR {rate:.2f} at 1% FPR"
     if follower.knowledge.known is not None:
@@ -79,6 +88,18 @@ def foretold(follower: Follower) -> str:
     if not all(change.clients for change in follower.sure):
         return f"{words}, too much, as nobody in them sits out"
     return f"{words}, perhaps too much, as equations are weighed by the same simulations" if follower.weighed else words
+
+
+def _played(follower: Follower) -> tuple[Float, Float] | None:
+    """Log-odds of simulated members and of the others; None where no simulation has both."""
+    scores, coins = [], []
+    for source in follower.sources.values():
+        for played, flips in zip(source.played, source.coins, strict=True):
+            known = ~np.isnan(played)
+            if flips[known].any() and not flips[known].all():
+                scores.append(played[known])
+                coins.append(flips[known])
+    return pool(scores, coins) if scores else None
 
 
 def carried(follower: Follower) -> str:

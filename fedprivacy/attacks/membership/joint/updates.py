@@ -21,7 +21,7 @@ from typing import ClassVar
 from fedprivacy.adversary.threat import View
 from fedprivacy.attacks.membership.joint.coursed import player, unheard
 from fedprivacy.attacks.membership.joint.follow import GRADES, Follower
-from fedprivacy.attacks.membership.joint.told import told
+from fedprivacy.attacks.membership.joint.told import figures, told
 from fedprivacy.federation.knowledge import Knowledge, Observed
 
 
@@ -40,4 +40,4 @@ class JointUpdates:
         follower = Follower(knowledge, rules, protocol, view.position, grade)
         follower.follow(view)
         notes = (*told(follower, effort), *unheard(protocol, knowledge.settings))
-        return Observed.decoded(follower.scores()[1], notes)
+        return Observed.decoded(follower.scores()[1], notes, figures(follower))

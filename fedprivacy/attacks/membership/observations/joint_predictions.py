@@ -24,6 +24,7 @@ import numpy as np
 import torch
 
 from fedprivacy import seeds
+from fedprivacy.adversary.effort import THOROUGH
 from fedprivacy.adversary.followed import followed
 from fedprivacy.adversary.threat import Adversary, Float, Signals, View
 from fedprivacy.attacks.membership.observations.probes import Probes
@@ -32,7 +33,7 @@ from fedprivacy.attacks.membership.unrolled.descent import Descent
 from fedprivacy.attacks.membership.unrolled.order_noise import Drawn, drawn, noises
 from fedprivacy.attacks.membership.unrolled.references import Conditional, conditional, ratio
 from fedprivacy.attacks.membership.unrolled.situation import STOPPED, Situation, situation
-from fedprivacy.attacks.membership.unrolled.work import forward, steps_within
+from fedprivacy.attacks.membership.unrolled.work import forward, steps_within, work
 from fedprivacy.data.records import Ids
 from fedprivacy.federation.knowledge import Knowledge, Observed
 
@@ -79,13 +80,15 @@ class JointPredictions:
         grade, view = _grade(knowledge, PASSIVE), view.until(knowledge.attack.first_rounds)
         scores = np.full((knowledge.settings.clients, 1, len(knowledge.candidates)), np.nan)
         doubts: dict[str, None] = {}
+        costs: list[float] = []
         for client, given in _told(view, knowledge).items():
             known, replays, seed = _followed(view, knowledge, client, given, grade)
             doubts |= dict.fromkeys(known.doubts)
+            costs.append(_thorough_work(known, grade, PASSIVE))
             odds = _odds(known, replays, grade, seed)
             mine = known.judged
             scores[client, 0, known.pool.places[mine]] = odds[mine]
-        return Observed.decoded(scores, (*_notes(knowledge, PASSIVE), *doubts))
+        return Observed.decoded(scores, (*_notes(knowledge, PASSIVE), *doubts), _figures(knowledge, costs))
 
 
 @dataclass(frozen=True)
@@ -115,9 +118,11 @@ class JointProbes:
         scores = np.full((knowledge.settings.clients, len(rounds), n), np.nan)
         played: dict[int, Conditional] = {}
         doubts: dict[str, None] = {}
+        costs: list[float] = []
         for client, given in told.items():
             known, replays, seed = _followed(view, knowledge, client, given, grade)
             doubts |= dict.fromkeys(known.doubts)
+            costs.append(_thorough_work(known, grade, ACTIVE))
             played[client] = conditional(known, replays, rounds, records, labels, classes, n)
             mine = known.judged
             chosen = known.pool.places[mine]
@@ -139,6 +144,7 @@ class JointProbes:
         return replace(
             plain,
             notes=notes,
+            measured=_figures(knowledge, costs),
             scores=scores,
             simulated_logp=logp[:, :, :, :n],
             simulated_population_logp=logp[:, :, :, n:] if len(knowledge.auxiliary) else None,
@@ -183,6 +189,18 @@ def _affordable(known: Situation, knowledge: Knowledge, grade: Grade) -> None:
             f"following one client costs {forward(known.client):.0e} operations a forward pass of its run, too many "
             "for the default grade; --effort thorough computes it, and --budget 4rounds as much of it as that says"
         )
+
+
+def _thorough_work(known: Situation, grade: Grade, grades: Mapping[str, Grade]) -> float:
+    """Operations that the thorough grade takes for one client, over those of ``grade``."""
+    best = grades["thorough"]
+    return work(known.client, best.replays, best.steps) / work(known.client, grade.replays, grade.steps)
+
+
+def _figures(knowledge: Knowledge, costs: Sequence[float]) -> dict[str, float]:
+    """What the thorough grade would cost, where this is the default one."""
+    default = knowledge.attack.effort == "default" and knowledge.attack.steps is None
+    return {THOROUGH: float(np.mean(costs))} if default and costs else {}
 
 
 def _odds(known: Situation, replays: Drawn, grade: Grade, seed: int) -> Float:

@@ -21,6 +21,12 @@ def forward(client: Client) -> float:
     return client.model.operations(client.x[:1]) * records
 
 
+def work(client: Client, replays: int, steps: int) -> float:
+    """Operations of ``replays`` of a client and ``steps`` of descent."""
+    private = client.private_batch / client.own_batch
+    return max(1.0, forward(client)) * (REPLAY * replays + DESCENT * private * steps)
+
+
 def steps_within(client: Client, replays: int, most: int, budget: float) -> int:
     """Steps of descent, at most ``most``, that ``budget`` operations allow beside ``replays``; may be negative."""
     once = max(1.0, forward(client))

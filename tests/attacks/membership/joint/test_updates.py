@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fedprivacy.adversary.effort import FORETOLD, THOROUGH
 from fedprivacy.adversary.threat import Adversary, view_of
 from fedprivacy.attacks.membership.joint.updates import JointUpdates
 from fedprivacy.attacks.membership.unrolled.situation import UNHEARD
@@ -79,7 +80,7 @@ def run(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    "name", ["fedavg", "fedprox", "fml", "fedkd", "fedckd", "fedasync", "fedbuff", "layerwise-async"]
+    "name", ["fedavg", "fedprox", "fml", "fedkd", "fedckd", "feddf", "fedasync", "fedbuff", "layerwise-async"]
 )
 def test_a_server_reads_members_out_of_the_changes_of_every_protocol(name: str, run):
     found = run(protocol=name, rounds=3 if name == "layerwise-async" else 2)
@@ -88,6 +89,14 @@ def test_a_server_reads_members_out_of_the_changes_of_every_protocol(name: str, 
     assert found.area(observed) > 0.85
     assert any("foretell AUC" in note for note in observed.notes)
     assert any("carried by round" in note for note in observed.notes)
+
+
+@pytest.mark.parametrize(("effort", "rounds", "times"), [("default", 2, 2.5), ("default", 6, 3.75), ("thorough", 6, 0)])
+def test_what_a_thorough_grade_costs_is_counted_from_what_was_seen(effort: str, rounds: int, times: float, run):
+    """Ten simulations for four, and all rounds for the first four of them."""
+    measured = run(rounds=rounds, training={"local_epochs": 1}, attack={"effort": effort}).observed("server").measured
+    assert measured.get(THOROUGH, 0) == pytest.approx(times)
+    assert 0.5 < measured[FORETOLD] <= 1
 
 
 @pytest.mark.parametrize(
