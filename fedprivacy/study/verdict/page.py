@@ -25,7 +25,8 @@ def figure(found: Measured) -> bytes:
             values[metric] = {share: point.over_seeds(metric, LEVEL) for share, point in points.items()}
         curves.append(Curve(line.series.title, values))
     name = found.base.data.dataset
-    return shares_figure(curves, {AUC: 0.5, TPR: 0.01}, f"{name}: what a passive server learns; weights stopped at the accuracy of plain predictions")
+    words = "what a passive server learns; weights stopped at the accuracy of plain predictions"
+    return shares_figure(curves, {AUC: 0.5, TPR: 0.01}, f"{name}: {words}")
 
 
 def page(found: Measured, command: str, picture: str) -> str:
