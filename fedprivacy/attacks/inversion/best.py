@@ -84,16 +84,19 @@ class Outcome:
 
 def attacks_for(model: nn.Module, knowledge: Knowledge) -> tuple[str, ...]:
     """Names of the attacks that fit the message, cheapest first."""
-    hard = knowledge.records > 1 or knowledge.steps > 1
+    adam = knowledge.adam is not None
+    hard = knowledge.records > 1 or knowledge.steps > 1 or adam
     public = ("prior",) if hard and knowledge.public_images > 1 and knowledge.labels != "joint" else ()
     carried = knowledge.adam is not None and bool(knowledge.adam.past)
     several = knowledge.shared == "update" and (knowledge.steps > 1 or knowledge.clip is not None or carried)
     whole = knowledge.zeros == "known" and not knowledge.low_rank
-    linear = whole and knowledge.adam is None and (several or knowledge.records > 1)
+    linear = whole and not adam and (several or knowledge.records > 1)
     names: tuple[str, ...] = (EXACT,) if linear and dense_relu(model, knowledge) else ()
     if several:
-        return public if public and knowledge.adam is not None else (*names, "local-steps", *public)
+        return public if public and adam else (*names, "local-steps", *public)
     names += ("analytic",) if first_linear(model, knowledge) else ()
+    if adam:
+        return (*names, "cosine", *(public or ("local-steps",)))
     if knowledge.shared == "gradient" or knowledge.lr is not None:
         names += ("dlg",) if knowledge.labels == "joint" else ("idlg",)
     return (*names, "cosine", *public)

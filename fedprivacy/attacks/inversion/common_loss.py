@@ -1,5 +1,5 @@
 """The loss all attacks are compared by: put the reconstruction through the client's training, and hold the result
-against the message. Relative L2 distance in float64; it needs no truth.
+against the message. Relative L2 distance in float64; it needs no truth. Of Adam the records themselves leave a rest.
 """
 
 from __future__ import annotations
@@ -13,13 +13,17 @@ from fedprivacy.attacks.inversion.gradients import GradientMap, Layout, frozen_c
 from fedprivacy.attacks.inversion.knowledge import Knowledge
 from fedprivacy.attacks.inversion.matching import relative_l2
 from fedprivacy.attacks.inversion.told import told
-from fedprivacy.attacks.inversion.unroll import UpdateMap
+from fedprivacy.attacks.inversion.unroll import SOFT, UpdateMap
 
 
 def simulation(model: nn.Module, parameters: Mapping[str, Tensor], knowledge: Knowledge, like: Tensor) -> GradientMap:
-    """What the client computes from its records, as far as the card knows: its gradient, or its update over -lr."""
+    """What the client computes from its records, as far as the card knows: its gradient, or its update over -lr.
+
+    Adam is smoothed as the attacks smooth it. Its own first step is the sign of each coordinate, also of those that a
+    picture gives a trace of and the record none, so that pictures near the record would look as bad as any.
+    """
     if knowledge.shared == "update" and knowledge.lr is not None:
-        return UpdateMap(frozen_copy(model, parameters, knowledge, like), knowledge)
+        return UpdateMap(frozen_copy(model, parameters, knowledge, like), knowledge, soft=SOFT)
     return gradient_map(model, parameters, knowledge, like)
 
 

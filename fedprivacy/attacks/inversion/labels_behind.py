@@ -32,6 +32,7 @@ def labels_behind(
     headless: bool,
 ) -> Tensor:
     """[T, B]: stated; or from the updates, for Adam (whose change of a bias is no gradient) by what they are made of.
+    Of a single record the sign of a change tells it, whatever the optimiser.
 
     ``headless``: the last layer was not sent, so that nothing is known.
     """
@@ -41,7 +42,7 @@ def labels_behind(
         return torch.zeros(len(sent), card.records, dtype=torch.long)
     if stated:
         return torch.tensor([list(stated[one.client, one.number])[: card.records] for one in sent])
-    if card.adam is not None and all((one.round, one.client) in mixed for one in sent):
+    if card.adam is not None and card.records > 1 and all((one.round, one.client) in mixed for one in sent):
         counts = [largest_remainder(mixed[one.round, one.client].counts, card.records) for one in sent]
         return torch.stack([torch.from_numpy(np.repeat(np.arange(len(own)), own)) for own in counts])
     if card.adam is not None or card.clip is not None or (card.shared == "update" and card.lr is None):

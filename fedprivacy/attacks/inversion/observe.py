@@ -188,8 +188,9 @@ def _attacked(
         methods = [name for name in methods if name == "cosine"]
     if plan.exact_only:
         methods = [name for name in methods if name == EXACT]
-    if headless and (card.records > 1 or card.steps > 1):
-        untold = ("cosine", *(() if knowledge.wire.travelling(0) in SMOOTH else ("local-steps",)))
+    if headless:
+        untold: tuple[str, ...] = ("cosine",) if card.records > 1 or card.steps > 1 else ()
+        untold += () if knowledge.wire.travelling(0) in SMOOTH else ("local-steps",)
         methods = [name for name in methods if name not in untold]
     methods += [name for name in wanted.methods if name not in METHODS]
     if not methods:

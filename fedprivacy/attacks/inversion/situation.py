@@ -141,7 +141,7 @@ def situation(
     lr = training.lr if plain and (fresh or training.momentum == 0) and not guarded else None
     past = () if fresh else _past(wire, sent, steps)
     adam = Adam(training.adam_eps, training.adam_eps_form, past or ()) if training.optimizer == "adam" else None
-    if adam is not None and declared.loss != "more" and past is not None and not guarded and (steps > 1 or past):
+    if adam is not None and declared.loss != "more" and past is not None and not guarded:
         lr = training.lr
     cut = wanted.adaptive and wire.defended.cuts
     base = Card(
@@ -166,20 +166,20 @@ def situation(
     few = base.records <= wanted.most_records
     if private is not None and plain and few and private.followed and not (training.momentum or training.weight_decay):
         return Situation("records", private.card(base, training.lr), False, private.told, steps, used)
-    if steps == 1 and few and not (adam and adam.past):
-        how = "taken as the gradient" if lr is not None else "its direction taken as that of the gradient"
-        if training.optimizer == "adam":
-            how += "; a first step of adam sends little more than the signs"
-        return Situation("records", base, True, how, steps, used)
     simple = training.momentum == 0 and training.weight_decay == 0 and epochs > 0 and sent.merged == 1
     simple = simple and declared.steps_known and training.early_stopping is None and not training.augmentation
     simple = simple and behind in (0, used)
-    several = steps > 1 or (adam is not None and bool(adam.past))
-    if simple and lr is not None and steps <= MOST_STEPS and few and several:
+    if simple and lr is not None and steps <= MOST_STEPS and few and (steps > 1 or adam is not None):
         order: Literal["known", "unknown"] = "known" if epochs == 1 else "unknown"
         card = replace(base, batch=min(training.batch_size, used), epochs=epochs, order=order, adam=adam)
         moments = "" if adam is None else f", from {adam.moments}"
         return Situation("records", card, False, f"simulated step by step{moments}", steps, used)
+    if steps == 1 and few:
+        lr = None if adam is not None else lr
+        how = "taken as the gradient" if lr is not None else "its direction taken as that of the gradient"
+        if adam is not None:
+            how += "; a first step of adam sends little more than the signs"
+        return Situation("records", replace(base, lr=lr), True, how, steps, used)
     if behind > 1:
         return Situation("records", replace(base, lr=None), True, told_by(behind), steps, used, True)
     many = base.records > wanted.most_records

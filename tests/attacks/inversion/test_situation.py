@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from fedprivacy.attacks.inversion.clock import UNLIMITED, Clock
 from fedprivacy.attacks.inversion.gradients import Layout, frozen_copy
-from fedprivacy.attacks.inversion.knowledge import Knowledge, Start
+from fedprivacy.attacks.inversion.knowledge import Adam, Knowledge, Start
 from fedprivacy.attacks.inversion.label_recovery import present_labels
 from fedprivacy.attacks.inversion.matching import cosine, squared_l2
 from fedprivacy.attacks.inversion.messages import Sent
@@ -46,7 +46,8 @@ def planned(config: RunConfig, *rest: Any) -> Situation:
     ("training", "records", "kind", "steps", "lr"),
     [
         ({**SGD, "local_steps": 1, "batch_size": 4}, 30, "records", 1, 0.1),
-        ({"local_steps": 1, "batch_size": 4}, 30, "records", 1, None),
+        ({"local_steps": 1, "batch_size": 4}, 30, "records", 1, 1e-3),
+        ({"local_steps": 1, "batch_size": 4, "weight_decay": 0.1}, 30, "records", 1, None),
         ({**SGD, "local_epochs": 1, "batch_size": 2}, 5, "records", 3, 0.1),
         ({**SGD, "local_epochs": 2, "batch_size": 4}, 8, "records", 4, 0.1),
         ({"local_epochs": 1, "batch_size": 2}, 5, "records", 3, 1e-3),
@@ -89,6 +90,21 @@ def test_kept_moments_are_simulated_where_they_can_be_known(
         assert plan.card.adam is not None and len(plan.card.adam.past) == past
     else:
         assert plan.card.lr is None and "moments that adam brings from earlier rounds are not told" in plan.attempt
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+def test_adam_is_simulated_from_its_first_step_on_where_its_moments_are_zero(
+    steps: int, small_config: Configure
+) -> None:
+    config = small_config(protocol="fedavg", training={"local_steps": steps, "batch_size": 4})
+    plan = planned(config, sent(4), SCALE, 10)
+    assert (plan.one_step, plan.card.adam, plan.card.steps) == (False, Adam(), steps)
+    assert "from zero moments" in plan.attempt
+    kept = small_config(
+        protocol="fedavg", training={"local_steps": steps, "batch_size": 4, "optimizer_state": "persistent"}
+    )
+    later = planned(kept, sent(4, number=2), SCALE, 10)
+    assert later.one_step and later.card.adam is None and later.card.lr is None
 
 
 def test_a_loss_with_more_terms_hides_the_scale(small_config: Configure) -> None:
