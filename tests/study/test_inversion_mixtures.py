@@ -21,7 +21,7 @@ from fedprivacy.attacks.inversion.pli import InversionNetwork
 from fedprivacy.attacks.inversion.recovered import Reconstructions
 from fedprivacy.study.inversion import invert
 from fedprivacy.study.inversion.batches import Batches
-from fedprivacy.study.inversion.findings import PSNR
+from fedprivacy.study.inversion.findings import GAIN, PSNR
 from fedprivacy.study.inversion.reconstructed import (
     BEST,
     CLASS_MEAN,
@@ -198,3 +198,24 @@ def test_methods_that_a_clients_share_of_the_budget_leaves_out_are_named(
     found = recovered_of(small_config(protocol="mutual", attack=attack), tmp_path)
     why = "was not run: the share of the budget of client 0 was spent"
     assert {f"surrogate {why}", f"prior {why}"} <= set(found.notes)
+
+
+def test_where_no_client_can_be_played_a_guess_is_the_answer_and_shows_nothing(
+    small_config: Configure, tmp_path: Path
+) -> None:
+    """The adversary owns fewer records than a client. No reconstruction falls below what it holds without the message,
+    attacks that were run are told beside it, and those that are asked for by name alone are left as they are."""
+    data = {"auxiliary": 10}
+    result = ran(small_config(protocol="fedavg", data=data, attack=CHEAP), tmp_path)
+    chosen, cosine = one(result, PSNR), one(result, PSNR, "cosine")
+    assert chosen.value is not None and chosen.value == one(result, PSNR, NULL).value
+    assert chosen.value == pytest.approx(one(result, PSNR, CLASS_MEAN).value)
+    assert cosine.value is not None and cosine.value < chosen.value
+    assert "a guess is the answer" in chosen.note
+    gains = [f for f in result.findings if f.metric.startswith(GAIN) and f.metric[len(GAIN) :] in (CLASS_MEAN, NULL)]
+    assert len(gains) == 2 and all((f.value, f.low, f.high) == pytest.approx((0, 0, 0), abs=1e-6) for f in gains)
+    (verdict,) = [v for v in result.verdicts if "look like" in v.claim]
+    assert verdict.verdict == "inconclusive"
+    alone = {**CHEAP, "inversion": {"iterations": 20, "messages": 2, "methods": ("cosine",)}}
+    found = recovered_of(small_config(protocol="fedavg", data=data, attack=alone), tmp_path / "alone")
+    assert {one.attack for one in found.found} == {"cosine"}

@@ -21,6 +21,7 @@ from fedprivacy.attacks.inversion.dlg import DlgSettings
 from fedprivacy.attacks.inversion.exact.spear import EXACT, SpearSettings
 from fedprivacy.attacks.inversion.from_imprint import from_imprint
 from fedprivacy.attacks.inversion.from_predictions import from_predictions
+from fedprivacy.attacks.inversion.guess import TOLD, class_means, with_guess
 from fedprivacy.attacks.inversion.knowledge import Knowledge as Card
 from fedprivacy.attacks.inversion.label_recovery import Public, last_layer
 from fedprivacy.attacks.inversion.labels_behind import Mixtures, StatedLabels, labels_behind
@@ -92,6 +93,9 @@ def _from_updates(
     notes: dict[str, None] = {}
     plans = Plans(model, knowledge, scale, names)
     mixed, why_not = _mixtures(view, knowledge, source, sent, scale, plans, clock)
+    means = None
+    if len(knowledge.auxiliary) and not wanted.methods:
+        means = class_means(_public(knowledge, scale), len(knowledge.dataset.classes))
     for place, group in enumerate(groups):
 
         def done(share: float, place: int = place) -> None:
@@ -118,9 +122,11 @@ def _from_updates(
                 left = [*((again, part) for again in plans.alike(missed)), *left]
                 continue
             own = _recovered(same, plan, outcome, labels)
-            classwise = mixed if plan.kind == "classes" else {}
-            found += [with_mixture(one, classwise.get((one.round, one.client))) for one in own]
             notes |= dict.fromkeys([*outcome.errors, *_said(outcome)])
+            if plan.kind == "classes":
+                own, guessed = _classwise(own, mixed, means)
+                notes |= dict.fromkeys([TOLD] if guessed else [])
+            found += own
     planned = [plans.of(one) for group in groups for one in group]
     if clock.over:
         notes[f"stopped by the budget of {clock.seconds:g} s: another machine may get further"] = None
@@ -132,6 +138,18 @@ def _from_updates(
     card = _card_rows(planned[0], knowledge, "; ".join(attempts), dropout)
     title = {"updates": "clients' updates", "aggregate": "mean update of all clients"}[source]
     return Reconstructions(title, tuple(found), card, tuple(notes))
+
+
+def _classwise(own: Sequence[Recovered], mixed: Mixtures, means: Tensor | None) -> tuple[list[Recovered], bool]:
+    """What attacks gave of classes, with what goes before them: a mixture where there is one, else the public
+    ``means`` (None where methods were asked for, or nothing is public); and whether any of it was guessed."""
+    found, guessed = [], False
+    for one in own:
+        mixture = mixed.get((one.round, one.client))
+        if mixture is None and means is not None:
+            guessed, one = True, with_guess(one, means)
+        found.append(with_mixture(one, mixture))
+    return found, guessed
 
 
 def _mixtures(

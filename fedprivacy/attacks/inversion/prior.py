@@ -26,6 +26,7 @@ from fedprivacy.attacks.inversion.gradients import (
     matched,
     one_hot,
 )
+from fedprivacy.attacks.inversion.guess import class_means
 from fedprivacy.attacks.inversion.knowledge import Knowledge
 from fedprivacy.attacks.inversion.label_recovery import Public
 from fedprivacy.attacks.inversion.matching import cosine as cosine_distance
@@ -104,20 +105,13 @@ def prior(
         wanted = -wanted
         if knowledge.lr is not None:
             problem = UpdateMap(twin, knowledge, soft=SOFT)
-    means = torch.stack([_of_class(pixels, marks, c) for c in range(knowledge.classes)])
-    centres = decoder.coefficients(means)[labels.to(like.device)]
+    centres = decoder.coefficients(class_means((pixels, marks), knowledge.classes))[labels.to(like.device)]
     iterations = max(1, round(settings.share * settings.refine.iterations))
     seen = told(knowledge, Layout.of(model), wanted)
     first = _latent(problem, wanted, seen, knowledge, labels, decoder, centres, generator, settings, iterations, clock)
     rest = replace(settings.refine, iterations=max(1, settings.refine.iterations - iterations), lr=0.05)
     second = descend(problem, wanted, knowledge, labels, generator, rest, None, clock, first.images, seen)
     return _nearer(first, second)
-
-
-def _of_class(pixels: Tensor, marks: Tensor, label: int) -> Tensor:
-    """Mean public record of a class; of all where there is none."""
-    own = marks == label
-    return pixels[own].mean(0) if bool(own.any()) else pixels.mean(0)
 
 
 def _nearer(first: Reconstruction, second: Reconstruction) -> Reconstruction:
