@@ -209,6 +209,17 @@ def test_an_audit_prints_its_verdict_first_and_nothing_of_the_run(usual: RunResu
     assert "1.06" in text and "Accuracy" not in text and "learned" not in text
 
 
+def test_another_attack_that_failed_is_no_silence(results: Results) -> None:
+    cause = "not foreseen: RuntimeError: no rule (attacks/inversion/gradients.py:128; please report it)"
+    nothing = (None, None, None, None, 0.95, 0)
+    failed = Finding("inversion", "updates", "cosine", "server", "all clients", "psnr", *nothing, flag="error")
+    result = replace(results["ordinary"](), findings=(replace(failed, headline=True, note=cause),))
+    text = joined(printed(result))
+    assert f"server: inversion: the declared attack failed, so there is no verdict: {cause}." in text
+    assert "reconstructed no record" not in text
+    assert banner(result).verdict == "The declared attack of the server failed, so there is no verdict"
+
+
 def test_other_attacks_have_a_verdict_and_their_numbers(results: Results) -> None:
     text = joined(printed(results["other_attacks"]()))
     assert "loss is not finite" in text and "uploaded updates" in text and "2.16" in text

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -21,13 +22,14 @@ from torch.nn import functional as F
 from fedprivacy.attacks.inversion.clock import UNLIMITED, Clock
 from fedprivacy.attacks.inversion.cosine import CosineSettings, descend
 from fedprivacy.attacks.inversion.dlg import DlgSettings, match
-from fedprivacy.attacks.inversion.gradients import RECORDS_AT_ONCE, Layout, cross_entropy, frozen_copy
+from fedprivacy.attacks.inversion.gradients import RECORDS_AT_ONCE, Layout, cross_entropy, frozen_copy, of_each
 from fedprivacy.attacks.inversion.knowledge import Adam, Knowledge
 from fedprivacy.attacks.inversion.reconstruction import Reconstruction
 from fedprivacy.attacks.inversion.told import told
 from fedprivacy.attacks.inversion.variables import Penalty
 from fedprivacy.config.base import UsageError
 from fedprivacy.training.adam import corrected
+from fedprivacy.training.differentiable import differentiable
 
 BETA_1, BETA_2, TINY = 0.9, 0.999, 1e-30
 SOFT = 0.1
@@ -104,7 +106,8 @@ class UpdateMap:
 
     def _one(self, x: Tensor, targets: Tensor) -> Tensor:
         def loss(parameters: dict[str, Tensor], rows: slice) -> Tensor:
-            return cross_entropy(functional_call(self._twin, parameters, (x[rows],)), targets[rows])
+            with differentiable(self._twin):
+                return cross_entropy(functional_call(self._twin, parameters, (x[rows],)), targets[rows])
 
         now, state, number = self._start, Moments(), 0
         for start in self._starts:
@@ -136,13 +139,12 @@ class UpdateMap:
         """See :class:`fedprivacy.attacks.inversion.gradients.GradientMap`."""
         self._pull = None  # what the last call kept goes before this one keeps as much
         found: Tensor
-        found, self._pull = vjp(vmap(self._one), x, targets)  # type: ignore[misc]
+        found, self._pull = vjp(partial(of_each, self._twin, self._one), x, targets)  # type: ignore[misc]
         return found.detach()
 
     def values(self, x: Tensor, targets: Tensor) -> Tensor:
         """See :class:`fedprivacy.attacks.inversion.gradients.GradientMap`."""
-        found: Tensor = vmap(self._one)(x, targets)
-        return found.detach()
+        return of_each(self._twin, self._one, x, targets).detach()
 
     def pullback(self, direction: Tensor) -> tuple[Tensor, Tensor]:
         """See :class:`fedprivacy.attacks.inversion.gradients.GradientMap`."""

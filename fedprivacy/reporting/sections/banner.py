@@ -18,6 +18,7 @@ from fedprivacy.reporting.findings import (
     of_statistic,
 )
 from fedprivacy.reporting.outcome import Outcome, against_chance, overall
+from fedprivacy.reporting.sections.strongest import headline_failed
 from fedprivacy.reporting.sections.utility import mean_of
 from fedprivacy.reporting.settings import setting
 from fedprivacy.reporting.text import chance_level, clean, epsilon, estimate, level, listed
@@ -140,7 +141,10 @@ def _others(findings: Sequence[Finding]) -> Iterator[Banner]:
             classes = any(f.adversary == adversary and f.metric.endswith(OF_CLASSES) for f in own)
             first = next(f for f in own if f.adversary == adversary)
             exact = next((f for f in own if f.adversary == adversary and verdicts.reads_exactly(f)), None)
-            if exact is None:
+            if headline_failed([f for f in own if f.adversary == adversary]):
+                words, leaks = MEMBERSHIP["failed"][0].format(who=_who(adversary)), True
+                number = first, ""
+            elif exact is None:
                 seen = other.by_class if classes else other.leaks
                 words = (seen if leaks else f"{other.silent}; {NO_PROOF}").format(who=_who(adversary))
                 number = first, _gain(own, adversary)

@@ -11,7 +11,8 @@ from fedprivacy.reporting.outcome import against_chance
 from fedprivacy.reporting.sections.banner import OTHERS, Other, held_together, judged, not_together
 from fedprivacy.reporting.sections.effort import effort
 from fedprivacy.reporting.sections.four_rows import attacks, highest
-from fedprivacy.reporting.sections.strongest import fallen_line
+from fedprivacy.reporting.sections.rate_table import NO_CAUSE
+from fedprivacy.reporting.sections.strongest import fallen_line, headline_failed
 from fedprivacy.reporting.sections.verdicts import adversary_lines
 from fedprivacy.reporting.settings import seeds, setting
 from fedprivacy.reporting.text import clean, counted, estimate, levels, sentence
@@ -31,7 +32,7 @@ def learned(result: RunResult) -> list[Line]:
         lines += _membership([f for f in rated if f.adversary == adversary], together.get(adversary))
     for attack, other in OTHERS.items():
         own = [f for f in result.findings if f.attack == attack]
-        lines += [_line(adversary, other, verdict) for adversary, verdict in judged(other, own).items()]
+        lines += [_line(adversary, other, verdict, own) for adversary, verdict in judged(other, own).items()]
     return [*lines, Line(" ".join(_certainty(result)), "quiet")]
 
 
@@ -65,7 +66,14 @@ def _membership(findings: Sequence[Finding], together: Finding | None) -> Iterat
             yield Line(f"{clean(auc.adversary)}: {words}. It was picked afterwards, so it decides nothing.", "warn")
 
 
-def _line(adversary: str, other: Other, verdict: Verdict) -> Line:
+def _line(adversary: str, other: Other, verdict: Verdict, findings: Sequence[Finding]) -> Line:
+    mine = [f for f in findings if f.adversary == adversary]
+    if headline_failed(mine):
+        why = sentence(clean(next(f.note for f in mine if f.headline)) or NO_CAUSE)
+        return Line(
+            f"{clean(adversary)}: {clean(mine[0].attack)}: the declared attack failed, so there is no verdict: {why}",
+            "bad",
+        )
     leaks = verdict.verdict == "refuted"
     words = (other.leaks if leaks else other.silent).format(who=clean(adversary))
     return Line(f"{words}: {sentence(clean(verdict.why))}", "bad" if leaks else "plain")

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from fedprivacy import seeds
 from fedprivacy.attacks.inversion.chain import ChainMap
 from fedprivacy.attacks.inversion.chain_reader import read_chain
 from fedprivacy.attacks.inversion.gradients import (
@@ -211,3 +212,46 @@ def test_layout_names_what_is_missing(smooth: nn.Module) -> None:
     wrong = {name: torch.zeros(2) for name, _ in smooth.named_parameters()}
     with pytest.raises(ValueError, match=r"shape \(2,\) for '0\.weight'"):
         layout.flat(wrong, LIKE)
+
+
+class Recurrent(nn.Module):
+    """``torch.func`` cannot map over it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.read, self.head = nn.GRU(4, 5, batch_first=True), nn.Linear(5, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.read(x[:, 0])[0][:, -1])
+        return logits
+
+
+class Attention(nn.Module):
+    """The kernel that torch takes for it has no second derivative."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.read, self.head = nn.TransformerEncoderLayer(4, 2, 8, activation="gelu", batch_first=True), nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.read(x[:, 0]).mean(dim=1))
+        return logits
+
+
+@pytest.mark.parametrize("kind", [Recurrent, Attention])
+def test_layers_without_a_rule_are_differentiated_problem_by_problem(kind: type[nn.Module]) -> None:
+    with seeds.torch_scope(0, "test"):
+        twin = frozen_copy(kind(), {}, Knowledge((1, 5, 4), 3), LIKE)
+    problem = FunctionalMap(twin)
+    x, targets = _draw(0, 3, 2, 1, 5, 4), torch.softmax(_draw(1, 3, 2, 3), 2)
+    found = problem.gradients(x, targets)
+    twin.requires_grad_(True)
+    for one, shares, wanted in zip(x, targets, found, strict=True):
+        loss = -(torch.log_softmax(twin(one), 1) * shares).sum(1).mean()
+        slopes = torch.autograd.grad(loss, list(twin.parameters()))
+        torch.testing.assert_close(torch.cat([slope.flatten() for slope in slopes]), wanted)
+    twin.requires_grad_(False)
+    direction, way, step = _draw(2, *found.shape), _draw(3, *x.shape), 1e-6
+    by_x, _ = problem.pullback(direction)
+    ends = [float((direction * problem.values(x + sign * step * way, targets)).sum()) for sign in (1, -1)]
+    assert float((by_x * way).sum()) == pytest.approx((ends[0] - ends[1]) / (2 * step), rel=1e-5)
