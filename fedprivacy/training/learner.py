@@ -23,7 +23,7 @@ from fedprivacy.training.by_hand import Chain, chain, cross_entropy_slope
 from fedprivacy.training.losses import cross_entropy, predicted_class
 from fedprivacy.training.memory import keep_freed_memory
 from fedprivacy.training.optimiser import Optimiser
-from fedprivacy.training.passes import passes
+from fedprivacy.training.passes import normalises_batches, of_several, passes
 from fedprivacy.training.stopping import Watch
 from fedprivacy.training.taught import WrittenOut
 
@@ -238,8 +238,9 @@ class Learner:
 
         ``even`` cuts the records into ceil(N / batch) nearly equal batches; otherwise all but the last are full.
         Without ``shuffle`` the order is fixed. ``augment``: each batch as the settings say. ``stopping`` may end
-        the training before and takes it back to its best pass. No records: no steps. Raises :class:`Diverged` on a
-        loss that is not finite, and ValueError for guarded records.
+        the training before and takes it back to its best pass. A model that normalises over its batch leaves out a last
+        batch of one. No records: no steps. Raises :class:`Diverged` on a loss that is not finite, and ValueError for
+        guarded records.
         """
         if records.guarded:
             raise ValueError("these records are under differentially private training: fit them by env.private_fit")
@@ -251,6 +252,7 @@ class Learner:
             return self.together.fit(self, records, epochs, seed, loss, shuffle, even, size)
         x, y = torch.from_numpy(records.x).to(self.device), torch.from_numpy(records.y).to(self.device)
         layers, report = chain(self.module), []
+        several = normalises_batches(self.module)
         draw = seeds.generator(seed[0], *seed[1], "augmentation")
 
         def taken(rows: Tensor) -> Tensor:
@@ -259,7 +261,8 @@ class Learner:
         self.module.train()
         with seeds.torch_scope(seed[0], *seed[1], "dropout"):
             for rows, parts in passes(len(records), size, epochs, seed, steps, shuffle=shuffle, even=even):
-                report.append(self._epoch(layers, taken, y, rows.to(self.device), parts, loss, x[0].numel()))
+                steps_taken = of_several(parts) if several else parts
+                report.append(self._epoch(layers, taken, y, rows.to(self.device), steps_taken, loss, x[0].numel()))
                 if stopping is not None and stopping.enough(self):
                     break
         if stopping is not None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fedprivacy import seeds
 
@@ -41,3 +41,13 @@ def batches(number: int, size: int, even: bool) -> list[slice]:
         return [slice(i, min(i + size, number)) for i in range(0, number, size)]
     bounds = np.linspace(0, number, -(-number // size) + 1).round().astype(int)
     return [slice(int(a), int(b)) for a, b in itertools.pairwise(bounds)]
+
+
+def normalises_batches(module: nn.Module) -> bool:
+    """Whether a record's answer in training depends on the others of its batch."""
+    return any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in module.modules())
+
+
+def of_several(parts: list[slice]) -> list[slice]:
+    """Without a last batch of one record, which has no spread to normalise by, where there are others."""
+    return parts[:-1] if len(parts) > 1 and parts[-1].stop - parts[-1].start == 1 else parts

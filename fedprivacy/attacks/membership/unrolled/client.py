@@ -32,7 +32,7 @@ from fedprivacy.federation.course import Answer, Event, Fit, Private, Restart, T
 from fedprivacy.training.augmentation import augmented
 from fedprivacy.training.clipping import clip_factors
 from fedprivacy.training.learner import normalised
-from fedprivacy.training.passes import passes
+from fedprivacy.training.passes import normalises_batches, of_several, passes
 
 TAPE_BYTES = 1 << 30
 """Size of a tape above which only the state between events is kept, and each event is run once more."""
@@ -222,6 +222,8 @@ class _Walk:
                 g = g + noised.noise(fit.round, g, self.draw)
             number += 1
             self.w, state = self.client.optimiser.step(self.w, before, g, number)
+            if gradient.remembered is not None:
+                self.w[-len(gradient.remembered) :] = gradient.remembered
             if keep:
                 self.tape.append(Step(gradient, before, state, number, own))
         if own:
@@ -249,9 +251,10 @@ class _Walk:
             weight = given[order]
             batch = ((weight.cumsum(0) - weight / 2) / size).long().clamp_max(number - 1)
             parts = order.split(torch.bincount(batch, minlength=number).tolist())
+            least = 2 if len(parts) > 1 and normalises_batches(client.model.module) else 1
             for at, rows in enumerate(parts[:left]):
                 whole = size if at < number - 1 else None
-                if len(rows):
+                if len(rows) >= least:
                     yield Batch(self._moved(rows), client.y[rows], rows, fit.loss, self.coins, whole)
             left -= number
 
@@ -263,7 +266,7 @@ class _Walk:
         order = (self.seed, ("unrolled", "public", self.fit_number))
         device = self.start.device
         for rows, parts in passes(len(y), size, fit.epochs, order, shuffle=fit.shuffle, even=fit.even):
-            for part in parts:
+            for part in of_several(parts) if normalises_batches(self.client.model.module) else parts:
                 chosen = rows[part]
                 yield Batch(x[chosen].to(device), y[chosen].to(device), chosen.to(device), fit.loss)
 

@@ -1,8 +1,11 @@
 """A module as a function of one flat vector: its logits, the gradient of a loss, and products with its derivative.
 
-:class:`Flat` takes any module without buffers, by automatic differentiation: the gradient keeps its graph, and one more
+:class:`Flat` takes any module, by automatic differentiation: the gradient keeps its graph, and one more
 backward pass through it is the vector product that an adjoint needs. Where an operation has no second derivative, two
 more gradients a little way off along the vector tell the product: the second derivative of a loss is symmetric.
+
+What a module remembers beside its weights, such as running statistics, stands in the vector behind them. A step moves
+it as the forward pass does, and derivatives do not go through it.
 """
 
 from __future__ import annotations
@@ -26,6 +29,10 @@ from fedprivacy.training.engines import Engines
 
 class Linearised(Protocol):
     """What the product of a vector with the derivative of a gradient g needs."""
+
+    @property
+    def remembered(self) -> Tensor | None:
+        """What the forward pass left of the entries that no gradient moves, the last ones; None without any."""
 
     def product(self, vector: Tensor) -> tuple[Tensor, Tensor | None]:
         """``vector' dg/dw`` [P] and ``vector' dg/dcoins`` [n], None where no coin was in it; may be taken once."""
@@ -73,6 +80,7 @@ class Graph:
     model: Flat
     batch: Batch
     random: Tensor
+    remembered: Tensor | None
 
     def product(self, vector: Tensor) -> tuple[Tensor, Tensor | None]:
         coins = self.batch.coins
@@ -107,20 +115,21 @@ class Graph:
 
 @dataclass(frozen=True, eq=False)
 class Flat:
-    """The parameters of ``module`` in one vector [P], in the order of ``named_parameters``."""
+    """The parameters of ``module`` in one vector [P], in the order of ``named_parameters``, then its floating-point
+    ``buffers``."""
 
     module: nn.Module
     lean: ClassVar[bool] = False
     names: tuple[str, ...]
     shapes: tuple[torch.Size, ...]
+    buffers: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, module: nn.Module) -> Flat:
-        """The flat view of a module. ValueError for one with buffers: they would carry state past the vector."""
-        if any(True for _ in module.buffers()):
-            raise ValueError("a model with buffers, such as batch normalisation, cannot be unrolled")
-        named = dict(module.named_parameters())
-        return cls(module, tuple(named), tuple(p.shape for p in named.values()))
+        """The flat view of a module."""
+        held = {name: b for name, b in module.named_buffers() if b.is_floating_point() and name in module.state_dict()}
+        named = {**dict(module.named_parameters()), **held}
+        return cls(module, tuple(named), tuple(p.shape for p in named.values()), tuple(held))
 
     def taken(self, x: Tensor) -> Tensor:
         return x
@@ -135,13 +144,20 @@ class Flat:
         return self.flatten(new), self.flatten(kept)
 
     def logits(self, vector: Tensor, x: Tensor) -> Tensor:
+        return self._answered(vector, x)[0]
+
+    def _answered(self, vector: Tensor, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Logits, and what the forward pass left of the buffers."""
+        named = self._named(vector)
+        named |= {name: named[name].detach().clone() for name in self.buffers}
         with differentiable(self.module):
-            answer: Tensor = functional_call(self.module, self._named(vector), (x,))
-        return answer
+            answer: Tensor = functional_call(self.module, named, (x,))
+        return answer, torch.cat([named[name].flatten() for name in self.buffers]) if self.buffers else None
 
     def operations(self, x: Tensor) -> float:
         from torch.utils.flop_counter import FlopCounterMode  # a second of imports
 
+        self.module.eval()  # one record alone
         with FlopCounterMode(display=False) as counter, torch.no_grad():
             vector = self.flatten(self.module.state_dict())
             self.logits(vector, x.to(vector.device))
@@ -149,13 +165,13 @@ class Flat:
 
     def gradient(self, vector: Tensor, batch: Batch, keep: bool) -> tuple[Tensor, Linearised]:
         random, leaf = torch.random.get_rng_state(), vector.detach().requires_grad_(True)
-        logits = self.logits(leaf, batch.x)
+        logits, remembered = self._answered(leaf, batch.x)
         (g,) = grad(logits, leaf, batch.traced(logits, keep), create_graph=keep)
-        return g.detach(), Graph(g, leaf, self, batch, random)
+        return g.detach(), Graph(g, leaf, self, batch, random, remembered)
 
     def norms(self, vector: Tensor, batch: Batch) -> Tensor:
         module = self._beside.to(vector).train(self.module.training)
-        module.load_state_dict(self._named(vector.detach()))
+        module.load_state_dict(self._named(vector.detach()), strict=False)
         records = of_rows(module, list(module.parameters()), batch.x, batch.y, batch.rows, batch.loss)
         return Engines().clipped(records, 1.0).norms
 

@@ -103,6 +103,7 @@ class ByHand:
     x: Tensor
     h: Tensor
     slope: Slope
+    remembered: ClassVar[None] = None
 
     def product(self, vector: Tensor) -> tuple[Tensor, Tensor | None]:
         v1, vb1, v2, vb2 = self.model._parts(vector)

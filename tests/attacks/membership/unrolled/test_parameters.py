@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from fedprivacy import seeds
 from fedprivacy.attacks.membership.unrolled.batch import Batch
+from fedprivacy.attacks.membership.unrolled.client import Client
+from fedprivacy.attacks.membership.unrolled.optimisers import Sgd
 from fedprivacy.attacks.membership.unrolled.parameters import Flat, Graph
-from fedprivacy.training.learner import label_loss
+from fedprivacy.config.run import TrainingConfig
+from fedprivacy.federation.course import Answer, Fit
+from fedprivacy.training.learner import Records, Workbench, label_loss
 
 RECORDS, WORDS, WIDTH, CLASSES = 6, 5, 4, 3
 
@@ -94,3 +99,35 @@ def test_without_a_second_derivative_single_precision_is_enough(size: float) -> 
     wanted = gradient(flat, w.double(), whole)[1].product(size * vector.double())
     for one, other in zip(found, wanted, strict=True):
         assert float((one - other).norm()) < 2e-3 * float(other.norm())
+
+
+class Normalised(nn.Module):
+    """Running statistics move in training, and a constant does not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.read, self.norm, self.head = nn.Linear(WIDTH, 6), nn.BatchNorm1d(6), nn.Linear(6, CLASSES)
+        self.register_buffer("shift", torch.linspace(-1, 1, 6))
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.head(torch.tanh(self.norm(self.read(x)) + self.shift))
+        return logits
+
+
+def test_running_statistics_are_followed_and_a_last_batch_of_one_is_left_out() -> None:
+    training = TrainingConfig(batch_size=4, optimizer="sgd", lr=0.1)
+    draw = np.random.default_rng(0)
+    records = Records(draw.standard_normal((9, WIDTH)).astype(np.float32), np.arange(9) % CLASSES)
+    asked = torch.from_numpy(draw.standard_normal((5, WIDTH)).astype(np.float32))
+    bench = Workbench(lambda name, seed: Normalised(), training)
+    start = bench.initial("model", (0, ("start",)))
+    learner = bench.learner("model", start)
+    learner.fit(records, 2, (0, ("order",)), shuffle=False)
+    flat = Flat.of(Normalised())
+    events = [Fit(records, label_loss, 2, "public", even=False), Answer(1)]
+    nothing = torch.zeros(0, WIDTH), torch.zeros(0, dtype=torch.long)
+    client = Client(flat, Sgd(0.1), training, *nothing, [], {1: asked}, events, 0.5)
+    answers = client.forward(flat.flatten(start), torch.zeros(0), seed=1, keep=False).answers[1]
+    torch.testing.assert_close(answers, learner.logits(asked.numpy()), rtol=1e-4, atol=1e-5)
+    assert not torch.equal(learner.weights()["norm.running_mean"], start["norm.running_mean"])
+    assert int(learner.weights()["norm.num_batches_tracked"]) == 4

@@ -111,11 +111,6 @@ def test_other_architectures_are_left_to_automatic_differentiation():
     assert isinstance(model_of(module, [torch.zeros(2, 1, 8, 8)]), Flat)
 
 
-def test_a_model_with_buffers_is_refused():
-    with pytest.raises(ValueError, match="buffers"):
-        Flat.of(torch.nn.BatchNorm1d(3))
-
-
 def test_work_is_counted_by_the_matrix_products():
     module = Mlp((3, 4), 3)
     quick = model_of(module, [torch.ones(2, 3, 4)])
