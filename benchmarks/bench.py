@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
-import platform
 import time
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -25,7 +24,7 @@ import protocols
 import scoring
 import steps
 import torch
-from measure import MEMORY, Cell, Figures
+from measure import MEMORY, Cell, Figures, here
 from page import page, table
 from threadpoolctl import threadpool_limits
 
@@ -52,10 +51,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="file for the page")
     given = parser.parse_args()
     stored: dict[str, Any] = json.loads(given.json.read_text()) if given.json.exists() else {}
-    here = {"processor": _processor(), "torch": torch.__version__}
+    machine = here()
     if not (given.resume or given.only):
-        stored |= {"machine": here, "elsewhere": {}}
-    stored.setdefault("machine", here)
+        stored |= {"machine": machine, "elsewhere": {}}
+    stored.setdefault("machine", machine)
     elsewhere: dict[str, str] = stored.setdefault("elsewhere", {})
     found: dict[str, dict[str, Figures]] = stored.setdefault("cells", {})
     library = given.peer.resolve() if given.peer else None
@@ -67,8 +66,8 @@ def main() -> None:
             start = time.monotonic()
             known[cell.name] = apart(cell)
             elsewhere.pop(cell.name, None)
-            if here != stored["machine"]:
-                elsewhere[cell.name] = ", ".join(here.values())
+            if machine != stored["machine"]:
+                elsewhere[cell.name] = ", ".join(machine.values())
             given.json.write_text(json.dumps(stored, indent=1) + "\n")
             print(f"{cell.name}: {_words(known[cell.name])} ({time.monotonic() - start:.0f} s)", flush=True)
         found[kind] = {cell.name: known[cell.name] for cell in module.cells(library) if cell.name in known}
@@ -108,12 +107,6 @@ def _asked(kind: str, name: str, only: str) -> bool:
 
 def _words(figures: Figures) -> str:
     return ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
-
-
-def _processor() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0] if names else platform.processor()}, {torch.backends.cpu.get_cpu_capability()}"
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import platform
 import resource
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -43,8 +45,42 @@ class Memory:
         """Megabytes, up to now."""
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6 - self.start
 
+    def whole(self) -> float:
+        """Megabytes of all that the process ever held at once, imports too."""
+        return self.start + self.peak()
+
 
 MEMORY = Memory()
+
+
+def peak_apart(work: Callable[[], object]) -> float:
+    """Megabytes that ``work`` takes in a process of its own, on top of what this one holds.
+
+    So that counters, products that are timed, and the other side of a ratio are no part of it.
+    """
+    context = multiprocessing.get_context("fork")
+    ours, theirs = context.Pipe(duplex=False)
+
+    def there() -> None:
+        memory = Memory()
+        memory.begin()
+        work()
+        theirs.send(memory.peak())
+
+    process = context.Process(target=there)
+    process.start()
+    theirs.close()
+    found: float = ours.recv()
+    process.join()
+    return found
+
+
+def here() -> dict[str, str]:
+    """What measures: the processor and torch."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    name = names[0] if names else platform.processor()
+    return {"processor": f"{name}, {torch.backends.cpu.get_cpu_capability()}", "torch": torch.__version__}
 
 
 def cpu(work: Callable[[], object]) -> float:

@@ -55,20 +55,26 @@ SETTINGS = {
 Fold = tuple[NDArray[np.float32], NDArray[np.int64]]
 
 
+def server(library: Path, name: str) -> Any:
+    """The library's class of servers, imported."""
+    for package in UNUSED:
+        sys.modules.setdefault(package, types.ModuleType(package))
+    if str(library / "system") not in sys.path:
+        sys.path.insert(0, str(library / "system"))
+    module, kind = SERVERS[name]
+    importlib.import_module("flcore.trainmodel.models")
+    return getattr(importlib.import_module(f"flcore.servers.{module}"), kind)
+
+
 class Peer:
     """A server of the library with its clients; ``trained`` and ``tested``: (x [N, C, H, W], y [N]) of each client."""
 
     def __init__(self, library: Path, name: str, trained: Sequence[Fold], tested: Sequence[Fold]) -> None:
         self._place = tempfile.TemporaryDirectory()
         self._written(trained, tested)
-        for package in UNUSED:
-            sys.modules.setdefault(package, types.ModuleType(package))
-        sys.path.insert(0, str(library / "system"))
-        module, kind = SERVERS[name]
         self.looked = 0.0
         with self._at_home():
-            server_class = getattr(importlib.import_module(f"flcore.servers.{module}"), kind)
-            self._server = server_class(self._arguments(name, len(trained)), 0)
+            self._server = server(library, name)(self._arguments(name, len(trained)), 0)
         self._server.save_results = self._server.save_global_model = lambda: None
         evaluate = self._server.evaluate
 

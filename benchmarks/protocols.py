@@ -13,8 +13,8 @@ from pathlib import Path
 import bare
 import numpy as np
 from federations import CLIENTS, TRAINED, digits, options
-from measure import Cell, Figures, cpu, matmul_rate
-from peer import SERVERS, TOGETHER, Peer
+from measure import Cell, Figures, cpu, matmul_rate, peak_apart
+from peer import SERVERS, TOGETHER, Peer, server
 from torch.utils.flop_counter import FlopCounterMode
 
 from fedprivacy import catalog
@@ -48,9 +48,16 @@ class Ours:
 
 
 def cost(name: str, library: Path | None) -> Figures:
-    """Cpu-seconds of a round, both sides taken in turn; the first round of each does not count."""
+    """Cpu-seconds of a round, both sides taken in turn; the first round of each does not count.
+
+    The memory of each side is that of a process that sets it up and takes it three rounds on, and does nothing else.
+    """
     turns = TURNS if library is not None and name in SERVERS else 1
     env = digits(name, 1 + TOGETHER * turns)
+    memory = {"memory_mb": peak_apart(lambda: Ours(name, env).rounds(1 + TOGETHER))}
+    if library is not None and name in SERVERS:
+        server(library, name)  # its imports are no part of its memory, as ours are not
+        memory["pfllib_mb"] = peak_apart(lambda: beside(name, env, library).rounds())
     ours = Ours(name, env)
     with FlopCounterMode(display=False) as counter:
         ours.rounds(1)
@@ -68,7 +75,7 @@ def cost(name: str, library: Path | None) -> Figures:
         theirs.append(peer.rounds() if peer is not None else (0.0, 0.0))
         least.append(cpu(kernels) if kernels is not None else 0.0)
     spent, bound = float(np.mean(found)), operations / float(np.mean(rates))
-    figures = {"cpu_s": spent, "gflop": operations / 1e9, "of_matmul": bound / spent, "matmul_bound_s": bound}
+    figures = {"cpu_s": spent, **memory, "gflop": operations / 1e9, "of_matmul": bound / spent, "matmul_bound_s": bound}
     if kernels is not None:
         figures["kernels_s"] = float(np.mean(least))
     if peer is None:

@@ -1,9 +1,9 @@
 """What a Ray cluster of this machine costs beside the pool: cpu-seconds of all processes, for few and for more jobs.
 
-    .venv-ray/bin/python benchmarks/ray_jobs.py --json reports/protocol_speed.json
+    .venv/bin/python benchmarks/ray_jobs.py --json reports/protocol_speed.json
 
-Jobs of one cpu-second each, two at a time. The difference at no jobs is what starting and stopping a cluster costs; the
-difference of the slopes is what a job costs more.
+Jobs of two cpu-seconds each, two at a time, everything several times, both sides in turn. What few and more jobs take
+tells what a job costs, and what is left of it is what starting and stopping costs.
 """
 
 from __future__ import annotations
@@ -14,17 +14,20 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Sequence
 from pathlib import Path
+
+from measure import here
 
 from fedprivacy.execution.job import Job
 from fedprivacy.execution.run import CLUSTER, Cluster, run_jobs
 
-FEW, MORE, SECONDS, WORKERS, LOOK = 2, 6, 1.0, 2, 0.2
+FEW, MORE, SECONDS, WORKERS, LOOK, TURNS = 2, 6, 2.0, 2, 0.2, 2
+SIDES = ("pool", "ray")
 
 
 def burn(tick: Callable[[int], None]) -> float:
-    """A job: a second of work."""
+    """A job: some seconds of work."""
     start = time.process_time()
     while time.process_time() - start < SECONDS:
         pass
@@ -80,24 +83,43 @@ def main() -> None:
     """Both sides in turn; the result goes with the other cells."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--json", type=Path, help="the file of the other cells")
-    parser.add_argument("--where", choices=("pool", "ray"), help=argparse.SUPPRESS)
+    parser.add_argument("--where", choices=SIDES, help=argparse.SUPPRESS)
     parser.add_argument("--count", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.where:
         carried_out(given.where, given.count)
         return
-    found = {(where, count): cost(where, count) for count in (FEW, MORE) for where in ("pool", "ray")}
-    cells = {}
-    for where in ("pool", "ray"):
-        few, more = found[where, FEW][0], found[where, MORE][0]
-        job = (more - few) / (MORE - FEW)
-        cells[where] = {"cpu_s": more, "ray_cpu_s_a_job": job, "ray_fixed_cpu_s": few - FEW * job}
-        cells[where]["ray_wall_s"] = found[where, MORE][1]
+    turns = [turn() for _ in range(TURNS)]
+    cells = {f"{MORE} jobs of {SECONDS:g} cpu-seconds, {where}": mean([one[where] for one in turns]) for where in SIDES}
+    more = [one["ray"]["ray_cpu_s_a_job"] / one["pool"]["ray_cpu_s_a_job"] - 1 for one in turns]
+    cells[list(cells)[-1]] |= {"more_least": min(more), "more_most": max(more), "turns": TURNS}
     print(json.dumps(cells, indent=1))
     if given.json:
         stored = json.loads(given.json.read_text())
-        stored["cells"]["ray"] = {f"{MORE} jobs of a cpu-second, {where}": one for where, one in cells.items()}
+        elsewhere = stored.setdefault("elsewhere", {})
+        for name in stored["cells"].get("ray", {}):
+            elsewhere.pop(name, None)
+        stored["cells"]["ray"] = cells
+        if here() != stored["machine"]:
+            elsewhere |= dict.fromkeys(cells, ", ".join(here().values()))
         given.json.write_text(json.dumps(stored, indent=1) + "\n")
+
+
+def turn() -> dict[str, dict[str, float]]:
+    """Few jobs and more of them on both sides, once."""
+    found = {(where, count): cost(where, count) for count in (FEW, MORE) for where in SIDES}
+    sides = {}
+    for where in SIDES:
+        (few, _), (more, wall) = found[where, FEW], found[where, MORE]
+        job = (more - few) / (MORE - FEW)
+        sides[where] = {"cpu_s": more, "ray_cpu_s_a_job": job, "ray_fixed_cpu_s": few - FEW * job, "ray_wall_s": wall}
+    print(json.dumps(sides), flush=True)
+    return sides
+
+
+def mean(several: Sequence[dict[str, float]]) -> dict[str, float]:
+    """Of each figure."""
+    return {name: sum(one[name] for one in several) / len(several) for name in several[0]}
 
 
 if __name__ == "__main__":

@@ -62,3 +62,45 @@ measure.time.process_time = lambda: next(ticks)
 print(*measure.least(lambda: next(made), 3))
 """
     assert run(code=code).stdout.split() == ["c", "2"]
+
+
+def test_what_the_page_says_is_made_from_its_cells() -> None:
+    """Ratios, goals, memory, and Ray's costs: other figures, other sentences."""
+    code = """
+from page import page
+
+def told(pfllib, mb, whole, job, more):
+    side = {"cpu_s": 1.0, "memory_mb": 50.0, "pfllib_mb": mb, "pfllib_without_look_s": 1.5, "matmul_bound_s": 0.5}
+    rounds = {f"round of {n}": {**side, "pfllib_s": pfllib} for n in ("fedavg", "fml", "fedkd")}
+    scored = {f"ratio/{n}": {"cpu_s": 2.0, "margins_s": 1.0, "whole_mb": whole, "size": n} for n in (10, 1000)}
+    pool = {"cpu_s": 8.0, "ray_cpu_s_a_job": 1.0, "ray_fixed_cpu_s": 2.0, "ray_wall_s": 5.0}
+    ray = {**pool, "ray_fixed_cpu_s": 9.5, "more_least": job, "more_most": more, "turns": 2}
+    cells = {"protocols": rounds, "scoring": scored, "ray": {"pool": pool, "ray": ray}}
+    print(page({"machine": {"processor": "One"}, "cells": cells}, []))
+
+told(3.5, 70.0, 1234.0, 0.02, 0.34)
+print("=====")
+told(6.0, 80.0, 4321.0, 0.01, 0.03)
+"""
+    one, other = " ".join(run(code=code).stdout.split()).split("=====")
+    assert "take 3.50, 3.50 and 3.50 times fewer" in one and "take 6.00, 6.00 and 6.00 times fewer" in other
+    assert "3, 4 and 5 times, are reached by fedavg." in one and "reached by fedavg, fml and fedkd." in other
+    assert "PFLlib's 70, 70 and 70" in one and "PFLlib's 80, 80 and 80" in other
+    assert "the process holds 1,234 MB in all" in one and "the process holds 4,321 MB in all" in other
+    assert (
+        "a job cost 2% to 34% more" in one
+        and "a job cost 1% to 3% more" in other
+        and "costs 7.5 cpu-seconds more" in one
+    )
+
+
+def test_a_million_candidates_are_scored_in_a_few_gigabytes() -> None:
+    """By what it takes for a tenth and a fifth of them, all that the process holds counted."""
+    code = """
+from bench import apart
+from measure import Cell
+from scoring import cost
+held = [apart(Cell("", lambda n=n: cost("lira-online", n)))["whole_mb"] for n in (50_000, 150_000)]
+print(held[1] + 8.5 * (held[1] - held[0]))
+"""
+    assert float(run(code=code).stdout) < 3000

@@ -138,8 +138,10 @@ def _connected(cluster: Cluster) -> Any:
         if address is not None:
             _assert_listening(address)
         ray.init(address, include_dashboard=False, log_to_driver=False, logging_level="error")
-    except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
+    except Exception as error:  # a cluster that starts too slowly is none of Ray's own errors
         words = " ".join(str(error).split())[:200]
+        if address is None:
+            raise UsageError(f"--ray auto: no cluster could be started on this machine ({words}).") from None
         raise UsageError(f"--ray: no cluster answers at '{cluster.address}' ({words}); try --ray auto.") from None
     return ray
 

@@ -33,6 +33,20 @@ def test_without_ray_its_flag_says_what_to_install(monkeypatch: pytest.MonkeyPat
         list(run_jobs(JOBS, 1, 1, lambda name, done: None))
 
 
+def test_a_cluster_that_does_not_start_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def init(*_: object, **__: object) -> None:
+        raise Exception("The current node timed out\nduring startup.")
+
+    monkeypatch.setitem(
+        sys.modules, "ray", SimpleNamespace(init=init, is_initialized=lambda: False, shutdown=lambda: None)
+    )
+    with (
+        on(Cluster("auto")),
+        pytest.raises(UsageError, match=r"--ray auto: no cluster could be started .*timed out during"),
+    ):
+        at_a_time(2, 1)
+
+
 def test_a_worker_stands_where_the_command_did_or_says_why_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     home = Home.here()
