@@ -28,7 +28,7 @@ from fedprivacy.metrics.images import score_images
 from fedprivacy.models.build import build
 
 SHAPE, LR = (1, 28, 28), 1e-3
-CELLS = (("mlp", 5, 8), ("lenet-sigmoid", 5, 1))
+CELLS = (("mlp", 5, 8), ("lenet-sigmoid", 5, 1), ("mlp", 5, 1))
 """Model, steps, and records in each of them."""
 HIDDEN, EPOCHS = 256, 60
 
