@@ -77,15 +77,18 @@ def updates(sight: Sight) -> bool:
 
 
 def changes(sight: Sight) -> bool:
-    """Changes of models: of single clients, or the mean of a round's, which consecutive means tell.
+    """Changes of models: of single clients, or of what a server made of several, which consecutive broadcasts tell.
 
+    Where that is no mean of a round's (models mixed in as they come, a buffer, a mean that the server trains on), the
+    mean is what is played, and the rest of the change is noise to whoever decodes it.
     Clients who share predictions as well train on more than their own records: they are played along their course, by
     whoever sees all that they are told, or plays who tells it. Layers that several architectures have in common may be
     too few to tell much.
     """
-    means = [r for r in sight.together(MODELS) if r.of in ("mean", "weighted")]
+    mixed = sight.together(MODELS)
     if not sight.each(PREDICTIONS) and not sight.together(PREDICTIONS):
-        return bool(sight.each(MODELS) or means)
+        return bool(sight.each(MODELS) or mixed)
+    means = [r for r in mixed if r.of in ("mean", "weighted")]
     sent = sight.wire.model
     followed = sent is not None and sent.by_course and "answers" in sight.wire.played
     followed = followed and len(sight.wire.federation.architectures) == 1
@@ -208,8 +211,6 @@ def no_room(sight: Sight) -> str:
         return "clients share predictions too, and nothing says where in their training weights are sent"
     if sight.together(PREDICTIONS):
         return "it sees no client's own predictions, only what the server makes of several"
-    if sight.together(MODELS):
-        return "it sees no client's own model, and what it is sent is not the mean of a round, whose change would tell"
     return "it sees no client's own model or predictions"
 
 

@@ -35,17 +35,17 @@ fedprox: server client-0
 layerwise-async: server client-0
   server: joint-updates uploaded-weights | models | updates
   active-server: traps joint-updates uploaded-weights | models | -
-  client-0: global-model | - | -
+  client-0: joint-updates global-model | - | -
   eavesdropper: joint-updates uploaded-weights | models | updates
 fedasync: server client-0
   server: joint-updates uploaded-weights | models | updates
   active-server: traps joint-updates uploaded-weights | models | imprint
-  client-0: global-model | - | -
+  client-0: joint-updates global-model | - | -
   eavesdropper: joint-updates uploaded-weights | models | updates
 fedbuff: server client-0
   server: joint-updates decoded-updates | models | updates
   active-server: traps joint-updates decoded-updates | models | imprint
-  client-0: global-model | - | -
+  client-0: joint-updates global-model | - | -
   eavesdropper: joint-updates decoded-updates | models | updates
 fml: server client-0
   server: joint-updates uploaded-memes | models | updates
@@ -80,7 +80,7 @@ cfd: active-server server
 feddf: server client-0
   server: joint-updates uploaded-weights | models | updates
   active-server: traps joint-updates uploaded-weights | models | imprint
-  client-0: global-model | - | -
+  client-0: joint-updates global-model | - | -
   eavesdropper: joint-updates uploaded-weights | models | updates
 fedproto: server client-0
   server: prototypes | prototypes | -

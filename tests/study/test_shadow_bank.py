@@ -331,7 +331,6 @@ def test_the_headline_of_privately_trained_models_is_joint_decoding_too(
     ("protocol", "options", "why"),
     [
         ("ds-fl", {}, "no client's own predictions"),
-        ("feddf", {"steps": 2, "patience": 2}, "not the mean of a round"),
         ("mutual", {"average_weights": True, "peer_mode": "mean"}, "only what the server makes of several"),
     ],
 )

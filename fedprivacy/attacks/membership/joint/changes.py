@@ -6,6 +6,12 @@ behind a server), two consecutive broadcasts are a change by the mean of all cli
 anything else in the round; a peer takes its own part off. A peer is not sent the model of every round where it sits
 some out: what lies between two that it was sent is one change then, from the older one. Weights that travel in groups
 are changes of those tensors alone.
+
+Where clients come and go one by one, a peer is told neither who came in between two models that it was sent, nor how
+late, nor its own share. Mixing ``g' = (1 - a) g + a w`` would tell ``w`` exactly of one that came in alone; several in
+an unknown order, from models that the peer was not sent, have no such equation. So all others are played, once each,
+from the model that the peer was sent, its own part is taken off as one of as many, and what that leaves is noise. What
+can be told exactly is: a model that moved along the peer's own part alone, or not at all, says nothing of others.
 """
 
 from __future__ import annotations
@@ -23,6 +29,9 @@ from fedprivacy.wire.payload import Payload, Update, Weights
 from fedprivacy.wire.transcript import Message, Transcript
 
 CHANGES = (Weights.kind, Update.kind)
+
+ALONE = 1e-4
+"""Share of a broadcast's change, in L2, below which what is not along its receiver's own part is rounding."""
 
 
 @dataclass(frozen=True)
@@ -61,12 +70,17 @@ class Change:
 
 
 def changes(
-    view: View, start: Mapping[int, Part], settings: FederationSettings, mixing: MixesModels | None = None
+    view: View,
+    start: Mapping[int, Part],
+    settings: FederationSettings,
+    mixing: MixesModels | None = None,
+    by_job: bool = False,
 ) -> Iterator[Change]:
     """All changes that ``view`` shows: each client's own where any upload can be read, else those of all together.
 
     ``start``: the weights that each client began from, empty where they are not known. ``mixing``: the protocol, where
-    its clients mix what they hear: whoever sees all that a client heard knows its next start.
+    its clients mix what they hear: whoever sees all that a client heard knows its next start. ``by_job``: whether
+    clients come and go one by one, so that a broadcast is not of those who took part in its round.
     """
     told = view.transcripts[0]
     own = view.position if view.position.startswith("client-") else None
@@ -74,7 +88,7 @@ def changes(
     if any(m.author not in (SERVER, own) for m in readable):
         known = _mixes_known(view.position, settings) if mixing is not None else frozenset[int]()
         return _uploads(told, readable, start, settings, mixing, known)
-    return _broadcasts(told, readable, start, own, settings)
+    return _broadcasts(told, readable, start, own, settings, by_job)
 
 
 def _mixes_known(position: str, settings: FederationSettings) -> frozenset[int]:
@@ -140,6 +154,7 @@ def _broadcasts(
     start: Mapping[int, Part],
     own: str | None,
     settings: FederationSettings,
+    by_job: bool,
 ) -> Iterator[Change]:
     """Consecutive broadcasts as one change each; of several receivers in a round the first is followed."""
     clients = list(start)
@@ -160,16 +175,38 @@ def _broadcasts(
                 news = _after(held, told.payload(message))
                 names = [name for name in _floating(news) if name in held]
                 end = {name: news[name] for name in names}
+                if by_job and not _tells_of_others(held, end, mine):
+                    held, fresh = {**held, **news}, dict(news)
+                    continue
                 if mine is not None and together > 1:
                     share = 1 / together
                     end = {n: (t - share * mine[n]) / (1 - share) for n, t in end.items()}
                 if names and part and (mine is None or together > 1):
                     received = {client: fresh for client in part}
                     everybody = settings.together == len(clients) and not settings.dropout_rate
-                    sure = Sure(number - since, bool(authors) or everybody)
+                    sure = Sure(max(1, number - since), (bool(authors) or everybody) and not by_job)
                     yield Change(number, tuple(part), received, {name: held[name] for name in names}, end, sure)
                 held, since = {**held, **news}, number
                 fresh = dict(news)
+
+
+def _tells_of_others(start: Part, end: Part, mine: Part | None) -> bool:
+    """Whether a broadcast moved otherwise than along what its receiver had sent, ``mine``.
+
+    Where clients come and go one by one, nothing else may have come in since the last, and a share of its own says
+    nothing of anybody else.
+    """
+    moved = {name: (t - start[name]).double() for name, t in end.items()}
+    size = _product(moved, moved)
+    if mine is None or not size:
+        return size > 0
+    own = {name: (mine[name] - start[name]).double() for name in end if name in mine}
+    along = _product(moved, own) ** 2 / max(_product(own, own), 1e-300)
+    return size - along > ALONE**2 * size
+
+
+def _product(one: Part, other: Part) -> float:
+    return sum(float((one[name] * t).sum()) for name, t in other.items())
 
 
 def _change(number: int, client: int, held: Part, fresh: Part, payload: Payload) -> Change | None:

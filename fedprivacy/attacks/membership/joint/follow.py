@@ -82,7 +82,9 @@ class Follower:
         parts = self.rules.initial.parts if self.rules.initial is not None else {}
         start = {client: parts.get(self.protocol.held(client), {}) for client in clients}
         mixing = self.protocol if isinstance(self.protocol, MixesModels) else None
-        for change in changes(view.until(self.grade.rounds), start, self.knowledge.settings, mixing):
+        sent = self.knowledge.wire.model
+        by_job = sent is not None and sent.by_job
+        for change in changes(view.until(self.grade.rounds), start, self.knowledge.settings, mixing, by_job):
             if change.clients == (self.own,) or self._is_left(change):
                 continue
             if len(change.clients) > 1 and not self.together:

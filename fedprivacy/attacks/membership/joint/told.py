@@ -13,6 +13,8 @@ from fedprivacy.attacks.membership.joint.follow import GRADES, Follower
 from fedprivacy.attacks.membership.unrolled.situation import STOPPED
 from fedprivacy.metrics.pooling import pool
 from fedprivacy.metrics.roc import auc, tpr_at_fpr
+from fedprivacy.wire.parties import SERVER
+from fedprivacy.wire.release import MODELS
 
 NAMED = 3
 """Rounds that are named."""
@@ -36,6 +38,7 @@ def told(follower: Follower, effort: str) -> tuple[str, ...]:
         f"known: {share} with labels{owner}, {start}model, optimiser, schedule and defense; unknown: coins, their "
         "number, the order of batches",
         *doubts(follower.sure),
+        beside(follower),
         foretold(follower),
         carried(follower),
         "augmentation with draws of its own" if knowledge.settings.training.augmentation else "",
@@ -44,6 +47,13 @@ def told(follower: Follower, effort: str) -> tuple[str, ...]:
     if follower.left_out:
         notes.append(f"without {', '.join(sorted(follower.left_out))}, whose gradients take too much room")
     return tuple(note for note in notes if note)
+
+
+def beside(follower: Follower) -> str:
+    """What else lies in changes that are seen of several clients together."""
+    wire = follower.knowledge.wire
+    made = any(r.sender == SERVER and r.of == "mix" and r.reads in MODELS for r in wire.releases)
+    return "what the server made of their models is no mean, and is read as one" if follower.together and made else ""
 
 
 def more(follower: Follower) -> str:

@@ -121,6 +121,29 @@ def test_a_round_of_ones_own_alone_says_nothing_of_others():
     assert change.round == 2 and moved(change)["w"] == [5.0, 5.0]
 
 
+def test_who_hears_a_model_that_others_come_into_one_by_one_skips_what_is_its_own_alone():
+    """g' = .4 g + .6 w of its own w alone, then nothing new, then another's: only that says anything of others."""
+    store = MemoryStore()
+    channel = Channel(1, store)
+    own, other = (
+        {"w": torch.tensor([1.0, 0.0]), "b": torch.zeros(1)},
+        {"w": torch.tensor([0.0, 1.0]), "b": torch.ones(1)},
+    )
+    alone = {name: 0.6 * t for name, t in own.items()}
+    both = {name: 0.7 * alone[name] + 0.3 * t for name, t in other.items()}
+    for back in (alone, alone, both):
+        channel.send(client_name(0), SERVER, Weights(own))
+        channel.send(SERVER, client_name(0), Weights(back))
+    view = view_of([Transcript(tuple(channel.messages), (), store)], Adversary.parse("client-0"))
+    found = list(changes(view, dict.fromkeys(range(3), START), SETTINGS, by_job=True))
+    (change,) = found
+    assert change.clients == (1, 2) and change.sure == Sure(1, clients=False)
+    torch.testing.assert_close(dict(change.start), alone)
+    # One of three is its own: what is left over is that share less, over the two others'.
+    torch.testing.assert_close(change.end["b"], (both["b"] - own["b"] / 3) * 1.5)
+    assert doubts([change.sure]) == ("who took part in a round is not told: all other clients are played in each",)
+
+
 def test_a_server_behind_masks_follows_the_models_of_all_rounds():
     """Each is sent to others: to follow one of them would leave rounds out."""
     rounds = [({}, Weights(model(v)), (place,)) for place, v in enumerate((1.0, 3.0, 4.0))]

@@ -102,6 +102,24 @@ def test_what_a_thorough_grade_costs_is_counted_from_what_was_seen(effort: str, 
 @pytest.mark.parametrize(
     ("name", "options", "least"),
     [
+        ("fedasync", {}, 0.6),
+        ("fedasync", {"speeds": "equal"}, 0.7),
+        ("fedbuff", {}, 0.6),
+        ("layerwise-async", {"server_epochs": 0}, 0.7),
+    ],
+)
+def test_a_peer_reads_members_out_of_models_that_are_no_mean(name: str, options: dict[str, Any], least: float, run):
+    """By playing all others from the model that it was sent; the notes say what nobody told it."""
+    found = run(protocol=name, options=options, rounds=4)
+    observed = found.observed("client-0")
+    assert found.area(observed) > least
+    assert any("is no mean, and is read as one" in note for note in observed.notes)
+    assert any("who took part in a round is not told" in note for note in observed.notes) == name.startswith("fed")
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "least"),
+    [
         ("mutual", {"average_weights": True}, (0.85, 0.8)),
         (
             "mutual",
