@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from fedprivacy.adversary.position import EAVESDROPPER
 from fedprivacy.adversary.seats import default_adversaries
-from fedprivacy.adversary.sight import Played, Sight
+from fedprivacy.adversary.sight import Played, Sight, Wire
 from fedprivacy.config.base import UsageError
 from fedprivacy.wire.parties import SERVER
 from fedprivacy.wire.release import MODELS, PREDICTIONS, PROTOTYPES, UPDATES, WEIGHTS
@@ -15,9 +15,11 @@ from fedprivacy.wire.release import MODELS, PREDICTIONS, PROTOTYPES, UPDATES, WE
 
 @dataclass(frozen=True)
 class ObservationCard:
-    """``target``: ``module:Class``; ``allowed``: whether an adversary's sight has what the observation reads."""
+    """``target``: ``module:Class``; ``reads``: kinds of what clients send that it is made of; ``allowed``: whether an
+    adversary's sight has them."""
 
     target: str
+    reads: frozenset[str]
     allowed: Callable[[Sight], bool]
     plays: Played | None = None
     """What the adversary plays of the clients, where it does: everybody has to know how they train."""
@@ -134,28 +136,30 @@ _AT = "fedprivacy.attacks.membership.observations"
 _JOINT = "fedprivacy.attacks.membership.joint"
 
 ACTIVE: Mapping[str, ObservationCard] = {
-    "joint-probes": ObservationCard(f"{_AT}.joint_predictions:JointProbes", played_probes, "answers"),
-    "probes": ObservationCard(f"{_AT}.probes:Probes", probes),
-    "traps": ObservationCard(f"{_AT}.traps:Traps", traps),
+    "joint-probes": ObservationCard(f"{_AT}.joint_predictions:JointProbes", PREDICTIONS, played_probes, "answers"),
+    "probes": ObservationCard(f"{_AT}.probes:Probes", PREDICTIONS, probes),
+    "traps": ObservationCard(f"{_AT}.traps:Traps", MODELS, traps),
 }
 """What a server observes that departs from the protocol."""
 
 PASSIVE: Mapping[str, ObservationCard] = {
     "noised-updates": ObservationCard(
-        "fedprivacy.attacks.membership.joint.noised:NoisedUpdates", noised_steps, "training"
+        "fedprivacy.attacks.membership.joint.noised:NoisedUpdates", MODELS, noised_steps, "training"
     ),
-    "coin-updates": ObservationCard(f"{_JOINT}.coins:CoinUpdates", noised_changes, "training"),
-    "coin-answers": ObservationCard(f"{_AT}.coin_answers:CoinAnswers", noised_answers, "answers"),
-    "joint-updates": ObservationCard(f"{_JOINT}.updates:JointUpdates", changes, "training"),
-    "joint-predictions": ObservationCard(f"{_AT}.joint_predictions:JointPredictions", played_answers, "answers"),
-    "surrogate": ObservationCard(f"{_AT}.surrogate:Surrogate", predictions),
-    "students": ObservationCard(f"{_AT}.weights:Students", neighbours_models),
-    "uploaded-weights": ObservationCard(f"{_AT}.weights:UploadedWeights", uploads),
-    "uploaded-memes": ObservationCard(f"{_AT}.weights:UploadedMemes", small_uploads),
-    "decoded-updates": ObservationCard(f"{_AT}.weights:DecodedUpdates", updates),
-    "global-model": ObservationCard(f"{_AT}.weights:GlobalModel", one_model),
-    "global-from-updates": ObservationCard(f"{_AT}.weights:GlobalFromUpdates", one_update),
-    "prototypes": ObservationCard(f"{_AT}.prototypes:Prototypes", class_means),
+    "coin-updates": ObservationCard(f"{_JOINT}.coins:CoinUpdates", MODELS, noised_changes, "training"),
+    "coin-answers": ObservationCard(f"{_AT}.coin_answers:CoinAnswers", PREDICTIONS, noised_answers, "answers"),
+    "joint-updates": ObservationCard(f"{_JOINT}.updates:JointUpdates", MODELS, changes, "training"),
+    "joint-predictions": ObservationCard(
+        f"{_AT}.joint_predictions:JointPredictions", PREDICTIONS, played_answers, "answers"
+    ),
+    "surrogate": ObservationCard(f"{_AT}.surrogate:Surrogate", PREDICTIONS, predictions),
+    "students": ObservationCard(f"{_AT}.weights:Students", WEIGHTS, neighbours_models),
+    "uploaded-weights": ObservationCard(f"{_AT}.weights:UploadedWeights", WEIGHTS, uploads),
+    "uploaded-memes": ObservationCard(f"{_AT}.weights:UploadedMemes", WEIGHTS, small_uploads),
+    "decoded-updates": ObservationCard(f"{_AT}.weights:DecodedUpdates", UPDATES, updates),
+    "global-model": ObservationCard(f"{_AT}.weights:GlobalModel", WEIGHTS, one_model),
+    "global-from-updates": ObservationCard(f"{_AT}.weights:GlobalFromUpdates", UPDATES, one_update),
+    "prototypes": ObservationCard(f"{_AT}.prototypes:Prototypes", PROTOTYPES, class_means),
 }
 """What whoever is told as much observes, and follows the protocol or not: an active server sees all that a passive one
 sees."""
@@ -177,6 +181,13 @@ def observable(sight: Sight) -> tuple[str, ...]:
     if set(able) & set(ACTIVE if active else PASSIVE):
         return able
     raise _none(sight, _why_not_active(sight) if active else _why_not(sight))
+
+
+def what_is_read(wire: Wire, names: Iterable[str]) -> str:
+    """In words, what clients send that observations ``names`` are made of; what a part from outside reads is not known,
+    and is taken for what they send first."""
+    kinds = [OBSERVATIONS[name].reads if name in OBSERVATIONS else frozenset[str]() for name in names]
+    return " and ".join(dict.fromkeys(map(wire.called, kinds))) or wire.what_is_sent
 
 
 def _cards(sight: Sight) -> Mapping[str, ObservationCard]:

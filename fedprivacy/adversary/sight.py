@@ -133,8 +133,13 @@ class Wire:
 
     @property
     def what_is_sent(self) -> str:
-        """In one word, what a claim of privacy rests on: the first thing that clients send."""
-        first = next((r for r in self.releases if r.sender == "client"), None)
+        """In one word, the first thing that clients send."""
+        return self.called(frozenset())
+
+    def called(self, kinds: Collection[str]) -> str:
+        """In one word, what a claim of privacy rests on: the first of ``kinds`` that clients send, else the first."""
+        own = [r for r in self.releases if r.sender == "client"]
+        first = next((r for r in own if r.reads in kinds), own[0] if own else None)
         return "nothing" if first is None else _WORDS.get(first.reads, first.name)
 
 

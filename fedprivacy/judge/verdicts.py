@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 from fedprivacy.judge import corrected
 from fedprivacy.judge.result import (
@@ -25,12 +26,22 @@ FEWEST_CLIENTS = 3
 """Clients below which a verdict on label distributions is only inconclusive: two tell next to nothing of a spread."""
 
 
-def leakage(findings: Sequence[Finding], what_is_sent: str, source: str, federations: int = 1) -> list[Verdict]:
-    """One verdict an adversary, from the headline AUC over all clients; ``federations`` of a seed are judged."""
+def leakage(
+    findings: Sequence[Finding],
+    what_is_sent: str,
+    source: str,
+    federations: int = 1,
+    read: Mapping[str, str] = MappingProxyType({}),
+) -> list[Verdict]:
+    """One verdict an adversary, from the headline AUC over all clients; ``federations`` of a seed are judged.
+
+    ``read``: by adversary, what of all that is sent its headline was read from, where that is not ``what_is_sent``.
+    """
     verdicts = []
     own = [f for f in findings if f.headline and f.metric == "AUC" and f.target == "all clients"]
     for finding in corrected.together(own, federations):
-        claim = f"Sharing {what_is_sent} does not tell the {finding.adversary} which records were trained on"
+        sent = read.get(finding.adversary, what_is_sent)
+        claim = f"Sharing {sent} does not tell the {finding.adversary} which records were trained on"
         verdicts.append(Verdict(claim, source, *_judged(finding, corrected.words(own))))
     return verdicts
 

@@ -10,6 +10,9 @@ from typing import Any
 import numpy as np
 
 from fedprivacy.adversary.knowledge import granted
+from fedprivacy.adversary.observations import what_is_read
+from fedprivacy.adversary.position import Adversary
+from fedprivacy.attacks.membership.headline import asked_for, declared
 from fedprivacy.config.federation import FederationSettings
 from fedprivacy.judge import verdicts
 from fedprivacy.judge.corrected import judged_federations
@@ -73,7 +76,8 @@ def assembled(
             gaps[name] = gap
     sizes = _communication(study.federation, repetitions)
     several = judged_federations(study.attack.targets, study.attack.shadows)
-    judged: list[Verdict] = verdicts.leakage(findings, wire.what_is_sent, "the claim that is tested", several)
+    read = {str(adversary): _read_by(study, adversary) for adversary in study.seats.observers}
+    judged: list[Verdict] = verdicts.leakage(findings, wire.what_is_sent, "the claim that is tested", several, read)
     judged += verdicts.labels(findings, wire.what_is_sent, "the claim that is tested")
     judged += verdicts.theft(findings, wire.what_is_sent, "the claim that is tested")
     judged += verdicts.inversion(findings, wire.what_is_sent, "the claim that is tested")
@@ -109,6 +113,13 @@ def _directions(summaries: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
     up = np.mean([sum(u for u, _ in s["per_round"]) for s in summaries])
     down = np.mean([sum(d for _, d in s["per_round"]) for s in summaries])
     return round(float(up)), round(float(down))
+
+
+def _read_by(study: Study, adversary: Adversary) -> str:
+    """What of all that clients send the headline of ``adversary`` is read from; of a stack, all that it stacks."""
+    theirs = study.seats.observed_by(adversary)
+    carrying = declared(theirs, asked_for(study.attack))
+    return what_is_read(study.wire, theirs if carrying is None else [carrying])
 
 
 def _communication(federation: FederationSettings, repetitions: Sequence[Repetition]) -> Communication:

@@ -106,6 +106,27 @@ def test_an_active_server_looks_passively_where_that_is_its_headline_or_asked_fo
     assert whole == ["traps", "joint-updates", "uploaded-weights"]
 
 
+@pytest.mark.parametrize(
+    ("protocol", "options", "names", "word"),
+    [
+        ("fedkd-hybrid", {}, ["joint-updates"], "weights"),
+        ("fedkd-hybrid", {}, ["joint-probes"], "predictions"),
+        ("fedkd-hybrid", {}, ["joint-updates", "surrogate", "global-model"], "weights and predictions"),
+        ("mutual", {"average_weights": True}, ["joint-updates"], "weights"),
+        ("mutual", {}, ["joint-predictions"], "predictions"),
+        ("fedavg", {}, ["traps"], "weights"),
+        ("fedkd", {}, ["joint-updates"], "updates"),
+        ("fedproto", {}, ["prototypes"], "prototypes"),
+        ("fedkd-hybrid", {}, ["mine.py:Own"], None),
+    ],
+)
+def test_a_claim_names_what_the_headline_was_read_from(
+    protocol: str, options: dict[str, Any], names: list[str], word: str | None, small_config: Any
+) -> None:
+    wire = resolve(small_config(protocol=protocol, options=options)).wire
+    assert observations.what_is_read(wire, names) == (word or wire.what_is_sent)
+
+
 def test_a_client_that_is_not_there(small_config: Any) -> None:
     with pytest.raises(UsageError, match="there are 3 clients, 0 to 2"):
         observable(small_config(), Adversary("client-3"))

@@ -20,6 +20,7 @@ from fedprivacy.study.attempt import attempt
 from fedprivacy.study.observe import load_observed, observe_all, observed_path, rules
 from fedprivacy.study.ran import Ran
 from fedprivacy.study.resolve import resolve
+from fedprivacy.study.run import Plan, execute
 from fedprivacy.training.learner import Diverged
 
 
@@ -99,6 +100,15 @@ def test_what_is_no_result_ends_the_run_and_is_not_kept(error: Exception, tmp_pa
     with pytest.raises(type(error)), attempt(path):
         raise error
     assert not path.exists()
+
+
+def test_a_verdict_names_what_its_headline_was_read_from(small_config: Callable[..., Any], tmp_path: Path) -> None:
+    """Weights, where clients send predictions too and send them first."""
+    asked = {"attacks": ("membership",), "adversaries": ("server",), "observations": ("uploaded-weights",)}
+    config = small_config(protocol="fedkd-hybrid", rounds=1, attack=asked)
+    claims = [one.claim for one in execute(config, Plan(tmp_path, baselines=False)).verdicts]
+    assert any(claim.startswith("Sharing weights does not tell the server") for claim in claims)
+    assert not any(claim.startswith("Sharing predictions") for claim in claims)
 
 
 @pytest.mark.parametrize("seed", range(4))
