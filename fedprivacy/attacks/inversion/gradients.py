@@ -7,7 +7,6 @@ layers, and ``torch.func`` for every other model.
 
 from __future__ import annotations
 
-import contextlib
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,11 +15,12 @@ from typing import Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, grad, replace_all_batch_norm_modules_, vjp, vmap
+from torch.func import functional_call, grad, replace_all_batch_norm_modules_, vjp
 
 from fedprivacy.attacks.inversion.chain import ChainMap
 from fedprivacy.attacks.inversion.chain_reader import read_chain
 from fedprivacy.attacks.inversion.knowledge import Knowledge
+from fedprivacy.attacks.inversion.mapped import Mapped
 from fedprivacy.training.differentiable import differentiable
 
 RECORDS_AT_ONCE = 64
@@ -116,19 +116,6 @@ def frozen_copy(model: nn.Module, state: Mapping[str, Tensor], knowledge: Knowle
     return twin.requires_grad_(False)
 
 
-def of_each(model: nn.Module, function: Callable[[Tensor, Tensor], Tensor], x: Tensor, targets: Tensor) -> Tensor:
-    """``function`` of every problem [P, ...], which differentiates ``model``: at once, else one after the other.
-
-    ``torch.func`` knows no recurrent layers, and mapped over problems its second derivative of layer normalisation is
-    wrong (torch 2.13, by a quarter for four features).
-    """
-    if not any(isinstance(layer, nn.LayerNorm) for layer in model.modules()):
-        with contextlib.suppress(RuntimeError):
-            found: Tensor = vmap(function)(x, targets)
-            return found
-    return torch.stack([function(*one) for one in zip(x, targets, strict=True)])
-
-
 class FunctionalMap:
     """Any module, by ``grad`` of each problem and a reverse pass over it."""
 
@@ -137,6 +124,7 @@ class FunctionalMap:
     def __init__(self, twin: nn.Module) -> None:
         self._twin = twin
         self._parameters: dict[str, Tensor] = dict(twin.named_parameters())
+        self._mapped = Mapped(twin, cross_entropy)
         self._pull: Callable[[Tensor], tuple[Tensor, Tensor]] | None = None
 
     def _one(self, x: Tensor, targets: Tensor) -> Tensor:
@@ -151,12 +139,12 @@ class FunctionalMap:
         """See :class:`GradientMap`."""
         self._pull = None  # what the last call kept goes before this one keeps as much
         found: Tensor
-        found, self._pull = vjp(partial(of_each, self._twin, self._one), x, targets)  # type: ignore[misc]
+        found, self._pull = vjp(partial(self._mapped.each, self._one), x, targets)  # type: ignore[misc]
         return found.detach()
 
     def values(self, x: Tensor, targets: Tensor) -> Tensor:
         """See :class:`GradientMap`."""
-        return of_each(self._twin, self._one, x, targets).detach()
+        return self._mapped.each(self._one, x, targets).detach()
 
     def pullback(self, direction: Tensor) -> tuple[Tensor, Tensor]:
         """See :class:`GradientMap`."""

@@ -22,8 +22,9 @@ from torch.nn import functional as F
 from fedprivacy.attacks.inversion.clock import UNLIMITED, Clock
 from fedprivacy.attacks.inversion.cosine import CosineSettings, descend
 from fedprivacy.attacks.inversion.dlg import DlgSettings, match
-from fedprivacy.attacks.inversion.gradients import RECORDS_AT_ONCE, Layout, cross_entropy, frozen_copy, of_each
+from fedprivacy.attacks.inversion.gradients import RECORDS_AT_ONCE, Layout, cross_entropy, frozen_copy
 from fedprivacy.attacks.inversion.knowledge import Adam, Knowledge
+from fedprivacy.attacks.inversion.mapped import Mapped
 from fedprivacy.attacks.inversion.reconstruction import Reconstruction
 from fedprivacy.attacks.inversion.told import told
 from fedprivacy.attacks.inversion.variables import Penalty
@@ -102,6 +103,7 @@ class UpdateMap:
         self.at_once = max(1, ROOM // kept) * knowledge.records * copies
         if self._adam is None:
             self.at_once = min(RECORDS_AT_ONCE, self.at_once)
+        self._mapped = Mapped(twin, cross_entropy)
         self._pull: Callable[[Tensor], tuple[Tensor, Tensor]] | None = None
 
     def _one(self, x: Tensor, targets: Tensor) -> Tensor:
@@ -130,21 +132,31 @@ class UpdateMap:
         def loss(parameters: dict[str, Tensor], one: Tensor, target: Tensor) -> Tensor:
             return cross_entropy(functional_call(self._twin, parameters, (one[None],)), target[None])
 
-        each: dict[str, Tensor] = vmap(grad(loss), (None, 0, 0))(now, x, targets)
+        each = self._of_records(loss, now, x, targets)
         squares = torch.stack([g.flatten(1).square().sum(1) for g in each.values()]).sum(0)
         share = ((self._clip or 0.0) / (squares + TINY).sqrt()).clamp(max=1.0) / self._expected
         return {name: torch.tensordot(share, g, dims=1) for name, g in each.items()}
+
+    def _of_records(
+        self, loss: Callable[..., Tensor], now: dict[str, Tensor], x: Tensor, targets: Tensor
+    ) -> dict[str, Tensor]:
+        """The gradient of each record."""
+        if self._mapped.found:
+            each: dict[str, Tensor] = vmap(grad(loss), (None, 0, 0))(now, x, targets)
+            return each
+        one_by_one = [grad(loss)(now, *one) for one in zip(x, targets, strict=True)]
+        return {name: torch.stack([one[name] for one in one_by_one]) for name in now}
 
     def gradients(self, x: Tensor, targets: Tensor) -> Tensor:
         """See :class:`fedprivacy.attacks.inversion.gradients.GradientMap`."""
         self._pull = None  # what the last call kept goes before this one keeps as much
         found: Tensor
-        found, self._pull = vjp(partial(of_each, self._twin, self._one), x, targets)  # type: ignore[misc]
+        found, self._pull = vjp(partial(self._mapped.each, self._one), x, targets)  # type: ignore[misc]
         return found.detach()
 
     def values(self, x: Tensor, targets: Tensor) -> Tensor:
         """See :class:`fedprivacy.attacks.inversion.gradients.GradientMap`."""
-        return of_each(self._twin, self._one, x, targets).detach()
+        return self._mapped.each(self._one, x, targets).detach()
 
     def pullback(self, direction: Tensor) -> tuple[Tensor, Tensor]:
         """See :class:`fedprivacy.attacks.inversion.gradients.GradientMap`."""
