@@ -50,7 +50,7 @@ class Mapped:
         return torch.stack([function(*one) for one in zip(x, targets, strict=True)])
 
     def _tried(self, x: Tensor, targets: Tensor) -> bool:
-        parameters = dict(self._model.named_parameters())
+        parameters: dict[str, Tensor] = dict(self._model.named_parameters())
 
         def slope(x: Tensor, targets: Tensor) -> Tensor:
             def loss(parameters: dict[str, Tensor]) -> Tensor:
