@@ -73,6 +73,7 @@ TABLES: dict[str, str] = {
     "counts": "how many records of each class lie behind an update, by steps, optimiser and model",
     "dishonest-server": "what a server learns that lays traps in the model that it sends, and what that costs",
     "decoding": "how well a passive server reads weights as training, model, knowledge and defense change",
+    "decoding-predictions": "what helps and hinders joint decoding of predictions",
     "frontier": "accuracy and leakage over epsilon, for noise on predictions, on updates and in private training",
     "inversion": "what a client's records look like from weights and from predictions, with pictures",
     "protocols": "every protocol on the same skewed clients: accuracy and bytes",
