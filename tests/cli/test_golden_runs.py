@@ -15,6 +15,7 @@ from fedprivacy import folder
 from fedprivacy.config.protocol_cards import CARDS
 from fedprivacy.config.run import RunConfig
 from fedprivacy.judge.result import from_json
+from fedprivacy.study.membership.measured import DONE
 
 Call = Callable[..., Any]
 
@@ -87,7 +88,9 @@ def test_a_run_of_every_protocol(name: str, fedprivacy: Call, tmp_path: Path) ->
     assert len(result.communication.per_round) == 2 and len(result.utility["test_accuracy"].per_client) in (1, 2, 3)
     assert bool(result.findings) == bool(attack)
     for finding in result.findings:
-        if finding.value is None:
+        if finding.statistic == DONE:
+            assert finding.value is not None and finding.chance is None
+        elif finding.value is None:
             assert finding.flag in ("below", "error") and finding.note
         else:
             assert finding.chance is not None and finding.low is not None and finding.high is not None and finding.n
