@@ -14,7 +14,7 @@ from fedprivacy.judge.result import RunResult
 from fedprivacy.metrics.intervals import Interval, paired_interval
 from fedprivacy.study.runner import STOPS, Runner, over_seeds
 from fedprivacy.study.seed_notes import of_seeds
-from fedprivacy.study.verdict.plan import PREDICTIONS, WEIGHTS, Series, attacked, every_series, shares_of, trained
+from fedprivacy.study.verdict.plan import PREDICTIONS, WEIGHTS, Series, attacked, every_series, trained
 
 AUC, TPR = "AUC", "TPR@1%FPR"
 
@@ -103,7 +103,7 @@ def measure(base: RunConfig, seeds: int, shares: Sequence[float], budgets: Seque
     lines = []
     for series in every_series(budgets):
         rounds = plain if series.stopped else base.rounds
-        lines.append(line(series, rounds, shares_of(series, shares)))
+        lines.append(line(series, rounds, shares))
     rivals = {}
     for one in lines:
         if one.series.predicts and one.series.defense:

@@ -17,9 +17,6 @@ from fedprivacy.study import recipes
 SHARES = (0.1, 0.25, 0.5, 0.75, 1.0)
 """Shares of each client's pool that the adversary knows."""
 
-NOISE_FROM = 0.5
-"""Share from which predictions under noise are attacked too: below it little is left to see, at the full cost each."""
-
 BUDGETS = (8.0, 4.0, 1.0)
 """Epsilon of the noise on predictions, for the whole run."""
 
@@ -47,13 +44,6 @@ _RECIPE = recipes.table("verdict")
 WEIGHTS = Series(**_RECIPE["weights"])
 SUM = Series(**_RECIPE["sum"])
 PREDICTIONS = Series(**_RECIPE["predictions"])
-
-
-def shares_of(series: Series, shares: Sequence[float]) -> tuple[float, ...]:
-    """At which of ``shares`` a series is attacked."""
-    if not (series.predicts and series.defense):
-        return tuple(shares)
-    return tuple(share for share in shares if share >= NOISE_FROM) or (max(shares),)
 
 
 def noisy(epsilon: float) -> Series:
