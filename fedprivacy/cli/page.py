@@ -17,7 +17,7 @@ from fedprivacy.config.run import RunConfig
 from fedprivacy.study.tables.recipe import Recipe, lines
 
 if TYPE_CHECKING:
-    from fedprivacy.judge.result import RunResult
+    from fedprivacy.judge.result import Finding, RunResult
     from fedprivacy.reporting.tidy import Row
     from fedprivacy.study.resolved import Study
 
@@ -62,6 +62,12 @@ class Found:
         self.say(f"{config.protocol}{defense}, {config.rounds} rounds, seed {config.seed}, {share}:")
         how = "cpu", False, self.quiet, self.workers, True, NOTE, self.exact
         return attacked_again(self.study(config), run, where, *how)
+
+    def together(self, attacked: Sequence[tuple[RunConfig, RunResult]]) -> Mapping[str, Mapping[str, Finding]]:
+        """Declared findings by adversary and metric over attacked runs that differ by their seed alone."""
+        from fedprivacy.study.membership.together import together
+
+        return together([(self.study(config), self.place(config), result) for config, result in attacked])
 
     def say(self, words: str) -> None:
         """One line on what comes next."""

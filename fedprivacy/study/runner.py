@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from fedprivacy.config.run import RunConfig
-from fedprivacy.judge.result import RunResult
+from fedprivacy.judge.result import Finding, RunResult
 from fedprivacy.metrics.intervals import Interval, mean_interval
 
 STOPS = (1, 2, 3, 4, 6, 8, 12)
@@ -26,6 +26,16 @@ def spread(mean: Interval, seeds: int) -> tuple[float | None, float | None, floa
     return (mean.value, mean.low, mean.high, mean.level) if seeds > 1 else (mean.value, None, None, None)
 
 
+ONE_THRESHOLD = "one threshold for all seeds"
+
+
+def at_one_threshold(rate: Finding | None) -> Interval | None:
+    """A rate of all seeds together with its interval; None where all of them have too few non-members."""
+    if rate is None or rate.value is None or rate.low is None or rate.high is None:
+        return None
+    return Interval(rate.value, rate.low, rate.high, rate.level, ONE_THRESHOLD)
+
+
 class Runner(Protocol):
     """Carries out runs, or finds them."""
 
@@ -34,3 +44,6 @@ class Runner(Protocol):
 
     def attack(self, config: RunConfig, run: Path) -> RunResult:
         """The transcripts of ``run``, attacked as ``config`` says."""
+
+    def together(self, attacked: Sequence[tuple[RunConfig, RunResult]]) -> Mapping[str, Mapping[str, Finding]]:
+        """Declared findings by adversary and metric over attacked runs that differ by their seed alone."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from fedprivacy import seeds
@@ -32,8 +33,11 @@ class Planted:
     """Federations whose leakage is as told: protocol and adversary -> standard deviations. Those ``alone`` are read one
     record at a time, with a ``note``."""
 
-    def __init__(self, effects: Mapping[tuple[str, str], float], alone: Sequence[str] = (), note: str = "") -> None:
-        self.effects, self.alone, self.note = effects, alone, note
+    def __init__(
+        self, effects: Mapping[tuple[str, str], float], alone: Sequence[str] = (), note: str = "", size: int = 1200
+    ) -> None:
+        self.effects, self.alone, self.note, self.size = effects, alone, note, size
+        self.targets: dict[tuple[str, str], Target] = {}
 
     def train(self, config: RunConfig) -> tuple[RunResult, Path]:
         if config.protocol == "fml":
@@ -48,11 +52,25 @@ class Planted:
             if effect is not None:
                 effect *= config.attack.known_share
                 draw = seeds.numpy_generator(config.seed, config.protocol, name)
-                coins = draw.random(1200) < 0.5
-                target = Target("client-0", draw.normal(size=1200) + effect * coins, Truth(coins))
+                coins = draw.random(self.size) < 0.5
+                records = np.arange(self.size) + self.size * config.seed
+                scores = draw.normal(size=self.size) + effect * coins
+                target = Target("client-0", scores, Truth(coins, records), odds=True)
+                self.targets[config.digest(), told] = target
                 how = ("ratio", 0.95, True, self.note) if config.protocol in self.alone else ("joint", 0.95, True)
                 found += membership([[target]], Label("what it got", told, *how))
         return self.result(config, 0.5, found)
+
+    def together(self, attacked: Sequence[tuple[RunConfig, RunResult]]) -> Mapping[str, Mapping[str, Finding]]:
+        pooled = {}
+        for told in SEATS.values():
+            repetitions = [self.targets.get((config.digest(), told)) for config, _ in attacked]
+            if all(repetitions):
+                found = membership(
+                    [[one] for one in repetitions if one], Label("what it got", told, "joint", 0.95, True)
+                )
+                pooled[told] = {f.metric: f for f in found if f.headline}
+        return pooled
 
     def result(self, config: RunConfig, accuracy: float, findings: Sequence[Finding]) -> RunResult:
         known = granted(config.attack, resolve(config).wire)
@@ -124,6 +142,18 @@ def test_less_by_a_weaker_attack_is_undecided_and_more_is_more(note: str, why: s
     assert "learns more than averaging of nearest accuracy: mutual" in text and "undecided" not in text
 
 
+def test_where_one_seed_has_too_few_non_members_all_share_a_threshold() -> None:
+    found = measure(BASE, ("mutual", "fedkd"), 5, Planted(STRONG, size=400))
+    text = page(found, "command", "figure.png")
+    row = next(line for line in text.splitlines() if line.startswith("| mutual |")).split(" | ")
+    assert row[4].count("[") == 1 and "*" not in row[4]  # 200 non-members a seed are enough for 1%
+    assert row[5].endswith(" *") and 0 < float(row[5].split()[0]) < 1  # 1,000 of five seeds are enough for 0.1%
+    tidy = next(one for one in tidied(found) if (one.run, one.metric) == ("mutual", "TPR@0.1%FPR"))
+    assert (tidy.flag, tidy.note) == ("", "one threshold for all seeds") and f"{tidy.value:.3f}" in row[5]
+    four = page(measure(BASE, ("mutual",), 4, Planted(STRONG, size=400)), "command", "figure.png")
+    assert next(line for line in four.splitlines() if line.startswith("| mutual |")).split(" | ")[5] == "-"
+
+
 def test_the_figure_is_drawn() -> None:
     for effects in (STRONG, {}):
         assert figure(made(effects, 2))[:4] == b"\x89PNG"
@@ -137,6 +167,9 @@ class Untrained:
 
     def attack(self, config: RunConfig, run: Path) -> RunResult:
         raise AssertionError("attacked before the settings of the attack were looked at")
+
+    def together(self, attacked: Sequence[tuple[RunConfig, RunResult]]) -> Mapping[str, Mapping[str, Finding]]:
+        raise AssertionError("judged before the settings of the attack were looked at")
 
 
 def test_an_attack_that_cannot_be_made_is_told_before_any_training() -> None:

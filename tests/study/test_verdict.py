@@ -16,7 +16,7 @@ from fedprivacy.cli.page import numbers
 from fedprivacy.config.base import UsageError
 from fedprivacy.config.run import RunConfig
 from fedprivacy.judge.examiner import failed, membership
-from fedprivacy.judge.result import Communication, Interval, PrivacyClaim, Provenance, RunResult
+from fedprivacy.judge.result import Communication, Finding, Interval, PrivacyClaim, Provenance, RunResult
 from fedprivacy.judge.target import Label, Target
 from fedprivacy.study.resolve import resolve
 from fedprivacy.study.verdict.measured import Measured, measure
@@ -31,8 +31,9 @@ NO_CLAIM = PrivacyClaim("record", "add-remove", None, 0.0, "", 0)
 class Planted:
     """Federations that learn with their rounds, and leak by protocol, defense and share as told."""
 
-    def __init__(self, effects: Mapping[str, float], broken: str = "") -> None:
-        self.effects, self.broken = effects, broken
+    def __init__(self, effects: Mapping[str, float], broken: str = "", few: Mapping[float, int] | None = None) -> None:
+        self.effects, self.broken, self.few = effects, broken, few or {}
+        self.targets: dict[str, Target] = {}
         self.trained: list[RunConfig] = []
         self.attacked: list[RunConfig] = []
 
@@ -54,9 +55,17 @@ class Planted:
         if title == self.broken:
             return self.result(config, 0.5, [failed(label, "the attack broke")])
         draw = seeds.numpy_generator(config.seed, title, str(share), config.rounds)
-        coins = draw.random(1200) < 0.5
-        target = Target("client-0", draw.normal(size=1200) + share * self.effects[title] * coins, Truth(coins))
+        size = self.few.get(share, 1200)
+        coins = draw.random(size) < 0.5
+        scores = draw.normal(size=size) + share * self.effects[title] * coins
+        target = Target("client-0", scores, Truth(coins, np.arange(size) + size * config.seed), odds=True)
+        self.targets[config.digest()] = target
         return self.result(config, 0.5, membership([[target]], label))
+
+    def together(self, attacked: Sequence[tuple[RunConfig, RunResult]]) -> Mapping[str, Mapping[str, Finding]]:
+        repetitions = [[self.targets[config.digest()]] for config, _ in attacked]
+        pooled = membership(repetitions, Label("what it got", "server", "joint", 0.95, True))
+        return {"server": {f.metric: f for f in pooled if f.headline}}
 
     def result(self, config: RunConfig, accuracy: float, findings: Sequence[object] = ()) -> RunResult:
         known = granted(config.attack, resolve(config).wire)
@@ -95,6 +104,24 @@ def test_seeds_that_were_attacked_on_unequal_terms_give_no_number() -> None:
     assert "**Predictions are private**: not judged" in page(found, "fedprivacy reproduce verdict", "figure.png")
     assert all(line.epsilon == 3.0 for line in found.lines)
     assert measure(BASE, 4, (1.0,), (8.0,), Unlike(LESS)).line(PREDICTIONS).points[1.0].values("AUC")
+
+
+def test_where_one_seed_has_too_few_non_members_all_share_a_threshold() -> None:
+    shares = (0.1, 0.25, 1.0)
+    found = measure(BASE, 5, shares, (8.0,), Planted({**LESS, "mutual": 9.0}, few={0.1: 20, 0.25: 80}))
+    none, pooled, own = (found.line(PREDICTIONS).points[share] for share in shares)
+    assert none.over_seeds("TPR@1%FPR", 0.95) is None and not none.tpr
+    read = pooled.over_seeds("TPR@1%FPR", 0.95)
+    assert read is not None and not pooled.tpr and 0.3 < read.value < 0.9 and read.low < read.value < read.high
+    assert own.tpr and own.together is None
+    text = page(found, "fedprivacy reproduce verdict", "figure.png")
+    row = next(line for line in text.splitlines() if line.startswith("| predictions |")).split(" | ")
+    assert "below resolution" in row[1] and f"{read.value:.3f} [{read.low:.3f}, {read.high:.3f}] *" in row[2]
+    assert "*" not in row[3] and "*: one threshold for all seeds" in text
+    tidy = {(one.run, one.metric): one for one in tidied(found)}
+    told = tidy["predictions, 12 rounds, 25% known", "TPR@1%FPR"]
+    assert (told.value, told.flag, told.note) == (read.value, "", "one threshold for all seeds")
+    assert tidy["predictions, 12 rounds, 10% known", "TPR@1%FPR"].flag == "below"
 
 
 def words(effects: Mapping[str, float], count: int = 5, broken: str = "") -> str:

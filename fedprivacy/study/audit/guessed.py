@@ -28,7 +28,7 @@ from fedprivacy.judge.result import PrivacyClaim
 from fedprivacy.metrics.scores import mid_ranks
 from fedprivacy.privacy.claim import RECEIVERS
 from fedprivacy.study.game import Game
-from fedprivacy.study.membership.judged import candidates_of
+from fedprivacy.study.membership.stored import scores_path, targets_of
 from fedprivacy.study.resolved import Study
 from fedprivacy.wire.parties import SERVER
 
@@ -71,7 +71,7 @@ def guessed(study: Study, where: Path, claim: PrivacyClaim | None) -> tuple[list
     for adversary, name in study.seats.observations:
         title = study.observation(name).name
         why = None if claim is None else not_judged(study, claim, adversary, name)
-        paths = {root: place / "scores" / f"{adversary.name}--{name}.safetensors" for root, place in places.items()}
+        paths = {root: scores_path(place, adversary, name) for root, place in places.items()}
         missing = [path for path in paths.values() if not path.exists()]
         if why is None and missing:
             why = f"no scores are stored ({missing[0].name}); the attack failed, or the run is of an older version"
@@ -141,16 +141,11 @@ def _of_seed(
     sizes = np.cumsum([0, *(int(unit.max(initial=-1)) + 1 for unit, _ in flat)])
     unit = np.concatenate([sizes[client] + own for client, (own, _) in enumerate(flat)])
     side = np.concatenate([own for _, own in flat])
-    # A file gives its arrays in no fixed order.
-    targets = sorted((name.rpartition("/")[0] for name in arrays if name.endswith("/coins")), key=lambda n: (len(n), n))
-    for number, target in enumerate(targets):
-        if f"{target}/{statistic}" not in arrays:
-            return None
-        theirs = candidates_of(target, played.owners, adversary, attacked)
-        theirs = theirs[played.flat_canaries[theirs]]
-        values, flips = arrays[f"{target}/{statistic}"], np.asarray(arrays[f"{target}/coins"], dtype=np.bool_)
-        if len(values) != len(theirs):
-            raise UsageError(f"{target}: {len(values)} scores are stored for {len(theirs)} canaries; run it again.")
+    stored = targets_of(arrays, statistic, played, adversary, attacked)
+    if stored is None:
+        return None
+    for number, one in enumerate(stored):
+        theirs, values, flips = one.places, one.scores, one.coins
         seen = ~np.isnan(values)
         if decided == "record":
             scores.append(values[seen])

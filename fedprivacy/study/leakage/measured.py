@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from fedprivacy.adversary.position import seat
 from fedprivacy.attacks.membership.headline import asked_for, declared
 from fedprivacy.config.base import Interrupted, UsageError, build
 from fedprivacy.config.run import RunConfig
 from fedprivacy.judge.comparison import standings
 from fedprivacy.judge.result import Finding, RunResult
+from fedprivacy.metrics.intervals import Interval
 from fedprivacy.study import recipes
 from fedprivacy.study.every import every_seat, would_attack
-from fedprivacy.study.runner import STOPS, Runner
+from fedprivacy.study.runner import STOPS, Runner, at_one_threshold
 
 PROTOCOLS: tuple[str, ...] = tuple(recipes.table("leakage")["protocols"])
 """Those of the page, in its order."""
@@ -41,6 +43,8 @@ class Row:
     found: Mapping[str, Sequence[Finding]]
     accuracy: tuple[float, ...]
     bytes: float
+    together: Mapping[str, Finding] = field(default_factory=dict)
+    """By metric, what all seeds give at one threshold where a seed alone has too few non-members."""
 
     @property
     def name(self) -> str:
@@ -52,6 +56,10 @@ class Row:
         read = [f.value for f in self.found.get(metric, ())]
         known = tuple(value for value in read if value is not None)
         return known if len(known) == len(self.accuracy) else ()
+
+    def pooled(self, metric: str) -> Interval | None:
+        """What all seeds give at one threshold, where no seed alone gives a number and all together do."""
+        return None if self.values(metric) else at_one_threshold(self.together.get(metric))
 
     @property
     def cause(self) -> str:
@@ -117,9 +125,13 @@ def measure(
         nonlocal cost
         made = []
         for share in shares:
-            results = [runner.attack(attacked(config, base, share), place) for _, place, config in runs]
+            configs = [attacked(config, base, share) for _, _, config in runs]
+            results = [runner.attack(config, place) for config, (_, place, _) in zip(configs, runs, strict=True)]
             cost += sum(result.provenance.cpu_seconds for result in results)
-            made += _rows(protocol, rounds, share, [result for result, _, _ in runs], results)
+            together = {
+                seat(who): heads for who, heads in runner.together(list(zip(configs, results, strict=True))).items()
+            }
+            made += _rows(protocol, rounds, share, [result for result, _, _ in runs], results, together)
         return made
 
     stops = [rounds for rounds in STOPS if rounds <= base.rounds]
@@ -172,7 +184,12 @@ def _accuracy(results: Sequence[RunResult]) -> tuple[float, ...]:
 
 
 def _rows(
-    protocol: str, rounds: int, share: float, plain: Sequence[RunResult], results: Sequence[RunResult]
+    protocol: str,
+    rounds: int,
+    share: float,
+    plain: Sequence[RunResult],
+    results: Sequence[RunResult],
+    together: Mapping[str, Mapping[str, Finding]],
 ) -> list[Row]:
     by_terms: dict[tuple[str, str], list[Mapping[str, Finding]]] = {}
     for result in results:
@@ -183,7 +200,8 @@ def _rows(
     made = []
     for (place, knowledge), found in by_terms.items():
         metrics = {name: [heads[name] for heads in found if name in heads] for name in METRICS}
-        made.append(Row(protocol, rounds, place, share, knowledge, metrics, _accuracy(plain), sent))
+        pooled = together.get(place, {}) if len(found) == len(results) else {}
+        made.append(Row(protocol, rounds, place, share, knowledge, metrics, _accuracy(plain), sent, pooled))
     return made
 
 

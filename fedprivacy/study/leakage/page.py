@@ -103,7 +103,7 @@ def table(found: Measured, place: str) -> list[str]:
             points = 100 * float(np.mean(row.accuracy) - np.mean(rival.accuracy))
             gap = interval(paired_interval(row.values(), rival.values(), level), "+")
             gap += f" ({rival.rounds} rounds, {points:+.1f} points)"
-        rates = [cell(row.values(metric)) for metric in ("TPR@1%FPR", "TPR@0.1%FPR")]
+        rates = [rate(row, metric) for metric in ("TPR@1%FPR", "TPR@0.1%FPR")]
         numbers = [cell(row.values()), gap, *rates, accuracy, size(row.bytes)]
         lines.append(f"| {' | '.join([row.name, how, *numbers])} |")
     known = dict.fromkeys(row.knowledge for row in rows)
@@ -126,7 +126,7 @@ def by_share(found: Measured, place: str) -> list[str]:
         told = []
         for share in found.shares:
             own = next((row for row in rows if (row.name, row.share) == (name, share) and row.values()), None)
-            told.append("-" if own is None else f"{cell(own.values())}; {cell(own.values('TPR@1%FPR'))}")
+            told.append("-" if own is None else f"{cell(own.values())}; {rate(own, 'TPR@1%FPR')}")
         lines.append(f"| {' | '.join([name, *told])} |")
     return [*lines, ""]
 
@@ -140,14 +140,21 @@ def limits(found: Measured) -> list[str]:
         f"{found.seeds} seeds. A protocol is held only against averaging seen from the same seat with the same "
         "knowledge, stopped in the round whose mean test accuracy is nearest; in brackets how many points its models "
         "are better. Differences are paired by seed and hold together at 95% within a seat (Bonferroni); other "
-        "intervals are single ones. Chance: AUC .5, TPR .01 and .001. A dash is a number below the resolution of so "
-        "few non-members. A stronger attack may exist for each.",
+        "intervals are single ones. Chance: AUC .5, TPR .01 and .001. *: one threshold for all seeds, where one alone "
+        "has too few non-members. A dash is a number below the resolution of all together. A stronger attack may exist "
+        "for each.",
     ]
 
 
 def cell(values: Sequence[float]) -> str:
     """Mean over seeds with its interval; a dash for none."""
     return interval(over_seeds(values, LEVEL)) if values else "-"
+
+
+def rate(row: Row, metric: str) -> str:
+    """Mean over seeds, or what all together give at one threshold, marked; a dash below the resolution of both."""
+    pooled = row.pooled(metric)
+    return cell(row.values(metric)) if pooled is None else f"{interval(pooled)} *"
 
 
 def interval(one: Interval, sign: str = "") -> str:

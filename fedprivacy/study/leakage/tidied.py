@@ -22,7 +22,9 @@ def rows(found: Measured) -> list[Row]:
             if first is None:
                 continue
             known = row.values(metric)
-            ends = spread(over_seeds(known, LEVEL), seeds) if known else (None,) * 4
+            pooled = row.pooled(metric)
+            read = over_seeds(known, LEVEL) if known else pooled
+            ends = (None,) * 4 if read is None else spread(read, seeds)
             table.append(
                 Row(
                     row.name,
@@ -36,9 +38,9 @@ def rows(found: Measured) -> list[Row]:
                     target=ALL,
                     n=seeds,
                     headline=True,
-                    flag="" if known else "error" if row.cause else "below",
+                    flag="" if read is not None else "error" if row.cause else "below",
                     knowledge=row.knowledge,
-                    note=row.cause,
+                    note=row.cause if pooled is None else pooled.method,
                 )
             )
     return table

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 
@@ -30,6 +29,7 @@ from fedprivacy.judge.verdicts import STRONGER_KNOWN
 from fedprivacy.study.membership.judged import Judged, judged_findings, save_scores
 from fedprivacy.study.membership.kept import Kept
 from fedprivacy.study.membership.measured import measured_findings
+from fedprivacy.study.membership.stored import scores_path
 from fedprivacy.study.observe import load_observed, observed_path
 from fedprivacy.study.repetition import Repetition
 from fedprivacy.study.resolved import Study
@@ -75,7 +75,7 @@ def membership(
             why = "; ".join(loaded[0].notes) or "nothing that it received tells of a candidate"
             causes[number] = f"no signal: {why}"
             continue
-        save_scores(repetition.place / "scores" / observed_path(Path(), adversary, observation).name, targets[0])
+        save_scores(scores_path(repetition.place, adversary, observation), targets[0])
         judged += targets
         groups += [number] * len(targets)
     if any(causes):

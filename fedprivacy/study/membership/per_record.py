@@ -17,7 +17,7 @@ from fedprivacy.adversary.threat import Adversary, Bool, Float, Int
 from fedprivacy.config.base import UsageError
 from fedprivacy.judge.result import RunResult
 from fedprivacy.metrics.accusations import benjamini_hochberg, conformal_p_values
-from fedprivacy.study.membership.judged import candidates_of
+from fedprivacy.study.membership.stored import scores_path, targets_of
 from fedprivacy.study.resolved import Study
 
 
@@ -68,7 +68,7 @@ def accusations(result: RunResult, study: Study, where: Path, rate: float) -> li
         statistic = heads.get((str(adversary), study.observation(name).name))
         if statistic is not None:
             for root in study.roots:
-                path = study.place(where, root) / "scores" / f"{adversary.name}--{name}.safetensors"
+                path = scores_path(study.place(where, root), adversary, name)
                 found.append(_of_seed(study, root, path, adversary, name, statistic, rate))
     if not found:
         raise UsageError(f"--per-record: {where} holds no declared scores of a membership attack.")
@@ -80,23 +80,17 @@ def _of_seed(
 ) -> Accusations:
     arrays, _ = folder.read_arrays(path)
     played = study.game(root)
-    targets = sorted((key.rpartition("/")[0] for key in arrays if key.endswith("/coins")), key=lambda n: (len(n), n))
+    stored = targets_of(arrays, statistic, played, adversary, followed(adversary, study.wire, study.attack.followed))
     listed: list[Accused] = []
     known = 0
-    for target in targets:
-        scores, coins = arrays[f"{target}/{statistic}"], arrays[f"{target}/coins"].astype(np.bool_)
-        attacked = followed(adversary, study.wire, study.attack.followed)
-        theirs = candidates_of(target, played.owners, adversary, attacked)
-        theirs = theirs[played.flat_canaries[theirs]]
-        if len(theirs) != len(scores):
-            raise UsageError(f"{path}: {len(scores)} scores are stored for {len(theirs)} candidates; run it again.")
-        draw = seeds.numpy_generator(root, "known non-members", target)
-        left, p_values = held_against_known(scores, coins, draw)
-        known += int((~np.isnan(scores)).sum()) - len(left)
-        owners, rows = played.owners[theirs[left]], played.candidates[theirs[left]]
-        told = (owners, rows, p_values, scores[left], coins[left])
+    for one in stored or ():
+        draw = seeds.numpy_generator(root, "known non-members", one.name)
+        left, p_values = held_against_known(one.scores, one.coins, draw)
+        known += int((~np.isnan(one.scores)).sum()) - len(left)
+        owners, rows = played.owners[one.places[left]], played.candidates[one.places[left]]
+        told = (owners, rows, p_values, one.scores[left], one.coins[left])
         found = zip(*(values.tolist() for values in told), strict=True)
-        listed += [Accused(*one) for one in found]
+        listed += [Accused(*values) for values in found]
     chosen = benjamini_hochberg([one.p_value for one in listed], rate)
     accused = [one for one, is_accused in zip(listed, chosen, strict=True) if is_accused]
     return Accusations(

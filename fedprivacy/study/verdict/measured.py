@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ from fedprivacy.config.run import RunConfig
 from fedprivacy.judge.comparison import Standing, standings
 from fedprivacy.judge.result import RunResult
 from fedprivacy.metrics.intervals import Interval, paired_interval
-from fedprivacy.study.runner import STOPS, Runner, over_seeds
+from fedprivacy.study.runner import STOPS, Runner, at_one_threshold, over_seeds
 from fedprivacy.study.seed_notes import of_seeds
 from fedprivacy.study.verdict.plan import PREDICTIONS, WEIGHTS, Series, attacked, every_series, trained
 
@@ -21,7 +21,10 @@ AUC, TPR = "AUC", "TPR@1%FPR"
 
 @dataclass(frozen=True, eq=False)
 class Point:
-    """One series at one share: values by seed, and the band of no leakage; ``failed`` tells why there are none."""
+    """One series at one share: values by seed, and the band of no leakage; ``failed`` tells why there are none.
+
+    ``together``: TPR at one threshold for all seeds, where a seed alone has too few non-members for one of its own.
+    """
 
     share: float
     auc: tuple[float, ...]
@@ -31,14 +34,16 @@ class Point:
     notes: tuple[str, ...]
     non_members: int
     failed: str = ""
+    together: Interval | None = None
 
     def values(self, metric: str) -> tuple[float, ...]:
         """By seed."""
         return self.auc if metric == AUC else self.tpr
 
-    def over_seeds(self, metric: str, level: float) -> Interval:
-        """The mean with its interval."""
-        return over_seeds(self.values(metric), level)
+    def over_seeds(self, metric: str, level: float) -> Interval | None:
+        """The mean with its interval, or what all seeds together give; None below the resolution of either."""
+        values = self.values(metric)
+        return over_seeds(values, level) if values else self.together if metric == TPR else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,9 +91,14 @@ def measure(base: RunConfig, seeds: int, shares: Sequence[float], budgets: Seque
         nonlocal cost
         runs, points = ran(series, rounds), {}
         for share in at:
-            results = [runner.attack(attacked(config, base, series, share), place) for _, place, config in runs]
+            configs = [attacked(config, base, series, share) for _, _, config in runs]
+            results = [runner.attack(config, place) for config, (_, place, _) in zip(configs, runs, strict=True)]
             cost += sum(result.provenance.cpu_seconds for result in results)
-            points[share] = _point(share, results, series)
+            point = _point(share, results, series)
+            if point.auc and not point.tpr:
+                heads = next(iter(runner.together(list(zip(configs, results, strict=True))).values()), {})
+                point = replace(point, together=at_one_threshold(heads.get(TPR)))
+            points[share] = point
         claimed = [result.privacy.epsilon for result, _, _ in runs]
         epsilon = None if None in claimed else max(one for one in claimed if one is not None)
         return Line(series, rounds, _accuracies([result for result, _, _ in runs]), epsilon, points)

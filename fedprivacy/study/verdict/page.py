@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from fedprivacy.metrics.intervals import Interval, corrected_level, mean_interval
 from fedprivacy.reporting.figures.shares import Curve, shares_figure
-from fedprivacy.study.runner import over_seeds
+from fedprivacy.study.runner import ONE_THRESHOLD, over_seeds
 from fedprivacy.study.verdict.measured import AUC, TPR, Line, Measured, Point, gap
 from fedprivacy.study.verdict.plan import PREDICTIONS, SUM, WEIGHTS
 
@@ -21,8 +21,8 @@ def figure(found: Measured) -> bytes:
     for line in found.lines:
         values: dict[str, dict[float, Interval]] = {}
         for metric in (AUC, TPR):
-            points = {share: point for share, point in line.points.items() if point.values(metric)}
-            values[metric] = {share: point.over_seeds(metric, LEVEL) for share, point in points.items()}
+            read = {share: point.over_seeds(metric, LEVEL) for share, point in line.points.items()}
+            values[metric] = {share: one for share, one in read.items() if one is not None}
         curves.append(Curve(line.series.title, values))
     name = found.base.data.dataset
     words = "what a passive server learns; weights stopped at the accuracy of plain predictions"
@@ -75,7 +75,7 @@ def _private(line: Line, level: float) -> str:
     whole = line.points[max(line.points)]
     if whole.failed:
         return f"**Predictions are private**: not judged, the attack gave no number: {whole.failed}"
-    area = _interval(whole.over_seeds(AUC, LEVEL))
+    area = _told(whole, AUC)
     words = f"With {_known(whole.share)} known the AUC is {area}{_recognised(whole)}."
     if len(whole.auc) < 2:
         return f"**Predictions are private**: inconclusive, one seed decides nothing. {words}"
@@ -137,7 +137,7 @@ def _noise(line: Line, plain: Line, rival: Line, level: float) -> str:
     words = "" if against is None else f" Against weights of nearest accuracy: {_interval(against, '+')}."
     judged = "still leaks" if _above(point, level) else "no leakage measured"
     judged = "one seed decides nothing" if len(point.auc) < 2 else judged
-    return f"{start}{price}: {judged} with {_known(share)} known, AUC {_interval(point.over_seeds(AUC, LEVEL))}.{words}"
+    return f"{start}{price}: {judged} with {_known(share)} known, AUC {_told(point, AUC)}.{words}"
 
 
 def _hundredfold(one: Interval) -> Interval:
@@ -150,9 +150,9 @@ def _above(point: Point, level: float) -> bool:
 
 
 def _recognised(point: Point) -> str:
-    if not point.tpr:
+    if point.over_seeds(TPR, LEVEL) is None:
         return ""
-    return f", and wrong about 1% of the others it recognises {_interval(point.over_seeds(TPR, LEVEL))} of the members"
+    return f", and wrong about 1% of the others it recognises {_told(point, TPR)} of the members"
 
 
 def _table(found: Measured) -> list[str]:
@@ -166,14 +166,21 @@ def _table(found: Measured) -> list[str]:
     lines += ["", f"AUC / TPR at 1% FPR, mean over {found.seeds} seeds with its 95% interval. Chance: .5 / .01."]
     if few < 1000:
         lines[-1] += f" TPR rests on as few as {few} non-members a seed: fewer than ten false positives, so read it so."
+    if any(not point.tpr and point.together is not None for line in found.lines for point in line.points.values()):
+        lines[-1] += f" *: {ONE_THRESHOLD}, where one alone has fewer than the 100 non-members that 1% needs."
     return lines
 
 
 def _cell(point: Point) -> str:
     if not point.auc:
         return f"failed: {point.failed}"
-    rate = _interval(point.over_seeds(TPR, LEVEL)) if point.tpr else "below resolution"
-    return f"{_interval(point.over_seeds(AUC, LEVEL))} / {rate}"
+    return f"{_told(point, AUC)} / {_told(point, TPR)}{'' if point.tpr or point.together is None else ' *'}"
+
+
+def _told(point: Point, metric: str) -> str:
+    """A number with its interval."""
+    read = point.over_seeds(metric, LEVEL)
+    return "below resolution" if read is None else _interval(read)
 
 
 def _accuracies(found: Measured) -> list[str]:

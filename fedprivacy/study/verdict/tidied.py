@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fedprivacy.reporting.tidy import ALL, Row, of_seeds
-from fedprivacy.study.runner import over_seeds, spread
+from fedprivacy.study.runner import ONE_THRESHOLD, over_seeds, spread
 from fedprivacy.study.verdict.measured import AUC, TPR, Measured
 from fedprivacy.study.verdict.page import LEVEL
 
@@ -20,7 +20,9 @@ def rows(found: Measured) -> list[Row]:
         table.append(Row(run, "privacy", "epsilon", line.epsilon, flag=flag))
         for share, point in line.points.items():
             for metric in (AUC, TPR):
-                ends = spread(point.over_seeds(metric, LEVEL), seeds) if point.values(metric) else (None,) * 4
+                read = point.over_seeds(metric, LEVEL)
+                ends = (None,) * 4 if read is None else spread(read, seeds)
+                pooled = ONE_THRESHOLD if read is not None and not point.values(metric) else ""
                 table.append(
                     Row(
                         f"{run}, {100 * share:g}% known",
@@ -35,9 +37,9 @@ def rows(found: Measured) -> list[Row]:
                         n=seeds,
                         non_members=point.non_members,
                         headline=True,
-                        flag="" if point.values(metric) else "error" if point.failed else "below",
+                        flag="" if read is not None else "error" if point.failed else "below",
                         knowledge=point.knowledge,
-                        note="; ".join(filter(None, (point.failed, *point.notes))),
+                        note="; ".join(filter(None, (point.failed, pooled, *point.notes))),
                     )
                 )
     return table
