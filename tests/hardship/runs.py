@@ -1,17 +1,20 @@
 """False alarms of membership attacks over whole runs in which there is nothing to find, and a leak that must be found.
 
-``python tests/hardship/runs.py``: 200 draws a null. Federations on 8x8 digits that cannot learn, their steps being
-below the rounding of every weight, with pools alike, of few classes, and skewed; and one that learns, judged by coins
-that are drawn anew and by its own coins in another order. A row of a report whose interval of AUC lies above chance is
-an alarm; it errs on one side, half as often as its level allows. ``make test`` plays a few.
+``python tests/hardship/runs.py``: 200 draws a null; ``runs.py 50 mutual`` plays fewer draws of one game. Federations on
+8x8 digits that cannot learn, their steps being below the rounding of every weight, with pools alike, of few classes,
+and skewed; and one that learns, judged by coins that are drawn anew and by its own coins in another order. Every seat
+reads them: the server that follows the protocol, the one that does not, and a peer; one game stacks what it has. A row
+of a report whose interval of AUC lies above chance is an alarm; it errs on one side, half as often as its level allows.
+``make test`` plays a few.
 """
 
 from __future__ import annotations
 
+import shutil
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +30,31 @@ from fedprivacy.judge.target import Label, Target
 from fedprivacy.study.run import Plan, execute
 
 DRAWS, LEVEL = 200, 0.95
-PROTOCOLS = ("fedavg", "mutual")
+SEATS = ("server", "active-server", "client-0")
+GAMES: Mapping[str, tuple[Any, ...]] = {
+    "fedavg": (
+        "fedavg",
+        {"adversaries": SEATS, "observations": ("joint-updates", "uploaded-weights", "global-model", "traps")},
+    ),
+    "mutual": (
+        "mutual",
+        {"adversaries": SEATS, "observations": ("joint-predictions", "surrogate", "joint-probes")},
+    ),
+    "fedasync": ("fedasync", {"adversaries": ("client-0",), "observations": ("joint-updates",)}, 8),
+    "feddf": ("feddf", {"adversaries": ("client-0",), "observations": ("joint-updates",)}),
+    "fedavg, stacked": (
+        "fedavg",
+        {
+            "adversaries": ("server",),
+            "observations": ("joint-updates", "uploaded-weights"),
+            "statistics": ("ratio", "stack"),
+            "shadows": 4,
+        },
+    ),
+}
+"""By name: the protocol, who reads it how, and rounds if not two. Without shadow federations there is no stack; a peer
+of asynchronous training wants two models sent to it."""
+
 PARTITIONS: Mapping[str, Mapping[str, Any]] = {
     "pools alike": {},
     "two classes a client": {"partition": "shards"},
@@ -35,24 +62,19 @@ PARTITIONS: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-def config(protocol: str, seed: int, data: Mapping[str, Any] | None = None, **training: Any) -> RunConfig:
-    """A small federation, its server reading it in all ways that are cheap."""
+def config(game: str, seed: int, data: Mapping[str, Any] | None = None, **training: Any) -> RunConfig:
+    """A small federation, read in all ways of ``game`` that are cheap."""
+    protocol, read, *rounds = GAMES[game]
     return build(
         RunConfig,
         {
             "protocol": protocol,
             "seed": seed,
             "clients": 3,
-            "rounds": 2,
+            "rounds": rounds[0] if rounds else 2,
             "data": {"dataset": "digits", "candidates": 60, "public_size": 20, "auxiliary": 60, **(data or {})},
             "training": {"model": "mlp-small", "batch_size": 16, "local_epochs": 2, **training},
-            "attack": {
-                "attacks": ("membership",),
-                "adversaries": ("server",),
-                "observations": READ[protocol],
-                "level": LEVEL,
-                "surrogate_epochs": 3,
-            },
+            "attack": {"attacks": ("membership",), "level": LEVEL, "surrogate_epochs": 3, **read},
         },
         "null",
     )
@@ -60,7 +82,6 @@ def config(protocol: str, seed: int, data: Mapping[str, Any] | None = None, **tr
 
 ODDS = ("joint", "stack")
 """Statistics whose scores share a scale over clients, which a report pools as they are."""
-READ = {"fedavg": ("joint-updates", "uploaded-weights"), "mutual": ("joint-predictions", "surrogate")}
 
 
 def findings(settings: RunConfig, where: Path) -> list[Finding]:
@@ -74,27 +95,35 @@ def findings(settings: RunConfig, where: Path) -> list[Finding]:
 
 
 def alarms(found: list[Finding]) -> Counter[str]:
-    """Rows whose interval lies above chance."""
-    return Counter(f"{one.observation}: {one.statistic}" for one in found if (one.low or 0.0) > 0.5)
+    """By row, whether its interval lies above chance."""
+    return Counter({row(one): int((one.low or 0.0) > 0.5) for one in found})
 
 
-def cannot_learn(protocol: str, partition: str, draws: int, where: Path) -> Counter[str]:
+def row(one: Finding) -> str:
+    """Who reads what how."""
+    return f"{one.adversary}, {one.observation}: {one.statistic}"
+
+
+def cannot_learn(game: str, partition: str, draws: int, where: Path) -> Counter[str]:
     """Alarms by row over ``draws`` runs of their own seeds."""
     total: Counter[str] = Counter()
     for draw in range(draws):
-        settings = config(protocol, draw, PARTITIONS[partition], lr=1e-12)
-        total += alarms(findings(settings, where / f"{protocol} {partition} {draw}"))
+        settings = config(game, draw, PARTITIONS[partition], lr=1e-12)
+        place = where / f"{game} {partition} {draw}"
+        total.update(alarms(findings(settings, place)))
+        shutil.rmtree(place)
     return total
 
 
-def other_coins(protocol: str, draws: int, where: Path, shuffled: bool) -> Counter[str]:
+def other_coins(game: str, draws: int, where: Path, shuffled: bool) -> Counter[str]:
     """Alarms by row of one run that learns, its coins drawn anew, or ``shuffled`` within a client, ``draws`` times."""
-    place = where / f"{protocol} learns"
+    place = where / f"{game} learns"
     if not place.exists():
-        findings(config(protocol, 0), place)
+        findings(config(game, 0), place)
     total: Counter[str] = Counter()
     for path in sorted((place / "scores").glob("*.safetensors")):
         arrays, _ = folder.read_arrays(path)
+        adversary, _, seen = path.stem.partition("--")
         names = sorted({key.partition("/")[0] for key in arrays})
         statistics = sorted({key.partition("/")[2] for key in arrays} - {"coins"})
         for draw in range(draws):
@@ -108,32 +137,46 @@ def other_coins(protocol: str, draws: int, where: Path, shuffled: bool) -> Count
             for statistic in statistics:
                 odds = statistic in ODDS
                 targets = [Target(name, arrays[f"{name}/{statistic}"], Truth(coins[name]), odds=odds) for name in names]
-                total += alarms(examiner.membership([targets], Label(path.stem, "server", statistic, LEVEL, False))[:1])
+                total.update(
+                    alarms(examiner.membership([targets], Label(seen, adversary, statistic, LEVEL, False))[:1])
+                )
     return total
 
 
-def allowed(draws: int) -> int:
-    """Exceeded with probability 0.001 by a row that errs as often as it may."""
-    return int(binom.ppf(0.999, draws, (1 - LEVEL) / 2))
+def allowed(draws: int, rows: int = 1) -> int:
+    """Exceeded with probability 0.001 by any of ``rows`` that err as often as they may."""
+    return int(binom.ppf(1 - 0.001 / rows, draws, (1 - LEVEL) / 2))
 
 
-def main(draws: int = DRAWS) -> int:
-    """The worst row of each null; 1 where one errs more often than chance allows, or a leak is not found."""
-    print(f"{draws} draws a null at level {LEVEL}; allowed: {allowed(draws)}")
+NULLS: Mapping[str, Callable[[str, int, Path], Counter[str]]] = {
+    **{
+        f"cannot learn, {name}": lambda game, draws, where, name=name: cannot_learn(game, name, draws, where)
+        for name in PARTITIONS
+    },
+    "coins drawn anew": lambda game, draws, where: other_coins(game, draws, where, shuffled=False),
+    "coins shuffled": lambda game, draws, where: other_coins(game, draws, where, shuffled=True),
+}
+
+
+def main(draws: int, games: Sequence[str]) -> int:
+    """A line a null; 1 where a row errs more often than chance allows."""
+    print(f"{draws} draws a null at level {LEVEL}\n")
+    print("| game | null | rows | alarms a row | most in one row | allowed in one | which row |")
+    print("|---|---|--:|--:|--:|--:|---|", flush=True)
     over = 0
     with tempfile.TemporaryDirectory() as folder_name:
-        where = Path(folder_name)
-        for protocol in PROTOCOLS:
-            found = {f"cannot learn, {name}": cannot_learn(protocol, name, draws, where) for name in PARTITIONS} | {
-                "coins drawn anew": other_coins(protocol, draws, where, shuffled=False),
-                "coins shuffled": other_coins(protocol, draws, where, shuffled=True),
-            }
-            for name, rows in found.items():
-                worst, count = rows.most_common(1)[0] if rows else ("no row", 0)
-                over += count > allowed(draws)
-                print(f"{protocol:8s} {name:36s} worst row {worst}: {count} false alarms", flush=True)
+        for game in games:
+            for name, play in NULLS.items():
+                counted = play(game, draws, Path(folder_name))
+                rows = len(counted) or 1
+                worst, most = counted.most_common(1)[0] if counted else ("it finds nothing to read", 0)
+                limit = allowed(draws, rows)
+                over += most > limit
+                told = (game, name, len(counted), f"{counted.total() / rows:.1f}", most, limit, worst)
+                print(f"| {' | '.join(map(str, told))} |", flush=True)
     return int(over > 0)
 
 
 if __name__ == "__main__":
-    sys.exit(main(*map(int, sys.argv[1:])))
+    given = sys.argv[1:]
+    sys.exit(main(int(given[0]) if given else DRAWS, given[1:] or list(GAMES)))

@@ -22,15 +22,23 @@ def runs() -> Any:
 
 @pytest.mark.parametrize("partition", ["pools alike", "two classes a client", "Dirichlet .1"])
 def test_runs_that_cannot_learn_raise_no_alarm(runs: Any, partition: str, tmp_path: Path) -> None:
-    assert (runs.allowed(200), runs.allowed(4), runs.allowed(12)) == (13, 2, 3)
+    assert (runs.allowed(200), runs.allowed(4), runs.allowed(12), runs.allowed(200, 50)) == (13, 2, 3, 16)
     found = runs.cannot_learn("fedavg", partition, 4, tmp_path)
-    assert all(count <= runs.allowed(4) for count in found.values()), found
+    assert {name.partition(":")[0] for name in found} == {
+        "server (honest-but-curious), joint updates",
+        "server (honest-but-curious), uploaded weights",
+        "server (active), traps",
+        "client-0 (honest-but-curious), joint updates",
+        "client-0 (honest-but-curious), global model",
+    }
+    assert all(count <= runs.allowed(4, len(found)) for count in found.values()), found
 
 
 def test_coins_of_nobody_raise_no_alarm_and_the_true_ones_do(runs: Any, tmp_path: Path) -> None:
     found = runs.findings(runs.config("fedavg", 0), tmp_path / "fedavg learns")
-    leak = next(one for one in found if one.statistic == "joint")
-    assert leak.value > 0.95 and runs.alarms(found)["joint updates: joint"] == 1
+    decoded = [one for one in found if one.statistic == "joint"]
+    assert len(decoded) == 3 and all(one.value > 0.9 and runs.alarms(found)[runs.row(one)] == 1 for one in decoded)
     for shuffled in (False, True):
         rows = runs.other_coins("fedavg", 12, tmp_path, shuffled)
-        assert rows["server--joint-updates: joint"] <= runs.allowed(12), rows
+        for name in ("server, joint-updates", "active-server, traps", "client-0, joint-updates"):
+            assert rows[f"{name}: joint"] <= runs.allowed(12, len(rows)), rows

@@ -18,6 +18,7 @@ from fedprivacy.attacks.membership.headline import STACK
 from fedprivacy.attacks.membership.logits import phi
 from fedprivacy.attacks.membership.remembered import remembered
 from fedprivacy.attacks.membership.statistics import applicable, headline, same_as
+from fedprivacy.attacks.membership.statistics.joint import Joint
 from fedprivacy.attacks.membership.statistics.outside import asked
 from fedprivacy.attacks.membership.statistics.outside import statistic as made
 from fedprivacy.config.run import AttackConfig
@@ -211,7 +212,8 @@ def score_target(
 ) -> Scored:
     """Every statistic that the configuration asks for and the signals allow.
 
-    The headline is declared by the configuration alone: named there, or else the default, or else the first listed.
+    What was decoded jointly stands beside whatever was listed. The headline is declared by the configuration alone:
+    named there, or else the default, or else the first listed.
     ``surrogates``: signals whose references are surrogates of the target (:func:`surrogate_signals`). ``known``: scores
     [n] over all rounds by the configuration's rule, of statistics by name, where they were made already.
     """
@@ -222,7 +224,8 @@ def score_target(
     declared = named or headline(signals)
     if listed and named is None and declared not in listed:
         declared = listed[0]
-    names = dict.fromkeys((*listed, declared) if listed else offered)
+    decoded = (Joint.name,) if signals.scores is not None else ()
+    names = dict.fromkeys((*listed, *decoded, declared) if listed else offered)
     scores: dict[str, Float | str] = {}
     for name in names:
         statistic = offered[name] if name in offered else made(name)

@@ -47,6 +47,17 @@ def test_what_the_adversary_does_not_know_is_not_scored():
     assert np.isnan(scored.scores["loss"][1])
 
 
+def test_what_is_decoded_jointly_stands_beside_what_was_listed():
+    logp = np.log(np.full((1, 2, 4, 2), 0.5))
+    seen = np.ones((2, 4), dtype=bool)
+    both = signals_of(Observed(logp, seen, seen, scores=np.nan_to_num(SCORES)), [], 0, EVERY, LABELS, LABELS, coop=True)
+    scored = score_target(both, AttackConfig(statistics=("loss", "entropy")))
+    assert (set(scored.scores), scored.headline) == ({"loss", "entropy", "joint"}, "loss")
+    np.testing.assert_allclose(scored.scores["joint"], [1.5, -1.0, -2.5, 0.0])
+    alone = signals_of(Observed(logp, seen, seen), [], 0, EVERY, LABELS, LABELS, coop=True)
+    assert set(score_target(alone, AttackConfig(statistics=("loss",))).scores) == {"loss"}
+
+
 def test_the_known_share_of_each_pool_is_a_named_draw():
     ids = np.arange(30)
     division = Division(ids[:0], ((ids[:20],), (ids[20:],)), (), (), ids[:0])
