@@ -64,10 +64,12 @@ def federate(
     where: str,
     device: str = "cpu",
     beside: Beside | None = None,
+    looks: bool = True,
 ) -> dict[str, Any]:
     """Run (or take up) one federation in folder ``where`` and return its summary; ``config`` is JSON.
 
-    ``beside``: where others run at the same time.
+    ``beside``: where others run at the same time. Without ``looks`` what adversaries observe for the membership attack
+    is left to jobs of their own (:mod:`fedprivacy.study.look`).
     """
     place = Path(where)
     study = of_job(config)
@@ -77,7 +79,7 @@ def federate(
             tick(study.federation.rounds)
             summary = folder.read_json(place / SUMMARY)
         else:
-            summary = _federate(tick, study, root, shadow, place, device, beside)
+            summary = _federate(tick, study, root, shadow, place, device, beside, looks)
         if shadow is not None:
             for spent in ("transcript", "checkpoint", "probes", "active"):
                 shutil.rmtree(place / spent, ignore_errors=True)
@@ -92,9 +94,36 @@ def _federate(
     place: Path,
     device: str,
     beside: Beside | None,
+    looks: bool,
 ) -> dict[str, Any]:
     clock = time.process_time if beside is None else beside.clock
     start = clock()
+    ran = finished(tick, study, root, shadow, place, device, beside)
+    protocol, env, done = ran.protocol, ran.env, ran.done
+    if looks:
+        observe_all(ran)
+    if shadow is None:
+        observe_label_shares(ran)
+        observe_theft(ran)
+        observe_inversions(ran, lambda units: tick(env.rounds + units))
+    summary = _summary(protocol, env, done, test=shadow is None)
+    if not isinstance(protocol, RecordedFederation):
+        summary["notes"] += _undecoded(study)
+    summary["cost"] = cost(clock() - start)
+    folder.write_json(place / SUMMARY, summary)
+    return summary
+
+
+def finished(
+    tick: Callable[[int], None],
+    study: Study,
+    root: int,
+    shadow: int | None,
+    place: Path,
+    device: str,
+    beside: Beside | None = None,
+) -> Ran:
+    """One federation after its rounds, run, taken up or read in folder ``place``."""
     env, played = study.environment(root, shadow, device)
     if beside is not None:
         env = replace(env, workbench=env.workbench.beside(beside.together))
@@ -106,21 +135,13 @@ def _federate(
     trained = [[int(r) for fold in folds for r in fold] for folds in env.members]
     pools = [played.division.pool(k).tolist() for k in range(env.clients)]
     examiner.assert_trained_on_coins(trained, pools, played.flat_coins)
-    ran = Ran(study, root, shadow is not None, played, env, defense, done, place, on_disk)
-    observe_all(ran)
-    if shadow is None:
-        observe_label_shares(ran)
-        observe_theft(ran)
-        observe_inversions(ran, lambda units: tick(env.rounds + units))
-    summary = _summary(protocol, env, done, test=shadow is None)
-    if not isinstance(protocol, RecordedFederation):
-        summary["notes"] += _undecoded(study)
-    summary["cost"] = {
-        "cpu_seconds": round(clock() - start, 2),
-        "memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
-    }
-    folder.write_json(place / SUMMARY, summary)
-    return summary
+    return Ran(study, root, shadow is not None, played, env, defense, done, place, on_disk)
+
+
+def cost(cpu_seconds: float) -> dict[str, float]:
+    """What this process used: ``cpu_seconds`` as given, and its largest memory in MB."""
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {"cpu_seconds": round(cpu_seconds, 2), "memory_mb": round(memory, 1)}
 
 
 def fits_memory(study: Study, env: Environment) -> bool:

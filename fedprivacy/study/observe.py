@@ -5,7 +5,7 @@ An observation that fails is written with its cause, so that the report shows th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -38,36 +38,58 @@ def observed_path(place: Path, adversary: Adversary, observation: str) -> Path:
     return place / "observed" / f"{adversary.name}--{parts.title(observation)}.safetensors"
 
 
-def observe_all(ran: Ran) -> None:
-    """Write what every adversary observes, each under its own name.
+def looks(study: Study, shadow: bool = False) -> Mapping[Adversary, Sequence[str]]:
+    """What each adversary looks at by itself: all but what another in its place saw alike, as an active server and a
+    passive one do of an honest run. Of a ``shadow`` federation only what serves as a reference."""
+    found: dict[Adversary, list[str]] = {}
+    taken = set()
+    for adversary, name in study.seats.observations:
+        decoded_alone = getattr(study.observation(name), "alone", False) and not stacks_alone(study.attack)
+        if (adversary.position, name) not in taken and not (shadow and decoded_alone):
+            taken.add((adversary.position, name))
+            found.setdefault(adversary, []).append(name)
+    return found
 
-    Of a shadow federation only what serves as a reference. What two adversaries in one place see alike, as an active
-    server and a passive one do of an honest run, is looked at once.
-    """
+
+def observe_all(ran: Ran) -> None:
+    """Write what every adversary observes, each under its own name."""
+    for adversary, names in looks(ran.study, ran.shadow).items():
+        look(ran, adversary, names)
+    share_alike(ran.study, ran.place, ran.shadow)
+
+
+def look(ran: Ran, adversary: Adversary, names: Sequence[str]) -> None:
+    """Write what one adversary observes."""
     study = ran.study
     known = known_candidates(study.attack.known_share, ran.game.division, ran.root)
     planted: list[Transcript] | None = None
-    seen: dict[tuple[str, str], Path] = {}
-    for adversary, name in study.seats.observations:
+    for name in names:
         observation = study.observation(name)
-        if ran.shadow and getattr(observation, "alone", False) and not stacks_alone(study.attack):
-            continue
         knowledge = brought(ran, observation)
         transcripts = [ran.done.transcript]
         path = observed_path(ran.place, adversary, name)
-        alike = seen.setdefault((adversary.position, name), path)
-        if alike != path:
-            folder.write_arrays(path, *folder.read_arrays(alike))
-            continue
+        lays = getattr(observation, "reads_traps", False)
         with attempt(path):
             if getattr(observation, "reads_planted", False):
                 planted = planted or plant(ran, knowledge)
                 transcripts = planted
-            if getattr(observation, "reads_traps", False):
+            if lays:
                 transcripts = lay_traps(ran, adversary, knowledge)
             observed = observation.observe(view_of(transcripts, adversary), knowledge)
             save_observed(path, observed if known is None else observed.restricted(known))
-        remove_traps(ran.place)
+        if lays:
+            remove_traps(ran.place)
+
+
+def share_alike(study: Study, place: Path, shadow: bool = False) -> None:
+    """Write what one adversary saw as another in its place did under its own name too."""
+    first = {
+        (a.position, name): observed_path(place, a, name) for a, names in looks(study, shadow).items() for name in names
+    }
+    for adversary, name in study.seats.observations:
+        path, alike = observed_path(place, adversary, name), first.get((adversary.position, name))
+        if alike is not None and alike != path:
+            folder.write_arrays(path, *folder.read_arrays(alike))
 
 
 def brought(ran: Ran, observation: Observation) -> Knowledge:

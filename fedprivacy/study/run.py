@@ -20,6 +20,8 @@ from fedprivacy.study.assembled import assembled
 from fedprivacy.study.estimate import announced
 from fedprivacy.study.inversion.invert import UNITS
 from fedprivacy.study.job import SUMMARY
+from fedprivacy.study.look import left
+from fedprivacy.study.observe import looks, share_alike
 from fedprivacy.study.repetition import Repetition
 from fedprivacy.study.resolve import remember, resolve
 from fedprivacy.study.resolved import Study, Yardstick
@@ -69,6 +71,7 @@ def carried_out(study: Study, plan: Plan, notes: Sequence[str] = ()) -> RunResul
     summaries: dict[str, Mapping[str, Any]] = {}
     for job, summary in run_jobs(jobs, plan.workers, study.federation.training.threads, plan.tick):
         summaries[job.name] = summary
+    summaries |= _looked_at(study, plan, summaries)
     repetitions = [_repetition(study, plan, root, summaries, compared) for root in study.roots]
     cpu = sum(float(summary["cost"]["cpu_seconds"]) for summary in summaries.values())
     result = assembled(study, repetitions, plan.workers, time.perf_counter() - start, cpu, notes)
@@ -107,14 +110,33 @@ def _open(study: Study, plan: Plan) -> None:
 
 def _jobs(study: Study, plan: Plan, compared: Mapping[str, Yardstick]) -> list[Job]:
     jobs, rounds = [], study.federation.rounds
+    apart = plan.workers > 1 and len(looks(study)) > 1
     for root in study.roots:
         units = rounds + UNITS * len(study.seats.inversion)
-        jobs.append(_job(study.config, plan, f"seed {root}", root, None, study.place(plan.where, root), units))
+        target = _job(study.config, plan, f"seed {root}", root, None, study.place(plan.where, root), units)
+        jobs.append(replace(target, arguments={**target.arguments, "looks": not apart}))
         jobs += _shadow_jobs(study, plan, root)
         for name, yardstick in compared.items():
             place = plan.where / "baselines" / f"{name.replace(' ', '')}-{root}"
             jobs.append(_job(yardstick.config, plan, f"seed {root}, {name}", root, None, place, rounds))
     return jobs
+
+
+def _looked_at(study: Study, plan: Plan, summaries: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """Let adversaries look that did not in the job of their federation; the summaries with that cost."""
+    jobs = {root: left(study, plan.where, root, plan.device) for root in study.roots}
+    of_job = {job.name: root for root, own in jobs.items() for job in own}
+    found = {root: dict(summaries[f"seed {root}"]) for root in study.roots}
+    every = [job for own in jobs.values() for job in own]
+    for job, cost in run_jobs(every, plan.workers, study.federation.training.threads, lambda name, done: None):
+        summary = found[of_job[job.name]]
+        before = summary["cost"]
+        seconds, memory = before["cpu_seconds"] + cost["cpu_seconds"], max(before["memory_mb"], cost["memory_mb"])
+        summary["cost"] = {"cpu_seconds": round(seconds, 2), "memory_mb": memory}
+        folder.write_json(study.place(plan.where, of_job[job.name]) / SUMMARY, summary)
+    for root in study.roots:
+        share_alike(study, study.place(plan.where, root))
+    return {f"seed {root}": summary for root, summary in found.items()}
 
 
 def _shadow_jobs(study: Study, plan: Plan, root: int) -> list[Job]:

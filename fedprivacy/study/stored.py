@@ -194,6 +194,13 @@ def federation(where: Path, identity: Identity) -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def looking(where: Path) -> Iterator[None]:
+    """Read the finished federation in a folder, beside others who read it, while nobody trains it."""
+    with lock.held(where / FEDERATION_LOCK, wait=True, shared=True):
+        yield
+
+
 def read_config(where: Path) -> dict[str, Any]:
     """The settings of a finished run, as given; nothing in them fetches data."""
     path = where / CONFIG
