@@ -58,7 +58,7 @@ class Grade:
 
 
 PASSIVE = {"default": Grade(8, 4), "thorough": Grade(32, 8)}
-ACTIVE = {"default": Grade(7, 3, 2), "thorough": Grade(32, 8, 16)}
+ACTIVE = {"default": Grade(8, 4, 2), "thorough": Grade(32, 8, 16)}
 MOST = 4.0
 """Largest absolute log-odds of references that are added to those of the descent."""
 DEFAULT_WORK = 2e12
