@@ -9,10 +9,21 @@ from typing import Any
 
 from fedprivacy.execution.job import Job
 from fedprivacy.study import stored
+from fedprivacy.study.estimate import federation_steps
 from fedprivacy.study.job import cost, finished
 from fedprivacy.study.observe import look, looks, observed_path
 from fedprivacy.study.resolve import of_job
 from fedprivacy.study.resolved import Study
+
+WORTH = 500
+"""Steps of training from which what was recorded takes longer to read than another process takes to start."""
+
+
+def apart(study: Study, workers: int) -> bool:
+    """Whether adversaries look in jobs of their own: there is somebody to look meanwhile, and enough to look at."""
+    if workers < 2 or len(looks(study)) < 2:
+        return False
+    return federation_steps(study, study.environment(study.roots[0])[0]) >= WORTH
 
 
 def look_again(

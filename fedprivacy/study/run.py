@@ -20,8 +20,8 @@ from fedprivacy.study.assembled import assembled
 from fedprivacy.study.estimate import announced
 from fedprivacy.study.inversion.invert import UNITS
 from fedprivacy.study.job import SUMMARY
-from fedprivacy.study.look import left
-from fedprivacy.study.observe import looks, share_alike
+from fedprivacy.study.look import apart, left
+from fedprivacy.study.observe import share_alike
 from fedprivacy.study.repetition import Repetition
 from fedprivacy.study.resolve import remember, resolve
 from fedprivacy.study.resolved import Study, Yardstick
@@ -110,11 +110,11 @@ def _open(study: Study, plan: Plan) -> None:
 
 def _jobs(study: Study, plan: Plan, compared: Mapping[str, Yardstick]) -> list[Job]:
     jobs, rounds = [], study.federation.rounds
-    apart = plan.workers > 1 and len(looks(study)) > 1
+    side_by_side = apart(study, plan.workers)
     for root in study.roots:
         units = rounds + UNITS * len(study.seats.inversion)
         target = _job(study.config, plan, f"seed {root}", root, None, study.place(plan.where, root), units)
-        jobs.append(replace(target, arguments={**target.arguments, "looks": not apart}))
+        jobs.append(replace(target, arguments={**target.arguments, "looks": not side_by_side}))
         jobs += _shadow_jobs(study, plan, root)
         for name, yardstick in compared.items():
             place = plan.where / "baselines" / f"{name.replace(' ', '')}-{root}"

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fedprivacy import folder
 from fedprivacy.config.base import build
-from fedprivacy.config.run import RunConfig
+from fedprivacy.config.run import AttackConfig, RunConfig
 from fedprivacy.judge.result import RunResult
-from fedprivacy.study import stored
+from fedprivacy.study import look, run, stored
 from fedprivacy.study.job import SUMMARY
 from fedprivacy.study.look import left
 from fedprivacy.study.resolve import resolve
@@ -43,10 +44,30 @@ def config(protocol: str) -> RunConfig:
 @pytest.fixture(scope="module", params=list(READ))
 def results(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Results:
     found = {}
-    for workers in (1, 2):
-        where = tmp_path_factory.mktemp(f"workers-{workers}") / "run"
-        found[workers] = where, execute(config(request.param), Plan(where, workers, baselines=False))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(look, "WORTH", 0)
+        asked: dict[int, int] = {}
+        for workers in (1, 2):
+
+            def counted(*given: Any, workers: int = workers) -> Any:
+                jobs = look.left(*given)
+                asked[workers] = len(jobs)
+                return jobs
+
+            patch.setattr(run, "left", counted)
+            where = tmp_path_factory.mktemp(f"workers-{workers}") / "run"
+            found[workers] = where, execute(config(request.param), Plan(where, workers, baselines=False))
+    assert asked == {1: 0, 2: 3}
     return request.param, found
+
+
+def test_jobs_of_their_own_want_workers_adversaries_and_work() -> None:
+    study = resolve(config("mutual"))
+    assert not look.apart(study, 2)  # eight steps
+    assert look.apart(resolve(RunConfig(attack=AttackConfig(attacks=("membership",)))), 2)
+    assert not look.apart(resolve(RunConfig(attack=AttackConfig(attacks=("membership",)))), 1)
+    alone = AttackConfig(attacks=("membership",), adversaries=("server",))
+    assert not look.apart(resolve(RunConfig(attack=alone)), 2)
 
 
 def test_two_workers_change_nothing_but_the_cost(results: Results) -> None:
