@@ -15,6 +15,9 @@ from fedprivacy.study.job import SUMMARY
 from fedprivacy.study.resolved import Study
 from fedprivacy.study.run import Plan, carried_out
 
+LOOKED_AT = ("observed", "scores", "active", "probes", "traps")
+"""Folders of a federation that an attack made, which another attack makes anew."""
+
 KEPT = ("checkpoint", "transcript", "federation.json", "seeds", "baselines")
 
 
@@ -75,7 +78,7 @@ def _copied(source: Path, target: Path) -> None:
     partial = target.with_name(f".{target.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
-        shutil.copytree(source, partial, ignore=shutil.ignore_patterns("observed", "scores"))
+        shutil.copytree(source, partial, ignore=shutil.ignore_patterns(*LOOKED_AT))
         if source.name == "seeds":
             for summary in partial.glob(f"*/{SUMMARY}"):
                 summary.unlink()

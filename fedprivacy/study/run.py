@@ -110,7 +110,7 @@ def _open(study: Study, plan: Plan) -> None:
 
 def _jobs(study: Study, plan: Plan, compared: Mapping[str, Yardstick]) -> list[Job]:
     jobs, rounds = [], study.federation.rounds
-    side_by_side = apart(study, plan.workers)
+    side_by_side = apart(study, plan.workers, plan.device)
     for root in study.roots:
         units = rounds + UNITS * len(study.seats.inversion)
         target = _job(study.config, plan, f"seed {root}", root, None, study.place(plan.where, root), units)

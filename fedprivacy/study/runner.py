@@ -33,7 +33,9 @@ def at_one_threshold(rate: Finding | None) -> Interval | None:
     """A rate of all seeds together with its interval; None where all of them have too few non-members."""
     if rate is None or rate.value is None or rate.low is None or rate.high is None:
         return None
-    return Interval(rate.value, rate.low, rate.high, rate.level, ONE_THRESHOLD)
+    wrong = rate.false_positives or 0
+    few = f"{wrong} false positive{'s' if wrong != 1 else ''}, few" if rate.flag == "few" else ""
+    return Interval(rate.value, rate.low, rate.high, rate.level, ONE_THRESHOLD, few)
 
 
 class Runner(Protocol):

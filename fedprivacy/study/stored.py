@@ -195,9 +195,10 @@ def federation(where: Path, identity: Identity) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def looking(where: Path) -> Iterator[None]:
-    """Read the finished federation in a folder, beside others who read it, while nobody trains it."""
-    with lock.held(where / FEDERATION_LOCK, wait=True, shared=True):
+def looking(where: Path, adversary: str) -> Iterator[None]:
+    """Be the only one who looks at the finished federation in a folder for ``adversary``, beside others who look for
+    others, while nobody trains it."""
+    with lock.held(where / FEDERATION_LOCK, wait=True, shared=True), lock.held(where / f".{adversary}.lock", wait=True):
         yield
 
 

@@ -15,12 +15,15 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
+import numpy as np
 from scipy.stats import binom
 
-from fedprivacy import folder, seeds
+from fedprivacy import seeds
 from fedprivacy.adversary.threat import Truth
 from fedprivacy.config.base import build
 from fedprivacy.config.run import RunConfig
@@ -80,10 +83,6 @@ def config(game: str, seed: int, data: Mapping[str, Any] | None = None, **traini
     )
 
 
-ODDS = ("joint", "stack")
-"""Statistics whose scores share a scale over clients, which a report pools as they are."""
-
-
 def findings(settings: RunConfig, where: Path) -> list[Finding]:
     """AUC of every statistic over all clients, as the report has it."""
     result = execute(settings, Plan(where, baselines=False))
@@ -115,32 +114,34 @@ def cannot_learn(game: str, partition: str, draws: int, where: Path) -> Counter[
     return total
 
 
+def judged(game: str, where: Path) -> list[tuple[list[list[Target]], Label]]:
+    """What is scored of a run that learns, with what it is called: all that its report judges, the stack too."""
+    found: list[tuple[list[list[Target]], Label]] = []
+    judge = examiner.membership
+
+    def kept(repetitions: Any, label: Label, *more: Any) -> list[Finding]:
+        found.append((repetitions, label))
+        return judge(repetitions, label, *more)
+
+    with patch.object(examiner, "membership", kept):
+        findings(config(game, 0), where)
+    return found
+
+
 def other_coins(game: str, draws: int, where: Path, shuffled: bool) -> Counter[str]:
     """Alarms by row of one run that learns, its coins drawn anew, or ``shuffled`` within a client, ``draws`` times."""
-    place = where / f"{game} learns"
-    if not place.exists():
-        findings(config(game, 0), place)
     total: Counter[str] = Counter()
-    for path in sorted((place / "scores").glob("*.safetensors")):
-        arrays, _ = folder.read_arrays(path)
-        adversary, _, seen = path.stem.partition("--")
-        names = sorted({key.partition("/")[0] for key in arrays})
-        statistics = sorted({key.partition("/")[2] for key in arrays} - {"coins"})
+    for repetitions, label in judged(game, where / f"{game} learns {shuffled}"):
         for draw in range(draws):
-            rng = seeds.numpy_generator(0, "other coins", path.stem, draw)
-            coins = {
-                name: rng.permutation(arrays[f"{name}/coins"].astype(bool))
-                if shuffled
-                else rng.random(len(arrays[f"{name}/coins"])) < 0.5
-                for name in names
-            }
-            for statistic in statistics:
-                odds = statistic in ODDS
-                targets = [Target(name, arrays[f"{name}/{statistic}"], Truth(coins[name]), odds=odds) for name in names]
-                total.update(
-                    alarms(examiner.membership([targets], Label(seen, adversary, statistic, LEVEL, False))[:1])
-                )
+            rng = seeds.numpy_generator(0, "other coins", label.adversary, label.observation, draw)
+            drawn = [[_with_other_coins(one, rng, shuffled) for one in targets] for targets in repetitions]
+            total.update(alarms(examiner.membership(drawn, replace(label, headline=False), [0] * len(drawn))[:1]))
     return total
+
+
+def _with_other_coins(one: Target, rng: np.random.Generator, shuffled: bool) -> Target:
+    coins = one.truth.coins
+    return replace(one, truth=Truth(rng.permutation(coins) if shuffled else rng.random(len(coins)) < 0.5))
 
 
 def allowed(draws: int, rows: int = 1) -> int:

@@ -40,5 +40,13 @@ def test_coins_of_nobody_raise_no_alarm_and_the_true_ones_do(runs: Any, tmp_path
     assert len(decoded) == 3 and all(one.value > 0.9 and runs.alarms(found)[runs.row(one)] == 1 for one in decoded)
     for shuffled in (False, True):
         rows = runs.other_coins("fedavg", 12, tmp_path, shuffled)
-        for name in ("server, joint-updates", "active-server, traps", "client-0, joint-updates"):
-            assert rows[f"{name}: joint"] <= runs.allowed(12, len(rows)), rows
+        assert {runs.row(one) for one in decoded} <= set(rows), rows
+        assert all(count <= runs.allowed(12, len(rows)) for count in rows.values()), rows
+
+
+def test_a_stack_of_nobodys_coins_raises_no_alarm(runs: Any, tmp_path: Path) -> None:
+    found = runs.findings(runs.config("fedavg, stacked", 0), tmp_path / "learns")
+    stack = next(one for one in found if one.statistic == "stack")
+    assert stack.value > 0.95
+    rows = runs.other_coins("fedavg, stacked", 12, tmp_path, shuffled=False)
+    assert rows.keys() >= {runs.row(stack)} and rows[runs.row(stack)] <= runs.allowed(12, len(rows)), rows

@@ -149,7 +149,8 @@ def test_where_one_seed_has_too_few_non_members_all_share_a_threshold() -> None:
     assert row[4].count("[") == 1 and "*" not in row[4]  # 200 non-members a seed are enough for 1%
     assert row[5].endswith(" *") and 0 < float(row[5].split()[0]) < 1  # 1,000 of five seeds are enough for 0.1%
     tidy = next(one for one in tidied(found) if (one.run, one.metric) == ("mutual", "TPR@0.1%FPR"))
-    assert (tidy.flag, tidy.note) == ("", "one threshold for all seeds") and f"{tidy.value:.3f}" in row[5]
+    assert (tidy.flag, tidy.note) == ("few", "one threshold for all seeds; 1 false positive, few")
+    assert f"{tidy.value:.3f}" in row[5]
     four = page(measure(BASE, ("mutual",), 4, Planted(STRONG, size=400)), "command", "figure.png")
     assert next(line for line in four.splitlines() if line.startswith("| mutual |")).split(" | ")[5] == "-"
 

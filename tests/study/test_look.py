@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from fedprivacy import folder
-from fedprivacy.config.base import build
+from fedprivacy.config.base import UsageError, build
 from fedprivacy.config.run import AttackConfig, RunConfig
 from fedprivacy.judge.result import RunResult
-from fedprivacy.study import look, run, stored
+from fedprivacy.study import again, look, run, stored
 from fedprivacy.study.job import SUMMARY
 from fedprivacy.study.look import left
 from fedprivacy.study.resolve import resolve
@@ -66,6 +66,10 @@ def test_jobs_of_their_own_want_workers_adversaries_and_work() -> None:
     assert not look.apart(study, 2)  # eight steps
     assert look.apart(resolve(RunConfig(attack=AttackConfig(attacks=("membership",)))), 2)
     assert not look.apart(resolve(RunConfig(attack=AttackConfig(attacks=("membership",)))), 1)
+    assert not look.apart(resolve(RunConfig(attack=AttackConfig(attacks=("membership",)))), 2, "cuda")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(look, "available_memory", lambda: 1e8)
+        assert not look.apart(resolve(RunConfig(attack=AttackConfig(attacks=("membership",)))), 2)
     alone = AttackConfig(attacks=("membership",), adversaries=("server",))
     assert not look.apart(resolve(RunConfig(attack=alone)), 2)
 
@@ -95,3 +99,22 @@ def test_what_nobody_has_looked_at_yet_is_looked_at_when_the_run_goes_on(results
     again = execute(config(protocol), Plan(where, 1, resume=True, baselines=False))
     assert folder.read_bytes(gone) == before and again.findings == whole.findings
     assert again.provenance.cpu_seconds > whole.provenance.cpu_seconds
+
+
+def test_nobody_looks_at_a_federation_that_is_not_whole(tmp_path: Path) -> None:
+    where, settings = tmp_path / "run", config("fedavg")
+    execute(settings, Plan(where, 1, baselines=False))
+    for path in (where / "observed").glob("server--*"):
+        path.unlink()
+    (where / stored.RESULT).unlink()
+    for path in (where / "checkpoint").iterdir():
+        path.unlink()
+    with pytest.raises(UsageError, match="no checkpoint after its last round; run it again with --fresh"):
+        execute(settings, Plan(where, 1, resume=True, baselines=False))
+
+
+def test_what_an_attack_made_of_a_seed_is_not_taken_into_another_attack(tmp_path: Path) -> None:
+    for name in ("transcript", *again.LOOKED_AT):
+        (tmp_path / "run" / "seeds" / "1" / name).mkdir(parents=True)
+    again._copied(tmp_path / "run" / "seeds", tmp_path / "seeds")
+    assert [path.name for path in (tmp_path / "seeds" / "1").iterdir()] == ["transcript"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,29 @@ def test_single_runs_give_together_what_one_run_of_all_seeds_gives(out: Path) ->
         other = told[metric]
         assert (other.value, other.low, other.high) == (one.value, one.low, one.high), metric
         assert (other.false_positives, other.per_seed, other.flag) == (one.false_positives, one.per_seed, one.flag)
+
+
+def test_seeds_that_say_nothing_alone_say_nothing_together(out: Path) -> None:
+    """Two candidates known, of which some seed has both on one side."""
+    found = Found(out, 1, quiet=True)
+    attacked = []
+    for seed in range(3, 9):
+        own = config(seed=seed, attack={**ATTACK, "known_share": 0.02})
+        attacked.append((own, found.attack(own, found.train(config(seed=seed))[1])))
+    assert any(one.flag == "error" for _, result in attacked for one in result.findings)
+    assert found.together(attacked) == {}
+
+
+def test_seeds_that_declared_another_statistic_are_not_put_together(out: Path) -> None:
+    found = Found(out, 1, quiet=True)
+    runs = []
+    for seed in (3, 4):
+        own = config(seed=seed, attack=ATTACK)
+        runs.append((own, found.attack(own, found.train(config(seed=seed))[1])))
+    assert found.together(runs)
+    own, result = runs[1]
+    other = replace(result, findings=tuple(replace(one, statistic="loss") for one in result.findings))
+    assert found.together([runs[0], (own, other)]) == {}
 
 
 def test_an_attack_that_failed_in_one_seed_gives_nothing_together(out: Path) -> None:

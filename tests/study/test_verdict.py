@@ -120,7 +120,11 @@ def test_where_one_seed_has_too_few_non_members_all_share_a_threshold() -> None:
     assert "*" not in row[3] and "*: one threshold for all seeds" in text
     tidy = {(one.run, one.metric): one for one in tidied(found)}
     told = tidy["predictions, 12 rounds, 25% known", "TPR@1%FPR"]
-    assert (told.value, told.flag, told.note) == (read.value, "", "one threshold for all seeds")
+    assert (told.value, told.flag, told.note) == (
+        read.value,
+        "few",
+        "one threshold for all seeds; 2 false positives, few",
+    )
     assert tidy["predictions, 12 rounds, 10% known", "TPR@1%FPR"].flag == "below"
 
 

@@ -141,8 +141,8 @@ def limits(found: Measured) -> list[str]:
         "knowledge, stopped in the round whose mean test accuracy is nearest; in brackets how many points its models "
         "are better. Differences are paired by seed and hold together at 95% within a seat (Bonferroni); other "
         "intervals are single ones. Chance: AUC .5, TPR .01 and .001. *: one threshold for all seeds, where one alone "
-        "has too few non-members. A dash is a number below the resolution of all together. A stronger attack may exist "
-        "for each.",
+        "has too few non-members; it rests on fewer than ten false positives as a rule. A dash is a number below the "
+        "resolution of all together. A stronger attack may exist for each.",
     ]
 
 

@@ -38,9 +38,9 @@ def rows(found: Measured) -> list[Row]:
                     target=ALL,
                     n=seeds,
                     headline=True,
-                    flag="" if read is not None else "error" if row.cause else "below",
+                    flag=("few" if read.note else "") if read is not None else "error" if row.cause else "below",
                     knowledge=row.knowledge,
-                    note=row.cause if pooled is None else pooled.method,
+                    note=row.cause if pooled is None else "; ".join(filter(None, (pooled.method, pooled.note))),
                 )
             )
     return table

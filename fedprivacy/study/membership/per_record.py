@@ -81,9 +81,11 @@ def _of_seed(
     arrays, _ = folder.read_arrays(path)
     played = study.game(root)
     stored = targets_of(arrays, statistic, played, adversary, followed(adversary, study.wire, study.attack.followed))
+    if stored is None:
+        raise UsageError(f"--per-record: {statistic} failed on a target of {adversary}, so it judges no record.")
     listed: list[Accused] = []
     known = 0
-    for one in stored or ():
+    for one in stored:
         draw = seeds.numpy_generator(root, "known non-members", one.name)
         left, p_values = held_against_known(one.scores, one.coins, draw)
         known += int((~np.isnan(one.scores)).sum()) - len(left)

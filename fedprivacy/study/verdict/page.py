@@ -53,7 +53,7 @@ def page(found: Measured, command: str, picture: str) -> str:
 def _verdicts(found: Measured) -> list[str]:
     """Both claims, each with when it holds and when not."""
     plain, weights, total = (found.line(series) for series in (PREDICTIONS, WEIGHTS, SUM))
-    tests = len(plain.points) * 2 + len(found.rivals)
+    tests = 3 * len(plain.points) + 2 * len(found.rivals)
     level = corrected_level(LEVEL, tests)
     lines = [_private(plain, level), "", _held(plain, weights, level), "", _held(plain, total, level)]
     noise = [line for line in found.lines if line.series.predicts and line.series.defense]
@@ -206,7 +206,8 @@ def _limits(found: Measured) -> list[str]:
         f"before. {base.clients} clients with {base.data.candidates} candidates, of whom {followed} "
         f"{'is' if followed == 1 else 'are'} attacked; {base.training.model}; averaging stops in the round whose mean "
         "test accuracy is nearest to that of plain predictions. Intervals of differences hold together at 95% "
-        "(Bonferroni), and verdicts rest on them; those of the table, and each by itself, are single ones.",
+        "(Bonferroni), together with whether anything leaks at all, and verdicts rest on them; those of the table, and "
+        "each by itself, are single ones.",
         "",
         "What it does not say: a stronger attack may exist for either; another model, other data or more records a "
         "client move every number; a server that does not follow the protocol learns more of both.",

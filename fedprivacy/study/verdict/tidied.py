@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fedprivacy.reporting.tidy import ALL, Row, of_seeds
-from fedprivacy.study.runner import ONE_THRESHOLD, over_seeds, spread
+from fedprivacy.study.runner import over_seeds, spread
 from fedprivacy.study.verdict.measured import AUC, TPR, Measured
 from fedprivacy.study.verdict.page import LEVEL
 
@@ -22,7 +22,8 @@ def rows(found: Measured) -> list[Row]:
             for metric in (AUC, TPR):
                 read = point.over_seeds(metric, LEVEL)
                 ends = (None,) * 4 if read is None else spread(read, seeds)
-                pooled = ONE_THRESHOLD if read is not None and not point.values(metric) else ""
+                pooled = None if read is None or point.values(metric) else read
+                told = (point.failed, *((pooled.method, pooled.note) if pooled else ()), *point.notes)
                 table.append(
                     Row(
                         f"{run}, {100 * share:g}% known",
@@ -37,9 +38,13 @@ def rows(found: Measured) -> list[Row]:
                         n=seeds,
                         non_members=point.non_members,
                         headline=True,
-                        flag="" if read is not None else "error" if point.failed else "below",
+                        flag=("few" if pooled and pooled.note else "")
+                        if read is not None
+                        else "error"
+                        if point.failed
+                        else "below",
                         knowledge=point.knowledge,
-                        note="; ".join(filter(None, (point.failed, pooled, *point.notes))),
+                        note="; ".join(filter(None, told)),
                     )
                 )
     return table
