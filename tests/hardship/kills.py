@@ -3,10 +3,10 @@
     make kills                                  # 60 kills and 20 signals; about ten cpu-minutes
     python tests/hardship/kills.py --kills 6 --signals 2 --seed 7
 
-Two shadow federations and two workers; who dies is drawn: the process that was started, one of its workers, or all of
-them (SIGKILL), or it is asked to end (SIGTERM, SIGINT), which must leave no temporary file and no lock. Every run is
-killed five times on the way and must then end with the same results, file by file, and nothing beside them. Exit 1
-where one does not.
+Two shadow federations and two workers, and work enough that two adversaries look side by side. Who dies is drawn: the
+process that was started, one of its workers, or all of them (SIGKILL), or it is asked to end (SIGTERM, SIGINT), which
+must leave no temporary file and no lock. Every run is killed five times on the way and must then end with the same
+results, file by file, and nothing beside them. Exit 1 where one does not.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from fedprivacy import folder
 
 ARGUMENTS = shlex.split(
     "run --protocol mutual --attack membership --dataset digits --clients 3 --rounds 5 --candidates 60 "
-    "--public-size 20 --auxiliary 40 --local-epochs 2 --surrogate-epochs 10 --shadows 2 --statistic ratio,loss "
+    "--public-size 20 --auxiliary 40 --local-epochs 26 --surrogate-epochs 10 --shadows 2 --statistic ratio,loss "
     "--no-baselines --workers 2 --resume --format json"
 )
 START = [sys.executable, "-c", "from fedprivacy.cli.main import main; main()"]

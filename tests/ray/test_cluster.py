@@ -16,6 +16,7 @@ from fedprivacy.execution.job import Job
 from fedprivacy.execution.ray_cluster import QUIET
 from fedprivacy.execution.run import Cluster, on, run_jobs
 from fedprivacy.judge.result import RunResult
+from fedprivacy.study import look
 from fedprivacy.study.resolve import resolve
 from fedprivacy.study.run import Plan, bank, execute
 
@@ -107,3 +108,17 @@ def test_the_error_of_a_job_is_that_of_this_process(on_ray: None) -> None:
 def test_a_cluster_that_does_not_answer_is_one_line() -> None:
     with on(Cluster("127.0.0.1:1")), pytest.raises(UsageError, match=r"--ray: no cluster answers at '127\.0\.0\.1:1'"):
         list(run_jobs([Job("any", "builtins:print")], 1, 1, lambda name, done: None))
+
+
+def test_adversaries_look_on_the_cluster_as_they_do_here(
+    small_config: Configure, tmp_path: Path, on_ray: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(look, "WORTH", 0)
+    attack = {"attacks": ("membership",), "adversaries": ("server", "active-server", "client-0")}
+    config = small_config(protocol="fedavg", rounds=3, attack=attack)
+    assert look.apart(resolve(config), CORES)
+    there = execute(config, Plan(tmp_path / "ray", 1, baselines=False))
+    with on(None):
+        here = execute(config, Plan(tmp_path / "here", 1, baselines=False))
+    assert there.findings == here.findings and there.utility == here.utility
+    assert not {path.name for path in (tmp_path / "ray").rglob(".*")}
