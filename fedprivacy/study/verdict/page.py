@@ -81,7 +81,7 @@ def _private(line: Line, level: float) -> str:
         return f"**Predictions are private**: inconclusive, one seed decides nothing. {words}"
     if not leaks:
         return f"**Predictions are private**: inconclusive. No leakage was measured, which is no proof. {words}"
-    end = f" No leakage was measured where it knows {_listed(quiet)}." if quiet else ""
+    end = f" Not settled by these seeds where it knows {_listed(quiet)}." if quiet else ""
     return (
         f"**Predictions are private**: refuted. A server that follows the protocol to the letter tells members from "
         f"others where it knows {_listed(leaks)} of a client's pool. {words}{end}"
