@@ -81,6 +81,8 @@ class Planted:
             Finding(*where, name, "server (honest-but-curious)", "all clients", "AUC", value, 0.5, 0.5, 0.7, 0.95, 9)
             for name, value in (("loss", 0.6), ("ratio", 0.7), ("null (shuffled coins)", 0.5))
         ]
+        done = replace(found[0], statistic="what was done", metric="forged model right", value=0.4)
+        found.append(done)
         if config.protocol == self.failed:
             found = [replace(one, value=None, flag="error", note="too small") for one in found]
         return replace(self.train(config)[0], findings=tuple(found))
@@ -136,6 +138,8 @@ def test_a_difference_is_paired_by_seed_and_a_column_of_nothing_is_left_out() ->
 
 
 def test_one_line_a_statistic_without_controls() -> None:
+    (beside,) = shown(page(groups=GROUPS[:1], columns=[ACCURACY, {**AUC, "statistic": []}], by_statistic=True))
+    assert "what was done" not in str(beside)  # its accuracy alone is no row of a page on statistics
     (few,) = shown(page(groups=GROUPS[:1], columns=[{**AUC, "statistic": []}], by_statistic=True))
     assert few[0] == ("what", "adversary", "observes", "statistic", "AUC")
     assert [row[3] for row in few[1:]] == ["loss", "ratio"] * 2

@@ -108,10 +108,11 @@ def _heads(page: Recipe) -> tuple[str, ...]:
 
 def _grouped(page: Recipe, made: Sequence[Made]) -> Table | None:
     rows = []
+    of_findings = [place for place, column in enumerate(page.columns) if column.show == "finding"]
     for one in made:
         for name, source in _entries(page, one):
             told = [_cell(page, place, one, source, made) for place in range(len(page.columns))]
-            if not page.by_statistic or any(content != MISSING for content in told):
+            if not page.by_statistic or any(told[place] != MISSING for place in of_findings):
                 rows.append((name, told))
     kept = [place for place in range(len(page.columns)) if any(told[place] != MISSING for _, told in rows)]
     if not rows:
